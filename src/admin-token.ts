@@ -1,0 +1,23 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { generateSecret, Secret } from './tokens/secret.ts'
+
+export function adminTokenPath(dataDir: string): string {
+  return join(dataDir, 'admin-token')
+}
+
+/**
+ * The administrator token that lies beside the embedded database, made at the first start. It is written before the
+ * database learns of it: a crash in between leaves a token that the next start takes up.
+ */
+export async function adminTokenIn(dataDir: string): Promise<Secret> {
+  const path = adminTokenPath(dataDir)
+  const secret = generateSecret('cfm')
+  try {
+    await writeFile(path, `${secret.reveal()}\n`, { mode: 0o600, flag: 'wx', flush: true })
+    return secret
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    return new Secret((await readFile(path, 'utf8')).trim())
+  }
+}

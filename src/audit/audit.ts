@@ -1,0 +1,71 @@
+import { validate as isUuid, v7 as uuid } from 'uuid'
+import { type Caller, type Origin, reaches, requirePermission } from '../access/caller.ts'
+import type { Db } from '../db/database.ts'
+import type { AuditEvent, Changes } from '../db/tables.ts'
+import { reachableOrganization } from '../organizations/reach.ts'
+import { type EventFilter, insertEvent, selectEvents } from './store.ts'
+
+/** Every action that is recorded. */
+export const actions = [
+  'organization.created',
+  'organization.updated',
+  'organization.suspended',
+  'organization.resumed',
+  'organization.deleted',
+  'token_type.created',
+  'token_type.updated',
+  'token_type.suspended',
+  'token_type.resumed',
+  'token_type.deleted',
+  'token.created',
+  'token.updated',
+  'token.revoked',
+  'token.deleted',
+] as const
+
+export type Action = (typeof actions)[number]
+
+export type Happening = {
+  organizationId: string
+  action: Action
+  target: { type: 'organization' | 'token_type' | 'token'; id: string; name: string }
+  changes?: Changes
+}
+
+/** Writes one row of the change log. To be called in the transaction of the change, so that neither is without the other. */
+export async function record(
+  tx: Db,
+  origin: Origin,
+  { organizationId, action, target, changes }: Happening,
+): Promise<void> {
+  await insertEvent(tx, {
+    organizationId,
+    id: uuid(),
+    occurredAt: origin.now,
+    actor: JSON.stringify(origin.actor),
+    action,
+    targetType: target.type,
+    targetId: target.id,
+    targetName: target.name,
+    changes: changes ? JSON.stringify(changes) : null,
+    requestId: origin.requestId,
+    ip: origin.ip,
+  })
+}
+
+/** The change log of an organization, newest first. By its id it can be read even after the organization is gone. */
+export async function listAuditEvents(
+  db: Db,
+  caller: Caller,
+  organization: string,
+  filter: EventFilter,
+): Promise<AuditEvent[]> {
+  const known = isUuid(organization) && reaches(caller.principal, organization)
+  const organizationId = known ? organization : (await reachableOrganization(db, caller, organization)).id
+  requirePermission(caller, 'audit:read')
+  return selectEvents(db, organizationId, filter)
+}
+
+export async function hasHappened(db: Db, organizationId: string, action: Action): Promise<boolean> {
+  return (await selectEvents(db, organizationId, { action, limit: 0 })).length > 0
+}

@@ -1,0 +1,66 @@
+import { v7 as uuid } from 'uuid'
+import type { Origin } from './access/caller.ts'
+import { hasHappened } from './audit/audit.ts'
+import type { Db } from './db/database.ts'
+import { lockSetup } from './db/migrate.ts'
+import { addOrganization } from './organizations/organizations.ts'
+import { managementType, platformId } from './platform.ts'
+import { addTokenType } from './token-types/token-types.ts'
+import { issueToken } from './tokens/issue.ts'
+import type { Secret } from './tokens/secret.ts'
+
+/** What the embedded database begins with, so that a newcomer can create a token at once. */
+const examples = {
+  organization: { key: 'default', name: 'Default' },
+  types: [
+    { name: 'api', prefix: 'api', description: 'For programs that call an API' },
+    { name: 'mcp', prefix: 'mcp', description: 'For AI clients that speak the Model Context Protocol' },
+    { name: 'scim', prefix: 'scim', description: 'For identity providers that provision users (RFC 7644)' },
+  ],
+}
+
+/**
+ * Makes `adminToken` the platform administrator of an empty database; false if the database had one before. The
+ * change log decides, so that an administrator who was revoked or deleted does not come back by a restart.
+ */
+export async function bootstrap(
+  db: Db,
+  now: Date,
+  adminToken: Secret | undefined,
+  { withExamples }: { withExamples: boolean },
+): Promise<boolean> {
+  return db.transaction().execute(async (tx) => {
+    await lockSetup(tx)
+    if (await hasHappened(tx, platformId, 'token.created')) return false
+    if (!adminToken) throw new NoAdministratorError()
+    const origin: Origin = {
+      actor: { type: 'system', id: 'start', name: 'First start' },
+      requestId: uuid(),
+      ip: null,
+      now,
+    }
+    if (withExamples) {
+      await addOrganization(tx, origin, examples.organization)
+      for (const type of examples.types) await addTokenType(tx, origin, type)
+    }
+    await issueToken(tx, origin, platformId, administrator, adminToken)
+    return true
+  })
+}
+
+export class NoAdministratorError extends Error {
+  override message =
+    'The database is empty: give ADMIN_TOKEN (or ADMIN_TOKEN_FILE) for the first administrator.'
+}
+
+const administrator = {
+  name: 'Bootstrap administrator',
+  type: managementType,
+  comment: null,
+  owner: null,
+  scopes: ['platform:admin'],
+  audience: undefined,
+  metadata: {},
+  notBefore: null,
+  expiresAt: null,
+}

@@ -1,0 +1,130 @@
+import { readFileSync } from 'node:fs'
+import envSchema from 'env-schema'
+import { type Static, Type } from 'typebox'
+import { type LogLevel, logLevels } from './http/log.ts'
+import { Secret } from './tokens/secret.ts'
+
+/** Every environment variable there is; docs/configuration.md is checked against this by a test. */
+export const Environment = Type.Object({
+  HOST: Type.String({ default: '127.0.0.1', minLength: 1, description: 'Address to listen on.' }),
+  PORT: Type.Integer({ default: 7662, minimum: 1, maximum: 65_535, description: 'Port to listen on.' }),
+  PUBLIC_URL: Type.Optional(
+    Type.String({
+      pattern: '^https?://[^/?#\\s]+$',
+      description: 'Where others reach this service; also the issuer.',
+    }),
+  ),
+  DATABASE_URL: Type.Optional(
+    Type.String({
+      pattern: '^postgres(ql)?://',
+      description: 'PostgreSQL to use instead of the embedded one.',
+    }),
+  ),
+  DATABASE_POOL_SIZE: Type.Integer({
+    default: 10,
+    minimum: 1,
+    maximum: 1000,
+    description: 'Connections at the most.',
+  }),
+  DATA_DIR: Type.String({
+    default: '.counterfoil',
+    minLength: 1,
+    description: 'Where the embedded PostgreSQL lives.',
+  }),
+  MIGRATE: Type.Boolean({ default: true, description: 'Whether `serve` brings the database up to date.' }),
+  ADMIN_TOKEN: Type.Optional(
+    Type.String({
+      pattern: '^[A-Za-z0-9\\-._~+/]{32,}=*$',
+      description: 'The first platform administrator of an empty database.',
+    }),
+  ),
+  LOG_LEVEL: Type.Enum([...logLevels], {
+    type: 'string',
+    default: 'info',
+    description: 'How much is logged.',
+  }),
+  TRUST_PROXY: Type.String({
+    default: '',
+    description: 'Addresses or networks, separated by commas, whose X-Forwarded-For is believed.',
+  }),
+  CORS_ORIGINS: Type.String({
+    default: '',
+    description: 'Origins, separated by commas, whose pages may call.',
+  }),
+})
+
+/** The variables that can also be given as the path of a file, by the name with `_FILE` behind it. */
+export const secretVariables = ['DATABASE_URL', 'ADMIN_TOKEN'] as const
+
+export type Config = {
+  host: string
+  port: number
+  publicUrl: string | undefined
+  databaseUrl: string | undefined
+  poolSize: number
+  dataDir: string
+  migrate: boolean
+  adminToken: Secret | undefined
+  logLevel: LogLevel
+  trustProxy: string[]
+  corsOrigins: string[]
+}
+
+/** A variable is malformed; the message is a sentence that names it. */
+export class ConfigError extends Error {}
+
+export function readConfig(env: Record<string, string | undefined>): Config {
+  const values = validate(withFiles(env))
+  const adminToken = values.ADMIN_TOKEN === undefined ? undefined : new Secret(values.ADMIN_TOKEN)
+  if (adminToken?.isMistyped())
+    throw new ConfigError('ADMIN_TOKEN looks like a token of Counterfoil with a typo in it.')
+  return {
+    host: values.HOST,
+    port: values.PORT,
+    publicUrl: values.PUBLIC_URL,
+    databaseUrl: values.DATABASE_URL,
+    poolSize: values.DATABASE_POOL_SIZE,
+    dataDir: values.DATA_DIR,
+    migrate: values.MIGRATE,
+    adminToken,
+    logLevel: values.LOG_LEVEL,
+    trustProxy: list(values.TRUST_PROXY),
+    corsOrigins: list(values.CORS_ORIGINS),
+  }
+}
+
+function validate(data: Record<string, string>): Static<typeof Environment> {
+  try {
+    return envSchema<Static<typeof Environment>>({ schema: Environment, data, env: false })
+  } catch (error) {
+    // Ajv says «env/PORT must be integer»; the value itself, which may be a secret, is never in it.
+    throw new ConfigError(`${(error as Error).message.replaceAll('env/', '')}.`)
+  }
+}
+
+/** Empty variables count as not given: that is how compose files and shells pass what is not set. */
+function withFiles(env: Record<string, string | undefined>): Record<string, string> {
+  const given = Object.entries(env).filter((entry): entry is [string, string] => Boolean(entry[1]))
+  const data = Object.fromEntries(given)
+  for (const name of secretVariables) {
+    const path = data[`${name}_FILE`]
+    if (path === undefined) continue
+    if (data[name] !== undefined) throw new ConfigError(`${name} and ${name}_FILE cannot both be given.`)
+    data[name] = readSecretFile(`${name}_FILE`, path)
+  }
+  return data
+}
+
+function readSecretFile(variable: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch (error) {
+    throw new ConfigError(
+      `${variable} names a file that cannot be read (${(error as NodeJS.ErrnoException).code}).`,
+    )
+  }
+}
+
+function list(text: string): string[] {
+  return text.split(',').flatMap((item) => item.trim() || [])
+}

@@ -1,0 +1,52 @@
+import { CamelCasePlugin, Kysely, PostgresAdapter, PostgresDialect } from 'kysely'
+import pg from 'pg'
+import type { Tables } from './tables.ts'
+
+/** A pool or a transaction; store functions take either. */
+export type Db = Kysely<Tables>
+
+export type DatabaseOptions = { url: string; poolSize: number; onError?: (error: Error) => void }
+
+export function createDb({ url, poolSize, onError }: DatabaseOptions): Db {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: poolSize,
+    connectionTimeoutMillis: 3_000,
+    query_timeout: 10_000,
+    keepAlive: true,
+    application_name: 'counterfoil',
+  })
+  // An idle connection that the server closes would otherwise end the process.
+  pool.on('error', (error) => onError?.(error))
+  return new Kysely<Tables>({
+    dialect: new Dialect({ pool }),
+    plugins: [new CamelCasePlugin({ maintainNestedObjectKeys: true })],
+  })
+}
+
+/** True for errors that say the database cannot be asked right now, as opposed to what it answered. */
+export function isUnavailable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code = 'code' in error ? String(error.code) : ''
+  return unavailableCodes.test(code) || unavailableMessages.test(error.message)
+}
+
+// SQLSTATE classes 08 (connection), 53 (resources), 57P (operator intervention), and the system's own.
+const unavailableCodes = /^(08...|53...|57P0.|25006|ECONN\w+|EPIPE|ENOENT|EAI_\w+|ENOTFOUND|ETIMEDOUT)$/
+const unavailableMessages =
+  /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error)/
+
+class Dialect extends PostgresDialect {
+  override createAdapter(): PostgresAdapter {
+    return new Adapter()
+  }
+}
+
+/**
+ * Kysely would guard migrations with a session-level lock, which pgbouncer in transaction mode can leave held by
+ * a connection that outlives us. `migrate` takes a transaction-level one instead.
+ */
+class Adapter extends PostgresAdapter {
+  override async acquireMigrationLock(): Promise<void> {}
+  override async releaseMigrationLock(): Promise<void> {}
+}

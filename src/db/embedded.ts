@@ -1,0 +1,60 @@
+import { access, constants, mkdir, realpath } from 'node:fs/promises'
+import { currentUid } from './embedded/account.ts'
+import { createApplicationDatabase } from './embedded/application.ts'
+import { findBinaries } from './embedded/binaries.ts'
+import { type Cluster, openCluster } from './embedded/cluster.ts'
+import { lockDirectory } from './embedded/lock.ts'
+import { startPostmaster, stopPostmaster } from './embedded/postmaster.ts'
+
+/** Starts (or adopts) the PostgreSQL server that lives in dataDir; resolves when it accepts connections. */
+export async function startEmbedded(dataDir: string): Promise<{ url: string; stop(): Promise<void> }> {
+  const binaries = await findBinaries()
+  const home = await openDirectory(dataDir)
+  const unlock = await lockDirectory(home)
+  try {
+    const cluster = await openCluster(home, binaries)
+    const url = await startServer(cluster)
+    let stopped: Promise<void> | undefined
+    return {
+      url,
+      stop() {
+        stopped ??= stopPostmaster(cluster).finally(unlock)
+        return stopped
+      },
+    }
+  } catch (error) {
+    unlock()
+    throw inWords(error, dataDir)
+  }
+}
+
+async function openDirectory(dataDir: string): Promise<string> {
+  // Under root the server runs as another user, who has to pass through but not to look around.
+  const mode = currentUid() === 0 ? 0o711 : 0o700
+  try {
+    await mkdir(dataDir, { recursive: true, mode })
+    await access(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
+    return await realpath(dataDir)
+  } catch (error) {
+    throw inWords(error, dataDir)
+  }
+}
+
+async function startServer(cluster: Cluster): Promise<string> {
+  const port = await startPostmaster(cluster)
+  try {
+    return await createApplicationDatabase(cluster, port)
+  } catch (error) {
+    await stopPostmaster(cluster)
+    throw error
+  }
+}
+
+function inWords(error: unknown, dataDir: string): unknown {
+  if (!(error instanceof Error && 'syscall' in error && 'code' in error)) return error
+  const denied = error.code === 'EACCES' || error.code === 'EPERM'
+  const advice = denied ? ': start Counterfoil as the user it belongs to, or with another directory' : ''
+  return new Error(`the embedded PostgreSQL cannot use ${dataDir} (${error.message})${advice}`, {
+    cause: error,
+  })
+}

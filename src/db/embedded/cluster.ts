@@ -1,0 +1,48 @@
+import { chmod, readFile, realpath, stat } from 'node:fs/promises'
+import { platform } from 'node:os'
+import { join } from 'node:path'
+import { chooseAccount, currentUid, type Owner } from './account.ts'
+import type { Binaries } from './binaries.ts'
+import type { Account } from './command.ts'
+import { createCluster } from './initdb.ts'
+
+/** A PostgreSQL data directory, and what it takes to run a server in it. */
+export type Cluster = {
+  directory: string
+  log: string
+  password: string
+  account: Account
+  binaries: Binaries
+}
+
+/** The cluster in dataDir, made if it is not there yet. The caller holds the directory's lock. */
+export async function openCluster(dataDir: string, binaries: Binaries): Promise<Cluster> {
+  const directory = join(dataDir, 'postgres')
+  const passwordFile = join(dataDir, 'postgres-password')
+  const owner = await findOwner(directory)
+  const account = await chooseAccount(dataDir, binaries.postgres, owner)
+  if (!owner) await createCluster({ dataDir, directory, passwordFile }, account, binaries.initdb)
+  // PostgreSQL refuses a looser mode, which copying or a volume mount readily brings about.
+  await chmod(directory, 0o700)
+  return {
+    directory: await realpath(directory),
+    log: join(dataDir, 'postgres.log'),
+    password: (await readFile(passwordFile, 'utf8')).trim(),
+    account,
+    binaries,
+  }
+}
+
+async function findOwner(directory: string): Promise<Owner | undefined> {
+  const found = await stat(directory).catch((error) => {
+    if (error.code === 'ENOENT') return undefined
+    throw error
+  })
+  if (!found) return undefined
+  const { uid, gid } = found
+  const us = currentUid()
+  if (platform() === 'win32' || us === 0 || us === uid) return { uid, gid }
+  throw new Error(
+    `${directory} belongs to user ${uid}: start Counterfoil as that user, or with another directory`,
+  )
+}

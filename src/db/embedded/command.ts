@@ -1,0 +1,44 @@
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
+
+/** The operating system user a command runs as: the current one unless it says otherwise. */
+export type Account = { prefix: string[]; uid?: number; gid?: number }
+
+/**
+ * A session of its own keeps the terminal's Ctrl-C away, so that we decide when the database stops. The
+ * environment is not passed on: it holds our secrets, and PG* variables would change what the server does.
+ */
+export function spawnAs(account: Account, file: string, args: string[], stdio: StdioOptions): ChildProcess {
+  const { prefix, ...ids } = account
+  const [command, ...rest] = [...prefix, file, ...args] as [string, ...string[]]
+  const env = { PATH: '/usr/bin:/bin:/usr/sbin:/sbin', LC_ALL: 'C' }
+  return spawn(command, rest, { ...ids, stdio, env, cwd: '/', detached: true, windowsHide: true })
+}
+
+type Result = { code: number; output: string }
+
+/** Runs a command to its end; a command that cannot be run at all has code -1. */
+export function run(account: Account, file: string, args: string[]): Promise<Result> {
+  const result = new Promise<Result>((resolve, reject) => {
+    const child = spawnAs(account, file, args, ['ignore', 'pipe', 'pipe'])
+    let output = ''
+    const collect = (chunk: string) => {
+      output += chunk
+    }
+    child.stdout?.setEncoding('utf8').on('data', collect)
+    child.stderr?.setEncoding('utf8').on('data', collect)
+    child.once('error', reject)
+    child.once('close', (code) => resolve({ code: code ?? -1, output }))
+  })
+  return result.catch((error) => ({ code: -1, output: error.message }))
+}
+
+/** What a person needs of PostgreSQL's output: its last complaint and what led to it, without time stamps. */
+export function gist(output: string): string {
+  const lines = output
+    .split('\n')
+    .map((line) => line.replace(/^[-\d]+ [:.\d]+ \S+ \[\d+\] /, '').trim())
+    // What it answered while we were asking whether it is ready.
+    .filter((line) => line && !line.startsWith('FATAL:  the database system is'))
+  const complaint = lines.findLastIndex((line) => /^(FATAL|PANIC|ERROR|DETAIL|HINT):/.test(line))
+  return (complaint < 0 ? lines : lines.slice(0, complaint + 1)).slice(-3).join('; ')
+}

@@ -1,0 +1,33 @@
+import { chmod } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
+
+// A lock ends with its connection, and an unreferenced connection with the next garbage collection.
+const held = new Set<DatabaseSync>()
+
+/**
+ * Makes this process the only Counterfoil at work in dataDir until it unlocks or dies. The operating system
+ * holds the lock, so that nothing stale can be left behind and no recycled process id can be mistaken for its
+ * holder. SQLite is what Node has that takes such locks. Opening and closing the file any other way in this
+ * process would drop the lock.
+ */
+export async function lockDirectory(dataDir: string): Promise<() => void> {
+  const { DatabaseSync } = await import('node:sqlite')
+  const file = join(dataDir, 'lock')
+  let lock: DatabaseSync | undefined
+  try {
+    lock = new DatabaseSync(file)
+    lock.exec('pragma journal_mode = memory; begin exclusive')
+    await chmod(file, 0o600)
+  } catch (error) {
+    lock?.close()
+    const { errcode, message } = error as Error & { errcode?: number }
+    const busy = errcode === 5
+    throw new Error(busy ? `another Counterfoil is using ${dataDir}` : `cannot lock ${file}: ${message}`)
+  }
+  const taken = lock
+  held.add(taken)
+  return () => {
+    if (held.delete(taken)) taken.close()
+  }
+}

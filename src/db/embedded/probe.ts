@@ -1,0 +1,39 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import pg from 'pg'
+import type { Cluster } from './cluster.ts'
+
+/**
+ * What goes on in the cluster: its server answers on this port, or is not ready to, or there is none. A stranger is
+ * a server that does not let us in, or that serves another directory, of which ours is a copy.
+ */
+export async function probe(cluster: Cluster): Promise<number | 'busy' | 'absent' | 'stranger'> {
+  const pidFile = await readFile(join(cluster.directory, 'postmaster.pid'), 'utf8').catch(() => '')
+  const port = Number(pidFile.split('\n')[3])
+  if (!port) return 'absent'
+  const client = connection(cluster, port)
+  try {
+    await client.connect()
+    const { rows } = await client.query('show data_directory')
+    return rows[0].data_directory === cluster.directory ? port : 'stranger'
+  } catch (error) {
+    const { code } = error as { code?: string }
+    if (code === 'ECONNREFUSED') return 'absent'
+    // 57P… is a server starting up or shutting down; any other SQLSTATE is a refusal.
+    return /^\d(?!7P)/.test(code ?? '') ? 'stranger' : 'busy'
+  } finally {
+    await client.end().catch(() => undefined)
+  }
+}
+
+/** As the superuser, which is for running the server only and not for the application. */
+export function connection(cluster: Cluster, port: number): pg.Client {
+  const { password } = cluster
+  const client = new pg.Client({
+    ...{ host: '127.0.0.1', port, user: 'postgres', password, database: 'postgres' },
+    ...{ connectionTimeoutMillis: 5_000, ssl: false },
+  })
+  // A server that goes away reports that here too; whoever is using the client learns it from the query.
+  client.on('error', () => undefined)
+  return client
+}

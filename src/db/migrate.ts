@@ -1,0 +1,52 @@
+import { sql } from 'kysely'
+import { Migrator } from 'kysely/migration'
+import * as foundation from '../../migrations/0001-foundation.ts'
+import type { Db } from './database.ts'
+
+const migrations = { '0001-foundation': foundation }
+
+/** Until the end of the transaction no other instance sets this database up. */
+export async function lockSetup(tx: Db): Promise<void> {
+  // Any constant will do, as long as every version of Counterfoil uses the same one.
+  await sql`select pg_advisory_xact_lock(7662)`.execute(tx)
+}
+
+/**
+ * Brings the database to this code's version and says which migrations that took. All of them run in one
+ * transaction under an advisory lock, so any number of instances may call this at once.
+ */
+export async function migrate(db: Db): Promise<string[]> {
+  return db.transaction().execute(async (tx) => {
+    await lockSetup(tx)
+    await refuseNewer(tx)
+    const { error, results } = await migrator(tx).migrateToLatest()
+    if (error) throw error
+    return results?.map((result) => result.migrationName) ?? []
+  })
+}
+
+/** Names of the migrations that this code has and the database has not. */
+export async function pendingMigrations(db: Db): Promise<string[]> {
+  await refuseNewer(db)
+  const all = await migrator(db).getMigrations()
+  return all.filter((migration) => !migration.executedAt).map((migration) => migration.name)
+}
+
+export class DatabaseNewerError extends Error {}
+
+async function refuseNewer(db: Db): Promise<void> {
+  const { rows } = await sql<{ present: boolean }>`
+    select to_regclass('kysely_migration') is not null as present`.execute(db)
+  if (!rows[0]?.present) return
+  const applied = await sql<{ name: string }>`select name from kysely_migration`.execute(db)
+  const unknown = applied.rows.map((row) => row.name).filter((name) => !(name in migrations))
+  if (unknown.length === 0) return
+  throw new DatabaseNewerError(
+    `The database is newer than this version of Counterfoil (it has ${unknown.join(', ')}): run the newer version.`,
+  )
+}
+
+function migrator(db: Db): Migrator {
+  // Migrations write plain SQL: without plugins, names are what they say.
+  return new Migrator({ db: db.withoutPlugins(), provider: { getMigrations: async () => migrations } })
+}

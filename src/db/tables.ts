@@ -1,0 +1,99 @@
+import type { ColumnType, Generated, Selectable } from 'kysely'
+
+type Json<T> = ColumnType<T, string, string>
+type JsonOrNull<T> = ColumnType<T | null, string | null, string | null>
+
+export type OwnerSource = 'internal' | 'ldap' | 'sso'
+
+/** Who did something, as it was known then. */
+export type Actor = { type: 'token'; id: string; name: string } | { type: 'system'; id: string; name: string }
+
+/** The members that a change touched, before and after it. */
+export type Changes = { before: Record<string, unknown>; after: Record<string, unknown> }
+
+type OrganizationsTable = {
+  id: string
+  key: string
+  name: string
+  suspendedAt: Date | null
+  version: Generated<number>
+  createdAt: Date
+  updatedAt: Date
+}
+
+type TokenTypesTable = {
+  name: string
+  description: string | null
+  prefix: string
+  carriesOrganization: boolean
+  format: 'opaque'
+  /** Null: any scope may be asked for. */
+  allowedScopes: string[] | null
+  defaultScopes: string[]
+  audience: string[]
+  endpoint: string | null
+  suspendedAt: Date | null
+  version: Generated<number>
+  createdAt: Date
+  updatedAt: Date
+}
+
+type TokensTable = {
+  organizationId: string
+  id: string
+  type: string
+  name: string
+  comment: string | null
+  ownerSubject: string | null
+  ownerEmail: string | null
+  ownerSource: OwnerSource | null
+  scopes: string[]
+  audience: string[]
+  metadata: Json<Record<string, unknown>>
+  notBefore: Date | null
+  expiresAt: Date | null
+  revokedAt: Date | null
+  revokedBy: JsonOrNull<Actor>
+  revokedReason: string | null
+  lastUsedAt: Date | null
+  lastUsedIp: string | null
+  version: Generated<number>
+  createdAt: Date
+  createdBy: Json<Actor>
+  updatedAt: Date
+}
+
+type TokenSecretsTable = {
+  hash: Buffer
+  organizationId: string
+  tokenId: string
+  hint: string
+  createdAt: Date
+}
+
+type AuditEventsTable = {
+  organizationId: string
+  id: string
+  occurredAt: Date
+  actor: Json<Actor>
+  action: string
+  targetType: string
+  targetId: string
+  targetName: string
+  changes: JsonOrNull<Changes>
+  requestId: string
+  ip: string | null
+}
+
+export type Tables = {
+  organizations: OrganizationsTable
+  tokenTypes: TokenTypesTable
+  tokens: TokensTable
+  tokenSecrets: TokenSecretsTable
+  auditEvents: AuditEventsTable
+}
+
+export type Organization = Selectable<OrganizationsTable>
+export type TokenType = Selectable<TokenTypesTable>
+export type TokenRow = Selectable<TokensTable>
+export type AuditEvent = Selectable<AuditEventsTable>

@@ -1,0 +1,4 @@
+import type { Db } from './db/database.ts'
+
+/** What routes are given: the outside world, so that tests can give another. */
+export type Deps = { db: Db; now: () => Date; issuer: string }

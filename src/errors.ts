@@ -1,0 +1,54 @@
+/** Every error a caller can meet: its stable code, HTTP status and title (RFC 9457 §3.1). */
+export const catalogue = {
+  invalid_request: { status: 400, title: 'The request is malformed' },
+  unauthenticated: { status: 401, title: 'Credentials are required' },
+  invalid_token: { status: 401, title: 'The presented credential is not good' },
+  insufficient_scope: { status: 403, title: 'The credential lacks a permission' },
+  not_found: { status: 404, title: 'There is nothing here' },
+  method_not_allowed: { status: 405, title: 'This method is not offered here' },
+  request_timeout: { status: 408, title: 'The request took too long to arrive' },
+  already_exists: { status: 409, title: 'Something of this name exists already' },
+  in_use: { status: 409, title: 'It is still in use' },
+  suspended: { status: 409, title: 'It is suspended' },
+  not_suspended: { status: 409, title: 'Suspend it before deleting it' },
+  built_in: { status: 409, title: 'It is part of Counterfoil and stays as it is' },
+  precondition_failed: { status: 412, title: 'It was changed by somebody else meanwhile' },
+  content_too_large: { status: 413, title: 'The body is too large' },
+  uri_too_long: { status: 414, title: 'The URL is too long' },
+  unsupported_media_type: { status: 415, title: 'This media type is not understood here' },
+  invalid_value: { status: 422, title: 'A value is not allowed' },
+  header_fields_too_large: { status: 431, title: 'The header fields are too large' },
+  internal_error: { status: 500, title: 'Something went wrong on our side' },
+  unavailable: { status: 503, title: 'The service cannot answer right now' },
+} as const satisfies Record<string, { status: number; title: string }>
+
+export type ErrorCode = keyof typeof catalogue
+
+/** One offending input: where it stood, its name (nested ones joined by dots) and what is wrong with it. */
+export type FieldError = { in: 'body' | 'query' | 'path' | 'header'; field: string; detail: string }
+
+export type ErrorExtras = {
+  fields?: FieldError[]
+  /** The permission the caller would need; named in the RFC 6750 challenge. */
+  scope?: string
+}
+
+/** The only error the domain throws; everything else is a defect and becomes a constant 500. */
+export class AppError extends Error {
+  override readonly name = 'AppError'
+  readonly code: ErrorCode
+  readonly fields: FieldError[] | undefined
+  readonly scope: string | undefined
+
+  constructor(code: ErrorCode, detail: string, extras: ErrorExtras = {}) {
+    super(detail)
+    this.code = code
+    this.fields = extras.fields
+    this.scope = extras.scope
+  }
+}
+
+/** A 422 that names one member of the request body. */
+export function invalidValue(field: string, detail: string): AppError {
+  return new AppError('invalid_value', `${field} ${detail}`, { fields: [{ in: 'body', field, detail }] })
+}

@@ -1,0 +1,26 @@
+import { NoAdministratorError } from './bootstrap.ts'
+import { ConfigError } from './config.ts'
+import { isUnavailable } from './db/database.ts'
+import { DatabaseNewerError } from './db/migrate.ts'
+
+/** The command line is not understood. */
+export class UsageError extends Error {}
+
+// The numbers of sysexits.h, which init systems and operators know.
+const exitCodes = { usage: 64, unavailable: 69, software: 70, config: 78 } as const
+
+const configErrors = [ConfigError, NoAdministratorError, DatabaseNewerError]
+
+/** What to tell a person about the error that ended the process, and the exit code that says it to a program. */
+export function explainExit(error: unknown): { message: string; code: number } {
+  if (!(error instanceof Error)) return { message: String(error), code: exitCodes.software }
+  const { message, stack } = error
+  const { code = '' } = error as NodeJS.ErrnoException
+  if (error instanceof UsageError || code.startsWith('ERR_PARSE_ARGS'))
+    return { message, code: exitCodes.usage }
+  if (configErrors.some((kind) => error instanceof kind)) return { message, code: exitCodes.config }
+  if (isUnavailable(error)) {
+    return { message: `The database cannot be reached: ${message || code}`, code: exitCodes.unavailable }
+  }
+  return { message: stack ?? message, code: exitCodes.software }
+}

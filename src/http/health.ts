@@ -1,0 +1,40 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { pendingMigrations } from '../db/migrate.ts'
+import type { Deps } from '../deps.ts'
+import { AppError } from '../errors.ts'
+import { problems } from './schemas.ts'
+
+const Health = Type.Object({ status: Type.Literal('ok') })
+
+export const healthRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
+  app.route({
+    method: 'GET',
+    url: '/livez',
+    schema: {
+      operationId: 'live',
+      summary: 'Whether the process runs',
+      tags: ['Operations'],
+      security: [],
+      response: { 200: Health, ...problems(400) },
+    },
+    handler: async () => ({ status: 'ok' as const }),
+  })
+
+  app.route({
+    method: 'GET',
+    url: '/readyz',
+    schema: {
+      operationId: 'ready',
+      summary: 'Whether it can serve: the database answers and is migrated',
+      tags: ['Operations'],
+      security: [],
+      response: { 200: Health, ...problems(400, 503) },
+    },
+    handler: async () => {
+      const pending = await pendingMigrations(db)
+      if (pending.length > 0) throw new AppError('unavailable', `The database lacks ${pending.join(', ')}.`)
+      return { status: 'ok' as const }
+    },
+  })
+}

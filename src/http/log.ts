@@ -1,0 +1,41 @@
+import type { FastifyInstance } from 'fastify'
+import pino, { type DestinationStream, type Logger } from 'pino'
+import { maskSecrets } from '../tokens/secret.ts'
+
+export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+export type LogLevel = (typeof logLevels)[number]
+
+/** JSON lines. Headers and bodies are never logged; the redaction stands against later code that would do so. */
+export function createLogger(level: LogLevel, destination?: DestinationStream): Logger {
+  const names = ['authorization', 'token', 'secret', 'password', 'connectionString']
+  const options = {
+    level,
+    redact: { paths: names.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '[redacted]' },
+    serializers: { err: describeError },
+  }
+  return destination ? pino(options, destination) : pino(options)
+}
+
+/** Only these members: a database error's `detail` quotes values. */
+function describeError({ name, message, stack, ...more }: Error & { code?: string; cause?: unknown }) {
+  return { type: name, code: more.code, message: maskSecrets(message), stack: maskSecrets(stack ?? '') }
+}
+
+/** One line a request: the route and its parameters rather than the URL, where people put tokens by mistake. */
+export function logRequests(app: FastifyInstance): void {
+  app.addHook('onResponse', async (request, reply) => {
+    const { method, routeOptions, params, ip, caller } = request
+    request.log.info(
+      {
+        method,
+        route: routeOptions.url ?? null,
+        params: maskSecrets(JSON.stringify(params ?? {})),
+        status: reply.statusCode,
+        ms: Math.round(reply.elapsedTime * 100) / 100,
+        principal: caller?.principal.tokenId,
+        ip,
+      },
+      'request',
+    )
+  })
+}

@@ -1,0 +1,45 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import type { AppError } from '../errors.ts'
+import { bearerChallenge } from './challenge.ts'
+import { settle } from './problem.ts'
+import { ref } from './schemas.ts'
+
+export const OAuthError = Type.Object(
+  {
+    error: Type.String({ examples: ['invalid_request'] }),
+    error_description: Type.String(),
+    request_id: Type.String({ description: 'Quote it when asking for help: the logs have it too.' }),
+  },
+  { $id: 'OAuthError', description: 'An error of RFC 6749 §5.2.' },
+)
+
+/** The OAuth errors that a protocol endpoint can answer with, by status. */
+export function oauthErrors(...statuses: number[]): Record<number, object> {
+  const content = { 'application/json': { schema: ref(OAuthError) } }
+  return Object.fromEntries(statuses.map((status) => [status, { description: `An OAuth error`, content }]))
+}
+
+/** The error handler of the protocol endpoints (RFC 6749 §5.2). */
+export function sendOAuthError(thrown: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  const error = settle(thrown, request, reply)
+  const basic = request.headers.authorization?.toLowerCase().startsWith('basic ') ?? false
+  for (const challenge of challenges(error, basic)) reply.header('www-authenticate', challenge)
+  reply.send({ error: oauthCode(error, basic), error_description: error.message, request_id: request.id })
+}
+
+/** RFC 6749 §5.2: a client that tried the Authorization header is challenged in the scheme that it used. */
+function challenges(error: AppError, basic: boolean): string[] {
+  const bearer = bearerChallenge(error)
+  if (!bearer) return []
+  const basicChallenge = 'Basic realm="counterfoil", charset="UTF-8"'
+  if (error.code === 'unauthenticated') return [bearer, basicChallenge]
+  return basic && error.code === 'invalid_token' ? [basicChallenge] : [bearer]
+}
+
+function oauthCode({ code }: AppError, basic: boolean): string {
+  if (code === 'unauthenticated' || (code === 'invalid_token' && basic)) return 'invalid_client'
+  if (code === 'unavailable') return 'temporarily_unavailable'
+  if (code === 'internal_error') return 'server_error'
+  return code === 'invalid_token' || code === 'insufficient_scope' ? code : 'invalid_request'
+}

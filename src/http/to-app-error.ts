@@ -1,0 +1,65 @@
+import type { FastifyError } from 'fastify'
+import { isUnavailable } from '../db/database.ts'
+import { AppError, type ErrorCode, type FieldError } from '../errors.ts'
+
+/** What Fastify, the validator, the database or a defect threw, as the one error type that is ever shown. */
+export function toAppError(error: unknown): AppError {
+  if (error instanceof AppError) return error
+  if (isUnavailable(error))
+    return new AppError('unavailable', 'The database does not answer. Try again shortly.')
+  if (error instanceof Error && isFastifyError(error)) {
+    if (error.validation) return invalid(error)
+    const status = error.statusCode ?? 500
+    if (status < 500)
+      return new AppError(codes[status] ?? 'invalid_request', safeMessages[error.code] ?? generic)
+  }
+  return new AppError('internal_error', 'Something unexpected happened. It was logged under this request id.')
+}
+
+const codes: Record<number, ErrorCode> = {
+  404: 'not_found',
+  408: 'request_timeout',
+  413: 'content_too_large',
+  414: 'uri_too_long',
+  415: 'unsupported_media_type',
+  431: 'header_fields_too_large',
+}
+
+const generic = 'The request cannot be understood.'
+
+// Fastify's and the JSON parser's own messages may quote what was sent, which may be a secret.
+const safeMessages: Record<string, string> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'The body is larger than this service accepts.',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'The Content-Type is missing or is not accepted here.',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'The Content-Type says JSON, but the body is empty.',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'The body is not valid JSON.',
+}
+
+const parts = { body: 'body', querystring: 'query', params: 'path', headers: 'header' } as const
+
+function invalid({ validation, validationContext }: FastifyError): AppError {
+  const where = parts[(validationContext ?? 'body') as keyof typeof parts]
+  const fields = (validation ?? []).map(({ instancePath, keyword, params, message }): FieldError => {
+    const unknown = keyword === 'additionalProperties' || keyword === 'unevaluatedProperties'
+    const member =
+      keyword === 'required' ? params.missingProperty : unknown ? params.additionalProperty : undefined
+    const field = [
+      ...instancePath.split('/').slice(1),
+      ...(member === undefined ? [] : [String(member)]),
+    ].join('.')
+    return { in: where, field, detail: unknown ? 'is not known here' : describe(keyword, params, message) }
+  })
+  const first = fields[0]
+  const detail = first ? `${first.in} ${first.field} ${first.detail}`.replace(/\s+/g, ' ') : generic
+  return new AppError('invalid_request', detail, { fields })
+}
+
+function describe(keyword: string, params: Record<string, unknown>, message: string | undefined): string {
+  if (keyword === 'required') return 'is required'
+  if (keyword === 'enum') return `must be one of ${(params.allowedValues as unknown[]).join(', ')}`
+  return message ?? 'is not valid'
+}
+
+function isFastifyError(error: Error): error is FastifyError {
+  return 'statusCode' in error || 'validation' in error
+}

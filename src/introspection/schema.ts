@@ -1,0 +1,73 @@
+import { type Static, Type } from 'typebox'
+import { expandEndpoint } from '../token-types/endpoint.ts'
+import type { Credential } from './credential.ts'
+
+/** The form of RFC 7662 §2.1 and RFC 7009 §2.1. Other parameters are ignored (RFC 6749 §3.2). */
+export const TokenForm = Type.Object(
+  {
+    token: Type.String({
+      minLength: 1,
+      maxLength: 8192,
+      examples: ['api_0123456789abcdefghijABCDEFGHIJ2PElSk'],
+    }),
+    token_type_hint: Type.Optional(Type.String({ description: 'Accepted and not needed.' })),
+  },
+  { $id: 'TokenForm' },
+)
+
+export const IntrospectionResponse = Type.Object(
+  {
+    active: Type.Boolean({ description: 'If false there is nothing else.' }),
+    scope: Type.Optional(Type.String({ description: 'Scopes, separated by spaces.' })),
+    client_id: Type.Optional(Type.String({ description: 'The id of the token.' })),
+    username: Type.Optional(Type.String({ description: 'The e-mail address of the owner.' })),
+    token_type: Type.Optional(Type.Literal('Bearer')),
+    exp: Type.Optional(Type.Integer({ description: 'Seconds since 1970.' })),
+    iat: Type.Optional(Type.Integer()),
+    nbf: Type.Optional(Type.Integer()),
+    sub: Type.Optional(
+      Type.String({ description: 'The subject of the owner, or of a service the id of the token.' }),
+    ),
+    aud: Type.Optional(Type.Array(Type.String())),
+    iss: Type.Optional(Type.String()),
+    jti: Type.Optional(Type.String({ description: 'The id of the token.' })),
+    organization: Type.Optional(Type.String({ description: 'The key of the organization.' })),
+    type: Type.Optional(Type.String({ description: 'The token type.' })),
+    token_name: Type.Optional(Type.String()),
+    endpoint: Type.Optional(Type.String()),
+  },
+  { $id: 'IntrospectionResponse', description: 'RFC 7662 §2.2, and what Counterfoil knows besides.' },
+)
+
+export const components = [TokenForm, IntrospectionResponse]
+
+export function presentCredential(
+  credential: Credential | undefined,
+  issuer: string,
+): Static<typeof IntrospectionResponse> {
+  if (!credential) return { active: false }
+  const { tokenId, expiresAt, notBefore, organizationKey, audience } = credential
+  const endpoint = expandEndpoint(credential.endpoint, organizationKey)
+  return {
+    active: true,
+    scope: credential.scopes.join(' '),
+    client_id: tokenId,
+    ...(credential.ownerEmail !== null && { username: credential.ownerEmail }),
+    token_type: 'Bearer',
+    ...(expiresAt && { exp: seconds(expiresAt) }),
+    iat: seconds(credential.createdAt),
+    ...(notBefore && { nbf: seconds(notBefore) }),
+    sub: credential.ownerSubject ?? tokenId,
+    ...(audience.length > 0 && { aud: audience }),
+    iss: issuer,
+    jti: tokenId,
+    organization: organizationKey,
+    type: credential.type,
+    token_name: credential.name,
+    ...(endpoint !== null && { endpoint }),
+  }
+}
+
+function seconds(date: Date): number {
+  return Math.floor(date.getTime() / 1000)
+}

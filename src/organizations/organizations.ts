@@ -1,0 +1,137 @@
+import { v7 as uuid } from 'uuid'
+import { type Caller, type Origin, requirePermission } from '../access/caller.ts'
+import { type Action, record } from '../audit/audit.ts'
+import { differences } from '../audit/changes.ts'
+import type { Db } from '../db/database.ts'
+import type { Changes, Organization } from '../db/tables.ts'
+import { AppError } from '../errors.ts'
+import { platformId } from '../platform.ts'
+import { type ExpectedVersions, refuseStale } from '../versions.ts'
+import { noSuchOrganization, reachableOrganization } from './reach.ts'
+import * as store from './store.ts'
+
+export type NewOrganization = { key: string; name: string }
+
+export async function createOrganization(
+  db: Db,
+  caller: Caller,
+  input: NewOrganization,
+): Promise<Organization> {
+  requirePermission(caller, 'platform:admin')
+  return db.transaction().execute((tx) => addOrganization(tx, caller, input))
+}
+
+/** Without asking who may: for `createOrganization` and the first start. */
+export async function addOrganization(tx: Db, origin: Origin, input: NewOrganization): Promise<Organization> {
+  const organization = await store.insertOrganization(tx, {
+    id: uuid(),
+    ...input,
+    createdAt: origin.now,
+    updatedAt: origin.now,
+  })
+  if (!organization) throw new AppError('already_exists', `The key ${input.key} is taken.`)
+  await log(tx, origin, 'organization.created', organization)
+  return organization
+}
+
+export async function listOrganizations(
+  db: Db,
+  caller: Caller,
+  page: { after?: string; limit: number },
+): Promise<Organization[]> {
+  requirePermission(caller, 'platform:admin')
+  return store.selectOrganizations(db, page)
+}
+
+export async function getOrganization(db: Db, caller: Caller, keyOrId: string): Promise<Organization> {
+  return reachableOrganization(db, caller, keyOrId)
+}
+
+export async function updateOrganization(
+  db: Db,
+  caller: Caller,
+  keyOrId: string,
+  change: { name?: string },
+  expected: ExpectedVersions,
+): Promise<Organization> {
+  return changing(db, caller, keyOrId, expected, async (tx, organization) => {
+    const changes = differences(organization, change)
+    if (!changes) return organization
+    const changed = await store.updateOrganization(tx, organization, { ...change, updatedAt: caller.now })
+    await log(tx, caller, 'organization.updated', changed, changes)
+    return changed
+  })
+}
+
+/** While it is suspended none of its tokens is good; what is suspended already stays as it is. */
+export async function suspendOrganization(db: Db, caller: Caller, keyOrId: string): Promise<Organization> {
+  return changing(db, caller, keyOrId, undefined, async (tx, organization) => {
+    if (organization.suspendedAt) return organization
+    const change = { suspendedAt: caller.now, updatedAt: caller.now }
+    const suspended = await store.updateOrganization(tx, organization, change)
+    await log(tx, caller, 'organization.suspended', suspended)
+    return suspended
+  })
+}
+
+export async function resumeOrganization(db: Db, caller: Caller, keyOrId: string): Promise<Organization> {
+  return changing(db, caller, keyOrId, undefined, async (tx, organization) => {
+    if (!organization.suspendedAt) return organization
+    const resumed = await store.updateOrganization(tx, organization, {
+      suspendedAt: null,
+      updatedAt: caller.now,
+    })
+    await log(tx, caller, 'organization.resumed', resumed)
+    return resumed
+  })
+}
+
+/** Deletes it with all its tokens. It has to be suspended first, so that no slip of the hand ends live integrations. */
+export async function deleteOrganization(
+  db: Db,
+  caller: Caller,
+  keyOrId: string,
+  expected: ExpectedVersions,
+): Promise<void> {
+  await changing(db, caller, keyOrId, expected, async (tx, organization) => {
+    if (!organization.suspendedAt) {
+      throw new AppError(
+        'not_suspended',
+        `Suspend ${organization.key} first: deleting it deletes all its tokens.`,
+      )
+    }
+    await log(tx, caller, 'organization.deleted', organization)
+    await store.deleteOrganization(tx, organization.id)
+  })
+}
+
+/** Locks what is about to change, once it is clear that the caller may, and that nobody else changed it meanwhile. */
+async function changing<T>(
+  db: Db,
+  caller: Caller,
+  keyOrId: string,
+  expected: ExpectedVersions,
+  change: (tx: Db, organization: Organization) => Promise<T>,
+): Promise<T> {
+  const { id, key } = await reachableOrganization(db, caller, keyOrId)
+  requirePermission(caller, 'platform:admin')
+  if (id === platformId) throw new AppError('built_in', `The organization ${key} stays as it is.`)
+  return db.transaction().execute(async (tx) => {
+    const organization = await store.lockOrganization(tx, id)
+    if (!organization) throw noSuchOrganization()
+    refuseStale(organization, expected)
+    return change(tx, organization)
+  })
+}
+
+/** Into the organization's own log, and into the platform's where it outlives every member of the organization. */
+async function log(
+  tx: Db,
+  origin: Origin,
+  action: Action,
+  { id, key }: Organization,
+  changes?: Changes,
+): Promise<void> {
+  const target = { type: 'organization', id, name: key } as const
+  await record(tx, origin, { organizationId: platformId, action, target, ...(changes && { changes }) })
+}

@@ -1,0 +1,25 @@
+import { type Caller, reaches } from '../access/caller.ts'
+import type { Db } from '../db/database.ts'
+import type { Organization } from '../db/tables.ts'
+import { AppError } from '../errors.ts'
+import * as store from './store.ts'
+
+/** The organization of that key or id. One that the caller does not reach looks exactly like one that is not there. */
+export async function reachableOrganization(db: Db, caller: Caller, keyOrId: string): Promise<Organization> {
+  const organization = await store.findOrganization(db, keyOrId)
+  if (organization && reaches(caller.principal, organization.id)) return organization
+  throw noSuchOrganization()
+}
+
+/** For a change inside the organization: it is neither suspended nor deleted before the transaction ends. */
+export async function holdOrganization(tx: Db, id: string): Promise<Organization> {
+  const organization = await store.holdOrganization(tx, id)
+  if (!organization) throw noSuchOrganization()
+  if (organization.suspendedAt)
+    throw new AppError('suspended', `The organization ${organization.key} is suspended.`)
+  return organization
+}
+
+export function noSuchOrganization(): AppError {
+  return new AppError('not_found', 'There is no such organization.')
+}

@@ -1,0 +1,149 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
+import { Type } from 'typebox'
+import type { Organization } from '../db/tables.ts'
+import type { Deps } from '../deps.ts'
+import { etag, expectedVersions } from '../http/etag.ts'
+import { page, parseCursor } from '../http/pages.ts'
+import { IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
+import * as organizations from './organizations.ts'
+import * as schema from './schema.ts'
+
+const collection = '/organizations'
+const item = `${collection}/:organization`
+const tags = ['Organizations']
+
+export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
+  for (const shape of schema.components) app.addSchema(shape)
+
+  app.route({
+    method: 'POST',
+    url: collection,
+    schema: {
+      operationId: 'createOrganization',
+      summary: 'Create an organization',
+      tags,
+      body: ref(schema.NewOrganization),
+      response: { 201: ref(schema.Organization), ...problems(400, 401, 403, 409, 413, 415, 500, 503) },
+    },
+    handler: async ({ caller, body }, reply) => {
+      const organization = await organizations.createOrganization(db, caller, body)
+      reply.code(201).header('location', `/v1/organizations/${organization.key}`)
+      return show(reply, organization)
+    },
+  })
+
+  app.route({
+    method: 'GET',
+    url: collection,
+    schema: {
+      operationId: 'listOrganizations',
+      summary: 'List organizations by key, page by page',
+      tags,
+      querystring: schema.OrganizationQuery,
+      response: { 200: ref(schema.OrganizationPage), ...problems(400, 401, 403, 500, 503) },
+    },
+    handler: async (request, reply) => {
+      const { cursor, limit } = request.query
+      const after = parseCursor(Type.String(), cursor)
+      const rows = await organizations.listOrganizations(db, request.caller, {
+        limit,
+        ...(after !== undefined && { after }),
+      })
+      return page(request, reply, rows, schema.presentOrganization, ({ key }) => key)
+    },
+  })
+
+  app.route({
+    method: 'GET',
+    url: item,
+    schema: {
+      operationId: 'getOrganization',
+      summary: 'Read an organization',
+      tags,
+      params: OrganizationParams,
+      response: { 200: ref(schema.Organization), ...problems(400, 401, 404, 500, 503) },
+    },
+    handler: async ({ caller, params }, reply) => {
+      return show(reply, await organizations.getOrganization(db, caller, params.organization))
+    },
+  })
+
+  app.route({
+    method: 'PATCH',
+    url: item,
+    schema: {
+      operationId: 'updateOrganization',
+      summary: 'Rename an organization',
+      tags,
+      params: OrganizationParams,
+      headers: IfMatch,
+      body: ref(schema.OrganizationChange),
+      response: {
+        200: ref(schema.Organization),
+        ...problems(400, 401, 403, 404, 409, 412, 413, 415, 500, 503),
+      },
+    },
+    handler: async (request, reply) => {
+      const { caller, params, body } = request
+      const expected = expectedVersions(request)
+      return show(
+        reply,
+        await organizations.updateOrganization(db, caller, params.organization, body, expected),
+      )
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: `${item}/suspend`,
+    schema: {
+      operationId: 'suspendOrganization',
+      summary: 'Suspend an organization: none of its tokens is good until it is resumed',
+      tags,
+      params: OrganizationParams,
+      response: { 200: ref(schema.Organization), ...problems(400, 401, 403, 404, 409, 500, 503) },
+    },
+    handler: async ({ caller, params }, reply) => {
+      return show(reply, await organizations.suspendOrganization(db, caller, params.organization))
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: `${item}/resume`,
+    schema: {
+      operationId: 'resumeOrganization',
+      summary: 'Resume a suspended organization',
+      tags,
+      params: OrganizationParams,
+      response: { 200: ref(schema.Organization), ...problems(400, 401, 403, 404, 409, 500, 503) },
+    },
+    handler: async ({ caller, params }, reply) => {
+      return show(reply, await organizations.resumeOrganization(db, caller, params.organization))
+    },
+  })
+
+  app.route({
+    method: 'DELETE',
+    url: item,
+    schema: {
+      operationId: 'deleteOrganization',
+      summary: 'Delete a suspended organization with all its tokens; its change log stays',
+      tags,
+      params: OrganizationParams,
+      headers: IfMatch,
+      response: { ...noContent, ...problems(400, 401, 403, 404, 409, 412, 500, 503) },
+    },
+    handler: async (request, reply) => {
+      const { caller, params } = request
+      await organizations.deleteOrganization(db, caller, params.organization, expectedVersions(request))
+      return reply.code(204).send(undefined)
+    },
+  })
+}
+
+function show(reply: FastifyReply, organization: Organization) {
+  reply.header('etag', etag(organization))
+  return schema.presentOrganization(organization)
+}

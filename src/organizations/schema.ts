@@ -1,0 +1,50 @@
+import { type Static, Type } from 'typebox'
+import type { Organization as Row } from '../db/tables.ts'
+import { Page, pageQuery } from '../http/pages.ts'
+import { DateTime, Id, nullable } from '../http/schemas.ts'
+
+const Name = Type.String({ minLength: 1, maxLength: 200, pattern: '\\S', examples: ['Acme Inc.'] })
+
+// Shorter than a UUID, so that a path segment is clearly the one or the other.
+const Key = Type.String({
+  pattern: '^[a-z][a-z0-9-]{0,30}[a-z0-9]$',
+  description: 'Stands in paths and, where the token type says so, in tokens. It never changes.',
+  examples: ['acme'],
+})
+
+export const NewOrganization = Type.Object(
+  { key: Key, name: Name },
+  { $id: 'NewOrganization', additionalProperties: false },
+)
+
+export const OrganizationChange = Type.Object(
+  { name: Type.Optional(Name) },
+  { $id: 'OrganizationChange', additionalProperties: false },
+)
+
+export const Organization = Type.Object(
+  {
+    id: Id,
+    key: Type.String(),
+    name: Type.String(),
+    suspended_at: nullable.dateTime({ description: 'Since when none of its tokens is good.' }),
+    created_at: DateTime(),
+    updated_at: DateTime(),
+  },
+  { $id: 'Organization' },
+)
+
+export const OrganizationPage = Page(Organization, 'OrganizationPage')
+export const OrganizationQuery = Type.Object(pageQuery, { additionalProperties: false })
+export const components = [Organization, OrganizationPage, NewOrganization, OrganizationChange]
+
+export function presentOrganization(row: Row): Static<typeof Organization> {
+  return {
+    id: row.id,
+    key: row.key,
+    name: row.name,
+    suspended_at: row.suspendedAt?.toISOString() ?? null,
+    created_at: row.createdAt.toISOString(),
+    updated_at: row.updatedAt.toISOString(),
+  }
+}

@@ -1,0 +1,67 @@
+import type { Insertable, Updateable } from 'kysely'
+import { validate as isUuid } from 'uuid'
+import type { Db } from '../db/database.ts'
+import type { Organization, Tables } from '../db/tables.ts'
+
+export async function findOrganization(db: Db, keyOrId: string): Promise<Organization | undefined> {
+  return db
+    .selectFrom('organizations')
+    .selectAll()
+    .where(isUuid(keyOrId) ? 'id' : 'key', '=', keyOrId)
+    .executeTakeFirst()
+}
+
+/** Locks the row until the end of the transaction, so that a change is decided on what it will replace. */
+export async function lockOrganization(tx: Db, id: string): Promise<Organization | undefined> {
+  return tx.selectFrom('organizations').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()
+}
+
+/** Keeps the row as it is until the end of the transaction, while others may do the same. */
+export async function holdOrganization(tx: Db, id: string): Promise<Organization | undefined> {
+  return tx.selectFrom('organizations').selectAll().where('id', '=', id).forShare().executeTakeFirst()
+}
+
+/** In order of their keys; one row more than `limit` where there are more. */
+export async function selectOrganizations(
+  db: Db,
+  { after, limit }: { after?: string; limit: number },
+): Promise<Organization[]> {
+  return db
+    .selectFrom('organizations')
+    .selectAll()
+    .$if(after !== undefined, (query) => query.where('key', '>', after as string))
+    .orderBy('key')
+    .limit(limit + 1)
+    .execute()
+}
+
+/** Undefined if the key is taken. */
+export async function insertOrganization(
+  db: Db,
+  organization: Insertable<Tables['organizations']>,
+): Promise<Organization | undefined> {
+  return db
+    .insertInto('organizations')
+    .values(organization)
+    .onConflict((conflict) => conflict.column('key').doNothing())
+    .returningAll()
+    .executeTakeFirst()
+}
+
+export async function updateOrganization(
+  db: Db,
+  { id, version }: Organization,
+  change: Updateable<Tables['organizations']>,
+): Promise<Organization> {
+  return db
+    .updateTable('organizations')
+    .set({ ...change, version: version + 1 })
+    .where('id', '=', id)
+    .returningAll()
+    .executeTakeFirstOrThrow()
+}
+
+/** Its tokens go with it. */
+export async function deleteOrganization(db: Db, id: string): Promise<void> {
+  await db.deleteFrom('organizations').where('id', '=', id).execute()
+}

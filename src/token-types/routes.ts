@@ -1,0 +1,136 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
+import type { TokenType } from '../db/tables.ts'
+import type { Deps } from '../deps.ts'
+import { etag, expectedVersions } from '../http/etag.ts'
+import { IfMatch, noContent, problems, ref } from '../http/schemas.ts'
+import * as schema from './schema.ts'
+import * as types from './token-types.ts'
+
+const collection = '/token-types'
+const item = `${collection}/:type`
+const tags = ['Token types']
+
+export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
+  for (const shape of schema.components) app.addSchema(shape)
+
+  app.route({
+    method: 'POST',
+    url: collection,
+    schema: {
+      operationId: 'createTokenType',
+      summary: 'Create a token type',
+      tags,
+      body: ref(schema.NewTokenType),
+      response: { 201: ref(schema.TokenType), ...problems(400, 401, 403, 409, 413, 415, 422, 500, 503) },
+    },
+    handler: async ({ caller, body }, reply) => {
+      const type = await types.createTokenType(db, caller, schema.parseTokenType(body))
+      reply.code(201).header('location', `/v1/token-types/${type.name}`)
+      return show(reply, type)
+    },
+  })
+
+  app.route({
+    method: 'GET',
+    url: collection,
+    schema: {
+      operationId: 'listTokenTypes',
+      summary: 'List all token types',
+      tags,
+      response: { 200: ref(schema.TokenTypeList), ...problems(401, 500, 503) },
+    },
+    handler: async () => ({ items: (await types.listTokenTypes(db)).map(schema.presentTokenType) }),
+  })
+
+  app.route({
+    method: 'GET',
+    url: item,
+    schema: {
+      operationId: 'getTokenType',
+      summary: 'Read a token type',
+      tags,
+      params: schema.TokenTypeParams,
+      response: { 200: ref(schema.TokenType), ...problems(400, 401, 404, 500, 503) },
+    },
+    handler: async ({ params }, reply) => {
+      return show(reply, await types.getTokenType(db, params.type))
+    },
+  })
+
+  app.route({
+    method: 'PATCH',
+    url: item,
+    schema: {
+      operationId: 'updateTokenType',
+      summary: 'Change a token type; tokens that exist stay as they are',
+      tags,
+      params: schema.TokenTypeParams,
+      headers: IfMatch,
+      body: ref(schema.TokenTypeChange),
+      response: {
+        200: ref(schema.TokenType),
+        ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 500, 503),
+      },
+    },
+    handler: async (request, reply) => {
+      const { caller, params, body } = request
+      const expected = expectedVersions(request)
+      const change = schema.parseTokenTypeChange(body)
+      return show(reply, await types.updateTokenType(db, caller, params.type, change, expected))
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: `${item}/suspend`,
+    schema: {
+      operationId: 'suspendTokenType',
+      summary: 'Suspend a token type: none of its tokens is good until it is resumed',
+      tags,
+      params: schema.TokenTypeParams,
+      response: { 200: ref(schema.TokenType), ...problems(400, 401, 403, 404, 409, 500, 503) },
+    },
+    handler: async ({ caller, params }, reply) => {
+      return show(reply, await types.suspendTokenType(db, caller, params.type))
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: `${item}/resume`,
+    schema: {
+      operationId: 'resumeTokenType',
+      summary: 'Resume a suspended token type',
+      tags,
+      params: schema.TokenTypeParams,
+      response: { 200: ref(schema.TokenType), ...problems(400, 401, 403, 404, 409, 500, 503) },
+    },
+    handler: async ({ caller, params }, reply) => {
+      return show(reply, await types.resumeTokenType(db, caller, params.type))
+    },
+  })
+
+  app.route({
+    method: 'DELETE',
+    url: item,
+    schema: {
+      operationId: 'deleteTokenType',
+      summary: 'Delete a token type that has no tokens',
+      tags,
+      params: schema.TokenTypeParams,
+      headers: IfMatch,
+      response: { ...noContent, ...problems(400, 401, 403, 404, 409, 412, 500, 503) },
+    },
+    handler: async (request, reply) => {
+      const { caller, params } = request
+      await types.deleteTokenType(db, caller, params.type, expectedVersions(request))
+      return reply.code(204).send(undefined)
+    },
+  })
+}
+
+function show(reply: FastifyReply, type: TokenType) {
+  reply.header('etag', etag(type))
+  return schema.presentTokenType(type)
+}

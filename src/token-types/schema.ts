@@ -1,0 +1,103 @@
+import { type Static, Type } from 'typebox'
+import type { TokenType as Row } from '../db/tables.ts'
+import { Audience, DateTime, nullable, ref, Scopes } from '../http/schemas.ts'
+import type { TokenTypeChange as ParsedChange, NewTokenType as ParsedType } from './token-types.ts'
+
+const changeable = {
+  description: Type.Optional(nullable.string({ maxLength: 1000 })),
+  allowed_scopes: Type.Optional(
+    Type.Unsafe<string[] | null>({
+      ...Scopes,
+      type: ['array', 'null'],
+      description: 'The scopes that its tokens may have. Null: any.',
+      examples: [['um:read', 'um:write', 'um:bulk']],
+    }),
+  ),
+  default_scopes: Type.Optional({ ...Scopes, description: 'What a token gets that asks for none.' }),
+  audience: Type.Optional({ ...Audience, description: 'What a token gets that asks for none.' }),
+  endpoint: Type.Optional(
+    nullable.string({
+      pattern: '^https?://[^\\s{}]*(\\{organization\\}[^\\s{}]*)*$',
+      maxLength: 1000,
+      description: 'Where its tokens are used; shown with every one of them.',
+      examples: ['https://host.example/mcp/v1/{organization}/mcp'],
+    }),
+  ),
+}
+
+export const NewTokenType = Type.Object(
+  {
+    name: Type.String({ pattern: '^[a-z][a-z0-9-]{0,48}[a-z0-9]$', examples: ['personal-access'] }),
+    prefix: Type.String({
+      pattern: '^[a-z][a-z0-9]*(_[a-z0-9]+)*$',
+      maxLength: 20,
+      description: 'What its tokens begin with.',
+      examples: ['pat'],
+    }),
+    carries_organization: Type.Optional(
+      Type.Boolean({
+        description: 'Whether the key of the organization stands in the token, after the prefix.',
+      }),
+    ),
+    ...changeable,
+  },
+  { $id: 'NewTokenType', additionalProperties: false },
+)
+
+export const TokenTypeChange = Type.Object(changeable, {
+  $id: 'TokenTypeChange',
+  additionalProperties: false,
+})
+
+export const TokenType = Type.Object(
+  {
+    name: Type.String(),
+    description: nullable.string(),
+    prefix: Type.String(),
+    carries_organization: Type.Boolean(),
+    format: Type.Enum(['opaque'], { type: 'string' }),
+    allowed_scopes: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
+    default_scopes: Type.Array(Type.String()),
+    audience: Type.Array(Type.String()),
+    endpoint: nullable.string(),
+    suspended_at: nullable.dateTime({ description: 'Since when none of its tokens is good.' }),
+    created_at: DateTime(),
+    updated_at: DateTime(),
+  },
+  { $id: 'TokenType' },
+)
+
+export const TokenTypeList = Type.Object({ items: Type.Array(ref(TokenType)) }, { $id: 'TokenTypeList' })
+export const TokenTypeParams = Type.Object({ type: Type.String({ maxLength: 50, examples: ['api'] }) })
+export const components = [TokenType, TokenTypeList, NewTokenType, TokenTypeChange]
+
+export function parseTokenType(body: Static<typeof NewTokenType>): ParsedType {
+  const { name, prefix, carries_organization, ...change } = body
+  return { name, prefix, carriesOrganization: carries_organization ?? false, ...parseTokenTypeChange(change) }
+}
+
+export function parseTokenTypeChange(body: Static<typeof TokenTypeChange>): ParsedChange {
+  const { allowed_scopes, default_scopes, ...same } = body
+  return {
+    ...same,
+    ...(allowed_scopes !== undefined && { allowedScopes: allowed_scopes }),
+    ...(default_scopes !== undefined && { defaultScopes: default_scopes }),
+  }
+}
+
+export function presentTokenType(row: Row): Static<typeof TokenType> {
+  return {
+    name: row.name,
+    description: row.description,
+    prefix: row.prefix,
+    carries_organization: row.carriesOrganization,
+    format: row.format,
+    allowed_scopes: row.allowedScopes,
+    default_scopes: row.defaultScopes,
+    audience: row.audience,
+    endpoint: row.endpoint,
+    suspended_at: row.suspendedAt?.toISOString() ?? null,
+    created_at: row.createdAt.toISOString(),
+    updated_at: row.updatedAt.toISOString(),
+  }
+}

@@ -1,0 +1,153 @@
+import { type Caller, type Origin, requirePermission } from '../access/caller.ts'
+import { type Action, record } from '../audit/audit.ts'
+import { differences } from '../audit/changes.ts'
+import type { Db } from '../db/database.ts'
+import type { Changes, TokenType } from '../db/tables.ts'
+import { AppError, invalidValue } from '../errors.ts'
+import { managementType, platformId } from '../platform.ts'
+import { type ExpectedVersions, refuseStale } from '../versions.ts'
+import * as store from './store.ts'
+
+/** What of a type can be changed; tokens that exist keep their scopes and audience. */
+export type TokenTypeChange = Partial<
+  Pick<TokenType, 'description' | 'allowedScopes' | 'defaultScopes' | 'audience' | 'endpoint'>
+>
+
+/** Name, prefix and shape of the secret are for ever: they stand in secrets that are out already. */
+export type NewTokenType = TokenTypeChange &
+  Pick<TokenType, 'name' | 'prefix'> & { carriesOrganization?: boolean }
+
+export async function createTokenType(db: Db, caller: Caller, input: NewTokenType): Promise<TokenType> {
+  requirePermission(caller, 'platform:admin')
+  return db.transaction().execute((tx) => addTokenType(tx, caller, input))
+}
+
+/** Without asking who may: for `createTokenType` and the first start. */
+export async function addTokenType(tx: Db, origin: Origin, input: NewTokenType): Promise<TokenType> {
+  const values = {
+    name: input.name,
+    description: input.description ?? null,
+    prefix: input.prefix,
+    carriesOrganization: input.carriesOrganization ?? false,
+    format: 'opaque' as const,
+    allowedScopes: input.allowedScopes ?? null,
+    defaultScopes: input.defaultScopes ?? [],
+    audience: input.audience ?? [],
+    endpoint: input.endpoint ?? null,
+    createdAt: origin.now,
+    updatedAt: origin.now,
+  }
+  refuseForeignDefaults(values)
+  const type = await store.insertTokenType(tx, values)
+  if (!type) throw new AppError('already_exists', `There is a token type ${input.name} already.`)
+  await log(tx, origin, 'token_type.created', type)
+  return type
+}
+
+export async function listTokenTypes(db: Db): Promise<TokenType[]> {
+  return store.selectTokenTypes(db)
+}
+
+export async function getTokenType(db: Db, name: string): Promise<TokenType> {
+  return (await store.findTokenType(db, name)) ?? notFound()
+}
+
+export async function updateTokenType(
+  db: Db,
+  caller: Caller,
+  name: string,
+  change: TokenTypeChange,
+  expected: ExpectedVersions,
+): Promise<TokenType> {
+  return changing(db, caller, name, expected, async (tx, type) => {
+    refuseForeignDefaults({ ...type, ...change })
+    const changes = differences(type, change)
+    if (!changes) return type
+    const changed = await store.updateTokenType(tx, type, { ...change, updatedAt: caller.now })
+    await log(tx, caller, 'token_type.updated', changed, changes)
+    return changed
+  })
+}
+
+/** While it is suspended none of its tokens is good and none can be created. */
+export async function suspendTokenType(db: Db, caller: Caller, name: string): Promise<TokenType> {
+  return changing(db, caller, name, undefined, async (tx, type) => {
+    if (type.suspendedAt) return type
+    const suspended = await store.updateTokenType(tx, type, {
+      suspendedAt: caller.now,
+      updatedAt: caller.now,
+    })
+    await log(tx, caller, 'token_type.suspended', suspended)
+    return suspended
+  })
+}
+
+export async function resumeTokenType(db: Db, caller: Caller, name: string): Promise<TokenType> {
+  return changing(db, caller, name, undefined, async (tx, type) => {
+    if (!type.suspendedAt) return type
+    const resumed = await store.updateTokenType(tx, type, { suspendedAt: null, updatedAt: caller.now })
+    await log(tx, caller, 'token_type.resumed', resumed)
+    return resumed
+  })
+}
+
+/** A type goes only when the last of its tokens, expired and revoked ones too, is gone. */
+export async function deleteTokenType(
+  db: Db,
+  caller: Caller,
+  name: string,
+  expected: ExpectedVersions,
+): Promise<void> {
+  await changing(db, caller, name, expected, async (tx, type) => {
+    if (await store.hasTokens(tx, name)) throw new AppError('in_use', `There are tokens of the type ${name}.`)
+    await log(tx, caller, 'token_type.deleted', type)
+    await store.deleteTokenType(tx, name)
+  })
+}
+
+/** For a new token: its type is neither suspended nor deleted before the transaction ends. */
+export async function holdTokenType(tx: Db, name: string): Promise<TokenType> {
+  const type = await store.holdTokenType(tx, name)
+  if (!type) throw invalidValue('type', `${name} is not a token type`)
+  if (type.suspendedAt) throw new AppError('suspended', `The token type ${name} is suspended.`)
+  return type
+}
+
+async function changing<T>(
+  db: Db,
+  caller: Caller,
+  name: string,
+  expected: ExpectedVersions,
+  change: (tx: Db, type: TokenType) => Promise<T>,
+): Promise<T> {
+  requirePermission(caller, 'platform:admin')
+  if (name === managementType) throw new AppError('built_in', `The token type ${name} stays as it is.`)
+  return db.transaction().execute(async (tx) => {
+    const type = (await store.lockTokenType(tx, name)) ?? notFound()
+    refuseStale(type, expected)
+    return change(tx, type)
+  })
+}
+
+function refuseForeignDefaults({
+  allowedScopes,
+  defaultScopes,
+}: Pick<TokenType, 'allowedScopes' | 'defaultScopes'>) {
+  const foreign = allowedScopes && defaultScopes.find((scope) => !allowedScopes.includes(scope))
+  if (foreign) throw invalidValue('default_scopes', `has ${foreign}, which is not among the allowed scopes`)
+}
+
+async function log(
+  tx: Db,
+  origin: Origin,
+  action: Action,
+  { name }: TokenType,
+  changes?: Changes,
+): Promise<void> {
+  const target = { type: 'token_type', id: name, name } as const
+  await record(tx, origin, { organizationId: platformId, action, target, ...(changes && { changes }) })
+}
+
+function notFound(): never {
+  throw new AppError('not_found', 'There is no such token type.')
+}

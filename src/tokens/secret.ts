@@ -1,0 +1,80 @@
+import { createHash, randomInt as cryptoRandomInt } from 'node:crypto'
+import { inspect } from 'node:util'
+import { crc32 } from 'node:zlib'
+
+/** SHA-256 of a whole presented secret. */
+export type SecretHash = Buffer & { readonly brand: 'SecretHash' }
+
+/** The plaintext of a token. Logging or serialising one by accident shows a placeholder. */
+export class Secret {
+  readonly #text: string
+
+  constructor(text: string) {
+    this.#text = text
+  }
+
+  reveal(): string {
+    return this.#text
+  }
+
+  hash(): SecretHash {
+    return createHash('sha256').update(this.#text).digest() as SecretHash
+  }
+
+  /** What may be shown for ever: all up to the fourth random character, and the last four. */
+  hint(): string {
+    const start = this.#text.length - randomLength - checksumLength + 4
+    return `${this.#text.slice(0, start)}…${this.#text.slice(-4)}`
+  }
+
+  /** A string of our shape whose checksum is wrong cannot have been issued by us: no database query needed. */
+  isMistyped(): boolean {
+    const text = this.#text
+    return shape.test(text) && text.slice(-checksumLength) !== checksum(text.slice(0, -checksumLength))
+  }
+
+  toString(): string {
+    return '[secret]'
+  }
+
+  toJSON(): string {
+    return '[secret]'
+  }
+
+  [inspect.custom](): string {
+    return '[secret]'
+  }
+}
+
+export const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+const randomLength = 30
+const checksumLength = 6
+const shape = /^[a-z][a-z0-9_-]*_[0-9A-Za-z]{36}$/
+const shapesInText = /\b[a-z][a-z0-9_-]*_[0-9A-Za-z]{36}\b/g
+
+/** A new secret: `<label>_<30 random base62 characters><CRC-32 of all before it in 6 base62 characters>`. */
+export function generateSecret(label: string, randomInt: (max: number) => number = cryptoRandomInt): Secret {
+  const random = Array.from({ length: randomLength }, () => alphabet[randomInt(alphabet.length)]).join('')
+  const body = `${label}_${random}`
+  return new Secret(body + checksum(body))
+}
+
+/** Replaces whatever looks like a secret of ours, so that a token pasted into the wrong place is not kept there. */
+export function maskSecrets(text: string): string {
+  return text.replace(shapesInText, '[secret]')
+}
+
+/** True if the text holds a secret of ours with a good checksum. */
+export function holdsSecret(text: string): boolean {
+  return text.match(shapesInText)?.some((found) => !new Secret(found).isMistyped()) ?? false
+}
+
+function checksum(text: string): string {
+  let rest = crc32(text)
+  let digits = ''
+  for (let i = 0; i < checksumLength; i++) {
+    digits = alphabet[rest % alphabet.length] + digits
+    rest = Math.floor(rest / alphabet.length)
+  }
+  return digits
+}

@@ -1,0 +1,202 @@
+import { type Caller, holds, reaches, requirePermission } from '../access/caller.ts'
+import { type Permission, permissions } from '../access/permissions.ts'
+import { type Action, record } from '../audit/audit.ts'
+import { differences } from '../audit/changes.ts'
+import type { Db } from '../db/database.ts'
+import type { Changes } from '../db/tables.ts'
+import { AppError } from '../errors.ts'
+import { reachableOrganization } from '../organizations/reach.ts'
+import { managementType } from '../platform.ts'
+import { type ExpectedVersions, refuseStale } from '../versions.ts'
+import { issueToken, type NewToken } from './issue.ts'
+import type { Secret } from './secret.ts'
+import * as store from './store.ts'
+
+export async function createToken(
+  db: Db,
+  caller: Caller,
+  organizationKey: string,
+  input: NewToken,
+): Promise<{ token: store.Token; secret: Secret }> {
+  const { id } = await reachableOrganization(db, caller, organizationKey)
+  const self = onlyOwner(caller, 'tokens:write')
+  if (self !== undefined && input.owner && input.owner.subject !== self)
+    requirePermission(caller, 'tokens:write')
+  if (input.type === managementType) refuseUnheldPermissions(caller, input.scopes ?? [])
+  const owner = self === undefined ? input.owner : selfAsOwner(caller)
+  return db.transaction().execute((tx) => issueToken(tx, caller, id, { ...input, owner }))
+}
+
+export async function listTokens(
+  db: Db,
+  caller: Caller,
+  organizationKey: string,
+  filter: Omit<store.TokenFilter, 'now'>,
+): Promise<(store.Token & { sortValue: string })[]> {
+  const { id } = await reachableOrganization(db, caller, organizationKey)
+  const self = onlyOwner(caller, 'tokens:read')
+  if (self !== undefined && filter.owner !== undefined && filter.owner !== self) return []
+  return store.selectTokens(db, id, {
+    ...filter,
+    ...(self !== undefined && { owner: self }),
+    now: caller.now,
+  })
+}
+
+export async function getToken(
+  db: Db,
+  caller: Caller,
+  organizationKey: string,
+  id: string,
+): Promise<store.Token> {
+  const { id: organizationId } = await reachableOrganization(db, caller, organizationKey)
+  const self = onlyOwner(caller, 'tokens:read')
+  return visible(await store.findToken(db, { organizationId, id }), self)
+}
+
+export async function updateToken(
+  db: Db,
+  caller: Caller,
+  organizationKey: string,
+  id: string,
+  change: { name?: string; comment?: string | null },
+  expected: ExpectedVersions,
+): Promise<store.Token> {
+  return changing(db, caller, organizationKey, id, expected, async (tx, token) => {
+    const changes = differences(token, change)
+    if (!changes) return token
+    const changed = await store.updateToken(tx, token, { ...change, updatedAt: caller.now })
+    await log(tx, caller, 'token.updated', changed, changes)
+    return changed
+  })
+}
+
+export async function revokeToken(
+  db: Db,
+  caller: Caller,
+  organizationKey: string,
+  id: string,
+  reason: string | null,
+): Promise<store.Token> {
+  return changing(db, caller, organizationKey, id, undefined, (tx, token) =>
+    revoke(tx, caller, token, reason),
+  )
+}
+
+export async function deleteToken(
+  db: Db,
+  caller: Caller,
+  organizationKey: string,
+  id: string,
+  expected: ExpectedVersions,
+): Promise<void> {
+  await changing(db, caller, organizationKey, id, expected, async (tx, token) => {
+    await log(tx, caller, 'token.deleted', token)
+    await store.deleteToken(tx, token)
+  })
+}
+
+/** The token that the caller itself presented. */
+export async function getSelf(db: Db, caller: Caller): Promise<store.Token> {
+  const { organizationId, tokenId: id } = caller.principal
+  return visible(await store.findToken(db, { organizationId, id }), undefined)
+}
+
+/** Whoever holds a token may end it, whatever its permissions. */
+export async function revokeSelf(db: Db, caller: Caller, reason: string | null): Promise<store.Token> {
+  const { organizationId, tokenId: id } = caller.principal
+  return db.transaction().execute(async (tx) => {
+    const token = visible(await store.lockToken(tx, { organizationId, id }), undefined)
+    return revoke(tx, caller, token, reason)
+  })
+}
+
+/** RFC 7009 §2.2: an unknown token, or one beyond the caller's reach, is no error and shows no difference. */
+export async function revokeBySecret(db: Db, caller: Caller, secret: Secret): Promise<void> {
+  const self = onlyOwner(caller, 'tokens:write')
+  if (secret.isMistyped()) return
+  const found = await store.findTokenByHash(db, secret.hash())
+  if (!found || !reaches(caller.principal, found.organizationId)) return
+  if (self !== undefined && found.ownerSubject !== self) return
+  await db.transaction().execute(async (tx) => {
+    const token = await store.lockToken(tx, found)
+    if (token) await revoke(tx, caller, token, null)
+  })
+}
+
+/** Revoking what is revoked changes nothing: who did it first, when and why stays. */
+async function revoke(
+  tx: Db,
+  caller: Caller,
+  token: store.Token,
+  reason: string | null,
+): Promise<store.Token> {
+  if (token.revokedAt) return token
+  const revoked = await store.updateToken(tx, token, {
+    revokedAt: caller.now,
+    revokedBy: JSON.stringify(caller.actor),
+    revokedReason: reason,
+    updatedAt: caller.now,
+  })
+  await log(tx, caller, 'token.revoked', revoked, { before: {}, after: { reason } })
+  return revoked
+}
+
+/** Locks what is about to change, once it is clear that the caller may, and that nobody else changed it meanwhile. */
+async function changing<T>(
+  db: Db,
+  caller: Caller,
+  organizationKey: string,
+  id: string,
+  expected: ExpectedVersions,
+  change: (tx: Db, token: store.Token) => Promise<T>,
+): Promise<T> {
+  const { id: organizationId } = await reachableOrganization(db, caller, organizationKey)
+  const self = onlyOwner(caller, 'tokens:write')
+  return db.transaction().execute(async (tx) => {
+    const token = visible(await store.lockToken(tx, { organizationId, id }), self)
+    refuseStale(token, expected)
+    return change(tx, token)
+  })
+}
+
+/** Whose tokens the caller may act on: everybody's (undefined), or with `tokens:own` those of its own owner. */
+function onlyOwner(caller: Caller, permission: 'tokens:read' | 'tokens:write'): string | undefined {
+  const { principal } = caller
+  if (!holds(principal, permission) && holds(principal, 'tokens:own') && principal.ownerSubject !== null) {
+    return principal.ownerSubject
+  }
+  requirePermission(caller, permission)
+  return undefined
+}
+
+function selfAsOwner({ principal: { ownerSubject, ownerEmail, ownerSource } }: Caller): NewToken['owner'] {
+  if (ownerSubject === null || ownerSource === null) return null
+  return { subject: ownerSubject, email: ownerEmail, source: ownerSource }
+}
+
+function refuseUnheldPermissions(caller: Caller, scopes: string[]): void {
+  const asked: Permission[] = permissions.filter((permission) => scopes.includes(permission))
+  for (const permission of asked) requirePermission(caller, permission)
+}
+
+function visible(token: store.Token | undefined, owner: string | undefined): store.Token {
+  if (token && (owner === undefined || token.ownerSubject === owner)) return token
+  throw new AppError('not_found', 'There is no such token.')
+}
+
+async function log(
+  tx: Db,
+  caller: Caller,
+  action: Action,
+  token: store.Token,
+  changes?: Changes,
+): Promise<void> {
+  const { organizationId, id, name } = token
+  await record(tx, caller, {
+    organizationId,
+    action,
+    target: { type: 'token', id, name },
+    ...(changes && { changes }),
+  })
+}

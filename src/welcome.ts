@@ -1,0 +1,22 @@
+/** What a newcomer reads who has just started Counterfoil with nothing configured. */
+export function welcome({ url, adminTokenPath }: { url: string; adminTokenPath: string }): string {
+  return `
+  Counterfoil runs.
+
+    API    ${url}
+    Docs   ${url}/docs
+    Administrator token in   ${adminTokenPath}
+
+  Try it:
+
+ADMIN=$(cat '${adminTokenPath}')
+TOKEN=$(curl -s ${url}/v1/organizations/default/tokens -H "Authorization: Bearer $ADMIN" \\
+  -H 'Content-Type: application/json' -d '{"name":"My first token","type":"api","scopes":["read"]}' \\
+  | sed 's/.*"secret":"\\([^"]*\\)".*/\\1/')
+curl -s ${url}/introspect -H "Authorization: Bearer $ADMIN" -d "token=$TOKEN"; echo
+curl -s ${url}/revoke -H "Authorization: Bearer $ADMIN" -d "token=$TOKEN"
+curl -s ${url}/introspect -H "Authorization: Bearer $ADMIN" -d "token=$TOKEN"; echo
+
+  Stop it with Ctrl-C; what it keeps stays.
+`
+}

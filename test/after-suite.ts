@@ -1,0 +1,54 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import pg from 'pg'
+import t from 'tap'
+import { databaseUrl } from './support/postgres-server.ts'
+
+const records = process.env.TEST_RECORDS ?? ''
+const server = process.env.TEST_DATABASE_URL ?? ''
+const template = process.env.TEST_TEMPLATE ?? ''
+const secrets = new Set((await readFile(join(records, 'secrets'), 'utf8')).split('\n').filter(Boolean))
+
+t.test('no secret issued in the whole suite was logged', async (t) => {
+  const logs = await readFile(join(records, 'logs'), 'utf8')
+  t.ok(secrets.size > 0 && logs.length > 0, 'there is something to search')
+  t.same(
+    [...secrets].filter((secret) => logs.includes(secret)),
+    [],
+  )
+})
+
+t.test('no secret issued in the whole suite is in any database', async (t) => {
+  const admin = new pg.Client({ connectionString: server })
+  await admin.connect()
+  const databases = await admin.query('select datname from pg_database where starts_with(datname, $1)', [
+    `${template}_`,
+  ])
+  await admin.end()
+  t.ok(databases.rows.length > 0, 'there is something to search')
+  for (const { datname } of databases.rows) {
+    const dump = await dumpOf(databaseUrl(server, datname))
+    t.same(
+      [...secrets].filter((secret) => dump.includes(secret)),
+      [],
+      { datname },
+    )
+  }
+})
+
+/** Every row of every table as text, byte strings read as text too: what pg_dump would hold. */
+async function dumpOf(url: string): Promise<string> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query("set bytea_output = 'escape'")
+  const tables = await client.query(
+    "select format('%I', tablename) as name from pg_tables where schemaname = 'public'",
+  )
+  const texts: string[] = []
+  for (const { name } of tables.rows) {
+    const { rows } = await client.query(`select t::text as text from ${name} t`)
+    texts.push(...rows.map((row) => row.text))
+  }
+  await client.end()
+  return texts.join('\n')
+}

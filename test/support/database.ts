@@ -1,0 +1,28 @@
+import { randomBytes } from 'node:crypto'
+import pg from 'pg'
+import type { Test } from 'tap'
+import { createDb, type Db } from '../../src/db/database.ts'
+import { databaseUrl } from './postgres-server.ts'
+
+const server = process.env.TEST_DATABASE_URL ?? ''
+const template = process.env.TEST_TEMPLATE ?? ''
+
+/** A migrated database of the test's own. It stays until the end of the run. */
+export async function cloneDatabase(): Promise<string> {
+  if (!template) throw new Error('run tests with `npm test -- <file>`: they need its PostgreSQL')
+  const name = `${template}_${randomBytes(6).toString('hex')}`
+  const admin = new pg.Client({ connectionString: server })
+  await admin.connect()
+  // Two clones of one template at a time exclude each other, and waiting for a lock is not among PostgreSQL's ways here.
+  await admin.query('select pg_advisory_lock(1)')
+  await admin.query(`create database ${name} template ${template}`)
+  await admin.end()
+  return databaseUrl(server, name)
+}
+
+export async function openDatabase(t: Test): Promise<{ db: Db; url: string }> {
+  const url = await cloneDatabase()
+  const db = createDb({ url, poolSize: 10 })
+  t.teardown(() => db.destroy())
+  return { db, url }
+}

@@ -1,0 +1,64 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import pg from 'pg'
+import type { Test } from 'tap'
+import { startEmbedded } from '../../src/db/embedded.ts'
+
+export const isRoot = process.getuid?.() === 0
+
+/** A data directory yet to be made, in a place that every user can reach; whatever still runs in it is stopped. */
+export async function newDirectory(t: Test): Promise<string> {
+  const parent = await mkdtemp(join(tmpdir(), 'counterfoil-embedded-'))
+  await chmod(parent, 0o777)
+  const directory = join(parent, 'data')
+  t.teardown(async () => {
+    if (existsSync(join(directory, 'postgres', 'postmaster.pid'))) {
+      await startEmbedded(directory).then((database) => database.stop())
+    }
+    await rm(parent, { recursive: true, force: true })
+  })
+  return directory
+}
+
+export async function start(t: Test, directory: string) {
+  const database = await startEmbedded(directory)
+  t.teardown(() => database.stop())
+  return database
+}
+
+export async function query(url: string, text: string): Promise<Record<string, unknown>[]> {
+  const client = new pg.Client(url)
+  await client.connect()
+  return client
+    .query(text)
+    .then(({ rows }) => rows)
+    .finally(() => client.end())
+}
+
+type Report = { url?: string; error?: string; stopped?: boolean }
+
+/** Starts the database in a process of its own; the answer is that process and what it has reported. */
+export async function startElsewhere(t: Test, directory: string, uid?: number) {
+  const program = join(import.meta.dirname, 'embedded-owner.ts')
+  const user = uid === undefined ? {} : { uid, gid: uid, env: {} }
+  const child = spawn(process.execPath, [program, directory], { ...user, stdio: ['pipe', 'pipe', 'inherit'] })
+  t.teardown(() => kill(child))
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
+  const next = async () => JSON.parse((await lines.next()).value ?? '{}') as Report
+  return { child, next, report: await next() }
+}
+
+export async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+}
+
+export async function postmasterPid(directory: string): Promise<number> {
+  return Number.parseInt(await readFile(join(directory, 'postgres', 'postmaster.pid'), 'utf8'), 10)
+}

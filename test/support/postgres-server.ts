@@ -1,0 +1,51 @@
+import { randomBytes } from 'node:crypto'
+import pg from 'pg'
+import { createDb } from '../../src/db/database.ts'
+import { startEmbedded } from '../../src/db/embedded.ts'
+import { migrate } from '../../src/db/migrate.ts'
+
+const prefix = 'counterfoil_test_'
+
+/** A PostgreSQL server for the run, with a migrated database in it that every test clones its own from. */
+export async function openServer(dataDir: string) {
+  const server = await choose(dataDir)
+  const admin = new pg.Client({ connectionString: server.url })
+  await admin.connect()
+  await sweep(admin)
+  const template = `${prefix}${randomBytes(6).toString('hex')}`
+  await admin.query(`create database ${template}`)
+  const db = createDb({ url: databaseUrl(server.url, template), poolSize: 1 })
+  await migrate(db)
+  await db.destroy()
+  return {
+    env: { TEST_DATABASE_URL: server.url, TEST_TEMPLATE: template },
+    async close() {
+      await sweep(admin)
+      await admin.end()
+      await server.stop()
+    },
+  }
+}
+
+export function databaseUrl(server: string, name: string): string {
+  const url = new URL(server)
+  url.pathname = `/${name}`
+  return url.href
+}
+
+async function choose(dataDir: string): Promise<{ url: string; stop(): Promise<unknown> }> {
+  const given = process.env.TEST_DATABASE_URL
+  if (given) return { url: given, stop: async () => {} }
+  if (process.env.TEST_POSTGRES !== 'container') return startEmbedded(dataDir)
+  const { PostgreSqlContainer } = await import('@testcontainers/postgresql')
+  const container = await new PostgreSqlContainer('postgres:18-alpine').start()
+  return { url: container.getConnectionUri(), stop: () => container.stop() }
+}
+
+/** Databases are left in place by the tests, so that the last one can search them all; they go before and after a run. */
+async function sweep(admin: pg.Client): Promise<void> {
+  const { rows } = await admin.query('select datname from pg_database where starts_with(datname, $1)', [
+    prefix,
+  ])
+  for (const { datname } of rows) await admin.query(`drop database if exists "${datname}" with (force)`)
+}

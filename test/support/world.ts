@@ -1,0 +1,112 @@
+import type { FastifyInstance, InjectOptions } from 'fastify'
+import type { Test } from 'tap'
+import { buildApp } from '../../src/app.ts'
+import { bootstrap } from '../../src/bootstrap.ts'
+import type { Db } from '../../src/db/database.ts'
+import { createLogger } from '../../src/http/log.ts'
+import { generateSecret } from '../../src/tokens/secret.ts'
+import { openDatabase } from './database.ts'
+import { recordLog, recordSecret } from './records.ts'
+
+export const issuer = 'http://counterfoil.test'
+
+export type Answer = { status: number; headers: Record<string, string>; body: any; text: string }
+export type Ask = {
+  token?: string
+  headers?: Record<string, string>
+  body?: unknown
+  form?: Record<string, string> | string
+}
+
+/** Counterfoil on a database of its own, with a clock that stands still unless it is moved, and an administrator. */
+export type World = {
+  app: FastifyInstance
+  db: Db
+  databaseUrl: string
+  admin: string
+  clock: { now: Date; advance(ms: number): void }
+  /** Sends a request; `token` is the credential, the administrator's unless given; '' sends none. */
+  ask(method: string, url: string, ask?: Ask): Promise<Answer>
+  /** Creates a token in `organization` and gives what the service answered. */
+  issue(input?: Record<string, unknown>, organization?: string): Promise<any>
+  /** A management token with these permissions. */
+  manager(scopes: string[], organization?: string, more?: Record<string, unknown>): Promise<string>
+  introspect(token: string, caller?: string): Promise<any>
+}
+
+export const day = 24 * 60 * 60 * 1000
+
+export async function createWorld(
+  t: Test,
+  options: { trustProxy?: string[]; corsOrigins?: string[] } = {},
+): Promise<World> {
+  const { db, url: databaseUrl } = await openDatabase(t)
+  const clock = {
+    now: new Date('2026-03-01T12:00:00.000Z'),
+    advance(ms: number) {
+      clock.now = new Date(clock.now.getTime() + ms)
+    },
+  }
+  const secret = generateSecret('cfm')
+  const admin = secret.reveal()
+  recordSecret(admin)
+  await bootstrap(db, clock.now, secret, { withExamples: true })
+  const log = createLogger('trace', { write: recordLog })
+  const app = await buildApp({
+    db,
+    log,
+    now: () => clock.now,
+    issuer,
+    trustProxy: [],
+    corsOrigins: [],
+    ...options,
+  })
+  t.teardown(() => app.close())
+
+  const ask: World['ask'] = async (method, url, { token = admin, headers = {}, body, form } = {}) => {
+    const request: InjectOptions = { method: method as 'GET', url, headers: { ...headers } }
+    if (token) request.headers = { authorization: `Bearer ${token}`, ...headers }
+    if (body !== undefined) {
+      request.payload = typeof body === 'string' ? body : JSON.stringify(body)
+      request.headers = { 'content-type': 'application/json', ...request.headers }
+    }
+    if (form !== undefined) {
+      request.payload = new URLSearchParams(form).toString()
+      request.headers = { 'content-type': 'application/x-www-form-urlencoded', ...request.headers }
+    }
+    const response = await app.inject(request)
+    const json = /json/.test(String(response.headers['content-type'])) && response.payload !== ''
+    const parsed = json ? response.json() : undefined
+    if (parsed?.secret) recordSecret(parsed.secret)
+    return {
+      status: response.statusCode,
+      headers: response.headers as Record<string, string>,
+      body: parsed,
+      text: response.payload,
+    }
+  }
+
+  const issue: World['issue'] = async (input = {}, organization = 'default') => {
+    const body = { name: 'A token', type: 'api', ...input }
+    const answer = await ask('POST', `/v1/organizations/${organization}/tokens`, { body })
+    if (answer.status !== 201) throw new Error(answer.text)
+    return answer.body
+  }
+
+  return {
+    app,
+    db,
+    databaseUrl,
+    admin,
+    clock,
+    ask,
+    issue,
+    async manager(scopes, organization = 'default', more = {}) {
+      return (await issue({ name: `Manager ${scopes}`, type: 'management', scopes, ...more }, organization))
+        .secret
+    },
+    async introspect(token, caller = admin) {
+      return (await ask('POST', '/introspect', { token: caller, form: { token } })).body
+    },
+  }
+}
