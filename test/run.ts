@@ -1,20 +1,23 @@
 // Runs the tests against a real PostgreSQL: TEST_DATABASE_URL, a container (TEST_POSTGRES=container), or else the
 // embedded one. Arguments are passed on to tap: `npm test -- test/tokens`.
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { countTap } from './support/count-tap.ts'
 import { openServer } from './support/postgres-server.ts'
 
+const nothing = { code: 0, passed: 0, failed: 0 }
 const scratch = await mkdtemp(join(tmpdir(), 'counterfoil-test-'))
 const server = await openServer(join(scratch, 'postgres'))
 let failed = true
 try {
   const env = { ...process.env, ...server.env, TEST_RECORDS: scratch }
   const suite = await tap(process.argv.slice(2), join(scratch, 'suite.tap'), env)
-  // What was logged and stored by the whole suite is looked at when all of it is there.
-  const after = await tap(['test/after-suite.ts'], join(scratch, 'after.tap'), env)
+  // What the suite logged and stored is searched when all of it is there; a selection of tests may issue no secret.
+  const searched = existsSync(join(scratch, 'secrets'))
+  const after = searched ? await tap(['test/after-suite.ts'], join(scratch, 'after.tap'), env) : nothing
   const passed = suite.passed + after.passed
   const failures = suite.failed + after.failed
   failed = failures > 0 || suite.code !== 0 || after.code !== 0
