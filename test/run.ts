@@ -1,5 +1,5 @@
 // Runs the tests against a real PostgreSQL: TEST_DATABASE_URL, a container (TEST_POSTGRES=container), or else the
-// embedded one. Arguments are passed on to tap: `npm test -- test/tokens`.
+// embedded one. Arguments are passed on to tap: `npm test -- test/tokens/*`.
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'

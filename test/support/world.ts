@@ -1,4 +1,5 @@
 import type { FastifyInstance, InjectOptions } from 'fastify'
+import pg from 'pg'
 import type { Test } from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { bootstrap } from '../../src/bootstrap.ts'
@@ -32,6 +33,8 @@ export type World = {
   /** A management token with these permissions. */
   manager(scopes: string[], organization?: string, more?: Record<string, unknown>): Promise<string>
   introspect(token: string, caller?: string): Promise<any>
+  /** Straight to the database, behind the service's back. */
+  sql(text: string, values?: unknown[]): Promise<pg.QueryResult>
 }
 
 export const day = 24 * 60 * 60 * 1000
@@ -62,6 +65,8 @@ export async function createWorld(
     ...options,
   })
   t.teardown(() => app.close())
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 })
+  t.teardown(() => pool.end())
 
   const ask: World['ask'] = async (method, url, { token = admin, headers = {}, body, form } = {}) => {
     const request: InjectOptions = { method: method as 'GET', url, headers: { ...headers } }
@@ -105,6 +110,7 @@ export async function createWorld(
       return (await issue({ name: `Manager ${scopes}`, type: 'management', scopes, ...more }, organization))
         .secret
     },
+    sql: (text, values) => pool.query(text, values),
     async introspect(token, caller = admin) {
       return (await ask('POST', '/introspect', { token: caller, form: { token } })).body
     },

@@ -66,7 +66,12 @@ t.test('a short secret of somebody else’s making shows even less', async (t) =
 
 t.test('a secret cannot be logged or serialised by accident', async (t) => {
   const secret = generateSecret('api')
-  for (const shown of [`${secret}`, JSON.stringify({ secret }), inspect(secret), inspect({ deep: { secret } })]) {
+  for (const shown of [
+    `${secret}`,
+    JSON.stringify({ secret }),
+    inspect(secret),
+    inspect({ deep: { secret } }),
+  ]) {
     t.notOk(shown.includes(secret.reveal().slice(4)), shown)
   }
 })
@@ -81,5 +86,7 @@ t.test('secrets are found and masked wherever they stand in a text', async () =>
 })
 
 t.test('ordinary text holds no secret', async () => {
-  fc.assert(fc.property(fc.lorem({ mode: 'sentences' }), (text) => !holdsSecret(text) && maskSecrets(text) === text))
+  fc.assert(
+    fc.property(fc.lorem({ mode: 'sentences' }), (text) => !holdsSecret(text) && maskSecrets(text) === text),
+  )
 })
