@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import type { Deps } from '../deps.ts'
 import { parseInstant } from '../http/instant.ts'
 import { page, parseCursor } from '../http/pages.ts'
-import { OrganizationParams, problems, ref } from '../http/schemas.ts'
+import { answer, OrganizationParams, problems } from '../http/schemas.ts'
 import { listAuditEvents } from './audit.ts'
 import * as schema from './schema.ts'
 
@@ -19,7 +19,10 @@ export const auditRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       tags: ['Change log'],
       params: OrganizationParams,
       querystring: schema.AuditQuery,
-      response: { 200: ref(schema.AuditEventPage), ...problems(400, 401, 403, 404, 500, 503) },
+      response: {
+        200: answer(schema.AuditEventPage, 'A page of the change log', 'Link'),
+        ...problems(400, 401, 403, 404, 500, 503),
+      },
     },
     handler: async (request, reply) => {
       const { cursor, from, to, ...filter } = request.query

@@ -11,20 +11,21 @@ export const AuditEvent = Type.Object(
     id: Id,
     occurred_at: DateTime(),
     actor: ref(Actor),
-    action: Type.String({ examples: ['token.created'] }),
+    action: Type.String({ examples: ['token.updated'] }),
     target: Type.Object({
       type: Type.String({ examples: ['token'] }),
-      id: Type.String(),
-      name: Type.String({ description: 'Its name at that time.' }),
+      id: Type.String({ examples: ['019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d'] }),
+      name: Type.String({ description: 'Its name at that time.', examples: ['Okta SCIM connector'] }),
     }),
     changes: Type.Unsafe<{ before: Record<string, unknown>; after: Record<string, unknown> } | null>({
       anyOf: [Type.Object({ before: Members, after: Members }), { type: 'null' }],
       description: 'The members that changed.',
+      examples: [{ before: { name: 'Okta' }, after: { name: 'Okta SCIM connector' } }],
     }),
-    request_id: Type.String(),
-    ip: nullable.string({ description: 'Where the request came from.' }),
+    request_id: Type.String({ examples: ['019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4e'] }),
+    ip: nullable.string({ description: 'Where the request came from.', examples: ['192.0.2.7'] }),
   },
-  { $id: 'AuditEvent' },
+  { $id: 'AuditEvent', description: 'One row of the change log.' },
 )
 
 export const AuditEventPage = Page(AuditEvent, 'AuditEventPage')

@@ -5,7 +5,7 @@ import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { problems } from './schemas.ts'
 
-const Health = Type.Object({ status: Type.Literal('ok') })
+const Health = Type.Object({ status: Type.Literal('ok') }, { description: 'It is.' })
 
 export const healthRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
   app.route({

@@ -26,7 +26,10 @@ export function metrics(app: FastifyInstance): void {
       tags: ['Operations'],
       security: [],
       response: {
-        200: { description: 'Metrics', content: { 'text/plain': { schema: { type: 'string' } } } },
+        200: {
+          description: 'Metrics in the text format',
+          content: { 'text/plain': { schema: { type: 'string' } } },
+        },
         ...problems(400),
       },
     },

@@ -3,13 +3,19 @@ import { Type } from 'typebox'
 import type { AppError } from '../errors.ts'
 import { bearerChallenge } from './challenge.ts'
 import { settle } from './problem.ts'
-import { ref } from './schemas.ts'
+import { describeStatus, errorHeaders, ref } from './schemas.ts'
 
 export const OAuthError = Type.Object(
   {
-    error: Type.String({ examples: ['invalid_request'] }),
-    error_description: Type.String(),
-    request_id: Type.String({ description: 'Quote it when asking for help: the logs have it too.' }),
+    error: Type.String({ description: 'What it is, for programs.', examples: ['invalid_request'] }),
+    error_description: Type.String({
+      description: 'What went wrong this time, for a person.',
+      examples: ['token is given more than once'],
+    }),
+    request_id: Type.String({
+      description: 'Quote it when asking for help: the logs have it too.',
+      examples: ['019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d'],
+    }),
   },
   { $id: 'OAuthError', description: 'An error of RFC 6749 §5.2.' },
 )
@@ -17,12 +23,34 @@ export const OAuthError = Type.Object(
 /** The OAuth errors that a protocol endpoint can answer with, by status. */
 export function oauthErrors(...statuses: number[]): Record<number, object> {
   const content = { 'application/json': { schema: ref(OAuthError) } }
-  return Object.fromEntries(statuses.map((status) => [status, { description: `An OAuth error`, content }]))
+  return Object.fromEntries(
+    statuses.map((status) => [
+      status,
+      { description: describeStatus(status), ...errorHeaders(status), content },
+    ]),
+  )
 }
 
 /** The error handler of the protocol endpoints (RFC 6749 §5.2). */
 export function sendOAuthError(thrown: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  send(settle(thrown, request, reply), request, reply)
+}
+
+/**
+ * The error handler of `/introspect`. RFC 7662 §2.3: a bearer token that "does not contain sufficient privileges"
+ * is answered with 401, where RFC 6750 §3.1 alone would have 403.
+ */
+export function sendIntrospectionError(
+  thrown: FastifyError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
   const error = settle(thrown, request, reply)
+  if (error.code === 'insufficient_scope') reply.code(401)
+  send(error, request, reply)
+}
+
+function send(error: AppError, request: FastifyRequest, reply: FastifyReply): void {
   const basic = request.headers.authorization?.toLowerCase().startsWith('basic ') ?? false
   for (const challenge of challenges(error, basic)) reply.header('www-authenticate', challenge)
   reply.send({ error: oauthCode(error, basic), error_description: error.message, request_id: request.id })

@@ -2,6 +2,21 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import { version } from '../version.ts'
+import { exampleOf, type Schema } from './examples.ts'
+
+const description = `Issues API tokens for many organizations, keeps only a hash of each, and introspects them.
+
+Every response carries \`X-Request-Id\`, under which the logs tell of the request. An address answers methods that it
+does not offer with 405 and \`Allow\`.`
+
+type Operation = {
+  parameters?: { required?: boolean; schema?: { default?: unknown } }[]
+  requestBody?: { required: boolean; content: Record<string, { schema: Schema }> }
+}
+type Document = {
+  components: { schemas: Record<string, Schema> }
+  paths: Record<string, Record<string, Operation>>
+}
 
 /** Generates the OpenAPI document from the routes that are registered after this, and serves a reference made of it. */
 export async function openapi(app: FastifyInstance): Promise<void> {
@@ -11,8 +26,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
       info: {
         title: 'Counterfoil',
         version,
-        description:
-          'Issues API tokens for many organizations, keeps only a hash of each, and introspects them.',
+        description,
         license: { name: 'MIT', identifier: 'MIT' },
       },
       servers: [{ url: '/' }],
@@ -42,6 +56,26 @@ export async function openapi(app: FastifyInstance): Promise<void> {
       security: [{ bearer: [] }],
     },
     refResolver: { buildLocalReference: (schema) => String(schema.$id) },
+    transformObject: (made) => {
+      if ('openapiObject' in made) complete(made.openapiObject as unknown as Document)
+      return 'openapiObject' in made ? made.openapiObject : made.swaggerObject
+    },
   })
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, uiConfig: { deepLinking: true } })
+}
+
+/** Adds what the routes' schemas say and the generator does not see. */
+function complete({ components: { schemas }, paths }: Document): void {
+  for (const schema of Object.values(schemas)) schema.examples ??= [exampleOf(schema, schemas)]
+  for (const { parameters = [], requestBody } of Object.values(paths).flatMap(Object.values<Operation>)) {
+    for (const parameter of parameters)
+      if (parameter.schema?.default !== undefined) parameter.required = false
+    if (requestBody) requestBody.required = !mayBeLeftOut(requestBody, schemas)
+  }
+}
+
+/** A body that may be null may be left out: to Fastify that is the same. */
+function mayBeLeftOut({ content }: NonNullable<Operation['requestBody']>, schemas: Record<string, Schema>) {
+  const names = Object.values(content).map(({ schema: { $ref } }) => $ref?.split('/').at(-1) ?? '')
+  return names.some((name) => [schemas[name]?.type].flat().includes('null'))
 }

@@ -19,7 +19,7 @@ export function Page<T extends TSchema>(item: T, $id: string) {
       items: Type.Array(ref(item)),
       next_cursor: nullable.string({ description: 'Opaque. Null on the last page.' }),
     },
-    { $id },
+    { $id, description: 'One page of a list.' },
   )
 }
 

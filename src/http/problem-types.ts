@@ -17,7 +17,10 @@ export const problemTypeRoutes: FastifyPluginAsyncTypebox = async (app) => {
       security: [],
       params: Type.Object({ code: Type.Enum(codes, { type: 'string', examples: ['not_found'] }) }),
       response: {
-        200: Type.Object({ code: Type.String(), status: Type.Integer(), title: Type.String() }),
+        200: Type.Object(
+          { code: Type.String(), status: Type.Integer(), title: Type.String() },
+          { description: 'Its code, the status it comes with, and what it means' },
+        ),
         ...problems(400),
       },
     },

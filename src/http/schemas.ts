@@ -15,7 +15,12 @@ export const nullable = {
 }
 
 export const DateTime = (options: object = {}) =>
-  Type.Unsafe<string>({ type: 'string', format: 'date-time', ...options })
+  Type.Unsafe<string>({
+    type: 'string',
+    format: 'date-time',
+    examples: ['2026-03-01T12:00:00.000Z'],
+    ...options,
+  })
 
 export const Id = Type.String({ format: 'uuid', examples: ['019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d'] })
 
@@ -45,8 +50,8 @@ export const Audience = Type.Array(Type.String({ minLength: 1, maxLength: 500 })
 export const Problem = Type.Object(
   {
     type: Type.String({ format: 'uri-reference', description: 'Where this kind of problem is described.' }),
-    title: Type.String(),
-    status: Type.Integer(),
+    title: Type.String({ description: 'What kind of problem it is, for a person.' }),
+    status: Type.Integer({ description: 'The status of the response.' }),
     detail: Type.String({ description: 'What went wrong this time, for a person.' }),
     code: Type.Enum(Object.keys(catalogue) as ErrorCode[], {
       type: 'string',
@@ -64,27 +69,72 @@ export const Problem = Type.Object(
       ),
     ),
   },
-  { $id: 'Problem', description: 'A problem document (RFC 9457).' },
+  {
+    $id: 'Problem',
+    description: 'A problem document (RFC 9457).',
+    examples: [
+      {
+        type: '/problems/invalid_request',
+        title: catalogue.invalid_request.title,
+        status: 400,
+        detail: 'body name is required',
+        code: 'invalid_request',
+        request_id: '019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d',
+        errors: [{ in: 'body', field: 'name', detail: 'is required' }],
+      },
+    ],
+  },
 )
 
 export const Actor = Type.Object(
   {
     type: Type.Enum(['token', 'system'], { type: 'string' }),
-    id: Type.String(),
-    name: Type.String({ description: 'Its name at that time.' }),
+    id: Type.String({ examples: ['019aa0c4-5b2f-7a10-8c3d-6e7f80912a3b'] }),
+    name: Type.String({ description: 'Its name at that time.', examples: ['Bootstrap administrator'] }),
   },
   { $id: 'Actor', description: 'Who did it.' },
 )
 
-type Responses = Record<number, object>
-
-/** The problem documents that an operation can answer with, by status. */
-export function problems(...statuses: number[]): Responses {
-  const content = { 'application/problem+json': { schema: ref(Problem) } }
-  return Object.fromEntries(statuses.map((status) => [status, { description: describe(status), content }]))
+const responseHeaders = {
+  ETag: 'Its version, for If-Match (RFC 9110 §8.8.3).',
+  Location: 'Where it is from now on.',
+  Link: 'The next page, if there is one (RFC 8288).',
+  'WWW-Authenticate': 'What is wrong with the credential, or missing from it (RFC 6750 §3).',
+  'Retry-After': 'Seconds to wait before another try.',
 }
 
-function describe(status: number): string {
+type HeaderName = keyof typeof responseHeaders
+
+function headers(names: HeaderName[]) {
+  return Object.fromEntries(
+    names.map((name) => [name, { type: 'string', description: responseHeaders[name] }]),
+  )
+}
+
+/** A response with a JSON body, and the headers that come with it. */
+export function answer<T extends TSchema>(schema: T, description: string, ...names: HeaderName[]) {
+  const content = { 'application/json': { schema: ref(schema) } }
+  return { description, ...(names.length > 0 && { headers: headers(names) }), content }
+}
+
+/** The headers that an error of that status comes with, whatever its format. */
+export function errorHeaders(status: number): object {
+  if (status === 401 || status === 403) return { headers: headers(['WWW-Authenticate']) }
+  return status === 503 ? { headers: headers(['Retry-After']) } : {}
+}
+
+/** The problem documents that an operation can answer with, by status. */
+export function problems(...statuses: number[]): Record<number, object> {
+  const content = { 'application/problem+json': { schema: ref(Problem) } }
+  return Object.fromEntries(
+    statuses.map((status) => [
+      status,
+      { description: describeStatus(status), ...errorHeaders(status), content },
+    ]),
+  )
+}
+
+export function describeStatus(status: number): string {
   const titles = Object.values(catalogue).filter((entry) => entry.status === status)
   return titles.map((entry) => entry.title).join(' / ')
 }

@@ -2,8 +2,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { authenticate } from '../http/authenticate.ts'
-import { OAuthError, oauthErrors, sendOAuthError } from '../http/oauth-error.ts'
-import { empty, ref } from '../http/schemas.ts'
+import { OAuthError, oauthErrors, sendIntrospectionError, sendOAuthError } from '../http/oauth-error.ts'
+import { answer, empty, ref } from '../http/schemas.ts'
 import { Secret } from '../tokens/secret.ts'
 import { revokeBySecret } from '../tokens/tokens.ts'
 import { introspect } from './introspect.ts'
@@ -33,8 +33,12 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, 
       security,
       consumes,
       body: ref(schema.TokenForm),
-      response: { 200: ref(schema.IntrospectionResponse), ...oauthErrors(400, 401, 413, 415, 500, 503) },
+      response: {
+        200: answer(schema.IntrospectionResponse, 'What the token stands for, or that it is not good'),
+        ...oauthErrors(400, 401, 413, 415, 500, 503),
+      },
     },
+    errorHandler: sendIntrospectionError,
     handler: async ({ caller, body }) => {
       return schema.presentCredential(await introspect(db, caller, new Secret(body.token)), issuer)
     },

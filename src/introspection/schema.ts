@@ -36,7 +36,27 @@ export const IntrospectionResponse = Type.Object(
     token_name: Type.Optional(Type.String()),
     endpoint: Type.Optional(Type.String()),
   },
-  { $id: 'IntrospectionResponse', description: 'RFC 7662 §2.2, and what Counterfoil knows besides.' },
+  {
+    $id: 'IntrospectionResponse',
+    description: 'RFC 7662 §2.2, and what Counterfoil knows besides.',
+    examples: [
+      {
+        active: true,
+        scope: 'read',
+        client_id: '019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d',
+        token_type: 'Bearer',
+        exp: 1_803_902_400,
+        iat: 1_772_366_400,
+        sub: '019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d',
+        iss: 'https://tokens.example',
+        jti: '019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d',
+        organization: 'default',
+        type: 'api',
+        token_name: 'Nightly report',
+      },
+      { active: false },
+    ],
+  },
 )
 
 export const components = [TokenForm, IntrospectionResponse]

@@ -5,7 +5,7 @@ import type { Organization } from '../db/tables.ts'
 import type { Deps } from '../deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
 import { page, parseCursor } from '../http/pages.ts'
-import { IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
+import { answer, IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
 import * as organizations from './organizations.ts'
 import * as schema from './schema.ts'
 
@@ -24,7 +24,10 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
       summary: 'Create an organization',
       tags,
       body: ref(schema.NewOrganization),
-      response: { 201: ref(schema.Organization), ...problems(400, 401, 403, 409, 413, 415, 500, 503) },
+      response: {
+        201: answer(schema.Organization, 'The organization', 'ETag', 'Location'),
+        ...problems(400, 401, 403, 409, 413, 415, 500, 503),
+      },
     },
     handler: async ({ caller, body }, reply) => {
       const organization = await organizations.createOrganization(db, caller, body)
@@ -41,7 +44,10 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
       summary: 'List organizations by key, page by page',
       tags,
       querystring: schema.OrganizationQuery,
-      response: { 200: ref(schema.OrganizationPage), ...problems(400, 401, 403, 500, 503) },
+      response: {
+        200: answer(schema.OrganizationPage, 'A page of organizations', 'Link'),
+        ...problems(400, 401, 403, 500, 503),
+      },
     },
     handler: async (request, reply) => {
       const { cursor, limit } = request.query
@@ -62,7 +68,10 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
       summary: 'Read an organization',
       tags,
       params: OrganizationParams,
-      response: { 200: ref(schema.Organization), ...problems(400, 401, 404, 500, 503) },
+      response: {
+        200: answer(schema.Organization, 'The organization', 'ETag'),
+        ...problems(400, 401, 404, 500, 503),
+      },
     },
     handler: async ({ caller, params }, reply) => {
       return show(reply, await organizations.getOrganization(db, caller, params.organization))
@@ -80,7 +89,7 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
       headers: IfMatch,
       body: ref(schema.OrganizationChange),
       response: {
-        200: ref(schema.Organization),
+        200: answer(schema.Organization, 'The organization', 'ETag'),
         ...problems(400, 401, 403, 404, 409, 412, 413, 415, 500, 503),
       },
     },
@@ -102,7 +111,10 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
       summary: 'Suspend an organization: none of its tokens is good until it is resumed',
       tags,
       params: OrganizationParams,
-      response: { 200: ref(schema.Organization), ...problems(400, 401, 403, 404, 409, 500, 503) },
+      response: {
+        200: answer(schema.Organization, 'The organization', 'ETag'),
+        ...problems(400, 401, 403, 404, 409, 500, 503),
+      },
     },
     handler: async ({ caller, params }, reply) => {
       return show(reply, await organizations.suspendOrganization(db, caller, params.organization))
@@ -117,7 +129,10 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
       summary: 'Resume a suspended organization',
       tags,
       params: OrganizationParams,
-      response: { 200: ref(schema.Organization), ...problems(400, 401, 403, 404, 409, 500, 503) },
+      response: {
+        200: answer(schema.Organization, 'The organization', 'ETag'),
+        ...problems(400, 401, 403, 404, 409, 500, 503),
+      },
     },
     handler: async ({ caller, params }, reply) => {
       return show(reply, await organizations.resumeOrganization(db, caller, params.organization))

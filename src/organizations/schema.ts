@@ -25,13 +25,13 @@ export const OrganizationChange = Type.Object(
 export const Organization = Type.Object(
   {
     id: Id,
-    key: Type.String(),
-    name: Type.String(),
+    key: Type.String({ examples: ['acme'] }),
+    name: Type.String({ examples: ['Acme Inc.'] }),
     suspended_at: nullable.dateTime({ description: 'Since when none of its tokens is good.' }),
     created_at: DateTime(),
     updated_at: DateTime(),
   },
-  { $id: 'Organization' },
+  { $id: 'Organization', description: 'Whose tokens they are.' },
 )
 
 export const OrganizationPage = Page(Organization, 'OrganizationPage')

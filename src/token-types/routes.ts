@@ -3,7 +3,7 @@ import type { FastifyReply } from 'fastify'
 import type { TokenType } from '../db/tables.ts'
 import type { Deps } from '../deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
-import { IfMatch, noContent, problems, ref } from '../http/schemas.ts'
+import { answer, IfMatch, noContent, problems, ref } from '../http/schemas.ts'
 import * as schema from './schema.ts'
 import * as types from './token-types.ts'
 
@@ -22,7 +22,10 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
       summary: 'Create a token type',
       tags,
       body: ref(schema.NewTokenType),
-      response: { 201: ref(schema.TokenType), ...problems(400, 401, 403, 409, 413, 415, 422, 500, 503) },
+      response: {
+        201: answer(schema.TokenType, 'The token type', 'ETag', 'Location'),
+        ...problems(400, 401, 403, 409, 413, 415, 422, 500, 503),
+      },
     },
     handler: async ({ caller, body }, reply) => {
       const type = await types.createTokenType(db, caller, schema.parseTokenType(body))
@@ -38,7 +41,7 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
       operationId: 'listTokenTypes',
       summary: 'List all token types',
       tags,
-      response: { 200: ref(schema.TokenTypeList), ...problems(401, 500, 503) },
+      response: { 200: answer(schema.TokenTypeList, 'All token types'), ...problems(401, 500, 503) },
     },
     handler: async () => ({ items: (await types.listTokenTypes(db)).map(schema.presentTokenType) }),
   })
@@ -51,7 +54,10 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
       summary: 'Read a token type',
       tags,
       params: schema.TokenTypeParams,
-      response: { 200: ref(schema.TokenType), ...problems(400, 401, 404, 500, 503) },
+      response: {
+        200: answer(schema.TokenType, 'The token type', 'ETag'),
+        ...problems(400, 401, 404, 500, 503),
+      },
     },
     handler: async ({ params }, reply) => {
       return show(reply, await types.getTokenType(db, params.type))
@@ -69,7 +75,7 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
       headers: IfMatch,
       body: ref(schema.TokenTypeChange),
       response: {
-        200: ref(schema.TokenType),
+        200: answer(schema.TokenType, 'The token type', 'ETag'),
         ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 500, 503),
       },
     },
@@ -89,7 +95,10 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
       summary: 'Suspend a token type: none of its tokens is good until it is resumed',
       tags,
       params: schema.TokenTypeParams,
-      response: { 200: ref(schema.TokenType), ...problems(400, 401, 403, 404, 409, 500, 503) },
+      response: {
+        200: answer(schema.TokenType, 'The token type', 'ETag'),
+        ...problems(400, 401, 403, 404, 409, 500, 503),
+      },
     },
     handler: async ({ caller, params }, reply) => {
       return show(reply, await types.suspendTokenType(db, caller, params.type))
@@ -104,7 +113,10 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
       summary: 'Resume a suspended token type',
       tags,
       params: schema.TokenTypeParams,
-      response: { 200: ref(schema.TokenType), ...problems(400, 401, 403, 404, 409, 500, 503) },
+      response: {
+        200: answer(schema.TokenType, 'The token type', 'ETag'),
+        ...problems(400, 401, 403, 404, 409, 500, 503),
+      },
     },
     handler: async ({ caller, params }, reply) => {
       return show(reply, await types.resumeTokenType(db, caller, params.type))

@@ -4,7 +4,7 @@ import { Audience, DateTime, nullable, ref, Scopes } from '../http/schemas.ts'
 import type { TokenTypeChange as ParsedChange, NewTokenType as ParsedType } from './token-types.ts'
 
 const changeable = {
-  description: Type.Optional(nullable.string({ maxLength: 1000 })),
+  description: Type.Optional(nullable.string({ maxLength: 1000, examples: ['For identity providers'] })),
   allowed_scopes: Type.Optional(
     Type.Unsafe<string[] | null>({
       ...Scopes,
@@ -13,8 +13,16 @@ const changeable = {
       examples: [['um:read', 'um:write', 'um:bulk']],
     }),
   ),
-  default_scopes: Type.Optional({ ...Scopes, description: 'What a token gets that asks for none.' }),
-  audience: Type.Optional({ ...Audience, description: 'What a token gets that asks for none.' }),
+  default_scopes: Type.Optional({
+    ...Scopes,
+    description: 'What a token gets that asks for none.',
+    examples: [['um:read']],
+  }),
+  audience: Type.Optional({
+    ...Audience,
+    description: 'What a token gets that asks for none.',
+    examples: [['https://host.example']],
+  }),
   endpoint: Type.Optional(
     nullable.string({
       pattern: '^https?://[^\\s{}]*(\\{organization\\}[^\\s{}]*)*$',
@@ -51,20 +59,24 @@ export const TokenTypeChange = Type.Object(changeable, {
 
 export const TokenType = Type.Object(
   {
-    name: Type.String(),
-    description: nullable.string(),
-    prefix: Type.String(),
+    name: Type.String({ examples: ['scim'] }),
+    description: nullable.string({ examples: ['For identity providers'] }),
+    prefix: Type.String({ description: 'What its tokens begin with.', examples: ['scim'] }),
     carries_organization: Type.Boolean(),
     format: Type.Enum(['opaque'], { type: 'string' }),
-    allowed_scopes: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
-    default_scopes: Type.Array(Type.String()),
-    audience: Type.Array(Type.String()),
-    endpoint: nullable.string(),
+    allowed_scopes: Type.Unsafe<string[] | null>({
+      type: ['array', 'null'],
+      items: { type: 'string' },
+      examples: [['um:read', 'um:write', 'um:bulk']],
+    }),
+    default_scopes: Type.Array(Type.String(), { examples: [['um:read']] }),
+    audience: Type.Array(Type.String(), { examples: [['https://host.example']] }),
+    endpoint: nullable.string({ examples: ['https://host.example/mcp/v1/{organization}/mcp'] }),
     suspended_at: nullable.dateTime({ description: 'Since when none of its tokens is good.' }),
     created_at: DateTime(),
     updated_at: DateTime(),
   },
-  { $id: 'TokenType' },
+  { $id: 'TokenType', description: 'What tokens of one kind have in common.' },
 )
 
 export const TokenTypeList = Type.Object({ items: Type.Array(ref(TokenType)) }, { $id: 'TokenTypeList' })

@@ -4,7 +4,7 @@ import { Type } from 'typebox'
 import type { Deps } from '../deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
 import { page, parseCursor } from '../http/pages.ts'
-import { IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
+import { answer, IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
 import * as schema from './schema.ts'
 import type { Sort, Token } from './store.ts'
 import * as tokens from './tokens.ts'
@@ -27,7 +27,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       params: OrganizationParams,
       body: ref(schema.NewToken),
       response: {
-        201: ref(schema.IssuedToken),
+        201: answer(schema.IssuedToken, 'The token, with its secret', 'ETag', 'Location'),
         ...problems(400, 401, 403, 404, 409, 413, 415, 422, 500, 503),
       },
     },
@@ -49,7 +49,10 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       tags,
       params: OrganizationParams,
       querystring: schema.TokenQuery,
-      response: { 200: ref(schema.TokenPage), ...problems(400, 401, 403, 404, 500, 503) },
+      response: {
+        200: answer(schema.TokenPage, 'A page of tokens', 'Link'),
+        ...problems(400, 401, 403, 404, 500, 503),
+      },
     },
     handler: async (request, reply) => {
       const { caller, params, query } = request
@@ -74,7 +77,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       summary: 'Read a token',
       tags,
       params: schema.TokenParams,
-      response: { 200: ref(schema.Token), ...problems(400, 401, 403, 404, 500, 503) },
+      response: { 200: answer(schema.Token, 'The token', 'ETag'), ...problems(400, 401, 403, 404, 500, 503) },
     },
     handler: async ({ caller, params }, reply) => {
       return show(reply, await tokens.getToken(db, caller, params.organization, params.token), caller.now)
@@ -91,7 +94,10 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       params: schema.TokenParams,
       headers: IfMatch,
       body: ref(schema.TokenChange),
-      response: { 200: ref(schema.Token), ...problems(400, 401, 403, 404, 412, 413, 415, 500, 503) },
+      response: {
+        200: answer(schema.Token, 'The token', 'ETag'),
+        ...problems(400, 401, 403, 404, 412, 413, 415, 500, 503),
+      },
     },
     handler: async (request, reply) => {
       const { caller, params, body } = request
@@ -110,7 +116,10 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       tags,
       params: schema.TokenParams,
       body: ref(schema.Revocation),
-      response: { 200: ref(schema.Token), ...problems(400, 401, 403, 404, 413, 415, 500, 503) },
+      response: {
+        200: answer(schema.Token, 'The token', 'ETag'),
+        ...problems(400, 401, 403, 404, 413, 415, 500, 503),
+      },
     },
     handler: async ({ caller, params, body }, reply) => {
       const reason = body?.reason ?? null
@@ -144,7 +153,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       operationId: 'getSelf',
       summary: 'Read the token that this very request presents',
       tags,
-      response: { 200: ref(schema.Token), ...problems(401, 404, 500, 503) },
+      response: { 200: answer(schema.Token, 'The token', 'ETag'), ...problems(401, 404, 500, 503) },
     },
     handler: async ({ caller }, reply) => show(reply, await tokens.getSelf(db, caller), caller.now),
   })
@@ -157,7 +166,10 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       summary: 'Revoke the token that this very request presents',
       tags,
       body: ref(schema.Revocation),
-      response: { 200: ref(schema.Token), ...problems(400, 401, 404, 413, 415, 500, 503) },
+      response: {
+        200: answer(schema.Token, 'The token', 'ETag'),
+        ...problems(400, 401, 404, 413, 415, 500, 503),
+      },
     },
     handler: async ({ caller, body }, reply) => {
       return show(reply, await tokens.revokeSelf(db, caller, body?.reason ?? null), caller.now)

@@ -20,7 +20,7 @@ const ownerMembers = {
 }
 
 export const Owner = Type.Object(
-  { ...ownerMembers, email: nullable.string() },
+  { ...ownerMembers, email: nullable.string({ examples: ['ada@example.com'] }) },
   { $id: 'Owner', description: 'The user that a token belongs to.' },
 )
 
@@ -71,7 +71,23 @@ export const NewToken = Type.Object(
       nullable.dateTime({ description: 'No longer good from then on; at least a day ahead. Null: never.' }),
     ),
   },
-  { $id: 'NewToken', additionalProperties: false },
+  {
+    $id: 'NewToken',
+    additionalProperties: false,
+    examples: [
+      { name: 'Okta SCIM connector', type: 'scim', lifetime_days: 365 },
+      {
+        name: 'Nightly report',
+        type: 'api',
+        comment: 'Asked for in CHG-1042 by the identity team',
+        owner: { subject: 'u-4711', identity_source: 'sso', email: 'ada@example.com' },
+        scopes: ['read'],
+        audience: ['https://reports.example'],
+        metadata: { team: 'identity' },
+        expires_at: '2100-01-01T00:00:00Z',
+      },
+    ],
+  },
 )
 
 export const TokenChange = Type.Object(
@@ -85,40 +101,53 @@ export const Revocation = Type.Unsafe<{ reason?: string } | null>({
   type: ['object', 'null'],
   properties: { reason: { type: 'string', minLength: 1, maxLength: 1000, examples: ['Left the company'] } },
   additionalProperties: false,
+  examples: [{ reason: 'Left the company' }],
 })
 
 const tokenMembers = {
   id: Id,
-  organization: Type.String({ description: 'The key of its organization.' }),
-  type: Type.String(),
-  name: Type.String(),
+  organization: Type.String({ description: 'The key of its organization.', examples: ['default'] }),
+  type: Type.String({ description: 'The name of its token type.', examples: ['api'] }),
+  name: Type.String({ examples: ['Okta SCIM connector'] }),
   comment: nullable.string(),
   owner: Type.Unsafe<Static<typeof Owner> | null>({
     description: 'Null: it belongs to a service.',
     anyOf: [{ $ref: 'Owner#' }, { type: 'null' }],
   }),
-  scopes: Type.Array(Type.String()),
-  audience: Type.Array(Type.String()),
+  scopes: Type.Array(Type.String(), { examples: [['read']] }),
+  audience: Type.Array(Type.String(), { examples: [['https://api.example']] }),
   metadata: Metadata,
   status: Type.Enum([...statuses], { type: 'string' }),
-  hint: Type.String({ description: 'The start and the end of its secret.', examples: ['api_x7Gk…Q2fP'] }),
-  endpoint: nullable.string({ description: 'Where tokens of its type are used.' }),
+  hint: Type.String({ description: 'The start and the end of its secret.', examples: ['api_0123…ElSk'] }),
+  endpoint: nullable.string({
+    description: 'Where tokens of its type are used.',
+    examples: ['https://host.example/mcp/v1/default/mcp'],
+  }),
   not_before: nullable.dateTime(),
-  expires_at: nullable.dateTime({ description: 'Null: never.' }),
+  expires_at: nullable.dateTime({ description: 'Null: never.', examples: ['2027-03-01T12:00:00.000Z'] }),
   last_used_at: nullable.dateTime(),
   last_used_ip: nullable.string(),
   revoked_at: nullable.dateTime(),
-  revoked_by: Type.Unsafe<Static<typeof Actor> | null>({ anyOf: [{ $ref: 'Actor#' }, { type: 'null' }] }),
+  revoked_by: Type.Unsafe<Static<typeof Actor> | null>({
+    anyOf: [{ $ref: 'Actor#' }, { type: 'null' }],
+    examples: [null],
+  }),
   revoked_reason: nullable.string(),
   created_at: DateTime(),
   created_by: ref(Actor),
   updated_at: DateTime(),
 }
 
-export const Token = Type.Object(tokenMembers, { $id: 'Token' })
+export const Token = Type.Object(tokenMembers, { $id: 'Token', description: 'A token, without its secret.' })
 export const IssuedToken = Type.Object(
-  { ...tokenMembers, secret: Type.String({ description: 'Shown this once. Only its hash is kept.' }) },
-  { $id: 'IssuedToken' },
+  {
+    ...tokenMembers,
+    secret: Type.String({
+      description: 'Shown this once. Only its hash is kept.',
+      examples: ['api_0123456789abcdefghijABCDEFGHIJ2PElSk'],
+    }),
+  },
+  { $id: 'IssuedToken', description: 'A token just made.' },
 )
 export const TokenPage = Page(Token, 'TokenPage')
 

@@ -1,0 +1,29 @@
+/** As much of a JSON Schema as is needed to make an example of it. */
+export type Schema = {
+  $ref?: string
+  type?: string | string[]
+  examples?: unknown[]
+  enum?: unknown[]
+  anyOf?: Schema[]
+  items?: Schema
+  properties?: Record<string, Schema>
+}
+
+/**
+ * The first example that the schema gives itself, or one put together of the examples of its members: so it stands
+ * with every member only once what a value of it looks like. Undefined where nothing is known.
+ */
+export function exampleOf(schema: Schema, components: Record<string, Schema>): unknown {
+  const { $ref, examples, anyOf, items, properties } = schema
+  if ($ref) return exampleOf(components[$ref.slice($ref.lastIndexOf('/') + 1)] ?? {}, components)
+  if (examples) return examples[0]
+  if (schema.enum) return schema.enum[0]
+  if (anyOf?.[0]) return exampleOf(anyOf[0], components)
+  const types = [schema.type].flat()
+  if (types.includes('null')) return null
+  if (types.includes('boolean')) return false
+  if (items) return [exampleOf(items, components)]
+  if (!properties) return undefined
+  const members = Object.entries(properties).map(([name, member]) => [name, exampleOf(member, components)])
+  return Object.fromEntries(members.filter(([, example]) => example !== undefined))
+}
