@@ -52,7 +52,8 @@ export function sendIntrospectionError(
 
 function send(error: AppError, request: FastifyRequest, reply: FastifyReply): void {
   const basic = request.headers.authorization?.toLowerCase().startsWith('basic ') ?? false
-  for (const challenge of challenges(error, basic)) reply.header('www-authenticate', challenge)
+  const due = challenges(error, basic)
+  if (due.length > 0) reply.header('www-authenticate', due)
   reply.send({ error: oauthCode(error, basic), error_description: error.message, request_id: request.id })
 }
 
