@@ -5,6 +5,7 @@ import { v7 as uuid } from 'uuid'
 import { auditRoutes } from './audit/routes.ts'
 import type { Deps } from './deps.ts'
 import { authenticate } from './http/authenticate.ts'
+import { closeConnectionsWhenClosing } from './http/closing.ts'
 import { healthRoutes } from './http/health.ts'
 import { logRequests } from './http/log.ts'
 import { noteMethods } from './http/methods.ts'
@@ -51,6 +52,7 @@ export async function buildApp({
   app.setErrorHandler(sendProblem)
   app.setNotFoundHandler(sendNotFound)
   app.addHook('onSend', async (request, reply) => void reply.header('x-request-id', request.id))
+  closeConnectionsWhenClosing(app)
   logRequests(app)
 
   // Nothing but /docs, which brings a policy of its own, is there to be rendered.

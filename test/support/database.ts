@@ -9,13 +9,22 @@ const template = process.env.TEST_TEMPLATE ?? ''
 
 /** A migrated database of the test's own. It stays until the end of the run. */
 export async function cloneDatabase(): Promise<string> {
+  return createDatabase(template)
+}
+
+/** A database with nothing in it. */
+export async function createEmptyDatabase(): Promise<string> {
+  return createDatabase('template0')
+}
+
+async function createDatabase(original: string): Promise<string> {
   if (!template) throw new Error('run tests with `npm test -- <file>`: they need its PostgreSQL')
   const name = `${template}_${randomBytes(6).toString('hex')}`
   const admin = new pg.Client({ connectionString: server })
   await admin.connect()
-  // Two clones of one template at a time exclude each other, and waiting for a lock is not among PostgreSQL's ways here.
+  // PostgreSQL refuses to clone a template that somebody else is just cloning.
   await admin.query('select pg_advisory_lock(1)')
-  await admin.query(`create database ${name} template ${template}`)
+  await admin.query(`create database ${name} template ${original}`)
   await admin.end()
   return databaseUrl(server, name)
 }

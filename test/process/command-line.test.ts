@@ -1,0 +1,75 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import manifest from '../../package.json' with { type: 'json' }
+import { cloneDatabase } from '../support/database.ts'
+import { run } from '../support/process.ts'
+
+t.test('--help and --version say so and end well', async (t) => {
+  const help = run(t, ['--help'])
+  t.match(await help.exit, { code: 0 })
+  t.match(help.output(), /serve.*migrate.*openapi/s)
+  const version = run(t, ['--version'])
+  t.match(await version.exit, { code: 0 })
+  t.equal(version.output(), `${manifest.version}\n`)
+})
+
+t.test('an unknown command or option ends with 64 and a sentence', async (t) => {
+  for (const args of [['nonesuch'], ['serve', 'twice'], ['--nonesuch'], ['constructor']]) {
+    const wrong = run(t, args)
+    t.match(await wrong.exit, { code: 64 }, args.join(' '))
+    t.match(wrong.output(), /^counterfoil: .+\n$/)
+  }
+})
+
+t.test('a malformed variable ends with 78 and a sentence that names it and not its value', async (t) => {
+  const wrong: [string, string][] = [
+    ['PORT', 'eighty'],
+    ['PORT', '70000'],
+    ['MIGRATE', 'maybe'],
+    ['LOG_LEVEL', 'loud'],
+    ['DATABASE_URL', 'mysql://user:hunter2@localhost/x'],
+    ['DATABASE_POOL_SIZE', '0'],
+    ['PUBLIC_URL', 'counterfoil.example/path'],
+    ['ADMIN_TOKEN', 'hunter2'],
+    ['ADMIN_TOKEN', `cfm_hunter2${'a'.repeat(29)}`],
+    ['ADMIN_TOKEN_FILE', '/nonesuch/file'],
+  ]
+  for (const [name, value] of wrong) {
+    const started = run(t, [], { [name]: value })
+    t.match(await started.exit, { code: 78 }, `${name}=${value}`)
+    t.match(started.output(), new RegExp(`^counterfoil: ${name} .+\\n$`))
+    t.notMatch(started.output(), /hunter2/)
+  }
+})
+
+t.test('a secret comes by its variable or by its file, not by both', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'counterfoil-config-'))
+  t.teardown(() => rm(directory, { recursive: true }))
+  const file = join(directory, 'url')
+  await writeFile(file, `${await cloneDatabase()}\n`)
+  await chmod(file, 0o600)
+  const both = run(t, ['migrate'], { DATABASE_URL: 'postgres://x', DATABASE_URL_FILE: file })
+  t.match(await both.exit, { code: 78 })
+  const one = run(t, ['migrate'], { DATABASE_URL_FILE: file })
+  t.match(await one.exit, { code: 0 }, one.output())
+})
+
+t.test('a database that cannot be reached ends with 69', async (t) => {
+  const started = run(t, [], { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/nothing' })
+  t.match(await started.exit, { code: 69 })
+  t.match(started.output(), /The database cannot be reached/)
+})
+
+t.test('an empty database without ADMIN_TOKEN ends with 78', async (t) => {
+  const started = run(t, [], { DATABASE_URL: await cloneDatabase() })
+  t.match(await started.exit, { code: 78 })
+  t.match(started.output(), /ADMIN_TOKEN/)
+})
+
+t.test('openapi prints the document', async (t) => {
+  const printed = run(t, ['openapi'])
+  t.match(await printed.exit, { code: 0 })
+  t.match(JSON.parse(printed.output()), { openapi: '3.1.0', info: { version: manifest.version } })
+})

@@ -1,0 +1,57 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+import { recordLog } from './records.ts'
+
+const entry = fileURLToPath(new URL('../../src/server.ts', import.meta.url))
+
+export type Run = {
+  child: ChildProcess
+  output: () => string
+  exit: Promise<{ code: number | null; signal: string | null }>
+}
+
+/** Runs the real command line with this environment and nothing else but PATH. */
+export function run(t: Test, args: string[], env: Record<string, string> = {}): Run {
+  const { PATH = '', HOME = '' } = process.env
+  const child = spawn(process.execPath, [entry, ...args], { env: { PATH, HOME, ...env } })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text
+      recordLog(text)
+    })
+  }
+  const exit = once(child, 'exit').then(([code, signal]) => ({ code, signal }))
+  t.teardown(async () => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
+    await exit
+  })
+  return { child, output: () => output, exit }
+}
+
+/** Resolves once the output has `text`; rejects if the process ends before. */
+export async function said({ child, output, exit }: Run, text: string): Promise<void> {
+  const seen = new Promise<void>((resolve) => {
+    const look = () => output().includes(text) && resolve()
+    child.stdout?.on('data', look)
+    child.stderr?.on('data', look)
+    look()
+  })
+  const ended = exit.then(() => {
+    throw new Error(`it ended without saying «${text}»: ${output()}`)
+  })
+  await Promise.race([seen, ended])
+  ended.catch(() => {})
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}
