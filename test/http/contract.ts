@@ -1,0 +1,81 @@
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
+import type { FastifyInstance } from 'fastify'
+import type { Answer } from '../support/world.ts'
+
+export type Parameter = { name: string; in: 'path' | 'query' | 'header'; required?: boolean; schema: any }
+export type Operation = {
+  id: string
+  method: string
+  path: string
+  parameters: Parameter[]
+  body: { type: string; schema: any; examples: any[] } | undefined
+  responses: Record<string, { content?: Record<string, { schema: any }>; headers?: object }>
+  definition: any
+}
+
+/** Every operation of the OpenAPI document that the app generates. */
+export async function operationsOf(app: FastifyInstance): Promise<Operation[]> {
+  await app.ready()
+  const document = app.swagger() as any
+  return Object.entries<any>(document.paths).flatMap(([path, item]) =>
+    Object.entries<any>(item).map(([method, definition]) => ({
+      id: definition.operationId,
+      method: method.toUpperCase(),
+      path,
+      parameters: definition.parameters ?? [],
+      body: bodyOf(definition, document),
+      responses: definition.responses,
+      definition,
+    })),
+  )
+}
+
+function bodyOf({ requestBody }: any, document: any): Operation['body'] {
+  if (!requestBody) return undefined
+  const [[type, { schema }]] = Object.entries<any>(requestBody.content) as [[string, any]]
+  const component = document.components.schemas[schema.$ref.split('/').at(-1)]
+  return { type, schema: component, examples: component.examples }
+}
+
+/** Headers that need not be there: on the last page there is no next one. */
+const optionalHeaders = ['Link']
+
+/**
+ * What is wrong with an answer by the OpenAPI document: an undeclared status, media type or member, a missing
+ * header, a body unlike its schema. 404 and 405 may also mean that the address or the method is not offered.
+ */
+export function contractOf(app: FastifyInstance): (operation: Operation, answer: Answer) => string[] {
+  const ajv = new Ajv2020({ strict: false, allErrors: true })
+  addFormats.default(ajv)
+  ajv.addSchema(closed(app.swagger()), 'document')
+  return ({ id, path, method, responses }, { status, headers, body, text }) => {
+    const response = responses[status]
+    if (!response) return [404, 405].includes(status) ? [] : [`${id} does not declare ${status}: ${text}`]
+    const missing = Object.keys(response.headers ?? {}).filter(
+      (name) => !optionalHeaders.includes(name) && headers[name.toLowerCase()] === undefined,
+    )
+    if (missing.length > 0) return [`${id} ${status} lacks the header ${missing}`]
+    if (!response.content) return text === '' ? [] : [`${id} ${status} has a body: ${text}`]
+    const type = String(headers['content-type']).split(';')[0] ?? ''
+    if (!(type in response.content)) return [`${id} ${status} does not declare ${type}`]
+    const pointer = ['paths', path, method.toLowerCase(), 'responses', status, 'content', type, 'schema']
+    const validate = ajv.getSchema(`document#/${pointer.map(encoded).join('/')}`)
+    if (!validate) return [`${id} ${status} has no schema`]
+    if (validate(/json/.test(type) ? body : text)) return []
+    return [`${id} ${status}: ${ajv.errorsText(validate.errors)}: ${text}`]
+  }
+}
+
+function encoded(segment: string | number): string {
+  return encodeURIComponent(String(segment).replaceAll('~', '~0').replaceAll('/', '~1'))
+}
+
+/** The same document, in which objects have no members but those that are named. */
+function closed(value: any): any {
+  if (Array.isArray(value)) return value.map(closed)
+  if (typeof value !== 'object' || value === null) return value
+  const copy = Object.fromEntries(Object.entries(value).map(([key, member]) => [key, closed(member)]))
+  const names = typeof copy.type === 'string' || Array.isArray(copy.type) ? copy.properties : undefined
+  return names && copy.additionalProperties === undefined ? { ...copy, additionalProperties: false } : copy
+}

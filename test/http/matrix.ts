@@ -1,0 +1,113 @@
+import type { Permission } from '../../src/access/permissions.ts'
+import type { Ask, World } from '../support/world.ts'
+import type { Caller } from './callers.ts'
+import { owner } from './callers.ts'
+
+/** What the requests of the matrix are about; a request that succeeds gets a target of its own. */
+export type Target = { organization: string; type: string; token: { id: string; secret: string } }
+
+export type Row = {
+  /** What the operation needs: nothing, any good credential, or this permission. */
+  needs: 'nothing' | 'credential' | Permission
+  /** With `tokens:own` one may do it to one's own; to another user's it has this status. */
+  own?: { others: number }
+  /** The status for whoever may. */
+  ok: number
+  /** The status for whoever lacks the permission; 403 (RFC 6750 §3.1) unless a specification says otherwise. */
+  lacking?: number
+  /** The status for another organization's administrator, who has every permission but not here. */
+  elsewhere: number
+  ask?: (target: Target, n: number) => Ask
+}
+
+const token = ({ token }: Target) => ({ form: { token: token.secret } })
+const own = { others: 404 }
+
+/** Who may do what: a row for every operation of the OpenAPI document. */
+export const matrix: Record<string, Row> = {
+  live: { needs: 'nothing', ok: 200, elsewhere: 200 },
+  ready: { needs: 'nothing', ok: 200, elsewhere: 200 },
+  metrics: { needs: 'nothing', ok: 200, elsewhere: 200 },
+  describeProblem: { needs: 'nothing', ok: 200, elsewhere: 200 },
+
+  // RFC 7662 §2.3: 401 also for what lacks a permission. To those beyond reach every token is inactive.
+  introspect: { needs: 'tokens:introspect', ok: 200, lacking: 401, elsewhere: 200, ask: token },
+  // RFC 7009 §2.2: "invalid tokens do not cause an error response".
+  revokeBySecret: { needs: 'tokens:write', own: { others: 200 }, ok: 200, elsewhere: 200, ask: token },
+
+  createToken: {
+    ...{ needs: 'tokens:write', own: { others: 201 }, ok: 201, elsewhere: 404 },
+    ask: () => ({ body: { name: 'Made', type: 'api' } }),
+  },
+  listTokens: { needs: 'tokens:read', own: { others: 200 }, ok: 200, elsewhere: 404 },
+  getToken: { needs: 'tokens:read', own, ok: 200, elsewhere: 404 },
+  updateToken: {
+    ...{ needs: 'tokens:write', own, ok: 200, elsewhere: 404 },
+    ask: (_target, n) => ({ body: { name: `Changed ${n}` } }),
+  },
+  revokeToken: { needs: 'tokens:write', own, ok: 200, elsewhere: 404 },
+  deleteToken: { needs: 'tokens:write', own, ok: 204, elsewhere: 404 },
+  getSelf: { needs: 'credential', ok: 200, elsewhere: 200 },
+  revokeSelf: { needs: 'credential', ok: 200, elsewhere: 200 },
+
+  createTokenType: {
+    ...{ needs: 'platform:admin', ok: 201, elsewhere: 403 },
+    ask: (_target, n) => ({ body: { name: `made-${n}`, prefix: 'made' } }),
+  },
+  listTokenTypes: { needs: 'credential', ok: 200, elsewhere: 200 },
+  getTokenType: { needs: 'credential', ok: 200, elsewhere: 200 },
+  updateTokenType: {
+    ...{ needs: 'platform:admin', ok: 200, elsewhere: 403 },
+    ask: (_target, n) => ({ body: { description: `Changed ${n}` } }),
+  },
+  suspendTokenType: { needs: 'platform:admin', ok: 200, elsewhere: 403 },
+  resumeTokenType: { needs: 'platform:admin', ok: 200, elsewhere: 403 },
+  deleteTokenType: { needs: 'platform:admin', ok: 204, elsewhere: 403 },
+
+  createOrganization: {
+    ...{ needs: 'platform:admin', ok: 201, elsewhere: 403 },
+    ask: (_target, n) => ({ body: { key: `made-${n}`, name: 'Made' } }),
+  },
+  listOrganizations: { needs: 'platform:admin', ok: 200, elsewhere: 403 },
+  getOrganization: { needs: 'credential', ok: 200, elsewhere: 404 },
+  updateOrganization: {
+    ...{ needs: 'platform:admin', ok: 200, elsewhere: 404 },
+    ask: (_target, n) => ({ body: { name: `Changed ${n}` } }),
+  },
+  suspendOrganization: { needs: 'platform:admin', ok: 200, elsewhere: 404 },
+  resumeOrganization: { needs: 'platform:admin', ok: 200, elsewhere: 404 },
+  deleteOrganization: { needs: 'platform:admin', ok: 204, elsewhere: 404 },
+
+  listAuditEvents: { needs: 'audit:read', ok: 200, elsewhere: 404 },
+}
+
+/** The cell of the matrix: the status that this caller gets. */
+export function expectedStatus({ needs, own, ok, lacking = 403, elsewhere }: Row, { good }: Caller): number {
+  if (needs === 'nothing') return ok
+  if (!good) return 401
+  const held = needs === 'credential' || good.holds.includes(needs) || good.holds.includes('platform:admin')
+  if (held) return good.home === 'other' ? elsewhere : ok
+  if (own && good.holds.includes('tokens:own')) return good.owner === owner.subject ? ok : own.others
+  return good.home === 'other' ? elsewhere : lacking
+}
+
+export async function makeTarget(world: World): Promise<Target> {
+  return { organization: 'default', type: 'api', token: await world.issue({ name: 'Target', owner }) }
+}
+
+/** Something that the operation can be done to, by whoever may, without spoiling it for the next one. */
+export async function makeSpare(world: World, operationId: string, n: number): Promise<Target> {
+  const target = await makeTarget(world)
+  if (/(update|suspend|resume|delete)Organization/.test(operationId)) {
+    const organization = `spare-${n}`
+    await world.ask('POST', '/v1/organizations', { body: { key: organization, name: 'Spare' } })
+    await world.ask('POST', `/v1/organizations/${organization}/suspend`)
+    return { ...target, organization }
+  }
+  if (/(update|suspend|resume|delete)TokenType/.test(operationId)) {
+    const type = `spare-${n}`
+    await world.ask('POST', '/v1/token-types', { body: { name: type, prefix: 'spare' } })
+    return { ...target, type }
+  }
+  return target
+}
