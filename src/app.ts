@@ -1,3 +1,4 @@
+import { maxHeaderSize } from 'node:http'
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
@@ -43,6 +44,8 @@ export async function buildApp({
     genReqId: () => uuid(),
     bodyLimit,
     schemaController,
+    // No shorter than a URL can be: what is too long for its place is refused by the schema, which says so.
+    routerOptions: { maxParamLength: maxHeaderSize },
     clientErrorHandler: answerClientError,
     // A request that comes in on an open connection while we close is served like any other.
     return503OnClosing: false,

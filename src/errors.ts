@@ -14,7 +14,6 @@ export const catalogue = {
   built_in: { status: 409, title: 'It is part of Counterfoil and stays as it is' },
   precondition_failed: { status: 412, title: 'It was changed by somebody else meanwhile' },
   content_too_large: { status: 413, title: 'The body is too large' },
-  uri_too_long: { status: 414, title: 'The URL is too long' },
   unsupported_media_type: { status: 415, title: 'This media type is not understood here' },
   invalid_value: { status: 422, title: 'A value is not allowed' },
   header_fields_too_large: { status: 431, title: 'The header fields are too large' },

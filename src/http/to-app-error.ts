@@ -20,7 +20,6 @@ const codes: Record<number, ErrorCode> = {
   404: 'not_found',
   408: 'request_timeout',
   413: 'content_too_large',
-  414: 'uri_too_long',
   415: 'unsupported_media_type',
   431: 'header_fields_too_large',
 }

@@ -113,7 +113,7 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
       params: OrganizationParams,
       response: {
         200: answer(schema.Organization, 'The organization', 'ETag'),
-        ...problems(400, 401, 403, 404, 409, 500, 503),
+        ...problems(400, 401, 403, 404, 409, 413, 415, 500, 503),
       },
     },
     handler: async ({ caller, params }, reply) => {
@@ -131,7 +131,7 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
       params: OrganizationParams,
       response: {
         200: answer(schema.Organization, 'The organization', 'ETag'),
-        ...problems(400, 401, 403, 404, 409, 500, 503),
+        ...problems(400, 401, 403, 404, 409, 413, 415, 500, 503),
       },
     },
     handler: async ({ caller, params }, reply) => {
@@ -148,7 +148,7 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
       tags,
       params: OrganizationParams,
       headers: IfMatch,
-      response: { ...noContent, ...problems(400, 401, 403, 404, 409, 412, 500, 503) },
+      response: { ...noContent, ...problems(400, 401, 403, 404, 409, 412, 413, 415, 500, 503) },
     },
     handler: async (request, reply) => {
       const { caller, params } = request

@@ -41,7 +41,7 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
       operationId: 'listTokenTypes',
       summary: 'List all token types',
       tags,
-      response: { 200: answer(schema.TokenTypeList, 'All token types'), ...problems(401, 500, 503) },
+      response: { 200: answer(schema.TokenTypeList, 'All token types'), ...problems(400, 401, 500, 503) },
     },
     handler: async () => ({ items: (await types.listTokenTypes(db)).map(schema.presentTokenType) }),
   })
@@ -97,7 +97,7 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
       params: schema.TokenTypeParams,
       response: {
         200: answer(schema.TokenType, 'The token type', 'ETag'),
-        ...problems(400, 401, 403, 404, 409, 500, 503),
+        ...problems(400, 401, 403, 404, 409, 413, 415, 500, 503),
       },
     },
     handler: async ({ caller, params }, reply) => {
@@ -115,7 +115,7 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
       params: schema.TokenTypeParams,
       response: {
         200: answer(schema.TokenType, 'The token type', 'ETag'),
-        ...problems(400, 401, 403, 404, 409, 500, 503),
+        ...problems(400, 401, 403, 404, 409, 413, 415, 500, 503),
       },
     },
     handler: async ({ caller, params }, reply) => {
@@ -132,7 +132,7 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
       tags,
       params: schema.TokenTypeParams,
       headers: IfMatch,
-      response: { ...noContent, ...problems(400, 401, 403, 404, 409, 412, 500, 503) },
+      response: { ...noContent, ...problems(400, 401, 403, 404, 409, 412, 413, 415, 500, 503) },
     },
     handler: async (request, reply) => {
       const { caller, params } = request

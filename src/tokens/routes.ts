@@ -137,7 +137,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       tags,
       params: schema.TokenParams,
       headers: IfMatch,
-      response: { ...noContent, ...problems(400, 401, 403, 404, 412, 500, 503) },
+      response: { ...noContent, ...problems(400, 401, 403, 404, 412, 413, 415, 500, 503) },
     },
     handler: async (request, reply) => {
       const { caller, params } = request
@@ -153,7 +153,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       operationId: 'getSelf',
       summary: 'Read the token that this very request presents',
       tags,
-      response: { 200: answer(schema.Token, 'The token', 'ETag'), ...problems(401, 404, 500, 503) },
+      response: { 200: answer(schema.Token, 'The token', 'ETag'), ...problems(400, 401, 404, 500, 503) },
     },
     handler: async ({ caller }, reply) => show(reply, await tokens.getSelf(db, caller), caller.now),
   })
