@@ -47,6 +47,8 @@ export async function buildApp({
     // No shorter than a URL can be: what is too long for its place is refused by the schema, which says so.
     routerOptions: { maxParamLength: maxHeaderSize },
     clientErrorHandler: answerClientError,
+    // What the router refuses before it knows the route, such as broken percent-encoding.
+    frameworkErrors: sendProblem,
     // A request that comes in on an open connection while we close is served like any other.
     return503OnClosing: false,
     forceCloseConnections: 'idle',

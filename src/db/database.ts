@@ -16,8 +16,9 @@ export function createDb({ url, poolSize, onError }: DatabaseOptions): Db {
     keepAlive: true,
     application_name: 'counterfoil',
   })
-  // An idle connection that the server closes would otherwise end the process.
-  pool.on('error', (error) => onError?.(error))
+  // Without these listeners a connection that is lost would end the process: the pool listens to idle ones only.
+  pool.on('connect', (client) => client.on('error', (error) => onError?.(error)))
+  pool.on('error', () => {})
   return new Kysely<Tables>({
     dialect: new Dialect({ pool }),
     plugins: [new CamelCasePlugin({ maintainNestedObjectKeys: true })],
