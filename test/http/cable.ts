@@ -1,0 +1,58 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import type { Test } from 'tap'
+import { buildApp } from '../../src/app.ts'
+import { createDb } from '../../src/db/database.ts'
+import { createLogger } from '../../src/http/log.ts'
+import { recordLog } from '../support/records.ts'
+import { issuer, type World } from '../support/world.ts'
+
+/** Another instance on the same database, which it can be cut off from. */
+export async function appBehindCable(t: Test, { databaseUrl, clock }: World) {
+  const cable = await layCable(t, databaseUrl)
+  const db = createDb({ url: cable.url, poolSize: 2 })
+  const log = createLogger('info', { write: recordLog })
+  const app = await buildApp({ db, log, now: () => clock.now, issuer, trustProxy: [], corsOrigins: [] })
+  t.teardown(async () => {
+    await app.close()
+    await db.destroy()
+  })
+  return { app, cable }
+}
+
+/** The way to a PostgreSQL server, which can be cut and mended. */
+async function layCable(t: Test, databaseUrl: string) {
+  const url = new URL(databaseUrl)
+  const target = { host: url.hostname, port: Number(url.port) }
+  const open = new Set<Socket>()
+  const server = createServer((near) => {
+    const far = connect(target)
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      open.add(one)
+      one.on('error', () => other.destroy())
+      one.on('close', () => open.delete(one))
+      one.pipe(other)
+    }
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  url.host = `127.0.0.1:${port}`
+  const cut = async () => {
+    server.close()
+    for (const socket of open) socket.destroy()
+    await once(server, 'close')
+  }
+  t.teardown(() => server.listening && cut())
+  return {
+    url: url.href,
+    cut,
+    async mend() {
+      server.listen(port, '127.0.0.1')
+      await once(server, 'listening')
+    },
+  }
+}
