@@ -86,17 +86,7 @@ t.test(
   async (t) => {
     const world = await createWorld(t)
     const { secret } = await world.issue()
-    const cable = await layCable(t, world.databaseUrl)
-    const db = createDb({ url: cable.url, poolSize: 2 })
-    const log = createLogger('info', { write: recordLog })
-    const app = await buildApp({
-      db,
-      log,
-      now: () => world.clock.now,
-      issuer,
-      trustProxy: [],
-      corsOrigins: [],
-    })
+    const { app, cable } = await appBehindCable(t, world)
     t.teardown(async () => {
       await app.close()
       await db.destroy()
