@@ -87,10 +87,6 @@ t.test(
     const world = await createWorld(t)
     const { secret } = await world.issue()
     const { app, cable } = await appBehindCable(t, world)
-    t.teardown(async () => {
-      await app.close()
-      await db.destroy()
-    })
     const headers = { authorization: `Bearer ${world.admin}` }
     const form = { 'content-type': 'application/x-www-form-urlencoded', ...headers }
     const introspect = {
