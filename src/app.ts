@@ -54,6 +54,7 @@ export async function buildApp({
     forceCloseConnections: 'idle',
   })
 
+  app.removeContentTypeParser('text/plain')
   app.setErrorHandler(sendProblem)
   app.setNotFoundHandler(sendNotFound)
   app.addHook('onSend', async (request, reply) => void reply.header('x-request-id', request.id))
