@@ -1,0 +1,164 @@
+import t from 'tap'
+import { createWorld } from '../support/world.ts'
+import { operationsOf } from './contract.ts'
+
+const world = await createWorld(t)
+const operations = await operationsOf(world.app)
+const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+const { id: token } = await world.issue()
+const concrete: Record<string, string> = { organization: 'default', type: 'api', code: 'not_found', token }
+const urlOf = (path: string) => path.replace(/\{(\w+)\}/g, (_match, name) => concrete[name] ?? '')
+
+t.test(
+  'RFC 9110 §15.5.6: a method that an address does not offer is 405 with all that it does',
+  async (t) => {
+    const paths = [...new Set(operations.map(({ path }) => path)), '/openapi.json']
+    for (const path of paths) {
+      const offered = operations.filter((operation) => operation.path === path).map(({ method }) => method)
+      if (path === '/openapi.json') offered.push('GET')
+      if (offered.includes('GET')) offered.push('HEAD')
+      for (const method of methods.filter((name) => !offered.includes(name))) {
+        const answer = await world.ask(method, urlOf(path))
+        t.equal(answer.status, 405, `${method} ${path}`)
+        t.same(answer.headers.allow?.split(', ').sort(), offered.sort(), `Allow of ${path}`)
+        if (method !== 'HEAD') t.match(answer.body, { code: 'method_not_allowed', status: 405 })
+      }
+    }
+  },
+)
+
+t.test('RFC 9110 §9.3.2: HEAD answers like GET, without the body', async (t) => {
+  for (const { path, id } of operations.filter(({ method }) => method === 'GET')) {
+    const get = await world.ask('GET', urlOf(path))
+    const head = await world.ask('HEAD', urlOf(path))
+    t.match([get.status, head.status, head.text], [200, 200, ''], id)
+    for (const name of ['content-type', 'etag', 'cache-control', 'content-security-policy']) {
+      t.equal(head.headers[name], get.headers[name], `${name} of ${id}`)
+    }
+  }
+})
+
+t.test('RFC 9110 §15.5.16: a body of another media type is 415', async (t) => {
+  for (const { path, method, id, body } of operations) {
+    if (!body) continue
+    const other = /json/.test(body.type) ? 'application/x-www-form-urlencoded' : 'application/json'
+    for (const type of [other, 'text/plain', 'application/xml']) {
+      const answer = await world.ask(method, urlOf(path), { headers: { 'content-type': type }, body: '{}' })
+      t.equal(answer.status, 415, `${id}: ${type}`)
+    }
+  }
+})
+
+t.test('RFC 9110 §8.8.3: what has a version shows it as ETag, and a new one after a change', async (t) => {
+  for (const url of [
+    '/v1/organizations/default',
+    '/v1/token-types/api',
+    urlOf('/v1/organizations/default/tokens/{token}'),
+  ]) {
+    const before = await world.ask('GET', url)
+    t.match(before.headers.etag, /^"\d+"$/)
+    const [member, value] = /types/.test(url) ? ['description', 'Changed'] : ['name', 'Changed']
+    const change = await world.ask('PATCH', url, { body: { [member ?? '']: value } })
+    t.not(change.headers.etag, before.headers.etag)
+    t.equal((await world.ask('GET', url)).headers.etag, change.headers.etag)
+  }
+})
+
+t.test('CORS is off unless configured: no page of another origin may read an answer', async (t) => {
+  const headers = { origin: 'https://console.example' }
+  const preflight = { ...headers, 'access-control-request-method': 'GET' }
+  for (const answer of [
+    await world.ask('GET', '/v1/token-types', { headers }),
+    await world.ask('OPTIONS', '/v1/token-types', { token: '', headers: preflight }),
+  ]) {
+    t.same(
+      Object.keys(answer.headers).filter((name) => name.startsWith('access-control-')),
+      [],
+    )
+  }
+})
+
+t.test('with CORS_ORIGINS the pages of these origins may call, and of no other', async (t) => {
+  const { ask } = await createWorld(t, { corsOrigins: ['https://console.example'] })
+  const headers = { origin: 'https://console.example' }
+  const asked = {
+    'access-control-request-method': 'PATCH',
+    'access-control-request-headers': 'authorization,if-match',
+  }
+  const preflight = await ask('OPTIONS', '/v1/token-types/api', {
+    token: '',
+    headers: { ...headers, ...asked },
+  })
+  t.equal(preflight.status, 204)
+  t.equal(preflight.headers['access-control-allow-origin'], 'https://console.example')
+  t.match(preflight.headers['access-control-allow-methods'], /PATCH/)
+  t.match(preflight.headers['access-control-allow-headers'], /authorization/)
+  t.match(preflight.headers.vary, /Origin/i)
+
+  const answer = await ask('GET', '/v1/token-types', { headers })
+  t.equal(answer.headers['access-control-allow-origin'], 'https://console.example')
+  t.match(
+    answer.headers['access-control-expose-headers'],
+    /etag, link, location, www-authenticate, x-request-id/,
+  )
+  t.notOk(answer.headers['access-control-allow-credentials'], 'tokens are sent by hand, cookies never')
+
+  const refused = await ask('GET', '/v1/token-types', { token: '', headers })
+  t.equal(refused.status, 401)
+  t.equal(
+    refused.headers['access-control-allow-origin'],
+    'https://console.example',
+    'so that the page learns why',
+  )
+
+  const other = await ask('GET', '/v1/token-types', { headers: { origin: 'https://console.example.evil' } })
+  t.equal(other.headers['access-control-allow-origin'], undefined)
+})
+
+t.test('every answer, good or bad, has the security headers and nothing to render', async (t) => {
+  for (const [method, url] of [
+    ['GET', '/v1/token-types'],
+    ['GET', '/v1/nowhere'],
+    ['POST', '/introspect'],
+    ['PUT', '/v1/token-types'],
+    ['GET', '/livez'],
+    ['GET', '/openapi.json'],
+  ] as const) {
+    const { headers } = await world.ask(method, url)
+    t.equal(headers['content-security-policy'], "default-src 'none';frame-ancestors 'none'", url)
+    t.equal(headers['x-content-type-options'], 'nosniff', url)
+    t.match(headers['strict-transport-security'], /^max-age=\d{8}/, url)
+    t.equal(headers['referrer-policy'], 'no-referrer', url)
+    t.equal(headers['x-powered-by'], undefined)
+    t.equal(headers.server, undefined)
+  }
+})
+
+t.test('RFC 9111 §5.2.2.5: nothing that holds tokens or tells of them is stored by caches', async (t) => {
+  for (const [method, url] of [
+    ['GET', '/v1/self'],
+    ['GET', '/v1/organizations/default/tokens'],
+    ['GET', '/v1/organizations/nowhere/tokens'],
+    ['POST', '/introspect'],
+    ['POST', '/revoke'],
+  ] as const) {
+    for (const token of [undefined, '']) {
+      const { headers } = await world.ask(method, url, token === '' ? { token } : {})
+      t.equal(headers['cache-control'], 'no-store', url)
+    }
+  }
+})
+
+t.test("a request id is ours, never the caller's, and leads to the change log", async (t) => {
+  const headers = { 'x-request-id': 'mine', 'request-id': 'mine' }
+  const first = await world.ask('GET', '/livez', { headers })
+  const second = await world.ask('GET', '/livez', { headers })
+  t.match(first.headers['x-request-id'], /^[0-9a-f-]{36}$/)
+  t.not(first.headers['x-request-id'], second.headers['x-request-id'])
+
+  const body = { name: 'Logged', type: 'api' }
+  const made = await world.ask('POST', '/v1/organizations/default/tokens', { headers, body })
+  const { items } = (await world.ask('GET', `/v1/organizations/default/audit-events?target=${made.body.id}`))
+    .body
+  t.match(items, [{ action: 'token.created', request_id: made.headers['x-request-id'] }])
+})
