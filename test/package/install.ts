@@ -1,0 +1,32 @@
+import { execFile } from 'node:child_process'
+import { chmod } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Test } from 'tap'
+import { newFolder, withoutTap } from '../docs/service.ts'
+
+const root = join(import.meta.dirname, '../..')
+
+// What npm tells the programs that it runs would lead the npm that we run to the wrong folder.
+const foreign = /^(INIT_CWD|npm_(config_local_prefix|package|lifecycle|command))/
+const inherited = Object.entries(process.env).filter(([name]) => !foreign.test(name))
+const env = { ...Object.fromEntries(inherited), PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
+
+/** Runs a command as somebody does who has just Node and npm; what it printed. */
+export async function run(cwd: string, ...command: string[]): Promise<string> {
+  const options = { cwd, env, maxBuffer: 16 * 1024 * 1024 }
+  return (await promisify(execFile)('env', withoutTap(command), options)).stdout
+}
+
+/** Packs this tree and installs the tarball in an empty folder, as a user would. */
+export async function installPackage(t: Test): Promise<{ folder: string; files: string[] }> {
+  const folder = await newFolder(t)
+  // The embedded PostgreSQL does not run as root and has to pass through.
+  await chmod(folder, 0o755)
+  const [packed] = JSON.parse(
+    await run(root, 'npm', 'pack', '--json', '--silent', '--pack-destination', folder),
+  )
+  await run(folder, 'npm', 'init', '--yes')
+  await run(folder, 'npm', 'install', '--prefer-offline', '--no-audit', join(folder, packed.filename))
+  return { folder, files: packed.files.map((file: { path: string }) => file.path) }
+}

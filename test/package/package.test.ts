@@ -1,0 +1,54 @@
+import { spawnSync } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import manifest from '../../package.json' with { type: 'json' }
+import { curlBlocks, root } from '../docs/markdown.ts'
+import { newFolder, startService } from '../docs/service.ts'
+import { installPackage, run } from './install.ts'
+
+t.setTimeout(120_000)
+
+const { folder, files } = await installPackage(t)
+const npx = (...args: string[]) => run(folder, 'npx', 'counterfoil', ...args)
+
+t.test('the package holds what runs and what is read, and nothing else', async (t) => {
+  const kinds = new Set(files.map((file) => file.replace(/(?<=\/).*/, '')))
+  const documents = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json']
+  t.same([...kinds].sort(), ['bin/', 'dist/', 'docs/', 'openapi/', ...documents].sort())
+  t.same(
+    files.filter(
+      (file) => file.startsWith('dist/') && !/^dist\/((src|migrations)\/.+\.js|package\.json)$/.test(file),
+    ),
+    [],
+  )
+})
+
+t.test('npx counterfoil says what it is and what it offers', async (t) => {
+  t.equal(await npx('--version'), `${manifest.version}\n`)
+  t.match(await npx('--help'), /serve.*migrate.*openapi/s)
+  t.equal(await npx('openapi'), await readFile(join(root, 'openapi/openapi.json'), 'utf8'))
+})
+
+t.test('npx counterfoil migrates the embedded database, then runs on it as the README says', async (t) => {
+  t.match(await npx('migrate'), /^Applied 0001-foundation/)
+  const service = await startService(t, [join(folder, 'node_modules/.bin/counterfoil')], folder)
+  const output = await service.paste('sh', curlBlocks('README.md').join('\n'))
+  t.match(output, /\{"active":true,.*\{"active":false\}/s)
+  t.equal(await service.stop(), 0)
+})
+
+t.test('under a Node that is too old it ends with one sentence', async (t) => {
+  const guard = await readFile(join(root, 'bin/counterfoil.js'), 'utf8')
+  const elsewhere = await newFolder(t)
+  for (const version of ['20.20.2', '22.21.9']) {
+    const old = `Object.defineProperty(process.versions, 'node', { value: '${version}' })\n${guard.replace(/^#!.*/, '')}`
+    const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', old], {
+      cwd: elsewhere,
+      encoding: 'utf8',
+    })
+    t.equal(status, 69)
+    t.equal(stderr, `counterfoil: Node.js 22.22 or newer is needed; this is ${version}.\n`)
+  }
+  t.equal(manifest.engines.node, '>=22.22')
+})
