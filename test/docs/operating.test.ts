@@ -1,0 +1,19 @@
+import { createHash } from 'node:crypto'
+import pg from 'pg'
+import t from 'tap'
+import { createWorld } from '../support/world.ts'
+import { blocks } from './markdown.ts'
+
+t.test('the statement for a lost administrator token puts a new one in its place', async (t) => {
+  const world = await createWorld(t)
+  await world.manager(['platform:admin'], 'platform')
+  const secret = 'cf-admin-0123456789abcdef0123456789abcdef0123456789abcdef'
+  const [statement = ''] = blocks('docs/operating.md', 'sql')
+  const client = new pg.Client({ connectionString: world.databaseUrl })
+  await client.connect()
+  await client.query(statement.replace('<hash>', createHash('sha256').update(secret).digest('hex')))
+  await client.end()
+  t.equal((await world.ask('GET', '/v1/self')).status, 401)
+  const found = await world.ask('GET', '/v1/self', { token: secret })
+  t.match(found, { status: 200, body: { name: 'Bootstrap administrator', hint: 'cf-admin-…' } })
+})

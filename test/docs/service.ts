@@ -1,0 +1,51 @@
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Test } from 'tap'
+import { freePort, said } from '../support/process.ts'
+
+export type Service = {
+  port: number
+  /** What it showed when it had started. */
+  welcome: string
+  /** Runs a script as somebody does who pastes it into a terminal in the service's folder. */
+  paste(shell: string, script: string): Promise<string>
+  stop(): Promise<number | null>
+}
+
+/** Starts a Counterfoil with nothing configured but its port, as `command` in `folder`. */
+export async function startService(t: Test, command: string[], folder: string): Promise<Service> {
+  const port = await freePort()
+  const env = { HOME: folder, PATH: process.env.PATH, PORT: `${port}`, LOG_LEVEL: 'warn' }
+  const child = spawn('env', withoutTap(command), { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const exit = once(child, 'exit').then(([code, signal]) => ({ code, signal }))
+  const stop = async () => {
+    child.kill('SIGTERM')
+    return (await exit).code
+  }
+  t.teardown(stop)
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text
+    })
+  }
+  await said({ child, exit, output: () => output }, 'Stop it with Ctrl-C')
+  const paste = async (shell: string, script: string) =>
+    (await promisify(execFile)(shell, ['-c', script.replaceAll(':7662', `:${port}`)], { cwd: folder })).stdout
+  return { port, welcome: output, paste, stop }
+}
+
+export async function newFolder(t: Test): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'counterfoil-folder-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** Arguments of env(1) for a program that is to run as it would elsewhere: tap has every Node load its hooks. */
+export function withoutTap(command: string[]): string[] {
+  return ['-u', 'NODE_OPTIONS', ...command]
+}
