@@ -1,0 +1,63 @@
+import { globSync, readFileSync } from 'node:fs'
+import { basename, dirname, join, normalize } from 'node:path'
+
+const root = join(import.meta.dirname, '../..')
+
+/** One import of a module: of a file of ours by its path from the root, or of a package by its name. */
+export type Import = { from: string; to: string; typeOnly: boolean }
+
+export const modules = globSync(['src/**/*.ts', 'migrations/*.ts'], { cwd: root }).sort()
+export const imports = modules.flatMap(importsOf)
+
+export function sourceOf(module: string): string {
+  return readFileSync(join(root, module), 'utf8')
+}
+
+/** Without its comments. */
+export function codeOf(module: string): string {
+  return sourceOf(module).replace(/\/\*.*?\*\/|(?<=^|\s)\/\/.*?$/gms, '')
+}
+
+function importsOf(from: string): Import[] {
+  const fixed = /^(?:import|export)\s(?<type>type\s)?(?:[^'"]*?\sfrom\s)?'(?<to>[^']+)'/gm
+  const dynamic = /\bimport\('(?<to>[^']+)'\)/g
+  const code = codeOf(from)
+  return [...code.matchAll(fixed), ...code.matchAll(dynamic)].map(({ groups = {} }) => {
+    const to = groups.to ?? ''
+    return { from, to: to.startsWith('.') ? normalize(join(dirname(from), to)) : to, typeOnly: !!groups.type }
+  })
+}
+
+/** From the outermost to the innermost: a module may use its own layer and those further in. */
+export const layers = [
+  'process',
+  'app',
+  'routes',
+  'schema',
+  'http',
+  'domain',
+  'store',
+  'db',
+  'shared',
+] as const
+
+/** What every layer may use, since it uses nothing itself. */
+export const pure = /^src\/[\w-]+\/(secret|status|endpoint)\.ts$/
+const shared = /^src\/(errors|version|versions|platform|deps|access\/\w+)\.ts$/
+const process = /^src\/(server|exit|welcome|config|bootstrap|admin-token)\.ts$/
+
+export function layerOf(module: string): (typeof layers)[number] {
+  if (process.test(module)) return 'process'
+  if (module === 'src/app.ts') return 'app'
+  if (shared.test(module) || pure.test(module)) return 'shared'
+  if (/^(src\/db|migrations)\//.test(module)) return 'db'
+  if (module.startsWith('src/http/')) return 'http'
+  const name = basename(module, '.ts')
+  return name === 'routes' || name === 'schema' || name === 'store' ? name : 'domain'
+}
+
+/** The folder of a feature; undefined for what is none. */
+export function featureOf(module: string): string | undefined {
+  const folder = /^src\/([^/]+)\//.exec(module)?.[1]
+  return folder === 'http' || folder === 'db' || folder === 'access' ? undefined : folder
+}
