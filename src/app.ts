@@ -43,6 +43,8 @@ export async function buildApp({
     // Never the caller's: a request id is logged and stored.
     genReqId: () => uuid(),
     bodyLimit,
+    // Stands against callers who hold connections open by sending a byte now and then.
+    requestTimeout: 60_000,
     schemaController,
     // No shorter than a URL can be: what is too long for its place is refused by the schema, which says so.
     routerOptions: { maxParamLength: maxHeaderSize },
