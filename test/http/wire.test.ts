@@ -1,0 +1,127 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
+import t from 'tap'
+import { createWorld } from '../support/world.ts'
+import { snapshot } from './snapshot.ts'
+
+const world = await createWorld(t)
+await world.app.listen({ host: '127.0.0.1', port: 0 })
+const { port } = world.app.server.address() as AddressInfo
+const path = '/v1/organizations/default/tokens'
+const credentials = `Host: localhost\r\nAuthorization: Bearer ${world.admin}\r\n`
+const json = JSON.stringify({ name: 'By hand', type: 'api' })
+
+async function open(): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1')
+  await once(socket, 'connect')
+  return socket
+}
+
+/** Sends these bytes and gives all that comes back until the server closes the connection. */
+async function exchange(bytes: string): Promise<string> {
+  const socket = await open()
+  socket.write(bytes, 'latin1')
+  return text(socket)
+}
+
+function statusOf(answer: string): number {
+  return Number(/^HTTP\/1\.1 (\d{3}) /.exec(answer)?.[1])
+}
+
+function problemOf(answer: string): any {
+  return JSON.parse(answer.slice(answer.indexOf('\r\n\r\n') + 4))
+}
+
+const malformed = {
+  'no HTTP at all': 'hello\r\n\r\n',
+  binary: '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n',
+  'an unknown method': 'BREW /v1/self HTTP/1.1\r\nHost: x\r\n\r\n',
+  'an unknown version': 'GET /livez HTTP/9.9\r\nHost: x\r\n\r\n',
+  'a header without a colon': 'GET /livez HTTP/1.1\r\nHost x\r\n\r\n',
+  'a header with a NUL': 'GET /livez HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a\0b\r\n\r\n',
+  'an invalid length': 'POST /introspect HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n',
+  'two lengths': 'POST /introspect HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab',
+  'a length and chunks (RFC 9112 §6.1)':
+    'POST /introspect HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+}
+
+for (const [what, bytes] of Object.entries(malformed)) {
+  t.test(`malformed HTTP is a 400 problem and the end of the connection: ${what}`, async (t) => {
+    const answer = await exchange(bytes)
+    t.equal(statusOf(answer), 400, answer)
+    t.match(answer, /\r\nconnection: close\r\n/i)
+    t.match(problemOf(answer), { type: '/problems/invalid_request', status: 400 })
+  })
+}
+
+t.test('RFC 9112 §3.2: a request without Host is 400', async (t) => {
+  t.equal(statusOf(await exchange('GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n')), 400)
+})
+
+t.test('RFC 6585 §5: header fields that are too large are 431', async (t) => {
+  const answer = await exchange(
+    `GET ${path} HTTP/1.1\r\n${credentials}X-Large: ${'x'.repeat(20_000)}\r\n\r\n`,
+  )
+  t.equal(statusOf(answer), 431)
+  t.match(problemOf(answer), { type: '/problems/header_fields_too_large', status: 431 })
+})
+
+t.test('RFC 9110 §15.5.14: a body that is too large is 413, whether it says its size or not', async (t) => {
+  const head = `POST ${path} HTTP/1.1\r\n${credentials}Connection: close\r\nContent-Type: application/json\r\n`
+  const large = `{"name":"${'x'.repeat(70_000)}"}`
+  const chunk = `${large.length.toString(16)}\r\n${large}\r\n0\r\n\r\n`
+  for (const rest of [
+    `Content-Length: ${large.length}\r\n\r\n${large}`,
+    `Transfer-Encoding: chunked\r\n\r\n${chunk}`,
+  ]) {
+    const answer = await exchange(head + rest)
+    t.equal(statusOf(answer), 413)
+    t.match(problemOf(answer), { code: 'content_too_large' })
+  }
+})
+
+t.test('a body without a media type is 415', async (t) => {
+  const head = `POST ${path} HTTP/1.1\r\n${credentials}Connection: close\r\nContent-Length: ${json.length}\r\n\r\n`
+  t.equal(statusOf(await exchange(head + json)), 415)
+})
+
+t.test('a body that comes one byte at a time is a body like any other', async (t) => {
+  const socket = await open()
+  socket.setNoDelay(true)
+  const send = (bytes: string) => new Promise((sent) => socket.write(bytes, sent))
+  await send(`POST ${path} HTTP/1.1\r\n${credentials}Connection: close\r\n`)
+  await send(`Content-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n`)
+  for (const byte of json) await send(byte)
+  const answer = await text(socket)
+  t.equal(statusOf(answer), 201)
+  const { id } = problemOf(answer)
+  await world.ask('DELETE', `${path}/${id}`)
+})
+
+t.test('a request that is broken off writes nothing and disturbs nobody', async (t) => {
+  const before = await snapshot(world.db)
+  const request = `POST ${path} HTTP/1.1\r\n${credentials}Content-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n${json}`
+  for (const length of [10, request.indexOf('\r\n\r\n'), request.length - json.length, request.length - 1]) {
+    const aborted = new Promise((resolve) =>
+      world.app.server.once('connection', (socket) => socket.once('close', resolve)),
+    )
+    const socket = await open()
+    await new Promise((sent) => socket.write(request.slice(0, length), sent))
+    socket.resetAndDestroy()
+    await aborted
+  }
+  t.same(await snapshot(world.db), before)
+  t.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200)
+})
+
+t.test('requests sent ahead on one connection are answered in order', async (t) => {
+  const ask = (url: string, more = '') => `GET ${url} HTTP/1.1\r\nHost: x\r\n${more}\r\n`
+  const answer = await exchange(ask('/livez') + ask('/v1/self') + ask('/livez', 'Connection: close\r\n'))
+  t.same(answer.match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 200', 'HTTP/1.1 401', 'HTTP/1.1 200'])
+})
+
+t.test('a request may not take for ever to arrive', async (t) => {
+  const { requestTimeout, headersTimeout } = world.app.server
+  for (const limit of [requestTimeout, headersTimeout]) t.ok(limit > 0 && limit <= 60_000, `${limit} ms`)
+})
