@@ -17,6 +17,7 @@ import { refuseUnfitText } from './http/text.ts'
 import { schemaController } from './http/validation.ts'
 import { introspectionRoutes } from './introspection/routes.ts'
 import { organizationRoutes } from './organizations/routes.ts'
+import { policyRoutes } from './policy/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
 
@@ -24,7 +25,7 @@ export type AppOptions = Deps & { log: FastifyBaseLogger; trustProxy: string[]; 
 
 const bodyLimit = 64 * 1024
 const apiPolicy = { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }
-const methods = ['GET', 'POST', 'PATCH', 'DELETE']
+const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 const exposedHeaders = ['etag', 'link', 'location', 'www-authenticate', 'x-request-id']
 
 /** The table of contents: every plugin and every feature, in the order in which a request meets them. */
@@ -41,6 +42,8 @@ export async function buildApp({
     // Never the caller's: a request id is logged and stored.
     genReqId: () => uuid(),
     bodyLimit,
+    // The subject of an owner stands in paths, percent-encoded.
+    routerOptions: { maxParamLength: 1000 },
     schemaController,
     clientErrorHandler: answerClientError,
     // A request that comes in on an open connection while we close is served like any other.
@@ -74,6 +77,7 @@ export async function buildApp({
       await v1.register(tokenRoutes, deps)
       await v1.register(tokenTypeRoutes, deps)
       await v1.register(organizationRoutes, deps)
+      await v1.register(policyRoutes, deps)
       await v1.register(auditRoutes, deps)
     },
     { prefix: '/v1' },

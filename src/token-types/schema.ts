@@ -14,6 +14,7 @@ const changeable = {
     }),
   ),
   default_scopes: Type.Optional({ ...Scopes, description: 'What a token gets that asks for none.' }),
+  scopes_required: Type.Optional(Type.Boolean({ description: 'Whether a token needs at least one scope.' })),
   audience: Type.Optional({ ...Audience, description: 'What a token gets that asks for none.' }),
   endpoint: Type.Optional(
     nullable.string({
@@ -58,6 +59,7 @@ export const TokenType = Type.Object(
     format: Type.Enum(['opaque'], { type: 'string' }),
     allowed_scopes: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
     default_scopes: Type.Array(Type.String()),
+    scopes_required: Type.Boolean(),
     audience: Type.Array(Type.String()),
     endpoint: nullable.string(),
     suspended_at: nullable.dateTime({ description: 'Since when none of its tokens is good.' }),
@@ -77,11 +79,12 @@ export function parseTokenType(body: Static<typeof NewTokenType>): ParsedType {
 }
 
 export function parseTokenTypeChange(body: Static<typeof TokenTypeChange>): ParsedChange {
-  const { allowed_scopes, default_scopes, ...same } = body
+  const { allowed_scopes, default_scopes, scopes_required, ...same } = body
   return {
     ...same,
     ...(allowed_scopes !== undefined && { allowedScopes: allowed_scopes }),
     ...(default_scopes !== undefined && { defaultScopes: default_scopes }),
+    ...(scopes_required !== undefined && { scopesRequired: scopes_required }),
   }
 }
 
@@ -94,6 +97,7 @@ export function presentTokenType(row: Row): Static<typeof TokenType> {
     format: row.format,
     allowed_scopes: row.allowedScopes,
     default_scopes: row.defaultScopes,
+    scopes_required: row.scopesRequired,
     audience: row.audience,
     endpoint: row.endpoint,
     suspended_at: row.suspendedAt?.toISOString() ?? null,
