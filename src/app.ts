@@ -19,6 +19,7 @@ import { refuseUnfitText } from './http/text.ts'
 import { schemaController } from './http/validation.ts'
 import { introspectionRoutes } from './introspection/routes.ts'
 import { organizationRoutes } from './organizations/routes.ts'
+import { policyRoutes } from './policy/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
 
@@ -26,7 +27,7 @@ export type AppOptions = Deps & { log: FastifyBaseLogger; trustProxy: string[]; 
 
 const bodyLimit = 64 * 1024
 const apiPolicy = { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }
-const methods = ['GET', 'POST', 'PATCH', 'DELETE']
+const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 const exposedHeaders = ['etag', 'link', 'location', 'www-authenticate', 'x-request-id']
 
 /** The table of contents: every plugin and every feature, in the order in which a request meets them. */
@@ -84,6 +85,7 @@ export async function buildApp({
       await v1.register(tokenRoutes, deps)
       await v1.register(tokenTypeRoutes, deps)
       await v1.register(organizationRoutes, deps)
+      await v1.register(policyRoutes, deps)
       await v1.register(auditRoutes, deps)
     },
     { prefix: '/v1' },

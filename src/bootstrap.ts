@@ -62,5 +62,5 @@ const administrator = {
   audience: undefined,
   metadata: {},
   notBefore: null,
-  expiresAt: null,
+  expiry: undefined,
 }

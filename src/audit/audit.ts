@@ -3,7 +3,7 @@ import { type Caller, type Origin, reaches, requirePermission } from '../access/
 import type { Db } from '../db/database.ts'
 import type { AuditEvent, Changes } from '../db/tables.ts'
 import { reachableOrganization } from '../organizations/reach.ts'
-import { type EventFilter, insertEvent, selectEvents } from './store.ts'
+import { type EventFilter, insertEvents, selectEvents } from './store.ts'
 
 /** Every action that is recorded. */
 export const actions = [
@@ -12,6 +12,7 @@ export const actions = [
   'organization.suspended',
   'organization.resumed',
   'organization.deleted',
+  'policy.updated',
   'token_type.created',
   'token_type.updated',
   'token_type.suspended',
@@ -28,17 +29,18 @@ export type Action = (typeof actions)[number]
 export type Happening = {
   organizationId: string
   action: Action
-  target: { type: 'organization' | 'token_type' | 'token'; id: string; name: string }
+  target: { type: 'organization' | 'policy' | 'token_type' | 'token'; id: string; name: string }
   changes?: Changes
 }
 
 /** Writes one row of the change log. To be called in the transaction of the change, so that neither is without the other. */
-export async function record(
-  tx: Db,
-  origin: Origin,
-  { organizationId, action, target, changes }: Happening,
-): Promise<void> {
-  await insertEvent(tx, {
+export async function record(tx: Db, origin: Origin, happening: Happening): Promise<void> {
+  await recordAll(tx, origin, [happening])
+}
+
+/** One row each, for a change that touches many things. */
+export async function recordAll(tx: Db, origin: Origin, happenings: Happening[]): Promise<void> {
+  const events = happenings.map(({ organizationId, action, target, changes }) => ({
     organizationId,
     id: uuid(),
     occurredAt: origin.now,
@@ -50,7 +52,8 @@ export async function record(
     changes: changes ? JSON.stringify(changes) : null,
     requestId: origin.requestId,
     ip: origin.ip,
-  })
+  }))
+  await insertEvents(tx, events)
 }
 
 /** The change log of an organization, newest first. By its id it can be read even after the organization is gone. */

@@ -13,8 +13,15 @@ export type EventFilter = {
   limit: number
 }
 
-export async function insertEvent(db: Db, event: Insertable<Tables['auditEvents']>): Promise<void> {
-  await db.insertInto('auditEvents').values(event).execute()
+// PostgreSQL takes 65,535 parameters in a statement.
+const batch = 1000
+
+export async function insertEvents(db: Db, events: Insertable<Tables['auditEvents']>[]): Promise<void> {
+  for (let start = 0; start < events.length; start += batch)
+    await db
+      .insertInto('auditEvents')
+      .values(events.slice(start, start + batch))
+      .execute()
 }
 
 /** Newest first; one row more than `limit` where there are more. */

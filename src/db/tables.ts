@@ -1,6 +1,8 @@
 import type { ColumnType, Generated, Selectable } from 'kysely'
+import type { PolicyDocument } from '../policy/document.ts'
 
 type Json<T> = ColumnType<T, string, string>
+type JsonWithDefault<T> = ColumnType<T, string | undefined, string>
 type JsonOrNull<T> = ColumnType<T | null, string | null, string | null>
 
 export type OwnerSource = 'internal' | 'ldap' | 'sso'
@@ -16,6 +18,8 @@ type OrganizationsTable = {
   key: string
   name: string
   suspendedAt: Date | null
+  policy: JsonWithDefault<PolicyDocument>
+  policyVersion: Generated<number>
   version: Generated<number>
   createdAt: Date
   updatedAt: Date
@@ -30,6 +34,7 @@ type TokenTypesTable = {
   /** Null: any scope may be asked for. */
   allowedScopes: string[] | null
   defaultScopes: string[]
+  scopesRequired: Generated<boolean>
   audience: string[]
   endpoint: string | null
   suspendedAt: Date | null

@@ -4,6 +4,7 @@ export type Schema = {
   type?: string | string[]
   examples?: unknown[]
   enum?: unknown[]
+  minimum?: number
   anyOf?: Schema[]
   items?: Schema
   properties?: Record<string, Schema>
@@ -22,6 +23,7 @@ export function exampleOf(schema: Schema, components: Record<string, Schema>): u
   const types = [schema.type].flat()
   if (types.includes('null')) return null
   if (types.includes('boolean')) return false
+  if (types.includes('integer')) return schema.minimum ?? 1
   if (items) return [exampleOf(items, components)]
   if (!properties) return undefined
   const members = Object.entries(properties).map(([name, member]) => [name, exampleOf(member, components)])

@@ -35,6 +35,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
         { name: 'Verifying', description: 'For resource servers: is this bearer token good?' },
         { name: 'Token types', description: 'What kinds of token there are; for platform administrators.' },
         { name: 'Organizations', description: 'Whose tokens they are; for platform administrators.' },
+        { name: 'Policy', description: 'What an organization allows its tokens to be.' },
         { name: 'Change log', description: 'Who did what, and when.' },
         { name: 'Operations', description: 'For those who run it.' },
       ],

@@ -10,6 +10,7 @@ export function ref<T extends TSchema>(schema: T) {
 /** As `type: [T, 'null']`, which serialises faster than a union. */
 export const nullable = {
   string: (options: object = {}) => Type.Unsafe<string | null>({ type: ['string', 'null'], ...options }),
+  integer: (options: object = {}) => Type.Unsafe<number | null>({ type: ['integer', 'null'], ...options }),
   dateTime: (options: object = {}) =>
     Type.Unsafe<string | null>({ type: ['string', 'null'], format: 'date-time', ...options }),
 }

@@ -18,6 +18,7 @@ const changeable = {
     description: 'What a token gets that asks for none.',
     examples: [['um:read']],
   }),
+  scopes_required: Type.Optional(Type.Boolean({ description: 'Whether a token needs at least one scope.' })),
   audience: Type.Optional({
     ...Audience,
     description: 'What a token gets that asks for none.',
@@ -70,6 +71,7 @@ export const TokenType = Type.Object(
       examples: [['um:read', 'um:write', 'um:bulk']],
     }),
     default_scopes: Type.Array(Type.String(), { examples: [['um:read']] }),
+    scopes_required: Type.Boolean(),
     audience: Type.Array(Type.String(), { examples: [['https://host.example']] }),
     endpoint: nullable.string({ examples: ['https://host.example/mcp/v1/{organization}/mcp'] }),
     suspended_at: nullable.dateTime({ description: 'Since when none of its tokens is good.' }),
@@ -89,11 +91,12 @@ export function parseTokenType(body: Static<typeof NewTokenType>): ParsedType {
 }
 
 export function parseTokenTypeChange(body: Static<typeof TokenTypeChange>): ParsedChange {
-  const { allowed_scopes, default_scopes, ...same } = body
+  const { allowed_scopes, default_scopes, scopes_required, ...same } = body
   return {
     ...same,
     ...(allowed_scopes !== undefined && { allowedScopes: allowed_scopes }),
     ...(default_scopes !== undefined && { defaultScopes: default_scopes }),
+    ...(scopes_required !== undefined && { scopesRequired: scopes_required }),
   }
 }
 
@@ -106,6 +109,7 @@ export function presentTokenType(row: Row): Static<typeof TokenType> {
     format: row.format,
     allowed_scopes: row.allowedScopes,
     default_scopes: row.defaultScopes,
+    scopes_required: row.scopesRequired,
     audience: row.audience,
     endpoint: row.endpoint,
     suspended_at: row.suspendedAt?.toISOString() ?? null,

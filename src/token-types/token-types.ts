@@ -10,7 +10,10 @@ import * as store from './store.ts'
 
 /** What of a type can be changed; tokens that exist keep their scopes and audience. */
 export type TokenTypeChange = Partial<
-  Pick<TokenType, 'description' | 'allowedScopes' | 'defaultScopes' | 'audience' | 'endpoint'>
+  Pick<
+    TokenType,
+    'description' | 'allowedScopes' | 'defaultScopes' | 'scopesRequired' | 'audience' | 'endpoint'
+  >
 >
 
 /** Name, prefix and shape of the secret are for ever: they stand in secrets that are out already. */
@@ -32,6 +35,7 @@ export async function addTokenType(tx: Db, origin: Origin, input: NewTokenType):
     format: 'opaque' as const,
     allowedScopes: input.allowedScopes ?? null,
     defaultScopes: input.defaultScopes ?? [],
+    scopesRequired: input.scopesRequired ?? false,
     audience: input.audience ?? [],
     endpoint: input.endpoint ?? null,
     createdAt: origin.now,

@@ -6,14 +6,21 @@ import type { OwnerSource, TokenType } from '../db/tables.ts'
 import { invalidValue } from '../errors.ts'
 import { holdOrganization } from '../organizations/reach.ts'
 import { managementType, platformId } from '../platform.ts'
+import type { Policy } from '../policy/document.ts'
+import { effectivePolicy } from '../policy/effective.ts'
 import { holdTokenType } from '../token-types/token-types.ts'
+import { sourceRefusal } from './creation.ts'
+import { type AskedExpiry, grantExpiry, type Warning } from './lifetime.ts'
+import { nameFor } from './name.ts'
+import { claimPlace } from './places.ts'
 import { generateSecret, type Secret } from './secret.ts'
 import * as store from './store.ts'
 
 export type Owner = { subject: string; email: string | null; source: OwnerSource }
 
 export type NewToken = {
-  name: string
+  /** Undefined: one is generated, where the policy has it so. */
+  name: string | undefined
   type: string
   comment: string | null
   /** Null: the token belongs to a service of the organization. */
@@ -24,30 +31,43 @@ export type NewToken = {
   audience: string[] | undefined
   metadata: Record<string, unknown>
   notBefore: Date | null
-  expiresAt: Date | null
+  /** Undefined: as the policy has it. */
+  expiry: AskedExpiry | undefined
 }
 
-export const dayMs = 24 * 60 * 60 * 1000
+export type Issued = { token: store.Token; secret: Secret; warnings: Warning[] }
 
-/** Makes a token by the rules of its type; who may do so is for the caller of this to have asked. */
+/**
+ * Makes a token by the rules of its organization's policy and of its type; who may do so is for the caller of this to
+ * have asked.
+ */
 export async function issueToken(
   tx: Db,
   origin: Origin,
   organizationId: string,
   input: NewToken,
   given?: Secret,
-): Promise<{ token: store.Token; secret: Secret }> {
+): Promise<Issued> {
   const organization = await holdOrganization(tx, organizationId)
+  const policy = effectivePolicy(organization.policy)
+  const refusal = sourceRefusal(policy, input.owner?.source)
+  if (refusal) throw refusal
   const type = await holdTokenType(tx, input.type)
+  refuseForeignType(policy, type)
   const scopes = [...new Set(input.scopes ?? type.defaultScopes)]
   refuseForeignScopes(type, scopes)
+  if (scopes.length === 0) refuseNoScopes(policy, type)
   if (type.name === managementType) refuseMisplacedPermissions(organizationId, input.owner, scopes)
-  refuseShortLife(input, origin.now)
+  const { expiresAt, warnings } = grantExpiry(policy.lifetime, input.expiry, origin.now)
+  const { comment, owner, metadata, notBefore } = input
+  if (notBefore && expiresAt && notBefore >= expiresAt)
+    throw invalidValue('not_before', 'must be before expires_at')
 
   const secret =
     given ?? generateSecret(type.carriesOrganization ? `${type.prefix}_${organization.key}` : type.prefix)
+  const name = nameFor(policy.name, input.name, secret)
+  await claimPlace(tx, policy, { organizationId, owner: owner?.subject ?? null, name, now: origin.now })
   const id = uuid()
-  const { name, comment, owner, metadata, notBefore, expiresAt } = input
   await store.insertToken(
     tx,
     {
@@ -73,7 +93,12 @@ export async function issueToken(
   await record(tx, origin, { organizationId, action: 'token.created', target: { type: 'token', id, name } })
   const token = await store.findToken(tx, { organizationId, id })
   if (!token) throw new Error('a token just inserted cannot be found')
-  return { token, secret }
+  return { token, secret, warnings }
+}
+
+function refuseForeignType({ allowed_types: allowed }: Policy, { name }: TokenType): void {
+  if (!allowed || allowed.includes(name)) return
+  throw invalidValue('type', `${name} is not among the types that the policy allows`)
 }
 
 function refuseForeignScopes({ name, allowedScopes }: TokenType, scopes: string[]): void {
@@ -81,8 +106,16 @@ function refuseForeignScopes({ name, allowedScopes }: TokenType, scopes: string[
   if (foreign) throw invalidValue('scopes', `has ${foreign}, which tokens of the type ${name} cannot have`)
 }
 
+function refuseNoScopes(policy: Policy, type: TokenType): void {
+  if (needsScopes(policy, type)) throw invalidValue('scopes', 'must name at least one')
+}
+
+/** Whether the policy or the type says so; a management token without permissions could do nothing at all. */
+export function needsScopes({ scopes }: Policy, { name, scopesRequired }: TokenType): boolean {
+  return scopes.required || scopesRequired || name === managementType
+}
+
 function refuseMisplacedPermissions(organizationId: string, owner: Owner | null, scopes: string[]): void {
-  if (scopes.length === 0) throw invalidValue('scopes', 'must name at least one permission')
   if (scopes.includes('platform:admin') && organizationId !== platformId) {
     throw invalidValue(
       'scopes',
@@ -92,11 +125,4 @@ function refuseMisplacedPermissions(organizationId: string, owner: Owner | null,
   if (scopes.includes('tokens:own') && !owner) {
     throw invalidValue('owner', 'is needed by tokens:own, which reaches the tokens of that owner')
   }
-}
-
-function refuseShortLife({ notBefore, expiresAt }: NewToken, now: Date): void {
-  if (!expiresAt) return
-  if (expiresAt.getTime() - now.getTime() < dayMs)
-    throw invalidValue('expires_at', 'must be at least one day ahead')
-  if (notBefore && notBefore >= expiresAt) throw invalidValue('not_before', 'must be before expires_at')
 }

@@ -5,6 +5,9 @@ import type { Deps } from '../deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
 import { page, parseCursor } from '../http/pages.ts'
 import { answer, IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
+import { standingOf } from './creation.ts'
+import { creationRoutes } from './creation-routes.ts'
+import * as creationSchema from './creation-schema.ts'
 import * as schema from './schema.ts'
 import type { Sort, Token } from './store.ts'
 import * as tokens from './tokens.ts'
@@ -15,7 +18,8 @@ const item = `${collection}/:token`
 const tags = ['Tokens']
 
 export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
-  for (const shape of schema.components) app.addSchema(shape)
+  for (const shape of [...schema.components, ...creationSchema.components]) app.addSchema(shape)
+  await app.register(creationRoutes, { db })
 
   app.route({
     method: 'POST',
@@ -33,10 +37,11 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
     },
     handler: async ({ caller, params, body }, reply) => {
       const input = schema.parseNewToken(body, caller.now)
-      const { token, secret } = await tokens.createToken(db, caller, params.organization, input)
+      const issued = await tokens.createToken(db, caller, params.organization, input)
+      const { token } = issued
       reply.code(201).header('etag', etag(token))
       reply.header('location', `/v1/organizations/${token.organizationKey}/tokens/${token.id}`)
-      return { ...schema.presentToken(token, caller.now), secret: secret.reveal() }
+      return schema.presentIssued(issued, caller.now)
     },
   })
 
@@ -56,7 +61,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
     },
     handler: async (request, reply) => {
       const { caller, params, query } = request
-      const { cursor, sort, ...filter } = query
+      const { cursor, sort, owner_identity_source: source, ...filter } = query
       const order = { sort: sort.replace('-', '') as Sort, descending: sort.startsWith('-') }
       const after = parseCursor(Position, cursor)
       const rows = await tokens.listTokens(db, caller, params.organization, {
@@ -65,7 +70,12 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
         ...(after && { after }),
       })
       const present = (token: Token) => schema.presentToken(token, caller.now)
-      return page(request, reply, rows, present, ({ id, sortValue }) => ({ value: sortValue, id }))
+      const candidate = { subject: query.owner, source }
+      const standing = await standingOf(db, caller, params.organization, candidate)
+      return {
+        ...page(request, reply, rows, present, ({ id, sortValue }) => ({ value: sortValue, id })),
+        creation: creationSchema.presentCreation(standing),
+      }
     },
   })
 
@@ -96,7 +106,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       body: ref(schema.TokenChange),
       response: {
         200: answer(schema.Token, 'The token', 'ETag'),
-        ...problems(400, 401, 403, 404, 412, 413, 415, 500, 503),
+        ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 500, 503),
       },
     },
     handler: async (request, reply) => {
@@ -136,12 +146,14 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       summary: 'Delete a token for good, whatever its status',
       tags,
       params: schema.TokenParams,
+      querystring: schema.DeletionQuery,
       headers: IfMatch,
-      response: { ...noContent, ...problems(400, 401, 403, 404, 412, 413, 415, 500, 503) },
+      response: { ...noContent, ...problems(400, 401, 403, 404, 412, 413, 415, 422, 500, 503) },
     },
     handler: async (request, reply) => {
       const { caller, params } = request
-      await tokens.deleteToken(db, caller, params.organization, params.token, expectedVersions(request))
+      const how = { expected: expectedVersions(request), confirm: request.query.confirm }
+      await tokens.deleteToken(db, caller, params.organization, params.token, how)
       return reply.code(204).send(undefined)
     },
   })

@@ -4,7 +4,10 @@ import { parseInstant } from '../http/instant.ts'
 import { Page, pageQuery } from '../http/pages.ts'
 import { Actor, Audience, DateTime, Id, nullable, OrganizationParams, ref, Scopes } from '../http/schemas.ts'
 import { expandEndpoint } from '../token-types/endpoint.ts'
-import { dayMs, type NewToken as ParsedToken } from './issue.ts'
+import { Creation, candidateQuery } from './creation-schema.ts'
+import { expiryOf, expiryStates } from './expiry.ts'
+import type { Issued, NewToken as ParsedToken } from './issue.ts'
+import { type AskedExpiry, daysFrom } from './lifetime.ts'
 import { statuses, statusOf } from './status.ts'
 import { type Token as StoredToken, sorts } from './store.ts'
 
@@ -39,7 +42,7 @@ const Metadata = Type.Record(
 
 export const NewToken = Type.Object(
   {
-    name: Name,
+    name: Type.Optional({ ...Name, description: 'May be left out where the policy has one generated.' }),
     type: Type.String({ maxLength: 50, description: 'The name of a token type.', examples: ['api'] }),
     comment: Type.Optional(Comment),
     owner: Type.Optional(
@@ -64,11 +67,13 @@ export const NewToken = Type.Object(
       Type.Integer({
         minimum: 1,
         maximum: 36_525,
-        description: 'Days from now; or give `expires_at`; or neither.',
+        description: 'Days from now; or give `expires_at`; or neither, for what the policy has.',
       }),
     ),
     expires_at: Type.Optional(
-      nullable.dateTime({ description: 'No longer good from then on; at least a day ahead. Null: never.' }),
+      nullable.dateTime({
+        description: 'No longer good from then on; at least a day ahead. Null: never expires.',
+      }),
     ),
   },
   {
@@ -125,6 +130,14 @@ const tokenMembers = {
   }),
   not_before: nullable.dateTime(),
   expires_at: nullable.dateTime({ description: 'Null: never.', examples: ['2027-03-01T12:00:00.000Z'] }),
+  expiry: Type.Object(
+    {
+      state: Type.Enum([...expiryStates], { type: 'string' }),
+      seconds_left: nullable.integer(),
+      days_left: nullable.integer({ description: 'Whole days.' }),
+    },
+    { description: 'What is left of its life; the thresholds are those of the policy.' },
+  ),
   last_used_at: nullable.dateTime(),
   last_used_ip: nullable.string(),
   revoked_at: nullable.dateTime(),
@@ -138,6 +151,16 @@ const tokenMembers = {
   updated_at: DateTime(),
 }
 
+export const Warning = Type.Object(
+  {
+    code: Type.Enum(['lifetime_reduced'], { type: 'string' }),
+    message: Type.String({ examples: ['The lifetime was reduced to the maximum of 365 days.'] }),
+    requested: DateTime(),
+    granted: DateTime(),
+  },
+  { $id: 'Warning' },
+)
+
 export const Token = Type.Object(tokenMembers, { $id: 'Token', description: 'A token, without its secret.' })
 export const IssuedToken = Type.Object(
   {
@@ -146,18 +169,23 @@ export const IssuedToken = Type.Object(
       description: 'Shown this once. Only its hash is kept.',
       examples: ['api_0123456789abcdefghijABCDEFGHIJ2PElSk'],
     }),
+    warnings: Type.Array(ref(Warning), { description: 'Where the token is not quite what was asked for.' }),
   },
   { $id: 'IssuedToken', description: 'A token just made.' },
 )
-export const TokenPage = Page(Token, 'TokenPage')
+export const TokenPage = Type.Object(
+  { ...Page(Token, 'TokenPage').properties, creation: ref(Creation) },
+  { $id: 'TokenPage' },
+)
 
-export const components = [Owner, Token, IssuedToken, TokenPage, NewToken, TokenChange, Revocation]
+export const components = [Owner, Warning, Token, IssuedToken, TokenPage, NewToken, TokenChange, Revocation]
 
 export const TokenQuery = Type.Object(
   {
     status: Type.Optional(Type.Enum([...statuses], { type: 'string' })),
     type: Type.Optional(Type.String({ maxLength: 50 })),
     owner: Type.Optional(Type.String({ maxLength: 255, description: 'The subject of the owner.' })),
+    ...candidateQuery,
     search: Type.Optional(
       Type.String({ minLength: 1, maxLength: 500, description: 'A part of the name, in any case.' }),
     ),
@@ -167,6 +195,18 @@ export const TokenQuery = Type.Object(
       description: 'With a minus, descending.',
     }),
     ...pageQuery,
+  },
+  { additionalProperties: false },
+)
+
+export const DeletionQuery = Type.Object(
+  {
+    confirm: Type.Optional(
+      Type.String({
+        maxLength: 500,
+        description: 'The name of the token, where the policy wants it repeated.',
+      }),
+    ),
   },
   { additionalProperties: false },
 )
@@ -186,22 +226,30 @@ export function parseNewToken(body: Static<typeof NewToken>, now: Date): ParsedT
     audience: body.audience,
     metadata: body.metadata ?? {},
     notBefore: instant('not_before', body.not_before),
-    expiresAt: expiry(body, now),
+    expiry: askedExpiry(body, now),
   }
 }
 
-function expiry({ lifetime_days: days, expires_at: at }: Static<typeof NewToken>, now: Date): Date | null {
-  if (days === undefined) return instant('expires_at', at)
-  if (at !== undefined) throw invalidValue('expires_at', 'cannot be given together with lifetime_days')
-  return new Date(now.getTime() + days * dayMs)
+function askedExpiry(body: Static<typeof NewToken>, now: Date): AskedExpiry | undefined {
+  const { lifetime_days: days, expires_at: at } = body
+  if (days !== undefined) {
+    if (at !== undefined) throw invalidValue('expires_at', 'cannot be given together with lifetime_days')
+    return { at: daysFrom(now, days), field: 'lifetime_days' }
+  }
+  return at === undefined ? undefined : { at: instant('expires_at', at), field: 'expires_at' }
 }
 
 function instant(field: string, text: string | null | undefined): Date | null {
   return text === undefined || text === null ? null : parseInstant('body', field, text)
 }
 
+export function presentIssued({ token, secret, warnings }: Issued, now: Date): Static<typeof IssuedToken> {
+  return { ...presentToken(token, now), secret: secret.reveal(), warnings }
+}
+
 export function presentToken(token: StoredToken, now: Date): Static<typeof Token> {
   const { ownerSubject, ownerSource } = token
+  const { state, secondsLeft, daysLeft } = expiryOf(token.expiresAt, token.expiryWarning, now)
   return {
     id: token.id,
     organization: token.organizationKey,
@@ -220,6 +268,7 @@ export function presentToken(token: StoredToken, now: Date): Static<typeof Token
     endpoint: expandEndpoint(token.endpoint, token.organizationKey),
     not_before: token.notBefore?.toISOString() ?? null,
     expires_at: token.expiresAt?.toISOString() ?? null,
+    expiry: { state, seconds_left: secondsLeft, days_left: daysLeft },
     last_used_at: token.lastUsedAt?.toISOString() ?? null,
     last_used_ip: token.lastUsedIp,
     revoked_at: token.revokedAt?.toISOString() ?? null,

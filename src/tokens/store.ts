@@ -1,11 +1,18 @@
 import { type Insertable, sql, type Updateable } from 'kysely'
 import type { Db } from '../db/database.ts'
 import type { Tables, TokenRow } from '../db/tables.ts'
+import type { Policy } from '../policy/document.ts'
 import type { SecretHash } from './secret.ts'
 import type { Status } from './status.ts'
 
-/** A token as it is shown: with its organization's key, its type's endpoint and the hint of its secret. */
-export type Token = TokenRow & { organizationKey: string; endpoint: string | null; hint: string }
+/** A token as it is shown: with what its organization, its type and its secret add. */
+export type Token = TokenRow & {
+  organizationKey: string
+  /** What the organization itself says of it. */
+  expiryWarning: Partial<Policy['expiry_warning']> | null
+  endpoint: string | null
+  hint: string
+}
 
 export const sorts = ['created_at', 'name', 'expires_at'] as const
 export type Sort = (typeof sorts)[number]
@@ -147,4 +154,5 @@ function tokens(db: Db) {
     .innerJoin('tokenTypes', 'tokenTypes.name', 'tokens.type')
     .selectAll('tokens')
     .select(['organizations.key as organizationKey', 'tokenTypes.endpoint', 'tokenSecrets.hint'])
+    .select(sql<Token['expiryWarning']>`organizations.policy -> 'expiry_warning'`.as('expiryWarning'))
 }

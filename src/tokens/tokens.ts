@@ -1,14 +1,19 @@
-import { type Caller, holds, reaches, requirePermission } from '../access/caller.ts'
+import { type Caller, reaches, requirePermission } from '../access/caller.ts'
 import { type Permission, permissions } from '../access/permissions.ts'
 import { type Action, record } from '../audit/audit.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import type { Changes } from '../db/tables.ts'
 import { AppError } from '../errors.ts'
-import { reachableOrganization } from '../organizations/reach.ts'
+import { keepOrganization, reachableOrganization } from '../organizations/reach.ts'
 import { managementType } from '../platform.ts'
+import type { Policy } from '../policy/document.ts'
+import { effectivePolicy } from '../policy/effective.ts'
 import { type ExpectedVersions, refuseStale } from '../versions.ts'
-import { issueToken, type NewToken } from './issue.ts'
+import { onlyOwner, selfAsOwner } from './access.ts'
+import { type Issued, issueToken, type NewToken } from './issue.ts'
+import { refuseShortName } from './name.ts'
+import { claimName } from './places.ts'
 import type { Secret } from './secret.ts'
 import * as store from './store.ts'
 
@@ -17,7 +22,7 @@ export async function createToken(
   caller: Caller,
   organizationKey: string,
   input: NewToken,
-): Promise<{ token: store.Token; secret: Secret }> {
+): Promise<Issued> {
   const { id } = await reachableOrganization(db, caller, organizationKey)
   const self = onlyOwner(caller, 'tokens:write')
   if (self !== undefined && input.owner && input.owner.subject !== self)
@@ -62,9 +67,15 @@ export async function updateToken(
   change: { name?: string; comment?: string | null },
   expected: ExpectedVersions,
 ): Promise<store.Token> {
-  return changing(db, caller, organizationKey, id, expected, async (tx, token) => {
+  const holdPolicy = change.name !== undefined
+  const where = { organizationKey, id, expected, holdPolicy }
+  return changing(db, caller, where, async (tx, token, policy) => {
     const changes = differences(token, change)
     if (!changes) return token
+    if (change.name !== undefined && change.name !== token.name) {
+      refuseShortName(policy.name, change.name)
+      await claimName(tx, policy, token, change.name)
+    }
     const changed = await store.updateToken(tx, token, { ...change, updatedAt: caller.now })
     await log(tx, caller, 'token.updated', changed, changes)
     return changed
@@ -78,9 +89,7 @@ export async function revokeToken(
   id: string,
   reason: string | null,
 ): Promise<store.Token> {
-  return changing(db, caller, organizationKey, id, undefined, (tx, token) =>
-    revoke(tx, caller, token, reason),
-  )
+  return changing(db, caller, { organizationKey, id }, (tx, token) => revoke(tx, caller, token, reason))
 }
 
 export async function deleteToken(
@@ -88,9 +97,10 @@ export async function deleteToken(
   caller: Caller,
   organizationKey: string,
   id: string,
-  expected: ExpectedVersions,
+  { expected, confirm }: { expected: ExpectedVersions; confirm: string | undefined },
 ): Promise<void> {
-  await changing(db, caller, organizationKey, id, expected, async (tx, token) => {
+  await changing(db, caller, { organizationKey, id, expected }, async (tx, token, policy) => {
+    refuseUnconfirmed(policy, token, confirm)
     await log(tx, caller, 'token.deleted', token)
     await store.deleteToken(tx, token)
   })
@@ -142,37 +152,40 @@ async function revoke(
   return revoked
 }
 
+type Where = {
+  organizationKey: string
+  id: string
+  expected?: ExpectedVersions
+  /** Keeps the policy as it is until the change is made. */
+  holdPolicy?: boolean
+}
+
 /** Locks what is about to change, once it is clear that the caller may, and that nobody else changed it meanwhile. */
 async function changing<T>(
   db: Db,
   caller: Caller,
-  organizationKey: string,
-  id: string,
-  expected: ExpectedVersions,
-  change: (tx: Db, token: store.Token) => Promise<T>,
+  { organizationKey, id, expected, holdPolicy = false }: Where,
+  change: (tx: Db, token: store.Token, policy: Policy) => Promise<T>,
 ): Promise<T> {
-  const { id: organizationId } = await reachableOrganization(db, caller, organizationKey)
+  const organization = await reachableOrganization(db, caller, organizationKey)
+  const { id: organizationId } = organization
   const self = onlyOwner(caller, 'tokens:write')
   return db.transaction().execute(async (tx) => {
+    // Always the organization before the token: those who lock both never wait for each other.
+    const { policy } = holdPolicy ? await keepOrganization(tx, organizationId) : organization
     const token = visible(await store.lockToken(tx, { organizationId, id }), self)
     refuseStale(token, expected)
-    return change(tx, token)
+    return change(tx, token, effectivePolicy(policy))
   })
 }
 
-/** Whose tokens the caller may act on: everybody's (undefined), or with `tokens:own` those of its own owner. */
-function onlyOwner(caller: Caller, permission: 'tokens:read' | 'tokens:write'): string | undefined {
-  const { principal } = caller
-  if (!holds(principal, permission) && holds(principal, 'tokens:own') && principal.ownerSubject !== null) {
-    return principal.ownerSubject
-  }
-  requirePermission(caller, permission)
-  return undefined
-}
-
-function selfAsOwner({ principal: { ownerSubject, ownerEmail, ownerSource } }: Caller): NewToken['owner'] {
-  if (ownerSubject === null || ownerSource === null) return null
-  return { subject: ownerSubject, email: ownerEmail, source: ownerSource }
+/** A name that is given has to be the right one, whether the policy asks for it or not. */
+function refuseUnconfirmed(policy: Policy, { name }: store.Token, confirm: string | undefined): void {
+  if (confirm === name || (confirm === undefined && !policy.delete.confirm_name)) return
+  const detail = confirm === undefined ? 'is required: the name of the token' : 'is not the name of the token'
+  throw new AppError('confirmation_required', `confirm ${detail}`, {
+    fields: [{ in: 'query', field: 'confirm', detail }],
+  })
 }
 
 function refuseUnheldPermissions(caller: Caller, scopes: string[]): void {

@@ -41,7 +41,10 @@ export const day = 24 * 60 * 60 * 1000
 
 export async function createWorld(
   t: Test,
-  options: { trustProxy?: string[]; corsOrigins?: string[] } = {},
+  {
+    withExamples = true,
+    ...options
+  }: { withExamples?: boolean; trustProxy?: string[]; corsOrigins?: string[] } = {},
 ): Promise<World> {
   const { db, url: databaseUrl } = await openDatabase(t)
   const clock = {
@@ -53,7 +56,7 @@ export async function createWorld(
   const secret = generateSecret('cfm')
   const admin = secret.reveal()
   recordSecret(admin)
-  await bootstrap(db, clock.now, secret, { withExamples: true })
+  await bootstrap(db, clock.now, secret, { withExamples })
   const log = createLogger('trace', { write: recordLog })
   const app = await buildApp({
     db,

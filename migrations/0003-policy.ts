@@ -1,0 +1,20 @@
+import { type Kysely, sql } from 'kysely'
+
+const statements = [
+  // What the organization itself says; what it leaves out is the platform's.
+  `alter table organizations
+    add column policy jsonb not null default '{}',
+    add column policy_version integer not null default 1`,
+
+  `alter table token_types add column scopes_required boolean not null default false`,
+
+  // For counting the tokens that still take up a place, past any number of expired and revoked ones.
+  `create index tokens_unrevoked on tokens (organization_id, coalesce(expires_at, 'infinity'))
+    where revoked_at is null`,
+  `create index tokens_unrevoked_by_owner on tokens (organization_id, owner_subject, coalesce(expires_at, 'infinity'))
+    where revoked_at is null and owner_subject is not null`,
+]
+
+export async function up(db: Kysely<unknown>): Promise<void> {
+  for (const statement of statements) await sql.raw(statement).execute(db)
+}

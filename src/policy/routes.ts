@@ -1,0 +1,92 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
+import type { Deps } from '../deps.ts'
+import { etag, expectedVersions } from '../http/etag.ts'
+import { IfMatch, OrganizationParams, problems, ref } from '../http/schemas.ts'
+import { PolicyDocument } from './document.ts'
+import * as policies from './policy.ts'
+import * as schema from './schema.ts'
+
+const url = '/organizations/:organization/policy'
+const tags = ['Policy']
+const mergePatch = 'application/merge-patch+json'
+
+export const policyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
+  for (const shape of schema.components) app.addSchema(shape)
+
+  app.route({
+    method: 'GET',
+    url,
+    schema: {
+      operationId: 'getPolicy',
+      summary: 'Read the policy of an organization, and where each value comes from',
+      tags,
+      params: OrganizationParams,
+      response: { 200: ref(schema.PolicyView), ...problems(400, 401, 403, 404, 500, 503) },
+    },
+    handler: async ({ caller, params }, reply) => {
+      const policy = await policies.getPolicy(db, caller, params.organization)
+      reply.header('etag', etag(policy))
+      return schema.presentPolicy(policy)
+    },
+  })
+
+  app.route({
+    method: 'PUT',
+    url,
+    schema: {
+      operationId: 'replacePolicy',
+      summary: "Replace the organization's own policy; tokens that exist stay as they are",
+      tags,
+      params: OrganizationParams,
+      querystring: schema.PolicyChangeQuery,
+      headers: IfMatch,
+      body: ref(PolicyDocument),
+      response: {
+        200: ref(schema.PolicyChange),
+        ...problems(400, 401, 403, 404, 412, 413, 415, 422, 500, 503),
+      },
+    },
+    handler: async (request, reply) => {
+      const { caller, params, body, query } = request
+      const how = { expected: expectedVersions(request), dryRun: query.dry_run }
+      return show(reply, await policies.replacePolicy(db, caller, params.organization, body, how))
+    },
+  })
+
+  await app.register(patchRoute, { db })
+}
+
+/** In a scope of its own, so that only this route takes the media type of RFC 7396. */
+const patchRoute: FastifyPluginAsyncTypebox<Pick<Deps, 'db'>> = async (app, { db }) => {
+  app.addContentTypeParser(mergePatch, { parseAs: 'string' }, app.getDefaultJsonParser('error', 'error'))
+
+  app.route({
+    method: 'PATCH',
+    url,
+    schema: {
+      operationId: 'updatePolicy',
+      summary: "Change the organization's own policy by a JSON Merge Patch (RFC 7396)",
+      tags,
+      consumes: ['application/json', mergePatch],
+      params: OrganizationParams,
+      querystring: schema.PolicyChangeQuery,
+      headers: IfMatch,
+      body: ref(schema.PolicyPatch),
+      response: {
+        200: ref(schema.PolicyChange),
+        ...problems(400, 401, 403, 404, 412, 413, 415, 422, 500, 503),
+      },
+    },
+    handler: async (request, reply) => {
+      const { caller, params, body, query } = request
+      const how = { expected: expectedVersions(request), dryRun: query.dry_run }
+      return show(reply, await policies.updatePolicy(db, caller, params.organization, body, how))
+    },
+  })
+}
+
+function show(reply: FastifyReply, change: policies.PolicyChange) {
+  reply.header('etag', etag(change))
+  return schema.presentChange(change)
+}

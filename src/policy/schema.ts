@@ -1,0 +1,84 @@
+import { type Static, type TSchema, Type } from 'typebox'
+import { Id, ref } from '../http/schemas.ts'
+import { Policy, PolicyDocument } from './document.ts'
+import { effectivePolicy, sourcesOf } from './effective.ts'
+import type { MergePatch } from './merge-patch.ts'
+import type { PolicyChange as Change, OwnPolicy } from './policy.ts'
+import { mostBreachesShown } from './store.ts'
+
+export const PolicyPatch = Type.Unsafe<MergePatch<PolicyDocument>>({
+  ...orNull(PolicyDocument),
+  $id: 'PolicyPatch',
+  type: 'object',
+  description: 'A JSON Merge Patch (RFC 7396): null gives a value back to the platform.',
+})
+
+const viewMembers = {
+  organization: Type.String({ description: 'The key of the organization.', examples: ['default'] }),
+  policy: { ...ref(Policy), description: 'What holds.' },
+  sources: Type.Record(Type.String(), Type.Enum(['platform', 'organization'], { type: 'string' }), {
+    description: 'Whose word each value is.',
+    examples: [{ 'lifetime.maximum_days': 'organization', 'name.unique': 'platform' }],
+  }),
+  own: { ...ref(PolicyDocument), description: 'What the organization itself says.' },
+}
+
+export const PolicyView = Type.Object(viewMembers, { $id: 'PolicyView' })
+
+export const PolicyChange = Type.Object(
+  {
+    ...viewMembers,
+    applied: Type.Boolean({ description: 'False for a dry run.' }),
+    breaking_tokens: Type.Object(
+      {
+        count: Type.Integer(),
+        items: Type.Array(
+          Type.Object({
+            id: Id,
+            name: Type.String({ examples: ['Nightly report'] }),
+            type: Type.String({ examples: ['api'] }),
+            rules: Type.Array(Type.String(), { examples: [['lifetime.maximum_days']] }),
+          }),
+          { description: `The oldest ${mostBreachesShown} of them, with the rules that they break.` },
+        ),
+      },
+      { description: 'Good tokens that could not be created by this policy. They stay as they are.' },
+    ),
+  },
+  { $id: 'PolicyChange' },
+)
+
+export const PolicyChangeQuery = Type.Object(
+  { dry_run: Type.Boolean({ default: false, description: 'Only say what would happen.' }) },
+  { additionalProperties: false },
+)
+
+export const components = [Policy, PolicyDocument, PolicyPatch, PolicyView, PolicyChange]
+
+export function presentPolicy({ organizationKey, own }: OwnPolicy): Static<typeof PolicyView> {
+  return { organization: organizationKey, policy: effectivePolicy(own), sources: sourcesOf(own), own }
+}
+
+export function presentChange(change: Change): Static<typeof PolicyChange> {
+  const { count, tokens } = change.breaches
+  return { ...presentPolicy(change), applied: change.applied, breaking_tokens: { count, items: tokens } }
+}
+
+/** The same schema with null allowed for every member at every depth. */
+function orNull(schema: TSchema): TSchema {
+  const { type, enum: values, properties, $id, ...rest } = schema as Record<string, unknown>
+  return {
+    ...rest,
+    type: [...new Set([type, 'null'].flat())],
+    ...(Array.isArray(values) && { enum: [...values, null] }),
+    ...(isProperties(properties) && {
+      properties: Object.fromEntries(
+        Object.entries(properties).map(([name, member]) => [name, orNull(member)]),
+      ),
+    }),
+  }
+}
+
+function isProperties(value: unknown): value is Record<string, TSchema> {
+  return typeof value === 'object' && value !== null
+}

@@ -1,0 +1,32 @@
+import type { Policy } from '../policy/document.ts'
+import { platformPolicy } from '../policy/effective.ts'
+
+export const expiryStates = ['never', 'ok', 'warning', 'imminent', 'expired'] as const
+
+/** What is left of a token's life, as a user interface shows it; whole units, null where it never ends. */
+export type Expiry = {
+  state: (typeof expiryStates)[number]
+  secondsLeft: number | null
+  daysLeft: number | null
+}
+
+type Thresholds = Policy['expiry_warning']
+
+const hour = 60 * 60
+const day = 24 * hour
+
+/** `own` is what the organization itself says of the thresholds. */
+export function expiryOf(expiresAt: Date | null, own: Partial<Thresholds> | null, now: Date): Expiry {
+  if (expiresAt === null) return { state: 'never', secondsLeft: null, daysLeft: null }
+  const left = Math.max(0, (expiresAt.getTime() - now.getTime()) / 1000)
+  const secondsLeft = Math.floor(left)
+  const thresholds = { ...platformPolicy.expiry_warning, ...own }
+  return { state: stateOf(left, thresholds), secondsLeft, daysLeft: Math.floor(left / day) }
+}
+
+function stateOf(left: number, { warning_days, imminent_hours }: Thresholds): Expiry['state'] {
+  if (left === 0) return 'expired'
+  if (left < imminent_hours * hour) return 'imminent'
+  if (left < warning_days * day) return 'warning'
+  return 'ok'
+}

@@ -1,0 +1,38 @@
+import { type Caller, holds } from '../access/caller.ts'
+import { permissions } from '../access/permissions.ts'
+import type { Db } from '../db/database.ts'
+import type { TokenType } from '../db/tables.ts'
+import { managementType, platformId } from '../platform.ts'
+import { listTokenTypes } from '../token-types/token-types.ts'
+import { type Candidate, type Standing, standingOf } from './creation.ts'
+import { needsScopes } from './issue.ts'
+
+/** A type that a new token can be of, with the scopes that the caller can give it. */
+export type TypeOption = TokenType & { needsScopes: boolean }
+
+export type TokenOptions = Standing & { types: TypeOption[] }
+
+/** Everything that a form for a new token needs. */
+export async function getTokenOptions(
+  db: Db,
+  caller: Caller,
+  organizationKey: string,
+  candidate: Candidate,
+): Promise<TokenOptions> {
+  const standing = await standingOf(db, caller, organizationKey, candidate)
+  const { organization, policy } = standing
+  const types = (await listTokenTypes(db))
+    .filter(({ name, suspendedAt }) => !suspendedAt && (policy.allowed_types?.includes(name) ?? true))
+    .map((type) => ({ ...type, needsScopes: needsScopes(policy, type) }))
+    .map((type) => (type.name === managementType ? grantable(type, caller, organization.id) : type))
+  return { ...standing, types }
+}
+
+/** Nobody can grant a permission that they do not hold. */
+function grantable(type: TypeOption, { principal }: Caller, organizationId: string): TypeOption {
+  const allowedScopes = permissions.filter(
+    (permission) =>
+      holds(principal, permission) && (permission !== 'platform:admin' || organizationId === platformId),
+  )
+  return { ...type, allowedScopes }
+}

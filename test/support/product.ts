@@ -1,0 +1,115 @@
+import { readFile } from 'node:fs/promises'
+import type { Test } from 'tap'
+import { recordSecret } from './records.ts'
+import { createWorld, type World } from './world.ts'
+
+export const products = [
+  'scim-mcp-admin',
+  'organization-scim',
+  'jwt-tenant',
+  'personal-access',
+  'scoped-platform',
+] as const
+
+type Request = { token?: string; body?: unknown; headers?: Record<string, string> }
+export type Reply = { status: number; headers: Headers; body: any; text: string }
+
+/** A product with Counterfoil as its token backend: a server that listens, and an organization set up for it. */
+export type Product = {
+  url: string
+  clock: World['clock']
+  admin: string
+  /** The product's backend, which may read and change all tokens. */
+  backend: string
+  /** Where the tokens of its organization are. */
+  tokens: string
+  organization: string
+  http(method: string, path: string, request?: Request): Promise<Reply>
+  create(body: object, token?: string): Promise<Reply>
+  list(query?: string, token?: string): Promise<any[]>
+  /** What a resource server is told of a presented token. */
+  introspect(secret: string): Promise<any>
+  /** A credential that may do this, for tokens of every organization. */
+  credential(scopes: string[], more?: object): Promise<string>
+  inDays(days: number): string
+}
+
+const day = 24 * 60 * 60 * 1000
+
+/** The policy and the token types that docs/policies.md has for a product. */
+export async function documented(name: string): Promise<{ policy: object; types: object[] }> {
+  const docs = await readFile(new URL('../../docs/policies.md', import.meta.url), 'utf8')
+  const section = docs.split(/^##+ /m).find((text) => text.startsWith(`${name}\n`)) ?? ''
+  const blocks = [...section.matchAll(/^```json (policy|token-type)\n(.*?)^```$/gms)]
+  const of = (kind: string) =>
+    blocks.filter((block) => block[1] === kind).map((block) => JSON.parse(block[2] ?? ''))
+  const [policy, ...more] = of('policy')
+  if (!policy || more.length > 0) throw new Error(`docs/policies.md has no single policy for ${name}`)
+  return { policy, types: of('token-type') }
+}
+
+export async function startProduct(t: Test, name: string, organization = 'acme'): Promise<Product> {
+  const world = await createWorld(t, { withExamples: false })
+  const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
+
+  async function http(method: string, path: string, { token = backend, body, headers }: Request = {}) {
+    const response = await fetch(`${url}${path}`, {
+      method,
+      headers: {
+        ...(token && { authorization: `Bearer ${token}` }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    const json = /json/.test(response.headers.get('content-type') ?? '')
+    const parsed = json && text !== '' ? JSON.parse(text) : undefined
+    if (parsed?.secret) recordSecret(parsed.secret)
+    return { status: response.status, headers: response.headers, body: parsed, text }
+  }
+
+  const must = async (status: number, ...request: Parameters<typeof http>) => {
+    const reply = await http(...request)
+    if (reply.status !== status) throw new Error(`${request[1]}: ${reply.text}`)
+    return reply.body
+  }
+  const credential = async (scopes: string[], more: object = {}) => {
+    const body = { name: scopes.join(' '), type: 'management', scopes, ...more }
+    const path = '/v1/organizations/platform/tokens'
+    return (await must(201, 'POST', path, { token: world.admin, body })).secret as string
+  }
+
+  let backend = world.admin
+  const { policy, types } = await documented(name)
+  const token = world.admin
+  for (const body of types) await must(201, 'POST', '/v1/token-types', { token, body })
+  await must(201, 'POST', '/v1/organizations', { token, body: { key: organization, name: organization } })
+  await must(200, 'PUT', `/v1/organizations/${organization}/policy`, { token, body: policy })
+  backend = await credential(['tokens:read', 'tokens:write'])
+  const resourceServer = await credential(['tokens:introspect'])
+  const tokens = `/v1/organizations/${organization}/tokens`
+
+  return {
+    url,
+    clock: world.clock,
+    admin: world.admin,
+    backend,
+    tokens,
+    organization: `/v1/organizations/${organization}`,
+    http,
+    credential,
+    create: (body, token = backend) => http('POST', tokens, { token, body }),
+    list: async (query = '', token = backend) =>
+      (await must(200, 'GET', `${tokens}${query}`, { token })).items,
+    async introspect(secret) {
+      const response = await fetch(`${url}/introspect`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${resourceServer}` },
+        body: new URLSearchParams({ token: secret }),
+      })
+      return response.json()
+    },
+    inDays: (days) => new Date(world.clock.now.getTime() + days * day).toISOString(),
+  }
+}

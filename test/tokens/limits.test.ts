@@ -1,0 +1,148 @@
+import t from 'tap'
+import { createWorld, day } from '../support/world.ts'
+
+const world = await createWorld(t)
+let organizations = 0
+
+async function organization(policy: object) {
+  const key = `org-${++organizations}`
+  await world.ask('POST', '/v1/organizations', { body: { key, name: key } })
+  const { status, text } = await world.ask('PUT', `/v1/organizations/${key}/policy`, { body: policy })
+  if (status !== 200) throw new Error(text)
+  const url = `/v1/organizations/${key}/tokens`
+  const create = (body: object = {}) =>
+    world.ask('POST', url, { body: { name: 'A token', type: 'api', ...body } })
+  const active = async () => (await world.ask('GET', `${url}?status=active&limit=200`)).body.items
+  return { key, url, create, active }
+}
+
+const times = <T>(count: number, make: (i: number) => Promise<T>) =>
+  Promise.all(Array.from({ length: count }, (_, i) => make(i)))
+
+function statuses(answers: { status: number }[]) {
+  return Object.fromEntries(
+    [201, 409].map((status) => [status, answers.filter((answer) => answer.status === status).length]),
+  )
+}
+
+const owner = (subject: string) => ({ subject, identity_source: 'internal' })
+
+t.test('50 concurrent creates against 25 per owner end in 25 tokens and 25 clear refusals', async (t) => {
+  const { create, active } = await organization({ limits: { active_per_owner: 25 } })
+  const answers = await times(50, (i) => create({ name: `T${i}`, owner: owner('u-1') }))
+  t.same(statuses(answers), { 201: 25, 409: 25 })
+  const refused = answers.filter(({ status }) => status === 409)
+  t.same([...new Set(refused.map(({ body }) => body.code))], ['limit_reached'])
+  t.equal(refused[0]?.body.detail, 'The owner has 25 of 25 active tokens.')
+  t.equal((await active()).length, 25)
+})
+
+t.test('50 concurrent creates of two owners against 25 in the organization end in 25 tokens', async (t) => {
+  const limits = { active_per_organization: 25, active_per_owner: 20 }
+  const { create, active } = await organization({ limits })
+  const answers = await times(50, (i) => create({ owner: owner(`u-${i % 2}`) }))
+  t.same(statuses(answers), { 201: 25, 409: 25 })
+  t.equal((await active()).length, 25)
+})
+
+t.test('one owner at the limit leaves room for others, and for services', async (t) => {
+  const { create } = await organization({ limits: { active_per_owner: 1 } })
+  t.equal((await create({ owner: owner('u-1') })).status, 201)
+  t.equal((await create({ owner: owner('u-1') })).status, 409)
+  t.equal((await create({ owner: owner('u-2') })).status, 201)
+  for (const _ of [1, 2]) t.equal((await create()).status, 201)
+})
+
+t.test('an expired, a revoked and a deleted token give their places back', async (t) => {
+  const { create, url } = await organization({ limits: { active_per_owner: 3 } })
+  const mine = { owner: owner('u-1') }
+  await create({ ...mine, lifetime_days: 1 })
+  const revoked = await create(mine)
+  const deleted = await create(mine)
+  t.equal((await create(mine)).status, 409)
+  world.clock.advance(day)
+  t.equal((await create(mine)).status, 201)
+  t.equal((await create(mine)).status, 409)
+  await world.ask('POST', `${url}/${revoked.body.id}/revoke`)
+  t.equal((await create(mine)).status, 201)
+  t.equal((await create(mine)).status, 409)
+  await world.ask('DELETE', `${url}/${deleted.body.id}`)
+  t.equal((await create(mine)).status, 201)
+  t.equal((await create(mine)).status, 409)
+})
+
+t.test('a token that is not good yet takes a place', async (t) => {
+  const { create } = await organization({ limits: { active_per_organization: 1 } })
+  t.equal((await create({ not_before: '2027-01-01T00:00:00Z' })).status, 201)
+  t.match(await create(), { status: 409, body: { code: 'limit_reached' } })
+})
+
+t.test('of 20 concurrent creates with one name in different case, one has it', async (t) => {
+  const { create, active } = await organization({ name: { unique: true } })
+  const answers = await times(20, (i) => create({ name: i % 2 ? 'Okta Connector' : 'OKTA connector' }))
+  t.same(statuses(answers), { 201: 1, 409: 19 })
+  t.match(answers.find(({ status }) => status === 409)?.body, {
+    code: 'name_taken',
+    errors: [{ in: 'body', field: 'name' }],
+  })
+  t.equal((await active()).length, 1)
+})
+
+t.test('of 10 concurrent renames to one name, one has it', async (t) => {
+  const { create, active, url } = await organization({ name: { unique: true } })
+  const tokens = await times(10, (i) => create({ name: `T${i}` }))
+  const answers = await times(10, (i) =>
+    world.ask('PATCH', `${url}/${tokens[i]?.body.id}`, { body: { name: i % 2 ? 'Wanted' : 'wanted' } }),
+  )
+  t.equal(answers.filter(({ status }) => status === 200).length, 1)
+  t.equal(answers.filter(({ body }) => body.code === 'name_taken').length, 9)
+  t.equal((await active()).filter(({ name }: any) => /^wanted$/i.test(name)).length, 1)
+})
+
+t.test('a name is taken by expired and revoked tokens too, until they are deleted', async (t) => {
+  const { create, url } = await organization({ name: { unique: true } })
+  const first = await create({ name: 'Only' })
+  await world.ask('POST', `${url}/${first.body.id}/revoke`)
+  t.equal((await create({ name: 'only' })).status, 409)
+  await world.ask('DELETE', `${url}/${first.body.id}`)
+  t.equal((await create({ name: 'only' })).status, 201)
+})
+
+t.test("a token can be given its own name in another case, and another organization's name", async (t) => {
+  const one = await organization({ name: { unique: true } })
+  const other = await organization({ name: { unique: true } })
+  const { body } = await one.create({ name: 'Mine' })
+  t.equal((await world.ask('PATCH', `${one.url}/${body.id}`, { body: { name: 'MINE' } })).status, 200)
+  t.equal((await other.create({ name: 'mine' })).status, 201)
+})
+
+t.test('names may repeat where the policy does not mind', async (t) => {
+  const { create } = await organization({})
+  for (const _ of [1, 2]) t.equal((await create({ name: 'Again' })).status, 201)
+})
+
+t.test(
+  'while policies change, owners are cut off and tokens come and go, nobody waits for ever',
+  async (t) => {
+    const { create, url, key } = await organization({
+      name: { unique: true },
+      limits: { active_per_owner: 100 },
+    })
+    const tokens = await times(20, (i) => create({ name: `T${i}`, owner: owner('u-1') }))
+    const answers = await times(80, async (i) => {
+      const item = `${url}/${tokens[i % 20]?.body.id}`
+      if (i % 5 === 0) return create({ name: `N${i}`, owner: owner('u-1') })
+      if (i % 5 === 1) return world.ask('PATCH', item, { body: { name: `R${i}` } })
+      if (i % 5 === 2) return world.ask('POST', `/v1/organizations/${key}/owners/u-1/revoke-tokens`)
+      if (i % 5 === 3)
+        return world.ask('PATCH', `/v1/organizations/${key}/policy`, {
+          body: { name: { minimum_length: 1 + (i % 3) } },
+        })
+      return world.ask('DELETE', item)
+    })
+    t.same(
+      answers.filter(({ status }) => status >= 500).map(({ text }) => text),
+      [],
+    )
+  },
+)
