@@ -52,8 +52,9 @@ export function layerOf(module: string): (typeof layers)[number] {
   if (shared.test(module) || pure.test(module)) return 'shared'
   if (/^(src\/db|migrations)\//.test(module)) return 'db'
   if (module.startsWith('src/http/')) return 'http'
-  const name = basename(module, '.ts')
-  return name === 'routes' || name === 'schema' || name === 'store' ? name : 'domain'
+  // A feature with more than one of a kind tells them apart in front: `owner-store.ts`.
+  const kind = /(?:^|-)(routes|schema|store)$/.exec(basename(module, '.ts'))?.[1]
+  return (kind as 'routes' | 'schema' | 'store' | undefined) ?? 'domain'
 }
 
 /** The folder of a feature; undefined for what is none. */

@@ -47,6 +47,8 @@ export const matrix: Record<string, Row> = {
   },
   revokeToken: { needs: 'tokens:write', own, ok: 200, elsewhere: 404 },
   deleteToken: { needs: 'tokens:write', own, ok: 204, elsewhere: 404 },
+  getTokenOptions: { needs: 'tokens:read', own: { others: 200 }, ok: 200, elsewhere: 404 },
+  revokeOwnerTokens: { needs: 'tokens:write', ok: 200, elsewhere: 404 },
   getSelf: { needs: 'credential', ok: 200, elsewhere: 200 },
   revokeSelf: { needs: 'credential', ok: 200, elsewhere: 200 },
 
@@ -77,6 +79,16 @@ export const matrix: Record<string, Row> = {
   suspendOrganization: { needs: 'platform:admin', ok: 200, elsewhere: 404 },
   resumeOrganization: { needs: 'platform:admin', ok: 200, elsewhere: 404 },
   deleteOrganization: { needs: 'platform:admin', ok: 204, elsewhere: 404 },
+
+  getPolicy: { needs: 'policy:read', ok: 200, elsewhere: 404 },
+  replacePolicy: {
+    ...{ needs: 'policy:write', ok: 200, elsewhere: 404 },
+    ask: () => ({ body: { expiry_warning: { warning_days: 6 } } }),
+  },
+  updatePolicy: {
+    ...{ needs: 'policy:write', ok: 200, elsewhere: 404 },
+    ask: (_target, n) => ({ body: { expiry_warning: { warning_days: 6 + (n % 2) } } }),
+  },
 
   listAuditEvents: { needs: 'audit:read', ok: 200, elsewhere: 404 },
 }

@@ -11,7 +11,7 @@ t.test(
   'RFC 9457 §3: a problem has type, title, status and detail, and names the inputs at fault',
   async (t) => {
     const world = await createWorld(t)
-    const answer = await world.ask('POST', tokens, { body: { type: 7, colour: 'red' } })
+    const answer = await world.ask('POST', tokens, { body: { name: 7, colour: 'red' } })
     t.equal(answer.status, 400)
     t.match(answer.headers['content-type'], /^application\/problem\+json/)
     const { errors, request_id, ...problem } = answer.body
@@ -19,13 +19,13 @@ t.test(
       type: '/problems/invalid_request',
       title: 'The request is malformed',
       status: 400,
-      detail: 'body name is required',
+      detail: 'body type is required',
       code: 'invalid_request',
     })
     t.same(errors, [
-      { in: 'body', field: 'name', detail: 'is required' },
+      { in: 'body', field: 'type', detail: 'is required' },
       { in: 'body', field: 'colour', detail: 'is not known here' },
-      { in: 'body', field: 'type', detail: 'must be string' },
+      { in: 'body', field: 'name', detail: 'must be string' },
     ])
     t.match(request_id, uuid)
     t.equal(request_id, answer.headers['x-request-id'])

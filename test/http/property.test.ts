@@ -11,7 +11,12 @@ const operations = await operationsOf(world.app)
 const violations = contractOf(world.app)
 
 /** What is in the paths, and who sends; made anew when a request has used it up. */
-const known: Record<string, string> = { organization: 'default', type: 'spare', code: 'not_found' }
+const known: Record<string, string> = {
+  organization: 'default',
+  type: 'spare',
+  subject: 'u-4712',
+  code: 'not_found',
+}
 const self = { secret: '' }
 await renew()
 let before = await snapshot(world.db)
