@@ -74,10 +74,11 @@ export async function openapi(app: FastifyInstance): Promise<void> {
       return 'openapiObject' in made ? made.openapiObject : made.swaggerObject
     },
   })
+  const uiConfig = { deepLinking: true, layout: 'BaseLayout' }
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: docsPolicy,
-    uiConfig: { deepLinking: true },
+    uiConfig,
   })
 }
 
