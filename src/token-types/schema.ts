@@ -81,7 +81,10 @@ export const TokenType = Type.Object(
   { $id: 'TokenType', description: 'What tokens of one kind have in common.' },
 )
 
-export const TokenTypeList = Type.Object({ items: Type.Array(ref(TokenType)) }, { $id: 'TokenTypeList' })
+export const TokenTypeList = Type.Object(
+  { items: Type.Array(ref(TokenType)) },
+  { $id: 'TokenTypeList', description: 'All of them, by name.' },
+)
 export const TokenTypeParams = Type.Object({ type: Type.String({ maxLength: 50, examples: ['api'] }) })
 export const components = [TokenType, TokenTypeList, NewTokenType, TokenTypeChange]
 

@@ -38,7 +38,7 @@ for (const operation of operations) {
           if (answer.status < 300 && /delete|revoke/i.test(operation.id)) before = await renew()
           if (wrong.length > 0) throw new Error(`${answer.status}: ${wrong.join('; ')}`)
         }),
-        { numRuns: 60, includeErrorInReport: true },
+        { numRuns: 40, includeErrorInReport: true },
       )
     },
   )

@@ -1,5 +1,7 @@
 import fc from 'fast-check'
+import { bodyFor } from './bodies.ts'
 import type { Operation, Parameter } from './contract.ts'
+import { brokenEncoding, encode, json, text } from './values.ts'
 
 export type Request = {
   path: string
@@ -8,50 +10,6 @@ export type Request = {
   body: string | undefined
 }
 
-/** What PostgreSQL cannot store, what JavaScript has special names for, and what parsers trip over. */
-const nasty = fc.constantFrom(
-  ...[
-    '',
-    ' ',
-    '\0',
-    'a\0b',
-    '\ud800',
-    'x\udfff',
-    '\u202e',
-    '\uffff',
-    '💥',
-    "'; drop table tokens; --",
-    '%00',
-    '../..',
-  ],
-  ...[
-    '__proto__',
-    'constructor',
-    'toString',
-    'hasOwnProperty',
-    'null',
-    'NaN',
-    '-1',
-    '1e400',
-    '9'.repeat(400),
-  ],
-  ...[
-    '0000-00-00T00:00:00Z',
-    '2026-12-31T23:59:60Z',
-    '+275760-09-13T00:00:00.000Z',
-    '9999-12-31T23:59:59.999999999Z',
-  ],
-  ...['00000000-0000-0000-0000-000000000000', 'x'.repeat(10_001), 'https://x/{organization}{organization}'],
-)
-const text = fc.oneof(nasty, fc.string({ unit: 'binary', maxLength: 60 }), fc.string({ maxLength: 60 }))
-const json = fc.oneof(
-  text,
-  fc.jsonValue({ depthSize: 'small' }),
-  fc.double(),
-  fc.maxSafeInteger(),
-  fc.constant(null),
-)
-
 /** Requests for one operation: mostly near to what it takes, sometimes far from it. */
 export function requestFor(operation: Operation, known: () => Record<string, string>): fc.Arbitrary<Request> {
   const { parameters } = operation
@@ -59,7 +17,9 @@ export function requestFor(operation: Operation, known: () => Record<string, str
   return fc.record({
     path: fc
       .tuple(
-        ...inPath.map(() => fc.oneof({ weight: 6, arbitrary: fc.constant(undefined) }, text.map(encode))),
+        ...inPath.map(() =>
+          fc.oneof({ weight: 6, arbitrary: fc.constant(undefined) }, text.map(encode), brokenEncoding),
+        ),
       )
       .map((given) =>
         inPath.reduce(
@@ -92,7 +52,8 @@ function queryFor(declared: Parameter[]): fc.Arbitrary<string> {
   return fc.oneof(
     { weight: 5, arbitrary: encoded },
     fc.constant(''),
-    fc.constantFrom('%', '%zz=%', '&&==', 'limit[]=1', 'a[b]=c'),
+    brokenEncoding,
+    fc.constantFrom('&&==', 'limit[]=1', 'a[b]=c'),
   )
 }
 
@@ -131,88 +92,4 @@ function headersFor({ body }: Operation): fc.Arbitrary<Record<string, string>> {
   return fc
     .tuple(optional, type)
     .map(([headers, type]) => (type === undefined ? headers : { ...headers, 'content-type': type }))
-}
-
-function bodyFor({ type, examples }: NonNullable<Operation['body']>): fc.Arbitrary<string | undefined> {
-  const example = fc.constantFrom(...examples)
-  if (/form/.test(type)) {
-    const pairs = fc.array(fc.tuple(fc.oneof(fc.constantFrom('token', 'token_type_hint'), text), text), {
-      maxLength: 4,
-    })
-    const form = (entries: [string, string][]) =>
-      entries.map(([name, value]) => `${encode(name)}=${encode(value)}`).join('&')
-    return fc.oneof(
-      example.map((good) => form(Object.entries<string>(good))),
-      fc.tuple(example, pairs).map(([good, more]) => form([...Object.entries<string>(good), ...more])),
-      pairs.map(form),
-      text,
-    )
-  }
-  const mutated = fc
-    .tuple(example, fc.array(mutation, { maxLength: 2 }))
-    .map(([good, steps]) => JSON.stringify(steps.reduce(mutate, good)))
-  const broken = fc.tuple(mutated, fc.constantFrom(...breakages)).map(([good, damage]) => damage(good))
-  const far = fc.oneof(
-    json.map((value) => JSON.stringify(value)),
-    text,
-    fc.constantFrom(...extremes),
-  )
-  return fc.oneof(
-    { weight: 5, arbitrary: mutated },
-    { weight: 2, arbitrary: broken },
-    { weight: 2, arbitrary: far },
-  )
-}
-
-type Mutation = { pick: number; action: 'replace' | 'remove' | 'add'; key: string; value: unknown }
-
-const mutation: fc.Arbitrary<Mutation> = fc.record({
-  pick: fc.nat(),
-  action: fc.constantFrom('replace', 'replace', 'remove', 'add'),
-  key: text,
-  value: json,
-})
-
-/** The value with one of its members, at any depth, replaced or removed, or with one more. */
-function mutate(value: any, { pick, action, key, value: other }: Mutation): any {
-  if (typeof value !== 'object' || value === null) return other
-  if (action === 'add' && !Array.isArray(value)) return { ...value, [key]: other }
-  const keys = Object.keys(value)
-  const chosen = keys[pick % keys.length]
-  if (chosen === undefined) return other
-  const member = value[chosen]
-  const copy = Array.isArray(value) ? [...value] : { ...value }
-  if (action === 'remove') delete copy[chosen]
-  else if (typeof member === 'object' && member !== null && pick % 2 === 0)
-    copy[chosen] = mutate(member, { pick: pick >> 1, action, key, value: other })
-  else copy[chosen] = other
-  return copy
-}
-
-const breakages: ((json: string) => string)[] = [
-  (json) => json.slice(0, -1),
-  (json) => `${json}${json}`,
-  (json) => `\ufeff${json}`,
-  (json) => json.replace('{', '{"name":"first","name":"second",'),
-  (json) => json.replace('{', '{"__proto__":{"type":"management"},'),
-  (json) => json.replace('{', '{"constructor":{"prototype":{"type":"management"}},'),
-  (json) => json.replace(/:("[^"]*"|\d+)/, ':1e400'),
-  (json) => json.replace(/:("[^"]*"|\d+)/, ':"\\ud800"'),
-  (json) => json.replace(/:("[^"]*"|\d+)/, ':"\\u0000"'),
-]
-
-const extremes = [
-  '['.repeat(30_000),
-  '{"a":'.repeat(9000),
-  `{"name":${'['.repeat(9000)}${']'.repeat(9000)}}`,
-  'x'.repeat(70_000),
-  '-',
-  'undefined',
-  '{}',
-  'null',
-]
-
-/** Percent-encodes everything, lone surrogates too, so that the request itself is valid HTTP. */
-function encode(text: string): string {
-  return [...Buffer.from(text)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('')
 }

@@ -1,0 +1,64 @@
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
+import t, { type Test } from 'tap'
+import { operationsOf } from '../http/contract.ts'
+import { createWorld } from '../support/world.ts'
+
+const world = await createWorld(t)
+const operations = await operationsOf(world.app)
+const document = world.app.swagger() as any
+const components: [string, any][] = Object.entries(document.components.schemas)
+
+t.test('every component is described or belongs to a request, and has an example', async (t) => {
+  const requests = operations.flatMap(({ body }) => body?.schema ?? [])
+  for (const [name, schema] of components) {
+    t.ok(schema.description || requests.includes(schema), name)
+    t.ok(schema.examples?.length > 0, name)
+  }
+})
+
+t.test('every example, of whatever depth, is valid by its schema', async (t) => {
+  const ajv = new Ajv2020({ strict: false })
+  addFormats.default(ajv)
+  ajv.addSchema(document, 'document')
+  const parameters = operations.flatMap((operation) => operation.parameters as any[])
+  for (const { name, schema, example } of parameters) {
+    if (example !== undefined) t.ok(ajv.validate(schema, example), `${name}: ${example}`)
+  }
+  for (const [name] of components) validateExamples(t, ajv, ['components', 'schemas', name])
+})
+
+/** The examples of the schema at this place of the document, and of all schemas within. */
+function validateExamples(t: Test, ajv: Ajv2020, place: string[]): void {
+  const value = place.reduce((value, key) => value[key], document)
+  if (typeof value !== 'object' || value === null) return
+  const isSchema = place.at(-2) !== 'examples' && Array.isArray(value.examples)
+  for (const example of isSchema ? value.examples : []) {
+    const validate = ajv.getSchema(`document#/${place.map(encodeURIComponent).join('/')}`)
+    t.ok(
+      validate?.(example),
+      `${place.join('.')}: ${JSON.stringify(example)} ${ajv.errorsText(validate?.errors)}`,
+    )
+  }
+  for (const key of Object.keys(value)) if (key !== 'examples') validateExamples(t, ajv, [...place, key])
+}
+
+t.test('the examples of requests work as they stand', async (t) => {
+  const { id: token } = await world.issue()
+  const values: Record<string, string> = { organization: 'default', token, type: 'api' }
+  let count = 0
+  for (const { id, method, path, body } of operations) {
+    if (!body || id === 'revokeSelf') continue
+    const url = path.replace(/\{(\w+)\}/g, (_match, name) => values[name] ?? '')
+    for (const example of body.examples) {
+      const answer = await world.ask(
+        method,
+        url,
+        /form/.test(body.type) ? { form: example } : { body: example },
+      )
+      t.ok(answer.status < 300, `${id}: ${answer.text}`)
+      count++
+    }
+  }
+  t.ok(count >= 10)
+})
