@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import t from 'tap'
 import { createWorld, day } from '../support/world.ts'
 
@@ -146,3 +147,27 @@ t.test(
     )
   },
 )
+
+t.test('what waits for a change of policy goes by the new policy, be it a create or a rename', async (t) => {
+  const { create, key, url } = await organization({})
+  await create({ name: 'Taken' })
+  const { body: token } = await create({ name: 'Other' })
+  let settled = 0
+  const noting = <T>(answer: Promise<T>) => answer.finally(() => settled++)
+  const waiting = async () => {
+    const { rows } = await sql<{ count: number }>`select count(*)::int as count from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'`.execute(world.db)
+    return rows[0]?.count ?? 0
+  }
+  const answers = await world.db.transaction().execute(async (tx) => {
+    const own = JSON.stringify({ name: { unique: true } })
+    await tx.updateTable('organizations').set({ policy: own }).where('key', '=', key).execute()
+    const answers = [
+      noting(create({ name: 'taken' })),
+      noting(world.ask('PATCH', `${url}/${token.id}`, { body: { name: 'TAKEN' } })),
+    ]
+    while (settled + (await waiting()) < answers.length);
+    return answers
+  })
+  for (const answer of answers) t.match(await answer, { status: 409, body: { code: 'name_taken' } })
+})
