@@ -31,16 +31,28 @@ export async function selectBreaches(
   now: Date,
 ): Promise<Breaches> {
   const { lifetime, name, limits, scopes, creation, allowed_types: types } = policy
+  // A rank takes a sort of all tokens: only where a rule asks for it.
+  const ranks = {
+    namesakes: name.unique ? sql`count(*) over (partition by lower(name))` : sql`1`,
+    placeOfOwner:
+      limits.active_per_owner === null
+        ? sql`0`
+        : sql`row_number() over (partition by live, owner_subject order by id)`,
+    place:
+      limits.active_per_organization === null
+        ? sql`0`
+        : sql`row_number() over (partition by live order by id)`,
+  }
   const { rows } = await sql<Breach & { total: number }>`
-    with ranked as (
-      select *,
-        count(*) over (partition by lower(name)) as namesakes,
-        row_number() over (partition by live, owner_subject order by id) as place_of_owner,
-        row_number() over (partition by live order by id) as place
-      from (
-        select *, revoked_at is null and coalesce(expires_at, 'infinity') > ${now} as live
-        from tokens where organization_id = ${organizationId}
-      ) all_tokens
+    with own as (
+      select *, revoked_at is null and coalesce(expires_at, 'infinity') > ${now} as live
+      from tokens where organization_id = ${organizationId}
+    ), ranked as (
+      select id, name, type, scopes, owner_subject, owner_source, created_at, expires_at, live,
+        ${ranks.namesakes} as namesakes,
+        ${ranks.placeOfOwner} as place_of_owner,
+        ${ranks.place} as place
+      from own
     ), judged as (
       select id, name, type, array_remove(array[
         case when expires_at - created_at > ${lifetime.maximum_days}::int * interval '24 hours'

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Test } from 'tap'
 import { recordSecret } from './records.ts'
+import { retried } from './retried.ts'
 import { createWorld, type World } from './world.ts'
 
 export const products = [
@@ -99,7 +100,7 @@ export async function startProduct(t: Test, name: string, organization = 'acme')
     organization: `/v1/organizations/${organization}`,
     http,
     credential,
-    create: (body, token = backend) => http('POST', tokens, { token, body }),
+    create: (body, token = backend) => retried(() => http('POST', tokens, { token, body })),
     list: async (query = '', token = backend) =>
       (await must(200, 'GET', `${tokens}${query}`, { token })).items,
     async introspect(secret) {

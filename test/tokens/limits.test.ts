@@ -1,4 +1,6 @@
+import { sql } from 'kysely'
 import t from 'tap'
+import { retried } from '../support/retried.ts'
 import { createWorld, day } from '../support/world.ts'
 
 const world = await createWorld(t)
@@ -11,7 +13,7 @@ async function organization(policy: object) {
   if (status !== 200) throw new Error(text)
   const url = `/v1/organizations/${key}/tokens`
   const create = (body: object = {}) =>
-    world.ask('POST', url, { body: { name: 'A token', type: 'api', ...body } })
+    retried(() => world.ask('POST', url, { body: { name: 'A token', type: 'api', ...body } }))
   const active = async () => (await world.ask('GET', `${url}?status=active&limit=200`)).body.items
   return { key, url, create, active }
 }
@@ -92,7 +94,9 @@ t.test('of 10 concurrent renames to one name, one has it', async (t) => {
   const { create, active, url } = await organization({ name: { unique: true } })
   const tokens = await times(10, (i) => create({ name: `T${i}` }))
   const answers = await times(10, (i) =>
-    world.ask('PATCH', `${url}/${tokens[i]?.body.id}`, { body: { name: i % 2 ? 'Wanted' : 'wanted' } }),
+    retried(() =>
+      world.ask('PATCH', `${url}/${tokens[i]?.body.id}`, { body: { name: i % 2 ? 'Wanted' : 'wanted' } }),
+    ),
   )
   t.equal(answers.filter(({ status }) => status === 200).length, 1)
   t.equal(answers.filter(({ body }) => body.code === 'name_taken').length, 9)
@@ -141,8 +145,43 @@ t.test(
       return world.ask('DELETE', item)
     })
     t.same(
-      answers.filter(({ status }) => status >= 500).map(({ text }) => text),
+      answers.filter(({ status }) => status === 500).map(({ text }) => text),
       [],
     )
   },
 )
+
+t.test('what waits for a change of policy goes by the new policy, be it a create or a rename', async (t) => {
+  const { create, key, url } = await organization({})
+  await create({ name: 'Taken' })
+  const { body: token } = await create({ name: 'Other' })
+  let settled = 0
+  const noting = <T>(answer: Promise<T>) => answer.finally(() => settled++)
+  const waiting = async () => {
+    const { rows } = await sql<{ count: number }>`select count(*)::int as count from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'`.execute(world.db)
+    return rows[0]?.count ?? 0
+  }
+  const answers = await world.db.transaction().execute(async (tx) => {
+    const own = JSON.stringify({ name: { unique: true } })
+    await tx.updateTable('organizations').set({ policy: own }).where('key', '=', key).execute()
+    const answers = [
+      noting(create({ name: 'taken' })),
+      noting(world.ask('PATCH', `${url}/${token.id}`, { body: { name: 'TAKEN' } })),
+    ]
+    while (settled + (await waiting()) < answers.length);
+    return answers
+  })
+  for (const answer of answers) t.match(await answer, { status: 409, body: { code: 'name_taken' } })
+})
+
+t.test('introspection waits for none of the locks that keep limits and policies exact', async (t) => {
+  const { create, key } = await organization({ limits: { active_per_organization: 10 } })
+  const { body: token } = await create({ owner: owner('u-1') })
+  await world.db.transaction().execute(async (tx) => {
+    await sql`select pg_advisory_xact_lock(hashtextextended(id::text, 0)), id from organizations
+      where key = ${key} for update`.execute(tx)
+    await sql`select id from tokens where id = ${token.id} for update`.execute(tx)
+    t.equal((await world.introspect(token.secret)).active, true)
+  })
+})

@@ -18,8 +18,8 @@ t.test('where it is not needed one is made from the first four and the last four
   t.equal(body.name.slice(0, 4), body.secret.slice(0, 4))
   t.equal(body.name.slice(-4), body.secret.slice(-4))
   t.notOk(body.secret.includes(body.name.slice(6, 17)), 'nothing else of the secret is in it')
-  const names = await Promise.all(Array.from({ length: 20 }, async () => (await create({})).body.name))
-  t.equal(new Set(names).size, 20)
+  const names = await Promise.all(Array.from({ length: 8 }, async () => (await create({})).body.name))
+  t.equal(new Set(names).size, 8)
 })
 
 t.test('a name has the length that the policy asks for, counted in characters', async (t) => {
