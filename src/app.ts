@@ -70,7 +70,11 @@ export async function buildApp({
     async (v1) => {
       v1.addHook('onRequest', authenticate(deps))
       v1.addHook('preHandler', refuseUnfitText)
-      v1.addHook('onSend', async (_request, reply) => void reply.header('cache-control', 'no-store'))
+      v1.addHook('onSend', async (request, reply) => {
+        reply.header('cache-control', 'no-store')
+        // What a caller was told is done is done here too, whoever asks next.
+        if (request.method !== 'GET') await deps.credentials.settled()
+      })
       await v1.register(tokenRoutes, deps)
       await v1.register(tokenTypeRoutes, deps)
       await v1.register(organizationRoutes, deps)

@@ -11,6 +11,7 @@ import { startEmbedded } from './db/embedded.ts'
 import { migrate, pendingMigrations } from './db/migrate.ts'
 import { explainExit, UsageError } from './exit.ts'
 import { createLogger } from './http/log.ts'
+import { createCredentials } from './introspection/credentials.ts'
 import { version } from './version.ts'
 import { welcome } from './welcome.ts'
 
@@ -52,18 +53,25 @@ async function main(): Promise<void> {
 async function serve(): Promise<void> {
   const config = readConfig(process.env)
   const log = createLogger(config.logLevel)
-  const { db, closeDatabase, embedded } = await openDatabase(config, (err) =>
-    log.warn({ err }, 'database connection lost'),
-  )
+  const onError = (err: Error) => log.warn({ err }, 'database connection lost')
+  const { db, databaseUrl, closeDatabase, embedded } = await openDatabase(config, onError)
   try {
     await prepare(db, config, embedded)
     const url = config.publicUrl ?? `http://localhost:${config.port}`
-    const app = await buildApp({ ...config, db, log, now: () => new Date(), issuer: url })
+    const credentials = createCredentials({
+      ...config,
+      databaseUrl,
+      onError,
+      onLease: (holds) =>
+        holds ? log.info('answering from memory') : log.warn('asking the database every time'),
+    })
+    const app = await buildApp({ ...config, db, credentials, log, now: () => new Date(), issuer: url })
     await app.listen({ host: config.host, port: config.port })
     closeWithGrace({ delay: 30_000, logger: log }, async ({ err, signal }) => {
       if (err) log.fatal({ err }, 'stopping after a defect')
       else log.info({ signal }, 'stopping')
       await app.close()
+      await credentials.close()
       await closeDatabase()
     })
     if (embedded)
@@ -96,10 +104,11 @@ async function runMigrations(): Promise<void> {
 }
 
 async function printOpenapi(): Promise<void> {
-  const db = createDb({ url: 'postgres://unused', poolSize: 1 })
+  const url = 'postgres://unused'
   const log = createLogger('silent')
   const app = await buildApp({
-    db,
+    db: createDb({ url, poolSize: 1 }),
+    credentials: createCredentials({ databaseUrl: url, cacheSize: 0, onError: () => {} }),
     log,
     now: () => new Date(),
     issuer: 'http://localhost:7662',
@@ -112,10 +121,11 @@ async function printOpenapi(): Promise<void> {
 
 async function openDatabase({ databaseUrl, dataDir, poolSize }: Config, onError?: (error: Error) => void) {
   const server = databaseUrl === undefined ? await startEmbedded(dataDir) : undefined
-  const db = createDb({ url: server?.url ?? databaseUrl ?? '', poolSize, ...(onError && { onError }) })
+  const url = server?.url ?? databaseUrl ?? ''
+  const db = createDb({ url, poolSize, ...(onError && { onError }) })
   const closeDatabase = async () => {
     await db.destroy()
     await server?.stop()
   }
-  return { db, closeDatabase, embedded: server !== undefined }
+  return { db, databaseUrl: url, closeDatabase, embedded: server !== undefined }
 }

@@ -1,9 +1,10 @@
 import { sql } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import * as foundation from '../../migrations/0001-foundation.ts'
+import * as announceChanges from '../../migrations/0002-announce-changes.ts'
 import type { Db } from './database.ts'
 
-const migrations = { '0001-foundation': foundation }
+const migrations = { '0001-foundation': foundation, '0002-announce-changes': announceChanges }
 
 /** Until the end of the transaction no other instance sets this database up. */
 export async function lockSetup(tx: Db): Promise<void> {

@@ -69,6 +69,8 @@ type TokenSecretsTable = {
   tokenId: string
   hint: string
   createdAt: Date
+  lastUsedAt: Date | null
+  useCount: Generated<string>
 }
 
 type AuditEventsTable = {

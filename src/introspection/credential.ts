@@ -1,8 +1,5 @@
-import type { Db } from '../db/database.ts'
 import type { OwnerSource } from '../db/tables.ts'
-import type { Secret } from '../tokens/secret.ts'
 import { statusOf, type Validity } from '../tokens/status.ts'
-import { selectCredential } from './store.ts'
 
 /** What an issued secret stands for: its token, and what of its organization and type matters to a decision. */
 export type Credential = Validity & {
@@ -22,14 +19,7 @@ export type Credential = Validity & {
   createdAt: Date
 }
 
-/** The credential behind a presented secret, if it is good now. Every reason against it looks the same from here. */
-export async function verifySecret(db: Db, secret: Secret, now: Date): Promise<Credential | undefined> {
-  if (secret.isMistyped()) return undefined
-  const credential = await selectCredential(db, secret.hash())
-  return credential && isGood(credential, now) ? credential : undefined
-}
-
-function isGood(credential: Credential, now: Date): boolean {
+export function isGood(credential: Credential, now: Date): boolean {
   if (credential.organizationSuspendedAt || credential.typeSuspendedAt) return false
   return statusOf(credential, now) === 'active'
 }

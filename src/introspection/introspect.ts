@@ -1,14 +1,25 @@
 import { type Caller, reaches, requirePermission } from '../access/caller.ts'
-import type { Db } from '../db/database.ts'
 import type { Secret } from '../tokens/secret.ts'
-import { type Credential, verifySecret } from './credential.ts'
+import type { Credential } from './credential.ts'
+import type { Credentials } from './credentials.ts'
 
 /**
  * The decision of RFC 7662 §2.2: the token if it is good and the calling resource server is meant to see it.
- * Unknown, expired, revoked, suspended or somebody else's is all the same `undefined`.
+ * Unknown, expired, revoked, suspended or somebody else's is all the same `undefined`. Not a promise where the answer
+ * is in memory.
  */
-export async function introspect(db: Db, caller: Caller, secret: Secret): Promise<Credential | undefined> {
+export function introspect(
+  credentials: Credentials,
+  caller: Caller,
+  secret: Secret,
+): Credential | undefined | Promise<Credential | undefined> {
   requirePermission(caller, 'tokens:introspect')
-  const credential = await verifySecret(db, secret, caller.now)
-  return credential && reaches(caller.principal, credential.organizationId) ? credential : undefined
+  const found = credentials.verify(secret, caller.now)
+  return found instanceof Promise
+    ? found.then((credential) => ifReached(caller, credential))
+    : ifReached(caller, found)
+}
+
+function ifReached({ principal }: Caller, credential: Credential | undefined): Credential | undefined {
+  return credential && reaches(principal, credential.organizationId) ? credential : undefined
 }

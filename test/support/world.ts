@@ -4,6 +4,11 @@ import { buildApp } from '../../src/app.ts'
 import { bootstrap } from '../../src/bootstrap.ts'
 import type { Db } from '../../src/db/database.ts'
 import { createLogger } from '../../src/http/log.ts'
+import {
+  type Credentials,
+  type CredentialsOptions,
+  createCredentials,
+} from '../../src/introspection/credentials.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
 import { openDatabase } from './database.ts'
 import { recordLog, recordSecret } from './records.ts'
@@ -22,6 +27,7 @@ export type Ask = {
 export type World = {
   app: FastifyInstance
   db: Db
+  credentials: Credentials
   databaseUrl: string
   admin: string
   clock: { now: Date; advance(ms: number): void }
@@ -34,13 +40,22 @@ export type World = {
   introspect(token: string, caller?: string): Promise<any>
 }
 
+export type WorldOptions = {
+  trustProxy?: string[]
+  corsOrigins?: string[]
+  /** The database of another world; there its administrator stays the only one. */
+  databaseUrl?: string
+  /** How credentials are remembered. */
+  hot?: Partial<CredentialsOptions>
+}
+
 export const day = 24 * 60 * 60 * 1000
 
 export async function createWorld(
   t: Test,
-  options: { trustProxy?: string[]; corsOrigins?: string[] } = {},
+  { hot, databaseUrl: given, ...options }: WorldOptions = {},
 ): Promise<World> {
-  const { db, url: databaseUrl } = await openDatabase(t)
+  const { db, url: databaseUrl } = await openDatabase(t, given)
   const clock = {
     now: new Date('2026-03-01T12:00:00.000Z'),
     advance(ms: number) {
@@ -52,8 +67,15 @@ export async function createWorld(
   recordSecret(admin)
   await bootstrap(db, clock.now, secret, { withExamples: true })
   const log = createLogger('trace', { write: recordLog })
+  const credentials = createCredentials({
+    databaseUrl,
+    cacheSize: 1000,
+    onError: (err) => log.warn({ err }, 'database connection lost'),
+    ...hot,
+  })
   const app = await buildApp({
     db,
+    credentials,
     log,
     now: () => clock.now,
     issuer,
@@ -61,7 +83,10 @@ export async function createWorld(
     corsOrigins: [],
     ...options,
   })
-  t.teardown(() => app.close())
+  t.teardown(async () => {
+    await app.close()
+    await credentials.close()
+  })
 
   const ask: World['ask'] = async (method, url, { token = admin, headers = {}, body, form } = {}) => {
     const request: InjectOptions = { method: method as 'GET', url, headers: { ...headers } }
@@ -74,6 +99,8 @@ export async function createWorld(
       request.payload = new URLSearchParams(form).toString()
       request.headers = { 'content-type': 'application/x-www-form-urlencoded', ...request.headers }
     }
+    // Tests also change rows by SQL, and mean what they ask next to see that.
+    await credentials.settled()
     const response = await app.inject(request)
     const json = /json/.test(String(response.headers['content-type'])) && response.payload !== ''
     const parsed = json ? response.json() : undefined
@@ -96,6 +123,7 @@ export async function createWorld(
   return {
     app,
     db,
+    credentials,
     databaseUrl,
     admin,
     clock,
