@@ -12,6 +12,8 @@ import { migrate, pendingMigrations } from './db/migrate.ts'
 import { explainExit, UsageError } from './exit.ts'
 import { createLogger } from './http/log.ts'
 import { createCredentials } from './introspection/credentials.ts'
+import { createUsage } from './introspection/usage.ts'
+import { repeat } from './repeat.ts'
 import { version } from './version.ts'
 import { welcome } from './welcome.ts'
 
@@ -61,17 +63,19 @@ async function serve(): Promise<void> {
     const credentials = createCredentials({
       ...config,
       databaseUrl,
+      every: repeat,
       onError,
       onLease: (holds) =>
         holds ? log.info('answering from memory') : log.warn('asking the database every time'),
     })
-    const app = await buildApp({ ...config, db, credentials, log, now: () => new Date(), issuer: url })
+    const usage = createUsage(db, { onError, every: repeat })
+    const app = await buildApp({ ...config, db, credentials, usage, log, now: () => new Date(), issuer: url })
     await app.listen({ host: config.host, port: config.port })
     closeWithGrace({ delay: 30_000, logger: log }, async ({ err, signal }) => {
       if (err) log.fatal({ err }, 'stopping after a defect')
       else log.info({ signal }, 'stopping')
       await app.close()
-      await credentials.close()
+      await Promise.all([credentials.close(), usage.close()])
       await closeDatabase()
     })
     if (embedded)
@@ -106,9 +110,12 @@ async function runMigrations(): Promise<void> {
 async function printOpenapi(): Promise<void> {
   const url = 'postgres://unused'
   const log = createLogger('silent')
+  const db = createDb({ url, poolSize: 1 })
+  const onError = () => {}
   const app = await buildApp({
-    db: createDb({ url, poolSize: 1 }),
-    credentials: createCredentials({ databaseUrl: url, cacheSize: 0, onError: () => {} }),
+    db,
+    credentials: createCredentials({ databaseUrl: url, cacheSize: 0, every: repeat, onError }),
+    usage: createUsage(db, { every: () => onError, onError }),
     log,
     now: () => new Date(),
     issuer: 'http://localhost:7662',

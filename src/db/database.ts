@@ -36,8 +36,9 @@ export function createPool({
     keepAlive: true,
     application_name: 'counterfoil',
   })
-  // An idle connection that the server closes would otherwise end the process.
-  pool.on('error', (error) => onError?.(error))
+  // Without these listeners a connection that is lost would end the process: the pool listens to idle ones only.
+  pool.on('connect', (client) => client.on('error', (error) => onError?.(error)))
+  pool.on('error', () => {})
   return pool
 }
 

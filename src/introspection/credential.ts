@@ -1,8 +1,10 @@
 import type { OwnerSource } from '../db/tables.ts'
+import type { HashText } from '../tokens/secret.ts'
 import { statusOf, type Validity } from '../tokens/status.ts'
 
 /** What an issued secret stands for: its token, and what of its organization and type matters to a decision. */
 export type Credential = Validity & {
+  hash: HashText
   tokenId: string
   name: string
   type: string

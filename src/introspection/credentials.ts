@@ -17,7 +17,8 @@ export type CredentialsOptions = {
   onError(error: Error): void
   /** Told when answers begin and cease to come from memory. */
   onLease?(holds: boolean): void
-} & Partial<Pick<LeaseOptions, 'elapsed' | 'every'>>
+} & Pick<LeaseOptions, 'every'> &
+  Partial<Pick<LeaseOptions, 'elapsed'>>
 
 type Found = Credential | undefined
 
@@ -82,16 +83,11 @@ function withMemory(lookup: (hash: HashText) => Promise<Found>, pool: pg.Pool, o
     onLease: options.onLease ?? (() => {}),
     onError: options.onError,
     elapsed: options.elapsed ?? (() => performance.now()),
-    every: options.every ?? repeat,
+    every: options.every,
   })
   return { find: memory.find, settled: lease.settled, close: lease.close }
 }
 
 function ifGood(credential: Found, now: Date): Found {
   return credential && isGood(credential, now) ? credential : undefined
-}
-
-function repeat(ms: number, run: () => void): () => void {
-  const timer = setInterval(run, ms)
-  return () => clearInterval(timer)
 }

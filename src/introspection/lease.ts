@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { listen } from '../db/listener.ts'
+import type { Repeat } from '../repeat.ts'
 
 /** How old the newest beat that came back may be, counted from when it was sent. */
 export const leaseMs = 1_000
@@ -18,8 +19,7 @@ export type LeaseOptions = {
   onError(error: Error): void
   /** Milliseconds that only ever go forward. */
   elapsed(): number
-  /** Runs something again and again; what it returns ends that. */
-  every(ms: number, run: () => void): () => void
+  every: Repeat
 }
 
 export type Lease = {

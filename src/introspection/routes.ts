@@ -14,15 +14,13 @@ const security = [{ bearer: [] }, { basic: [] }]
 const consumes = ['application/x-www-form-urlencoded']
 
 /** The protocol endpoints: form-encoded, and with the errors of RFC 6749 §5.2. */
-export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (
-  app,
-  { db, credentials, now, issuer },
-) => {
+export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) => {
+  const { db, credentials, usage, issuer } = deps
   for (const shape of [...schema.components, OAuthError]) app.addSchema(shape)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(consumes, { parseAs: 'string' }, parseForm)
   app.setErrorHandler(sendOAuthError)
-  app.addHook('onRequest', authenticate({ credentials, now, basic: true }))
+  app.addHook('onRequest', authenticate({ ...deps, basic: true }))
   app.addHook('onSend', async (_request, reply) => void reply.header('cache-control', 'no-store'))
 
   app.route({
@@ -38,7 +36,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (
       response: { 200: ref(schema.IntrospectionResponse), ...oauthErrors(400, 401, 413, 415, 500, 503) },
     },
     handler: ({ caller, body }, reply) => {
-      const found = introspect(credentials, caller, new Secret(body.token))
+      const found = introspect(credentials, usage, caller, new Secret(body.token))
       const present = (credential: Credential | undefined) => schema.presentCredential(credential, issuer)
       return found instanceof Promise ? found.then(present) : void reply.send(present(found))
     },

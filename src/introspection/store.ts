@@ -59,6 +59,7 @@ type Row = { [Name in keyof Selected as SnakeCase<Name & string>]: Selected[Name
 
 function fromRow(row: Row): Credential {
   return {
+    hash: row.hash,
     tokenId: row.token_id,
     name: row.name,
     type: row.type,

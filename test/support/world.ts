@@ -9,6 +9,8 @@ import {
   type CredentialsOptions,
   createCredentials,
 } from '../../src/introspection/credentials.ts'
+import { createUsage, type Usage } from '../../src/introspection/usage.ts'
+import { repeat } from '../../src/repeat.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
 import { openDatabase } from './database.ts'
 import { recordLog, recordSecret } from './records.ts'
@@ -28,6 +30,8 @@ export type World = {
   app: FastifyInstance
   db: Db
   credentials: Credentials
+  /** What it has noted is written when the test says so. */
+  usage: Usage
   databaseUrl: string
   admin: string
   clock: { now: Date; advance(ms: number): void }
@@ -67,15 +71,19 @@ export async function createWorld(
   recordSecret(admin)
   await bootstrap(db, clock.now, secret, { withExamples: true })
   const log = createLogger('trace', { write: recordLog })
+  const onError = (err: Error) => log.warn({ err }, 'database connection lost')
   const credentials = createCredentials({
     databaseUrl,
     cacheSize: 1000,
-    onError: (err) => log.warn({ err }, 'database connection lost'),
+    every: repeat,
+    onError,
     ...hot,
   })
+  const usage = createUsage(db, { onError, every: () => () => {} })
   const app = await buildApp({
     db,
     credentials,
+    usage,
     log,
     now: () => clock.now,
     issuer,
@@ -86,6 +94,7 @@ export async function createWorld(
   t.teardown(async () => {
     await app.close()
     await credentials.close()
+    await usage.close()
   })
 
   const ask: World['ask'] = async (method, url, { token = admin, headers = {}, body, form } = {}) => {
@@ -124,6 +133,7 @@ export async function createWorld(
     app,
     db,
     credentials,
+    usage,
     databaseUrl,
     admin,
     clock,
