@@ -54,17 +54,24 @@ export async function startInstance(
   const credentials = createCredentials({
     databaseUrl: world.databaseUrl,
     cacheSize: 1000,
-    onError: () => {},
-    onLease(holds) {
-      held = holds
-      events.emit('lease')
-    },
     ...time,
     ...options,
+    onError(error) {
+      options.onError?.(error)
+      events.emit('news')
+    },
+    onLease(holds) {
+      held = holds
+      events.emit('news')
+    },
   })
   t.teardown(() => credentials.close())
   const lease = async (holds: boolean) => {
-    while (held !== holds) await once(events, 'lease')
+    while (held !== holds) {
+      // On a busy machine an attempt to connect may time out; the next one is due with the next tick.
+      if (holds) time.tick()
+      await once(events, 'news')
+    }
   }
   const accepts = async (secret: string) =>
     (await credentials.verify(new Secret(secret), world.clock.now)) !== undefined
