@@ -57,6 +57,10 @@ async function serve(): Promise<void> {
   const log = createLogger(config.logLevel)
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
   const { db, databaseUrl, closeDatabase, embedded } = await openDatabase(config, onError)
+  const closing = [closeDatabase]
+  const close = async () => {
+    for (const end of closing.reverse()) await end()
+  }
   try {
     await prepare(db, config, embedded)
     const url = config.publicUrl ?? `http://localhost:${config.port}`
@@ -68,20 +72,21 @@ async function serve(): Promise<void> {
       onLease: (holds) =>
         holds ? log.info('answering from memory') : log.warn('asking the database every time'),
     })
+    closing.push(credentials.close)
     const usage = createUsage(db, { onError, every: repeat })
+    closing.push(usage.close)
     const app = await buildApp({ ...config, db, credentials, usage, log, now: () => new Date(), issuer: url })
+    closing.push(() => app.close())
     await app.listen({ host: config.host, port: config.port })
     closeWithGrace({ delay: 30_000, logger: log }, async ({ err, signal }) => {
       if (err) log.fatal({ err }, 'stopping after a defect')
       else log.info({ signal }, 'stopping')
-      await app.close()
-      await Promise.all([credentials.close(), usage.close()])
-      await closeDatabase()
+      await close()
     })
     if (embedded)
       process.stdout.write(welcome({ url, adminTokenPath: resolve(adminTokenPath(config.dataDir)) }))
   } catch (error) {
-    await closeDatabase()
+    await close()
     throw error
   }
 }

@@ -3,7 +3,7 @@ import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import { version } from '../version.ts'
 
-/** Generates the OpenAPI document from the routes that are registered after this, and serves a reference made of it. */
+/** Generates the OpenAPI document from the routes that are registered after this. */
 export async function openapi(app: FastifyInstance): Promise<void> {
   await app.register(swagger, {
     openapi: {
@@ -43,5 +43,9 @@ export async function openapi(app: FastifyInstance): Promise<void> {
     },
     refResolver: { buildLocalReference: (schema) => String(schema.$id) },
   })
+}
+
+/** Serves a reference made of the OpenAPI document. */
+export async function docs(app: FastifyInstance): Promise<void> {
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, uiConfig: { deepLinking: true } })
 }

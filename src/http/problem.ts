@@ -35,7 +35,7 @@ export function sendNotFound(_request: FastifyRequest, _reply: FastifyReply): ne
 export function settle(thrown: unknown, request: FastifyRequest, reply: FastifyReply): AppError {
   const error = toAppError(thrown)
   const { status } = catalogue[error.code]
-  if (status >= 500) request.log.error({ err: thrown }, error.message)
+  if (status >= 500) request.log.error({ reqId: request.id, err: thrown }, error.message)
   if (status === 503) reply.header('retry-after', '1')
   reply.code(status)
   return error

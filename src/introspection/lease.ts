@@ -44,10 +44,17 @@ export function createLease(options: LeaseOptions): Lease {
   /** When the newest beat that came back was sent; before there is one, when listening began. */
   let since = 0
   let held = false
+  /** One complaint for each time that the lease is lost or cannot be had. */
+  let complained = false
   let beats = 0
   let beat: { payload: string; sentAt: number; waiting: (() => void)[] } | undefined
   /** Waiting for a beat that is yet to be sent. */
   let waiting: (() => void)[] = []
+
+  function complain(error: Error): void {
+    if (!complained) onError(error)
+    complained = true
+  }
 
   async function connect(): Promise<void> {
     connecting = true
@@ -60,7 +67,7 @@ export function createLease(options: LeaseOptions): Lease {
           else changed(payload)
         },
         broken: (error) => {
-          if (error) onError(error)
+          if (error) complain(error)
           if (current === connection) lose()
         },
       })
@@ -70,7 +77,7 @@ export function createLease(options: LeaseOptions): Lease {
       since = elapsed()
       send()
     } catch (error) {
-      onError(error as Error)
+      complain(error as Error)
     } finally {
       connecting = false
     }
@@ -83,7 +90,7 @@ export function createLease(options: LeaseOptions): Lease {
     waiting = []
     beat = sent
     notify(channel, sent.payload).catch((error) => {
-      onError(error)
+      complain(error)
       if (beat !== sent) return
       beat = undefined
       waiting.push(...sent.waiting)
@@ -95,6 +102,7 @@ export function createLease(options: LeaseOptions): Lease {
     const { sentAt, waiting: done } = beat
     beat = undefined
     since = sentAt
+    complained = false
     if (!held) {
       held = true
       onLease(true)
@@ -122,7 +130,7 @@ export function createLease(options: LeaseOptions): Lease {
 
   function tick(): void {
     if (connection && elapsed() - since >= leaseMs) {
-      onError(new Error('notifications of the database do not arrive'))
+      complain(new Error('notifications of the database do not arrive'))
       lose()
     }
     if (connection) send()

@@ -21,11 +21,16 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, 
   app.addContentTypeParser(consumes, { parseAs: 'string' }, parseForm)
   app.setErrorHandler(sendOAuthError)
   app.addHook('onRequest', authenticate({ ...deps, basic: true }))
-  app.addHook('onSend', async (_request, reply) => void reply.header('cache-control', 'no-store'))
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    reply.header('cache-control', 'no-store')
+    reply.header('x-content-type-options', 'nosniff')
+    done()
+  })
 
   app.route({
     method: 'POST',
     url: '/introspect',
+    config: { quiet: true },
     schema: {
       operationId: 'introspect',
       summary: 'Say whether a token is good, and what it stands for (RFC 7662)',
