@@ -8,8 +8,9 @@ import { authenticate } from './http/authenticate.ts'
 import { healthRoutes } from './http/health.ts'
 import { logRequests } from './http/log.ts'
 import { noteMethods } from './http/methods.ts'
-import { metrics } from './http/metrics.ts'
+import { type Measuring, measureAlone, metrics } from './http/metrics.ts'
 import { docs, openapi } from './http/openapi.ts'
+import { limitRequests } from './http/overload.ts'
 import { answerClientError, sendNotFound, sendProblem } from './http/problem.ts'
 import { problemTypeRoutes } from './http/problem-types.ts'
 import * as schemas from './http/schemas.ts'
@@ -20,7 +21,16 @@ import { organizationRoutes } from './organizations/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
 
-export type AppOptions = Deps & { log: FastifyBaseLogger; trustProxy: string[]; corsOrigins: string[] }
+/** How many requests may be in progress at a time. */
+export type Limits = { introspection: number; management: number }
+
+export type AppOptions = Deps & {
+  log: FastifyBaseLogger
+  trustProxy: string[]
+  corsOrigins: string[]
+  measuring?: Measuring
+  limits?: Limits
+}
 
 const bodyLimit = 64 * 1024
 const apiPolicy = { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }
@@ -32,6 +42,8 @@ export async function buildApp({
   log,
   trustProxy,
   corsOrigins,
+  measuring = measureAlone(),
+  limits = { introspection: 1000, management: 200 },
   ...deps
 }: AppOptions): Promise<FastifyInstance> {
   const app = Fastify({
@@ -56,7 +68,7 @@ export async function buildApp({
   })
   logRequests(app)
 
-  metrics(app)
+  metrics(app, measuring)
   if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins, methods, exposedHeaders })
   await openapi(app)
   // Nothing but /docs, which brings a policy of its own, is there to be rendered.
@@ -70,7 +82,10 @@ export async function buildApp({
   for (const shape of [schemas.Problem, schemas.Actor]) app.addSchema(shape)
 
   // Without the headers for browsers, which have no business there: every header costs.
-  await app.register(introspectionRoutes, deps)
+  await app.register(async (protocol) => {
+    limitRequests(protocol, limits.introspection)
+    await protocol.register(introspectionRoutes, deps)
+  })
   await app.register(async (site) => {
     await site.register(helmet, headers)
     site.setNotFoundHandler(sendNotFound)
@@ -79,6 +94,7 @@ export async function buildApp({
     await site.register(problemTypeRoutes)
     await site.register(
       async (v1) => {
+        limitRequests(v1, limits.management)
         v1.addHook('onRequest', authenticate(deps))
         v1.addHook('preHandler', refuseUnfitText)
         v1.addHook('onSend', async (request, reply) => {

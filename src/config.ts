@@ -38,6 +38,12 @@ export const Environment = Type.Object({
     maximum: 10_000_000,
     description: 'How many tokens are kept in memory; with 0 the database is asked every time.',
   }),
+  WORKERS: Type.Integer({
+    default: 1,
+    minimum: 1,
+    maximum: 256,
+    description: 'Processes that share the port, about one a core; each has its own memory and connections.',
+  }),
   DATA_DIR: Type.String({
     default: '.counterfoil',
     minLength: 1,
@@ -76,6 +82,7 @@ export type Config = {
   listenUrl: string | undefined
   poolSize: number
   cacheSize: number
+  workers: number
   dataDir: string
   migrate: boolean
   adminToken: Secret | undefined
@@ -100,6 +107,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     listenUrl: values.DATABASE_LISTEN_URL,
     poolSize: values.DATABASE_POOL_SIZE,
     cacheSize: values.CACHE_SIZE,
+    workers: values.WORKERS,
     dataDir: values.DATA_DIR,
     migrate: values.MIGRATE,
     adminToken,

@@ -19,6 +19,7 @@ export const catalogue = {
   invalid_value: { status: 422, title: 'A value is not allowed' },
   header_fields_too_large: { status: 431, title: 'The header fields are too large' },
   internal_error: { status: 500, title: 'Something went wrong on our side' },
+  overloaded: { status: 503, title: 'More is asked than the service can answer right now' },
   unavailable: { status: 503, title: 'The service cannot answer right now' },
 } as const satisfies Record<string, { status: number; title: string }>
 

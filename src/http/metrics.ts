@@ -2,9 +2,19 @@ import type { FastifyInstance } from 'fastify'
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 import { problems } from './schemas.ts'
 
-/** Measures every request by route and status, and serves `/metrics` in the Prometheus text format. */
-export function metrics(app: FastifyInstance): void {
+export type Measuring = {
+  registry: Registry
+  /** What `/metrics` shows: the registry, or the sum over several processes. */
+  render(): Promise<string>
+}
+
+export function measureAlone(): Measuring {
   const registry = new Registry()
+  return { registry, render: () => registry.metrics() }
+}
+
+/** Measures every request by route and status, and serves `/metrics` in the Prometheus text format. */
+export function metrics(app: FastifyInstance, { registry, render }: Measuring): void {
   collectDefaultMetrics({ register: registry })
   const duration = new Histogram({
     name: 'http_request_duration_seconds',
@@ -40,6 +50,6 @@ export function metrics(app: FastifyInstance): void {
         ...problems(400),
       },
     },
-    handler: async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()),
+    handler: async (_request, reply) => reply.type(registry.contentType).send(await render()),
   })
 }

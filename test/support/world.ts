@@ -1,6 +1,6 @@
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import type { Test } from 'tap'
-import { buildApp } from '../../src/app.ts'
+import { buildApp, type Limits } from '../../src/app.ts'
 import { bootstrap } from '../../src/bootstrap.ts'
 import type { Db } from '../../src/db/database.ts'
 import { createLogger } from '../../src/http/log.ts'
@@ -47,6 +47,7 @@ export type World = {
 export type WorldOptions = {
   trustProxy?: string[]
   corsOrigins?: string[]
+  limits?: Limits
   /** The database of another world; there its administrator stays the only one. */
   databaseUrl?: string
   /** How credentials are remembered. */
