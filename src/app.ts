@@ -1,8 +1,8 @@
+import { randomUUID } from 'node:crypto'
 import { maxHeaderSize } from 'node:http'
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
-import { v7 as uuid } from 'uuid'
 import { auditRoutes } from './audit/routes.ts'
 import type { Deps } from './deps.ts'
 import { authenticate } from './http/authenticate.ts'
@@ -10,8 +10,9 @@ import { closeConnectionsWhenClosing } from './http/closing.ts'
 import { healthRoutes } from './http/health.ts'
 import { logRequests } from './http/log.ts'
 import { noteMethods } from './http/methods.ts'
-import { metrics } from './http/metrics.ts'
-import { openapi } from './http/openapi.ts'
+import { type Measuring, measureAlone, metrics } from './http/metrics.ts'
+import { docs, openapi } from './http/openapi.ts'
+import { limitRequests } from './http/overload.ts'
 import { answerClientError, sendNotFound, sendProblem } from './http/problem.ts'
 import { problemTypeRoutes } from './http/problem-types.ts'
 import * as schemas from './http/schemas.ts'
@@ -23,7 +24,16 @@ import { policyRoutes } from './policy/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
 
-export type AppOptions = Deps & { log: FastifyBaseLogger; trustProxy: string[]; corsOrigins: string[] }
+/** How many requests may be in progress at a time. */
+export type Limits = { introspection: number; management: number }
+
+export type AppOptions = Deps & {
+  log: FastifyBaseLogger
+  trustProxy: string[]
+  corsOrigins: string[]
+  measuring?: Measuring
+  limits?: Limits
+}
 
 const bodyLimit = 64 * 1024
 const apiPolicy = { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }
@@ -35,6 +45,8 @@ export async function buildApp({
   log,
   trustProxy,
   corsOrigins,
+  measuring = measureAlone(),
+  limits = { introspection: 1000, management: 200 },
   ...deps
 }: AppOptions): Promise<FastifyInstance> {
   const app = Fastify({
@@ -42,7 +54,7 @@ export async function buildApp({
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: trustProxy.length > 0 ? trustProxy : false,
     // Never the caller's: a request id is logged and stored.
-    genReqId: () => uuid(),
+    genReqId: () => randomUUID(),
     bodyLimit,
     // Stands against callers who hold connections open by sending a byte now and then.
     requestTimeout: 60_000,
@@ -59,37 +71,57 @@ export async function buildApp({
 
   app.removeContentTypeParser('text/plain')
   app.setErrorHandler(sendProblem)
-  app.setNotFoundHandler(sendNotFound)
-  app.addHook('onSend', async (request, reply) => void reply.header('x-request-id', request.id))
+  app.setChildLoggerFactory((parent) => parent)
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    reply.header('x-request-id', request.id)
+    done()
+  })
   closeConnectionsWhenClosing(app)
   logRequests(app)
 
-  // Nothing but /docs, which brings a policy of its own, is there to be rendered.
-  await app.register(helmet, { contentSecurityPolicy: { useDefaults: false, directives: apiPolicy } })
+  metrics(app, measuring)
   if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins, methods, exposedHeaders })
   await openapi(app)
-  const answerOtherMethods = noteMethods(app)
-  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
+  // Nothing but /docs, which brings a policy of its own, is there to be rendered.
+  const headers = { contentSecurityPolicy: { useDefaults: false, directives: apiPolicy } }
+  await app.register(async (site) => {
+    await site.register(helmet, headers)
+    await docs(site)
+  })
 
+  const answerOtherMethods = noteMethods(app)
   for (const shape of [schemas.Problem, schemas.Actor]) app.addSchema(shape)
 
-  metrics(app)
-  await app.register(healthRoutes, deps)
-  await app.register(problemTypeRoutes)
-  await app.register(introspectionRoutes, deps)
-  await app.register(
-    async (v1) => {
-      v1.addHook('onRequest', authenticate(deps))
-      v1.addHook('preHandler', refuseUnfitText)
-      v1.addHook('onSend', async (_request, reply) => void reply.header('cache-control', 'no-store'))
-      await v1.register(tokenRoutes, deps)
-      await v1.register(tokenTypeRoutes, deps)
-      await v1.register(organizationRoutes, deps)
-      await v1.register(policyRoutes, deps)
-      await v1.register(auditRoutes, deps)
-    },
-    { prefix: '/v1' },
-  )
-  answerOtherMethods()
+  // Without the headers for browsers, which have no business there: every header costs.
+  await app.register(async (protocol) => {
+    limitRequests(protocol, limits.introspection)
+    await protocol.register(introspectionRoutes, deps)
+  })
+  await app.register(async (site) => {
+    await site.register(helmet, headers)
+    site.setNotFoundHandler(sendNotFound)
+    site.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
+    await site.register(healthRoutes, deps)
+    await site.register(problemTypeRoutes)
+    await site.register(
+      async (v1) => {
+        limitRequests(v1, limits.management)
+        v1.addHook('onRequest', authenticate(deps))
+        v1.addHook('preHandler', refuseUnfitText)
+        v1.addHook('onSend', async (request, reply) => {
+          reply.header('cache-control', 'no-store')
+          // What a caller was told is done is done here too, whoever asks next.
+          if (request.method !== 'GET') await deps.credentials.settled()
+        })
+        await v1.register(tokenRoutes, deps)
+        await v1.register(tokenTypeRoutes, deps)
+        await v1.register(organizationRoutes, deps)
+        await v1.register(policyRoutes, deps)
+        await v1.register(auditRoutes, deps)
+      },
+      { prefix: '/v1' },
+    )
+    answerOtherMethods(site)
+  })
   return app
 }

@@ -20,11 +20,29 @@ export const Environment = Type.Object({
       description: 'PostgreSQL to use instead of the embedded one.',
     }),
   ),
+  DATABASE_LISTEN_URL: Type.Optional(
+    Type.String({
+      pattern: '^postgres(ql)?://',
+      description: 'The same database without the pooler (pgbouncer) that DATABASE_URL leads through.',
+    }),
+  ),
   DATABASE_POOL_SIZE: Type.Integer({
     default: 10,
     minimum: 1,
     maximum: 1000,
-    description: 'Connections at the most.',
+    description: 'Connections at the most for management; introspection has five of its own.',
+  }),
+  CACHE_SIZE: Type.Integer({
+    default: 100_000,
+    minimum: 0,
+    maximum: 10_000_000,
+    description: 'How many tokens are kept in memory; with 0 the database is asked every time.',
+  }),
+  WORKERS: Type.Integer({
+    default: 1,
+    minimum: 1,
+    maximum: 256,
+    description: 'Processes that share the port, about one a core; each has its own memory and connections.',
   }),
   DATA_DIR: Type.String({
     default: '.counterfoil',
@@ -54,14 +72,17 @@ export const Environment = Type.Object({
 })
 
 /** The variables that can also be given as the path of a file, by the name with `_FILE` behind it. */
-export const secretVariables = ['DATABASE_URL', 'ADMIN_TOKEN'] as const
+export const secretVariables = ['DATABASE_URL', 'DATABASE_LISTEN_URL', 'ADMIN_TOKEN'] as const
 
 export type Config = {
   host: string
   port: number
   publicUrl: string | undefined
   databaseUrl: string | undefined
+  listenUrl: string | undefined
   poolSize: number
+  cacheSize: number
+  workers: number
   dataDir: string
   migrate: boolean
   adminToken: Secret | undefined
@@ -83,7 +104,10 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     port: values.PORT,
     publicUrl: values.PUBLIC_URL,
     databaseUrl: values.DATABASE_URL,
+    listenUrl: values.DATABASE_LISTEN_URL,
     poolSize: values.DATABASE_POOL_SIZE,
+    cacheSize: values.CACHE_SIZE,
+    workers: values.WORKERS,
     dataDir: values.DATA_DIR,
     migrate: values.MIGRATE,
     adminToken,

@@ -1,4 +1,6 @@
 import type { Db } from './db/database.ts'
+import type { Credentials } from './introspection/credentials.ts'
+import type { Usage } from './introspection/usage.ts'
 
 /** What routes are given: the outside world, so that tests can give another. */
-export type Deps = { db: Db; now: () => Date; issuer: string }
+export type Deps = { db: Db; credentials: Credentials; usage: Usage; now: () => Date; issuer: string }

@@ -25,6 +25,7 @@ export const catalogue = {
   confirmation_required: { status: 422, title: 'The name of the token is needed to confirm this' },
   header_fields_too_large: { status: 431, title: 'The header fields are too large' },
   internal_error: { status: 500, title: 'Something went wrong on our side' },
+  overloaded: { status: 503, title: 'More is asked than the service can answer right now' },
   unavailable: { status: 503, title: 'The service cannot answer right now' },
 } as const satisfies Record<string, { status: number; title: string }>
 

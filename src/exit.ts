@@ -2,6 +2,7 @@ import { NoAdministratorError } from './bootstrap.ts'
 import { ConfigError } from './config.ts'
 import { isUnavailable } from './db/database.ts'
 import { DatabaseNewerError } from './db/migrate.ts'
+import { WorkerFailedError } from './workers.ts'
 
 /** The command line is not understood. */
 export class UsageError extends Error {}
@@ -15,6 +16,7 @@ const configErrors = [ConfigError, NoAdministratorError, DatabaseNewerError]
 export function explainExit(error: unknown): { message: string; code: number } {
   if (!(error instanceof Error)) return { message: String(error), code: exitCodes.software }
   const { message, stack } = error
+  if (error instanceof WorkerFailedError) return { message, code: error.exitCode }
   const { code = '' } = error as NodeJS.ErrnoException
   if (error instanceof UsageError || code.startsWith('ERR_PARSE_ARGS'))
     return { message, code: exitCodes.usage }

@@ -1,18 +1,24 @@
 #!/usr/bin/env node
+import cluster from 'node:cluster'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import closeWithGrace from 'close-with-grace'
-import { adminTokenIn, adminTokenPath } from './admin-token.ts'
+import closeWithGrace, { type Signals } from 'close-with-grace'
+import type { Logger } from 'pino'
+import { Registry } from 'prom-client'
+import { adminTokenPath } from './admin-token.ts'
 import { buildApp } from './app.ts'
-import { bootstrap } from './bootstrap.ts'
-import { type Config, ConfigError, readConfig } from './config.ts'
-import { createDb, type Db } from './db/database.ts'
-import { startEmbedded } from './db/embedded.ts'
-import { migrate, pendingMigrations } from './db/migrate.ts'
+import { type Config, readConfig } from './config.ts'
+import { createDb } from './db/database.ts'
+import { migrate } from './db/migrate.ts'
 import { explainExit, UsageError } from './exit.ts'
 import { createLogger } from './http/log.ts'
+import { createCredentials } from './introspection/credentials.ts'
+import { createUsage } from './introspection/usage.ts'
+import { type Database, openDatabase, prepare } from './prepare.ts'
+import { publicUrl, startService } from './service.ts'
 import { version } from './version.ts'
 import { welcome } from './welcome.ts'
+import { measureWith, onStop, startWorkers } from './workers.ts'
 
 const usage = `counterfoil [command]
 
@@ -34,6 +40,8 @@ try {
   const { message, code } = explainExit(error)
   process.stderr.write(`counterfoil: ${message}\n`)
   process.exitCode = code
+  // The channel to the primary would keep a worker alive that has nothing to do.
+  if (cluster.isWorker) process.exit()
 }
 
 async function main(): Promise<void> {
@@ -52,54 +60,81 @@ async function main(): Promise<void> {
 async function serve(): Promise<void> {
   const config = readConfig(process.env)
   const log = createLogger(config.logLevel)
-  const { db, closeDatabase, embedded } = await openDatabase(config, (err) =>
-    log.warn({ err }, 'database connection lost'),
-  )
+  const onError = (err: Error) => log.warn({ err }, 'database connection lost')
+  const database = await openDatabase(config, onError)
+  const closing = [database.close]
+  const close = async () => {
+    for (const end of closing.splice(0).reverse()) await end()
+  }
   try {
-    await prepare(db, config, embedded)
-    const url = config.publicUrl ?? `http://localhost:${config.port}`
-    const app = await buildApp({ ...config, db, log, now: () => new Date(), issuer: url })
-    await app.listen({ host: config.host, port: config.port })
-    closeWithGrace({ delay: 30_000, logger: log }, async ({ err, signal }) => {
-      if (err) log.fatal({ err }, 'stopping after a defect')
-      else log.info({ signal }, 'stopping')
-      await app.close()
-      await closeDatabase()
-    })
-    if (embedded)
-      process.stdout.write(welcome({ url, adminTokenPath: resolve(adminTokenPath(config.dataDir)) }))
+    if (cluster.worker) {
+      // From the beginning: who is told to stop while starting has nothing to finish.
+      closeInTime(log, close)
+      const registry = new Registry()
+      const measuring = { registry, render: measureWith(cluster.worker, registry) }
+      closing.push(await startService({ config, database, log, onError, measuring }))
+      return
+    }
+    await prepare(database, config)
+    closing.push(
+      config.workers === 1
+        ? await startService({ config, database, log, onError })
+        : await serveByWorkers(config, database, log),
+    )
   } catch (error) {
-    await closeDatabase()
+    await close()
     throw error
+  }
+  closeInTime(log, close)
+  if (database.embedded) {
+    const paths = { adminTokenPath: resolve(adminTokenPath(config.dataDir)) }
+    process.stdout.write(welcome({ url: publicUrl(config), ...paths }))
   }
 }
 
-async function prepare(db: Db, config: Config, embedded: boolean): Promise<void> {
-  if (config.migrate) await migrate(db)
-  const pending = await pendingMigrations(db)
-  if (pending.length > 0)
-    throw new ConfigError(`MIGRATE is false and the database lacks ${pending.join(', ')}.`)
-  const adminToken = config.adminToken ?? (embedded ? await adminTokenIn(config.dataDir) : undefined)
-  await bootstrap(db, new Date(), adminToken, { withExamples: embedded })
+async function serveByWorkers(config: Config, database: Database, log: Logger): Promise<() => Promise<void>> {
+  // In place of what this process was given: the embedded database has an address only now.
+  const env = { DATABASE_URL: database.url, DATABASE_URL_FILE: '' }
+  const workers = startWorkers(config.workers, env, log)
+  process.once('exit', workers.kill)
+  await workers.ready
+  return workers.stop
+}
+
+function closeInTime(log: Logger, close: () => Promise<void>): void {
+  const { worker } = cluster
+  // A terminal sends its signals to all processes; here the primary says when.
+  const signals: Signals[] = worker ? ['SIGINT', 'SIGTERM', 'SIGHUP'] : []
+  for (const signal of signals) process.on(signal, () => {})
+  const grace = closeWithGrace({ delay: 30_000, logger: log, skip: signals }, async ({ err, signal }) => {
+    if (err) log.fatal({ err }, 'stopping after a defect')
+    else log.info({ signal }, 'stopping')
+    await close()
+  })
+  if (worker) onStop(worker, grace.close)
 }
 
 async function runMigrations(): Promise<void> {
-  const { db, closeDatabase } = await openDatabase(readConfig(process.env))
+  const { db, close } = await openDatabase(readConfig(process.env), () => {})
   try {
     const applied = await migrate(db)
     process.stdout.write(
       applied.length > 0 ? `Applied ${applied.join(', ')}.\n` : 'The database is up to date.\n',
     )
   } finally {
-    await closeDatabase()
+    await close()
   }
 }
 
 async function printOpenapi(): Promise<void> {
-  const db = createDb({ url: 'postgres://unused', poolSize: 1 })
+  const url = 'postgres://unused'
   const log = createLogger('silent')
+  const db = createDb({ url, poolSize: 1 })
+  const onError = () => {}
   const app = await buildApp({
     db,
+    credentials: createCredentials({ databaseUrl: url, cacheSize: 0, every: () => onError, onError }),
+    usage: createUsage(db, { every: () => onError, onError }),
     log,
     now: () => new Date(),
     issuer: 'http://localhost:7662',
@@ -108,14 +143,4 @@ async function printOpenapi(): Promise<void> {
   })
   await app.ready()
   process.stdout.write(`${JSON.stringify(app.swagger(), null, 2)}\n`)
-}
-
-async function openDatabase({ databaseUrl, dataDir, poolSize }: Config, onError?: (error: Error) => void) {
-  const server = databaseUrl === undefined ? await startEmbedded(dataDir) : undefined
-  const db = createDb({ url: server?.url ?? databaseUrl ?? '', poolSize, ...(onError && { onError }) })
-  const closeDatabase = async () => {
-    await db.destroy()
-    await server?.stop()
-  }
-  return { db, closeDatabase, embedded: server !== undefined }
 }

@@ -1,4 +1,12 @@
-import { CamelCasePlugin, Kysely, PostgresAdapter, PostgresDialect } from 'kysely'
+import {
+  CamelCasePlugin,
+  DummyDriver,
+  Kysely,
+  PostgresAdapter,
+  PostgresDialect,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+} from 'kysely'
 import pg from 'pg'
 import type { Tables } from './tables.ts'
 
@@ -7,23 +15,47 @@ export type Db = Kysely<Tables>
 
 export type DatabaseOptions = { url: string; poolSize: number; onError?: (error: Error) => void }
 
-export function createDb({ url, poolSize, onError }: DatabaseOptions): Db {
+export function createDb(options: DatabaseOptions): Db {
+  const pool = createPool({ ...options, connectMs: 3_000, queryMs: 10_000 })
+  return new Kysely<Tables>({ dialect: new Dialect({ pool }), plugins: [plugin] })
+}
+
+/** Bare connections, for the few statements that have to be prepared or that go another way than through Kysely. */
+export function createPool({
+  url,
+  poolSize,
+  onError,
+  connectMs,
+  queryMs,
+}: DatabaseOptions & { connectMs: number; queryMs: number }): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
     max: poolSize,
-    connectionTimeoutMillis: 3_000,
-    query_timeout: 10_000,
+    connectionTimeoutMillis: connectMs,
+    query_timeout: queryMs,
     keepAlive: true,
     application_name: 'counterfoil',
   })
   // Without these listeners a connection that is lost would end the process: the pool listens to idle ones only.
   pool.on('connect', (client) => client.on('error', (error) => onError?.(error)))
   pool.on('error', () => {})
+  return pool
+}
+
+/** For compiling statements only. */
+export function queryBuilder(): Db {
   return new Kysely<Tables>({
-    dialect: new Dialect({ pool }),
-    plugins: [new CamelCasePlugin({ maintainNestedObjectKeys: true })],
+    dialect: {
+      createAdapter: () => new PostgresAdapter(),
+      createDriver: () => new DummyDriver(),
+      createIntrospector: (db) => new PostgresIntrospector(db),
+      createQueryCompiler: () => new PostgresQueryCompiler(),
+    },
+    plugins: [plugin],
   })
 }
+
+const plugin = new CamelCasePlugin({ maintainNestedObjectKeys: true })
 
 /** True for errors that say the database cannot be asked right now, as opposed to what it answered. */
 export function isUnavailable(error: unknown): boolean {

@@ -74,6 +74,8 @@ type TokenSecretsTable = {
   tokenId: string
   hint: string
   createdAt: Date
+  lastUsedAt: Date | null
+  useCount: Generated<string>
 }
 
 type AuditEventsTable = {

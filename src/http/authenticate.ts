@@ -1,8 +1,8 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Caller } from '../access/caller.ts'
-import type { Db } from '../db/database.ts'
+import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
-import { type Credential, verifySecret } from '../introspection/credential.ts'
+import type { Credential } from '../introspection/credential.ts'
 import { Secret } from '../tokens/secret.ts'
 
 declare module 'fastify' {
@@ -12,18 +12,32 @@ declare module 'fastify' {
   }
 }
 
-export type AuthenticateOptions = { db: Db; now: () => Date; basic?: boolean }
+export type AuthenticateOptions = Pick<Deps, 'credentials' | 'usage' | 'now'> & { basic?: boolean }
 
-/** An onRequest hook: no body is read before it is known who sends it. */
-export function authenticate({ db, now, basic = false }: AuthenticateOptions) {
-  return async (request: FastifyRequest): Promise<void> => {
+/** An onRequest hook: no body is read before it is known who sends it. Where it is in memory nothing is awaited. */
+export function authenticate({ credentials, usage, now, basic = false }: AuthenticateOptions) {
+  const admit = (
+    request: FastifyRequest,
+    principal: Credential | undefined,
+    clientId: string | undefined,
+    at: Date,
+  ): AppError | undefined => {
+    if (!principal || (clientId !== undefined && clientId !== principal.tokenId)) {
+      return new AppError('invalid_token', 'The credential is unknown, expired or revoked.')
+    }
+    const { id: requestId, ip } = request
+    usage.note(principal.hash, at, ip)
+    request.caller = { principal, actor: actorOf(principal), requestId, ip, now: at }
+    return undefined
+  }
+
+  return (request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void => {
     const { secret, clientId } = presented(request, basic)
     const at = now()
-    const principal = await verifySecret(db, secret, at)
-    if (!principal || (clientId !== undefined && clientId !== principal.tokenId)) {
-      throw new AppError('invalid_token', 'The credential is unknown, expired or revoked.')
-    }
-    request.caller = { principal, actor: actorOf(principal), requestId: request.id, ip: request.ip, now: at }
+    const found = credentials.verify(secret, at)
+    if (found instanceof Promise) {
+      found.then((principal) => done(admit(request, principal, clientId, at)), done)
+    } else done(admit(request, found, clientId, at))
   }
 }
 

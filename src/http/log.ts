@@ -21,12 +21,23 @@ function describeError({ name, message, stack, ...more }: Error & { code?: strin
   return { type: name, code: more.code, message: maskSecrets(message), stack: maskSecrets(stack ?? '') }
 }
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Asked too often for a line about every request, unless LOG_LEVEL is debug or trace. */
+    quiet?: boolean
+  }
+}
+
 /** One line a request: the route and its parameters rather than the URL, where people put tokens by mistake. */
 export function logRequests(app: FastifyInstance): void {
-  app.addHook('onResponse', async (request, reply) => {
-    const { method, routeOptions, params, ip, caller } = request
-    request.log.info(
+  app.addHook('onResponse', (request, reply, done) => {
+    done()
+    const { routeOptions, log } = request
+    if (routeOptions.config.quiet && log.level !== 'debug' && log.level !== 'trace') return
+    const { method, params, ip, caller } = request
+    log.info(
       {
+        reqId: request.id,
         method,
         route: routeOptions.url ?? null,
         params: maskSecrets(JSON.stringify(params ?? {})),

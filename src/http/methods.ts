@@ -7,17 +7,17 @@ const known = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as co
  * Notes the methods of every route that is registered from now on. Call what it returns when the last one is, to
  * answer all other methods with 405 and Allow (RFC 9110 §15.5.6).
  */
-export function noteMethods(app: FastifyInstance): () => void {
+export function noteMethods(app: FastifyInstance): (scope: FastifyInstance) => void {
   const offered = new Map<string, Set<string>>()
   app.addHook('onRoute', ({ url, method }) => {
     const methods = offered.get(url) ?? new Set()
     for (const name of [method].flat()) methods.add(name)
     offered.set(url, methods)
   })
-  return () => {
+  return (scope) => {
     for (const [url, methods] of [...offered]) {
       const allow = [...methods].sort().join(', ')
-      app.route({
+      scope.route({
         url,
         method: known.filter((name) => !methods.has(name)),
         schema: { hide: true },

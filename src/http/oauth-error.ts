@@ -68,7 +68,7 @@ function challenges(error: AppError, basic: boolean): string[] {
 
 function oauthCode({ code }: AppError, basic: boolean): string {
   if (code === 'unauthenticated' || (code === 'invalid_token' && basic)) return 'invalid_client'
-  if (code === 'unavailable') return 'temporarily_unavailable'
+  if (code === 'unavailable' || code === 'overloaded') return 'temporarily_unavailable'
   if (code === 'internal_error') return 'server_error'
   return code === 'invalid_token' || code === 'insufficient_scope' ? code : 'invalid_request'
 }

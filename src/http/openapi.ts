@@ -31,7 +31,7 @@ type Document = {
   paths: Record<string, Record<string, Operation>>
 }
 
-/** Generates the OpenAPI document from the routes that are registered after this, and serves a reference made of it. */
+/** Generates the OpenAPI document from the routes that are registered after this. */
 export async function openapi(app: FastifyInstance): Promise<void> {
   await app.register(swagger, {
     openapi: {
@@ -75,12 +75,6 @@ export async function openapi(app: FastifyInstance): Promise<void> {
       return 'openapiObject' in made ? made.openapiObject : made.swaggerObject
     },
   })
-  const uiConfig = { deepLinking: true, layout: 'BaseLayout' }
-  await app.register(swaggerUi, {
-    routePrefix: '/docs',
-    staticCSP: docsPolicy,
-    uiConfig,
-  })
 }
 
 /** Adds what the routes' schemas say and the generator does not see. */
@@ -97,4 +91,10 @@ function complete({ components: { schemas }, paths }: Document): void {
 function mayBeLeftOut({ content }: NonNullable<Operation['requestBody']>, schemas: Record<string, Schema>) {
   const names = Object.values(content).map(({ schema: { $ref } }) => $ref?.split('/').at(-1) ?? '')
   return names.some((name) => [schemas[name]?.type].flat().includes('null'))
+}
+
+/** Serves a reference made of the OpenAPI document. */
+export async function docs(app: FastifyInstance): Promise<void> {
+  const uiConfig = { deepLinking: true, layout: 'BaseLayout' }
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: docsPolicy, uiConfig })
 }

@@ -35,7 +35,9 @@ export function sendNotFound(_request: FastifyRequest, _reply: FastifyReply): ne
 export function settle(thrown: unknown, request: FastifyRequest, reply: FastifyReply): AppError {
   const error = toAppError(thrown)
   const { status } = catalogue[error.code]
-  if (status >= 500) request.log.error({ err: thrown }, error.message)
+  // Of overload and of a lost database one line a request would tell nothing new.
+  if (status >= 500 && !(thrown instanceof AppError))
+    request.log.error({ reqId: request.id, err: thrown }, error.message)
   if (status === 503) reply.header('retry-after', '1')
   reply.code(status)
   return error

@@ -1,11 +1,10 @@
-import type { Db } from '../db/database.ts'
 import type { OwnerSource } from '../db/tables.ts'
-import type { Secret } from '../tokens/secret.ts'
+import type { HashText } from '../tokens/secret.ts'
 import { statusOf, type Validity } from '../tokens/status.ts'
-import { selectCredential } from './store.ts'
 
 /** What an issued secret stands for: its token, and what of its organization and type matters to a decision. */
 export type Credential = Validity & {
+  hash: HashText
   tokenId: string
   name: string
   type: string
@@ -22,14 +21,7 @@ export type Credential = Validity & {
   createdAt: Date
 }
 
-/** The credential behind a presented secret, if it is good now. Every reason against it looks the same from here. */
-export async function verifySecret(db: Db, secret: Secret, now: Date): Promise<Credential | undefined> {
-  if (secret.isMistyped()) return undefined
-  const credential = await selectCredential(db, secret.hash())
-  return credential && isGood(credential, now) ? credential : undefined
-}
-
-function isGood(credential: Credential, now: Date): boolean {
+export function isGood(credential: Credential, now: Date): boolean {
   if (credential.organizationSuspendedAt || credential.typeSuspendedAt) return false
   return statusOf(credential, now) === 'active'
 }

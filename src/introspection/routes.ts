@@ -6,6 +6,7 @@ import { OAuthError, oauthErrors, sendIntrospectionError, sendOAuthError } from 
 import { answer, empty, ref } from '../http/schemas.ts'
 import { Secret } from '../tokens/secret.ts'
 import { revokeBySecret } from '../tokens/tokens.ts'
+import type { Credential } from './credential.ts'
 import { introspect } from './introspect.ts'
 import * as schema from './schema.ts'
 
@@ -13,19 +14,23 @@ const security = [{ bearer: [] }, { basic: [] }]
 const consumes = ['application/x-www-form-urlencoded']
 
 /** The protocol endpoints: form-encoded, and with the errors of RFC 6749 §5.2. */
-export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, now, issuer }) => {
+export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) => {
+  const { db, credentials, usage, issuer } = deps
   for (const shape of [...schema.components, OAuthError]) app.addSchema(shape)
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(consumes, { parseAs: 'string' }, async (_request: unknown, text: string) =>
-    parseForm(text),
-  )
+  app.addContentTypeParser(consumes, { parseAs: 'string' }, parseForm)
   app.setErrorHandler(sendOAuthError)
-  app.addHook('onRequest', authenticate({ db, now, basic: true }))
-  app.addHook('onSend', async (_request, reply) => void reply.header('cache-control', 'no-store'))
+  app.addHook('onRequest', authenticate({ ...deps, basic: true }))
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    reply.header('cache-control', 'no-store')
+    reply.header('x-content-type-options', 'nosniff')
+    done()
+  })
 
   app.route({
     method: 'POST',
     url: '/introspect',
+    config: { quiet: true },
     schema: {
       operationId: 'introspect',
       summary: 'Say whether a token is good, and what it stands for (RFC 7662)',
@@ -39,8 +44,10 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, 
       },
     },
     errorHandler: sendIntrospectionError,
-    handler: async ({ caller, body }) => {
-      return schema.presentCredential(await introspect(db, caller, new Secret(body.token)), issuer)
+    handler: ({ caller, body }, reply) => {
+      const found = introspect(credentials, usage, caller, new Secret(body.token))
+      const present = (credential: Credential | undefined) => schema.presentCredential(credential, issuer)
+      return found instanceof Promise ? found.then(present) : void reply.send(present(found))
     },
   })
 
@@ -61,18 +68,21 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, 
     },
     handler: async ({ caller, body }, reply) => {
       await revokeBySecret(db, caller, new Secret(body.token))
+      await credentials.settled()
       return reply.send(undefined)
     },
   })
 }
 
-function parseForm(text: string): Record<string, string> {
+type Done = (error: Error | null, form?: Record<string, string>) => void
+
+function parseForm(_request: unknown, text: string, done: Done): void {
   const form: Record<string, string> = Object.create(null)
   for (const [name, value] of new URLSearchParams(text)) {
-    if (name in form) throw repeated(name)
+    if (name in form) return void done(repeated(name))
     form[name] = value
   }
-  return form
+  done(null, form)
 }
 
 /** RFC 6749 §3.2: stands against a proxy that reads the first value where we would read the last. */

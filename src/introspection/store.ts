@@ -1,36 +1,89 @@
-import type { Db } from '../db/database.ts'
-import type { SecretHash } from '../tokens/secret.ts'
+import { sql } from 'kysely'
+import type pg from 'pg'
+import { queryBuilder } from '../db/database.ts'
+import type { HashText } from '../tokens/secret.ts'
 import type { Credential } from './credential.ts'
 
-export async function selectCredential(db: Db, hash: SecretHash): Promise<Credential | undefined> {
-  return db
-    .selectFrom('tokenSecrets')
-    .innerJoin('tokens', (join) =>
-      join
-        .onRef('tokens.organizationId', '=', 'tokenSecrets.organizationId')
-        .onRef('tokens.id', '=', 'tokenSecrets.tokenId'),
-    )
-    .innerJoin('organizations', 'organizations.id', 'tokens.organizationId')
-    .innerJoin('tokenTypes', 'tokenTypes.name', 'tokens.type')
-    .where('tokenSecrets.hash', '=', hash)
-    .select([
-      'tokens.id as tokenId',
-      'tokens.name',
-      'tokens.type',
-      'tokenTypes.suspendedAt as typeSuspendedAt',
-      'tokenTypes.endpoint',
-      'organizations.id as organizationId',
-      'organizations.key as organizationKey',
-      'organizations.suspendedAt as organizationSuspendedAt',
-      'tokens.ownerSubject',
-      'tokens.ownerEmail',
-      'tokens.ownerSource',
-      'tokens.scopes',
-      'tokens.audience',
-      'tokens.notBefore',
-      'tokens.expiresAt',
-      'tokens.revokedAt',
-      'tokens.createdAt',
-    ])
-    .executeTakeFirst()
+/** The credentials of those hashes that were issued. Kysely would not prepare the statement, so pg runs it by name. */
+export async function selectCredentials(
+  pool: pg.Pool,
+  hashes: HashText[],
+  { prepare }: { prepare: boolean },
+): Promise<Map<HashText, Credential>> {
+  const values = [hashes.map((hash) => Buffer.from(hash, 'base64'))]
+  const { rows } = await pool.query<Row>({ ...(prepare && { name: 'credentials' }), text, values })
+  return new Map(rows.map((row) => [row.hash, fromRow(row)]))
+}
+
+const query = queryBuilder()
+  .selectFrom('tokenSecrets')
+  .innerJoin('tokens', (join) =>
+    join
+      .onRef('tokens.organizationId', '=', 'tokenSecrets.organizationId')
+      .onRef('tokens.id', '=', 'tokenSecrets.tokenId'),
+  )
+  .innerJoin('organizations', 'organizations.id', 'tokens.organizationId')
+  .innerJoin('tokenTypes', 'tokenTypes.name', 'tokens.type')
+  .where(sql<boolean>`token_secrets.hash = any(${[]}::bytea[])`)
+  .select([
+    sql<HashText>`encode(token_secrets.hash, 'base64')`.as('hash'),
+    'tokens.id as tokenId',
+    'tokens.name',
+    'tokens.type',
+    'tokenTypes.suspendedAt as typeSuspendedAt',
+    'tokenTypes.endpoint',
+    'organizations.id as organizationId',
+    'organizations.key as organizationKey',
+    'organizations.suspendedAt as organizationSuspendedAt',
+    'tokens.ownerSubject',
+    'tokens.ownerEmail',
+    'tokens.ownerSource',
+    'tokens.scopes',
+    'tokens.audience',
+    'tokens.notBefore',
+    'tokens.expiresAt',
+    'tokens.revokedAt',
+    'tokens.createdAt',
+  ])
+
+const text = query.compile().sql
+
+type Selected = Awaited<ReturnType<typeof query.executeTakeFirstOrThrow>>
+
+type SnakeCase<Name extends string> = Name extends `${infer First}${infer Rest}`
+  ? `${First extends Lowercase<First> ? First : `_${Lowercase<First>}`}${SnakeCase<Rest>}`
+  : Name
+
+/** What pg gives, which knows nothing of Kysely's camel case. */
+type Row = { [Name in keyof Selected as SnakeCase<Name & string>]: Selected[Name] }
+
+function fromRow(row: Row): Credential {
+  return {
+    hash: row.hash,
+    tokenId: row.token_id,
+    name: row.name,
+    type: row.type,
+    typeSuspendedAt: row.type_suspended_at,
+    endpoint: row.endpoint,
+    organizationId: row.organization_id,
+    organizationKey: row.organization_key,
+    organizationSuspendedAt: row.organization_suspended_at,
+    ownerSubject: row.owner_subject,
+    ownerEmail: row.owner_email,
+    ownerSource: row.owner_source,
+    scopes: row.scopes,
+    audience: row.audience,
+    notBefore: row.not_before,
+    expiresAt: row.expires_at,
+    revokedAt: row.revoked_at,
+    createdAt: row.created_at,
+  }
+}
+
+/** To whoever listens, ourselves too. It need not outlive a crash, so it waits for no disk. */
+export async function sendNotification(pool: pg.Pool, channel: string, payload: string): Promise<void> {
+  await pool.query("select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)", [
+    channel,
+    payload,
+  ])
 }

@@ -1,9 +1,12 @@
-import { createHash, randomInt as cryptoRandomInt } from 'node:crypto'
+import { randomInt as cryptoRandomInt, hash } from 'node:crypto'
 import { inspect } from 'node:util'
 import { crc32 } from 'node:zlib'
 
 /** SHA-256 of a whole presented secret. */
 export type SecretHash = Buffer & { readonly brand: 'SecretHash' }
+
+/** The same in base64, to be compared and looked up in memory. */
+export type HashText = string & { readonly brand: 'HashText' }
 
 /** The plaintext of a token. Logging or serialising one by accident shows a placeholder. */
 export class Secret {
@@ -18,7 +21,11 @@ export class Secret {
   }
 
   hash(): SecretHash {
-    return createHash('sha256').update(this.#text).digest() as SecretHash
+    return hash('sha256', this.#text, 'buffer') as SecretHash
+  }
+
+  hashText(): HashText {
+    return hash('sha256', this.#text, 'base64') as HashText
   }
 
   /** What may be shown for ever: all up to the fourth random character, and the last four. */

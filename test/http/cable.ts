@@ -4,6 +4,9 @@ import type { Test } from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { createDb } from '../../src/db/database.ts'
 import { createLogger } from '../../src/http/log.ts'
+import { createCredentials } from '../../src/introspection/credentials.ts'
+import { createUsage } from '../../src/introspection/usage.ts'
+import { repeat } from '../../src/repeat.ts'
 import { recordLog } from '../support/records.ts'
 import { issuer, type World } from '../support/world.ts'
 
@@ -12,9 +15,17 @@ export async function appBehindCable(t: Test, { databaseUrl, clock }: World) {
   const cable = await layCable(t, databaseUrl)
   const db = createDb({ url: cable.url, poolSize: 2 })
   const log = createLogger('info', { write: recordLog })
-  const app = await buildApp({ db, log, now: () => clock.now, issuer, trustProxy: [], corsOrigins: [] })
+  const onError = (err: Error) => log.warn({ err }, 'database connection lost')
+  const credentials = createCredentials({ databaseUrl: cable.url, cacheSize: 0, every: repeat, onError })
+  const usage = createUsage(db, { onError, every: () => () => {} })
+  const app = await buildApp({
+    ...{ db, credentials, usage, log, now: () => clock.now, issuer },
+    ...{ trustProxy: [], corsOrigins: [] },
+  })
   t.teardown(async () => {
     await app.close()
+    await credentials.close()
+    await usage.close()
     await db.destroy()
   })
   return { app, cable }

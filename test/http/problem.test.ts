@@ -5,7 +5,7 @@ import { createWorld } from '../support/world.ts'
 import { appBehindCable } from './cable.ts'
 
 const tokens = '/v1/organizations/default/tokens'
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 t.test(
   'RFC 9457 §3: a problem has type, title, status and detail, and names the inputs at fault',

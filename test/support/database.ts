@@ -29,8 +29,9 @@ async function createDatabase(original: string): Promise<string> {
   return databaseUrl(server, name)
 }
 
-export async function openDatabase(t: Test): Promise<{ db: Db; url: string }> {
-  const url = await cloneDatabase()
+/** A database of the test's own, or that of another test. */
+export async function openDatabase(t: Test, given?: string): Promise<{ db: Db; url: string }> {
+  const url = given ?? (await cloneDatabase())
   const db = createDb({ url, poolSize: 10 })
   t.teardown(() => db.destroy())
   return { db, url }

@@ -1,10 +1,17 @@
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import pg from 'pg'
 import type { Test } from 'tap'
-import { buildApp } from '../../src/app.ts'
+import { buildApp, type Limits } from '../../src/app.ts'
 import { bootstrap } from '../../src/bootstrap.ts'
 import type { Db } from '../../src/db/database.ts'
 import { createLogger } from '../../src/http/log.ts'
+import {
+  type Credentials,
+  type CredentialsOptions,
+  createCredentials,
+} from '../../src/introspection/credentials.ts'
+import { createUsage, type Usage } from '../../src/introspection/usage.ts'
+import { repeat } from '../../src/repeat.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
 import { openDatabase } from './database.ts'
 import { recordLog, recordSecret } from './records.ts'
@@ -23,6 +30,9 @@ export type Ask = {
 export type World = {
   app: FastifyInstance
   db: Db
+  credentials: Credentials
+  /** What it has noted is written when the test says so. */
+  usage: Usage
   databaseUrl: string
   admin: string
   clock: { now: Date; advance(ms: number): void }
@@ -37,16 +47,24 @@ export type World = {
   sql(text: string, values?: unknown[]): Promise<pg.QueryResult>
 }
 
+export type WorldOptions = {
+  withExamples?: boolean
+  trustProxy?: string[]
+  corsOrigins?: string[]
+  limits?: Limits
+  /** The database of another world; there its administrator stays the only one. */
+  databaseUrl?: string
+  /** How credentials are remembered. */
+  hot?: Partial<CredentialsOptions>
+}
+
 export const day = 24 * 60 * 60 * 1000
 
 export async function createWorld(
   t: Test,
-  {
-    withExamples = true,
-    ...options
-  }: { withExamples?: boolean; trustProxy?: string[]; corsOrigins?: string[] } = {},
+  { hot, databaseUrl: given, withExamples = true, ...options }: WorldOptions = {},
 ): Promise<World> {
-  const { db, url: databaseUrl } = await openDatabase(t)
+  const { db, url: databaseUrl } = await openDatabase(t, given)
   const clock = {
     now: new Date('2026-03-01T12:00:00.000Z'),
     advance(ms: number) {
@@ -58,8 +76,19 @@ export async function createWorld(
   recordSecret(admin)
   await bootstrap(db, clock.now, secret, { withExamples })
   const log = createLogger('trace', { write: recordLog })
+  const onError = (err: Error) => log.warn({ err }, 'database connection lost')
+  const credentials = createCredentials({
+    databaseUrl,
+    cacheSize: 1000,
+    every: repeat,
+    onError,
+    ...hot,
+  })
+  const usage = createUsage(db, { onError, every: () => () => {} })
   const app = await buildApp({
     db,
+    credentials,
+    usage,
     log,
     now: () => clock.now,
     issuer,
@@ -67,7 +96,11 @@ export async function createWorld(
     corsOrigins: [],
     ...options,
   })
-  t.teardown(() => app.close())
+  t.teardown(async () => {
+    await app.close()
+    await credentials.close()
+    await usage.close()
+  })
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 })
   t.teardown(() => pool.end())
 
@@ -82,6 +115,8 @@ export async function createWorld(
       request.payload = new URLSearchParams(form).toString()
       request.headers = { 'content-type': 'application/x-www-form-urlencoded', ...request.headers }
     }
+    // Tests also change rows by SQL, and mean what they ask next to see that.
+    await credentials.settled()
     const response = await app.inject(request)
     const json = /json/.test(String(response.headers['content-type'])) && response.payload !== ''
     const parsed = json ? response.json() : undefined
@@ -104,6 +139,8 @@ export async function createWorld(
   return {
     app,
     db,
+    credentials,
+    usage,
     databaseUrl,
     admin,
     clock,

@@ -1,0 +1,42 @@
+import { Socket } from 'node:net'
+import pg from 'pg'
+
+export type Notify = (channel: string, payload: string) => void
+
+/** Listens until the connection breaks or is closed; resolves once everything that is committed from now on is heard. */
+export async function listen(
+  url: string,
+  channels: string[],
+  { heard, broken }: { heard: Notify; broken: (error?: Error) => void },
+): Promise<() => void> {
+  const socket = new Socket()
+  const client = new pg.Client({
+    connectionString: url,
+    stream: () => socket,
+    connectionTimeoutMillis: 2_000,
+    query_timeout: 2_000,
+    keepAlive: true,
+    application_name: 'counterfoil listener',
+  })
+  let open = true
+  const close = () => {
+    open = false
+    // A polite end would wait for an answer, which a server that stands still does not give.
+    socket.destroy()
+  }
+  const end = (error?: Error) => {
+    if (open) broken(error)
+    open = false
+  }
+  client.on('error', end)
+  client.on('end', end)
+  client.on('notification', ({ channel, payload }) => heard(channel, payload ?? ''))
+  try {
+    await client.connect()
+    await client.query(channels.map((channel) => `listen ${client.escapeIdentifier(channel)}`).join('; '))
+  } catch (error) {
+    close()
+    throw error
+  }
+  return close
+}

@@ -1,0 +1,93 @@
+import type pg from 'pg'
+import { createPool, isUnavailable } from '../db/database.ts'
+import { AppError } from '../errors.ts'
+import type { HashText, Secret } from '../tokens/secret.ts'
+import { batch } from './batch.ts'
+import { type Credential, isGood } from './credential.ts'
+import { createLease, type LeaseOptions } from './lease.ts'
+import { remember } from './memory.ts'
+import { selectCredentials, sendNotification } from './store.ts'
+
+export type CredentialsOptions = {
+  databaseUrl: string
+  /** Where notifications come from, if a pooler that cannot pass them on stands before the database. */
+  listenUrl?: string | undefined
+  /** How many credentials are kept in memory; 0 asks the database every time. */
+  cacheSize: number
+  onError(error: Error): void
+  /** Told when answers begin and cease to come from memory. */
+  onLease?(holds: boolean): void
+} & Pick<LeaseOptions, 'every'> &
+  Partial<Pick<LeaseOptions, 'elapsed'>>
+
+type Found = Credential | undefined
+
+/** Where every presented secret is checked. */
+export type Credentials = {
+  /** The credential behind a secret, if it is good now. Every reason against it looks the same from here. */
+  verify(secret: Secret, now: Date): Found | Promise<Found>
+  /** To be awaited between a change and the answer to who asked for it: from then on this process knows of it. */
+  settled(): Promise<void>
+  close(): Promise<void>
+}
+
+/** Batches on their way to the database; one connection more is kept free for beats. */
+const batchesAtOnce = 3
+
+export function createCredentials(options: CredentialsOptions): Credentials {
+  const { databaseUrl, listenUrl, cacheSize, onError } = options
+  const pool = createPool({
+    url: databaseUrl,
+    poolSize: batchesAtOnce + 1,
+    connectMs: 2_000,
+    queryMs: 2_000,
+    onError,
+  })
+  // A pooler may hand every statement to another connection, which has not prepared it.
+  const prepare = listenUrl === undefined
+  const ask = async (hashes: HashText[]) => {
+    try {
+      return await selectCredentials(pool, hashes, { prepare })
+    } catch (error) {
+      if (!isUnavailable(error)) throw error
+      // Once for all who asked.
+      onError(error as Error)
+      throw new AppError('unavailable', 'The database does not answer. Try again shortly.')
+    }
+  }
+  const lookup = batch(ask, { atOnce: batchesAtOnce })
+  const { find, settled, close } = cacheSize > 0 ? withMemory(lookup, pool, options) : { find: lookup }
+
+  return {
+    verify(secret, now) {
+      if (secret.isMistyped()) return undefined
+      const found = find(secret.hashText())
+      if (!(found instanceof Promise)) return ifGood(found, now)
+      return found.then((credential) => ifGood(credential, now))
+    },
+    settled: settled ?? (async () => {}),
+    async close() {
+      close?.()
+      await pool.end()
+    },
+  }
+}
+
+function withMemory(lookup: (hash: HashText) => Promise<Found>, pool: pg.Pool, options: CredentialsOptions) {
+  const memory = remember(lookup, { size: options.cacheSize, mayRemember: () => lease.holds() })
+  const lease = createLease({
+    listenUrl: options.listenUrl ?? options.databaseUrl,
+    notify: (channel, payload) => sendNotification(pool, channel, payload),
+    changed: (what) => (what === 'all' ? memory.forgetAll() : memory.forget(what as HashText)),
+    lost: memory.forgetAll,
+    onLease: options.onLease ?? (() => {}),
+    onError: options.onError,
+    elapsed: options.elapsed ?? (() => performance.now()),
+    every: options.every,
+  })
+  return { find: memory.find, settled: lease.settled, close: lease.close }
+}
+
+function ifGood(credential: Found, now: Date): Found {
+  return credential && isGood(credential, now) ? credential : undefined
+}

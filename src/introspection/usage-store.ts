@@ -1,0 +1,49 @@
+import { sql } from 'kysely'
+import type { Db } from '../db/database.ts'
+import type { HashText } from '../tokens/secret.ts'
+
+/** How often a secret was used, when last, and the last address that is known. */
+export type Use = { hash: HashText; at: Date; count: number; ip: string | null }
+
+/**
+ * Adds to what is recorded and lowers nothing; gives back what could not be written now. It waits for no row that
+ * somebody else is changing and takes the others in one order, so that neither changes nor other instances can come to
+ * a deadlock with it. Secrets that are gone are left out.
+ */
+export async function recordUses(db: Db, uses: Use[]): Promise<Use[]> {
+  const { rows } = await sql<{ hash: HashText }>`
+    with used as (
+      select * from unnest(
+        ${uses.map(({ hash }) => Buffer.from(hash, 'base64'))}::bytea[],
+        ${uses.map(({ at }) => at)}::timestamptz[],
+        ${uses.map(({ count }) => count)}::bigint[],
+        ${uses.map(({ ip }) => ip)}::inet[]
+      ) as used (hash, at, count, ip)
+    ), found as (
+      select hash, organization_id, token_id, at, count, ip from used join token_secrets using (hash)
+    ), locked as (
+      select organization_id, id as token_id from tokens
+      where (organization_id, id) in (select organization_id, token_id from found)
+      order by organization_id, id
+      for no key update skip locked
+    ), written as (
+      update token_secrets
+      set use_count = use_count + found.count, last_used_at = greatest(token_secrets.last_used_at, found.at)
+      from found join locked using (organization_id, token_id)
+      where token_secrets.hash = found.hash
+      returning found.*
+    ), latest as (
+      select organization_id, token_id, max(at) as at,
+        (array_agg(ip order by at desc) filter (where ip is not null))[1] as ip
+      from written group by organization_id, token_id
+    ), noted as (
+      update tokens
+      set last_used_ip = case when at >= coalesce(last_used_at, at) then coalesce(ip, last_used_ip) else last_used_ip end,
+        last_used_at = greatest(last_used_at, at)
+      from latest
+      where tokens.organization_id = latest.organization_id and tokens.id = latest.token_id
+    )
+    select encode(hash, 'base64') as hash from found where hash not in (select hash from written)`.execute(db)
+  const missed = new Set(rows.map(({ hash }) => hash))
+  return uses.filter(({ hash }) => missed.has(hash))
+}

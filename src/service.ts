@@ -1,0 +1,53 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { buildApp } from './app.ts'
+import type { Config } from './config.ts'
+import type { Measuring } from './http/metrics.ts'
+import { createCredentials } from './introspection/credentials.ts'
+import { createUsage } from './introspection/usage.ts'
+import type { Database } from './prepare.ts'
+import { repeat } from './repeat.ts'
+
+export type ServiceOptions = {
+  config: Config
+  database: Database
+  log: FastifyBaseLogger
+  onError: (error: Error) => void
+  measuring?: Measuring
+}
+
+/** Serves until what it returns is called, which lets everything finish and be written that is under way. */
+export async function startService({
+  config,
+  database: { db, url: databaseUrl },
+  onError,
+  ...options
+}: ServiceOptions): Promise<() => Promise<void>> {
+  const { log } = options
+  const onLease = (holds: boolean) =>
+    holds ? log.info('answering from memory') : log.warn('asking the database every time')
+  const credentials = createCredentials({ ...config, databaseUrl, every: repeat, onError, onLease })
+  const usage = createUsage(db, { onError, every: repeat })
+  const app = await buildApp({
+    ...config,
+    ...options,
+    ...{ db, credentials, usage },
+    now: () => new Date(),
+    issuer: publicUrl(config),
+  })
+  const close = async () => {
+    await app.close()
+    await usage.close()
+    await credentials.close()
+  }
+  try {
+    await app.listen({ host: config.host, port: config.port })
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return close
+}
+
+export function publicUrl({ publicUrl, port }: Config): string {
+  return publicUrl ?? `http://localhost:${port}`
+}

@@ -1,0 +1,103 @@
+import cluster, { type Worker } from 'node:cluster'
+import type { FastifyBaseLogger } from 'fastify'
+import { AggregatorRegistry, type Registry } from 'prom-client'
+
+// Defects at every start must not keep the machine busy with starting.
+const restartMs = { least: 100, most: 10_000 }
+
+export type Workers = {
+  /** Resolves when the first one accepts connections; rejects with its exit code if that fails. */
+  ready: Promise<void>
+  /** Lets them finish what they are at. */
+  stop(): Promise<void>
+  kill(): void
+}
+
+export class WorkerFailedError extends Error {
+  readonly exitCode: number
+
+  constructor(exitCode: number) {
+    super('No worker could start; it has said why.')
+    this.exitCode = exitCode
+  }
+}
+
+/** Keeps `count` copies of this program running, which share its port. One that ends is replaced. */
+export function startWorkers(count: number, env: object, log: FastifyBaseLogger): Workers {
+  const ready = Promise.withResolvers<void>()
+  const stopped = Promise.withResolvers<void>()
+  let started = false
+  let stopping = false
+  let delay = restartMs.least
+
+  const running = new Set<Worker>()
+  const fork = () => {
+    if (!stopping) running.add(cluster.fork(env))
+  }
+
+  cluster.on('listening', () => {
+    started = true
+    ready.resolve()
+  })
+  cluster.on('exit', (worker: Worker, code: number | null, signal: string | null) => {
+    running.delete(worker)
+    const { pid } = worker.process
+    if (stopping) {
+      if (running.size === 0) stopped.resolve()
+    } else if (started) {
+      log.error({ pid, code, signal, delay }, 'a worker ended and is replaced')
+      setTimeout(fork, delay)
+      delay = Math.min(delay * 2, restartMs.most)
+    } else ready.reject(new WorkerFailedError(code ?? 1))
+  })
+  setInterval(() => {
+    delay = restartMs.least
+  }, 60_000).unref()
+  const aggregate = new AggregatorRegistry()
+  cluster.on('message', async (worker, message) => {
+    if (message.type !== 'metrics' || !worker.isConnected()) return
+    const metrics = await aggregate.clusterMetrics().catch(() => '')
+    if (worker.isConnected()) worker.send({ type: 'metrics', id: message.id, metrics })
+  })
+  for (let i = 0; i < count; i++) fork()
+
+  return {
+    ready: ready.promise,
+    stop() {
+      stopping = true
+      if (running.size === 0) stopped.resolve()
+      for (const worker of running) if (worker.isConnected()) worker.send({ type: 'stop' })
+      return stopped.promise
+    },
+    kill() {
+      for (const worker of running) worker.process.kill('SIGKILL')
+    },
+  }
+}
+
+/** In a worker: runs `stop` when the primary says so. */
+export function onStop(worker: Worker, stop: () => void): void {
+  worker.on('message', ({ type }) => {
+    if (type === 'stop') stop()
+  })
+}
+
+/** In a worker: what all workers have measured together. */
+export function measureWith(worker: Worker, registry: Registry): () => Promise<string> {
+  const waiting = new Map<number, (metrics: string) => void>()
+  let asked = 0
+  AggregatorRegistry.setRegistries([registry])
+  new AggregatorRegistry()
+  worker.on('message', ({ type, id, metrics }) => {
+    if (type !== 'metrics') return
+    waiting.get(id)?.(metrics)
+    waiting.delete(id)
+  })
+  return () => {
+    asked += 1
+    const { promise, resolve } = Promise.withResolvers<string>()
+    waiting.set(asked, resolve)
+    worker.send({ type: 'metrics', id: asked })
+    return promise
+  }
+}

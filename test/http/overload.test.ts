@@ -1,0 +1,75 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { sql } from 'kysely'
+import t from 'tap'
+import { createWorld } from '../support/world.ts'
+
+const world = await createWorld(t, { limits: { introspection: 2, management: 2 }, hot: { cacheSize: 0 } })
+const form = { 'content-type': 'application/x-www-form-urlencoded' }
+
+/** Requests that wait for the database as long as `during` runs. */
+async function whileWaiting(requests: () => Promise<unknown>[], during: () => Promise<void>): Promise<void> {
+  let waiting: Promise<unknown>[] = []
+  await world.db.transaction().execute(async (tx) => {
+    await sql`lock table token_secrets in access exclusive mode`.execute(tx)
+    waiting = requests()
+    const blocked = () =>
+      sql`select from pg_locks where not granted and relation = 'token_secrets'::regclass`.execute(world.db)
+    while ((await blocked()).rows.length === 0) await turn()
+    await during()
+  })
+  await Promise.all(waiting)
+}
+
+const introspect = () =>
+  world.app.inject({
+    ...{ method: 'POST', url: '/introspect', payload: `token=${world.admin}` },
+    headers: { ...form, authorization: `Bearer ${world.admin}` },
+  })
+const list = () =>
+  world.app.inject({
+    ...{ method: 'GET', url: '/v1/organizations/default/tokens' },
+    headers: { authorization: `Bearer ${world.admin}` },
+  })
+
+t.test('what comes beyond the limit of introspection is told at once to come back', async (t) => {
+  const admitted = [1, 2].map(() => introspect)
+  let answers: Promise<{ statusCode: number }>[] = []
+  await whileWaiting(
+    () => {
+      answers = admitted.map((ask) => ask())
+      return answers
+    },
+    async () => {
+      const refused = await introspect()
+      t.equal(refused.statusCode, 503)
+      t.equal(refused.headers['retry-after'], '1')
+      t.match(refused.json(), { error: 'temporarily_unavailable' })
+      const health = await world.app.inject('/livez')
+      t.equal(health.statusCode, 200)
+      t.equal((await world.app.inject('/readyz')).statusCode, 200)
+      t.equal((await world.app.inject('/metrics')).statusCode, 200)
+    },
+  )
+  for (const answer of answers) t.equal((await answer).statusCode, 200)
+  t.equal((await introspect()).statusCode, 200)
+})
+
+t.test('a flood of management requests is refused likewise, and introspection goes on', async (t) => {
+  let answers: Promise<{ statusCode: number }>[] = []
+  await whileWaiting(
+    () => {
+      answers = [list(), list()]
+      return answers
+    },
+    async () => {
+      const refused = await list()
+      t.equal(refused.statusCode, 503)
+      t.equal(refused.headers['retry-after'], '1')
+      t.match(refused.json(), { code: 'overloaded', status: 503 })
+      const garbage = { method: 'POST', url: '/introspect', payload: 'token=x', headers: form } as const
+      t.equal((await world.app.inject(garbage)).statusCode, 401)
+    },
+  )
+  for (const answer of answers) t.equal((await answer).statusCode, 200)
+  t.equal((await list()).statusCode, 200)
+})

@@ -1,0 +1,77 @@
+import t from 'tap'
+import { batch } from '../../src/introspection/batch.ts'
+
+/** Batches whose answers the test gives, each when it likes. */
+function createBatches(atOnce: number) {
+  const sent: { keys: string[]; answer: (found: Map<string, string>) => void; fail: (e: Error) => void }[] =
+    []
+  let arrival = Promise.withResolvers<void>()
+  const lookup = batch<string, string>(
+    (keys) => {
+      const { promise, resolve, reject } = Promise.withResolvers<Map<string, string>>()
+      sent.push({ keys, answer: resolve, fail: reject })
+      arrival.resolve()
+      arrival = Promise.withResolvers()
+      return promise
+    },
+    { atOnce },
+  )
+  return { lookup, sent, nextSent: () => arrival.promise }
+}
+
+t.test('what is asked within a turn goes out as one, each key once', async (t) => {
+  const { lookup, sent, nextSent } = createBatches(3)
+  const answers = Promise.all(['a', 'b', 'a'].map(lookup))
+  await nextSent()
+  t.same(
+    sent.map(({ keys }) => keys),
+    [['a', 'b']],
+  )
+  sent[0]?.answer(new Map([['a', 'A']]))
+  t.same(await answers, ['A', undefined, 'A'])
+})
+
+t.test('what is asked while enough batches are under way waits and goes out together', async (t) => {
+  const { lookup, sent, nextSent } = createBatches(1)
+  const first = lookup('a')
+  await nextSent()
+  const later = [lookup('b')]
+  await new Promise(setImmediate)
+  later.push(lookup('c'))
+  t.equal(sent.length, 1)
+  sent[0]?.answer(new Map())
+  await first
+  await nextSent()
+  t.same(sent[1]?.keys, ['b', 'c'])
+  sent[1]?.answer(new Map([['c', 'C']]))
+  t.same(await Promise.all(later), [undefined, 'C'])
+})
+
+t.test(
+  'a key that was sent already is asked again: an answer is never older than the question',
+  async (t) => {
+    const { lookup, sent, nextSent } = createBatches(2)
+    const before = lookup('a')
+    await nextSent()
+    const after = lookup('a')
+    await nextSent()
+    sent[0]?.answer(new Map([['a', 'old']]))
+    sent[1]?.answer(new Map([['a', 'new']]))
+    t.same(await Promise.all([before, after]), ['old', 'new'])
+  },
+)
+
+t.test('a failed batch fails all who asked, and not the next', async (t) => {
+  const { lookup, sent, nextSent } = createBatches(1)
+  const failing = Promise.allSettled([lookup('a'), lookup('b')])
+  await nextSent()
+  sent[0]?.fail(new Error('gone'))
+  t.same(
+    (await failing).map(({ status }) => status),
+    ['rejected', 'rejected'],
+  )
+  const next = lookup('a')
+  await nextSent()
+  sent[1]?.answer(new Map([['a', 'A']]))
+  t.equal(await next, 'A')
+})

@@ -1,0 +1,182 @@
+import { readFile } from 'node:fs/promises'
+import { sql } from 'kysely'
+import t, { type Test } from 'tap'
+import { revokeBySql, revokeUnheard, startInstance } from '../support/credentials.ts'
+import { cloneDatabase } from '../support/database.ts'
+import { createProxy } from '../support/proxy.ts'
+import { createWorld } from '../support/world.ts'
+
+const world = await createWorld(t)
+
+/** An instance, and the server process at the other end of its listening connection. */
+async function startWatched(t: Test) {
+  const before = await listenerPids()
+  const instance = await startInstance(t, world)
+  await instance.lease(true)
+  const [pid] = (await listenerPids()).filter((pid) => !before.includes(pid))
+  if (pid === undefined) throw new Error('nothing listens')
+  return { ...instance, pid }
+}
+
+async function listenerPids(): Promise<number[]> {
+  const { rows } = await sql<{ pid: number }>`
+    select pid from pg_stat_activity
+    where application_name = 'counterfoil listener' and datname = current_database()`.execute(world.db)
+  return rows.map(({ pid }) => pid)
+}
+
+function runsHere(pid: number): Promise<boolean> {
+  return readFile(`/proc/${pid}/cmdline`, 'utf8').then(
+    (commandLine) => commandLine.startsWith('postgres'),
+    () => false,
+  )
+}
+
+t.test('answers come from memory only once a beat has come back', async (t) => {
+  const proxy = await createProxy(t, world.databaseUrl)
+  proxy.freeze()
+  const { credentials, accepts, learn, lease } = await startInstance(t, world, { listenUrl: proxy.url })
+  const { id, secret } = await world.issue()
+  t.equal(await accepts(secret), true)
+  await revokeUnheard(world, id)
+  await credentials.settled()
+  t.equal(await accepts(secret), false)
+  proxy.thaw()
+  await lease(true)
+  const another = await world.issue()
+  await learn(another.secret)
+  await revokeUnheard(world, another.id)
+  t.equal(await accepts(another.secret), true)
+})
+
+t.test('memory is emptied when the listening connection ends, and used once it is back', async (t) => {
+  const { time, accepts, learn, lease, pid } = await startWatched(t)
+  const { id, secret } = await world.issue()
+  await learn(secret)
+  await revokeUnheard(world, id)
+  t.equal(await accepts(secret), true)
+  await sql`select pg_terminate_backend(${pid})`.execute(world.db)
+  await lease(false)
+  t.equal(await accepts(secret), false)
+  time.tick()
+  await lease(true)
+  t.equal(await accepts(secret), false)
+})
+
+const [anyListener = 0] = await listenerPids()
+if (await runsHere(anyListener)) {
+  t.test('memory is used for a second at most when the notifying server process stands still', async (t) => {
+    const { time, accepts, learn, lease, pid } = await startWatched(t)
+    const { id, secret } = await world.issue()
+    await learn(secret)
+    process.kill(pid, 'SIGSTOP')
+    try {
+      await revokeBySql(world, id)
+      time.outlive()
+      t.equal(await accepts(secret), false)
+      time.tick()
+      await lease(true)
+      t.equal(await accepts(secret), false)
+    } finally {
+      process.kill(pid, 'SIGCONT')
+    }
+  })
+}
+
+t.test('memory is used for a second at most when packets of the listening connection are lost', async (t) => {
+  const proxy = await createProxy(t, world.databaseUrl)
+  const { time, accepts, learn, lease } = await startInstance(t, world, { listenUrl: proxy.url })
+  await lease(true)
+  const { id, secret } = await world.issue()
+  await learn(secret)
+  proxy.freeze()
+  await revokeBySql(world, id)
+  t.equal(await accepts(secret), true)
+  time.outlive()
+  t.equal(await accepts(secret), false)
+  proxy.thaw()
+  time.tick()
+  await lease(true)
+  t.equal(await accepts(secret), false)
+})
+
+t.test('who waits for a change to be heard of is released when the lease is over', async (t) => {
+  const proxy = await createProxy(t, world.databaseUrl)
+  const { time, credentials, accepts, learn, lease } = await startInstance(t, world, { listenUrl: proxy.url })
+  await lease(true)
+  const { id, secret } = await world.issue()
+  await learn(secret)
+  proxy.freeze()
+  await revokeBySql(world, id)
+  const settled = credentials.settled()
+  time.outlive()
+  time.tick()
+  await settled
+  t.equal(await accepts(secret), false)
+})
+
+t.test('without the database nothing is answered, and with it everything again', async (t) => {
+  const proxy = await createProxy(t, world.databaseUrl)
+  const { time, accepts, learn, lease } = await startInstance(t, world, { databaseUrl: proxy.url })
+  await lease(true)
+  const { secret } = await world.issue()
+  await learn(secret)
+  await proxy.close()
+  await lease(false)
+  await t.rejects(accepts(secret), { code: 'unavailable' })
+  await proxy.reopen()
+  time.tick()
+  await lease(true)
+  t.equal(await accepts(secret), true)
+})
+
+t.test('beats that cannot be sent end the lease as well', async (t) => {
+  const proxy = await createProxy(t, world.databaseUrl)
+  const { time, accepts, learn, lease } = await startInstance(t, world, {
+    databaseUrl: proxy.url,
+    listenUrl: world.databaseUrl,
+  })
+  await lease(true)
+  const { secret } = await world.issue()
+  await learn(secret)
+  await proxy.close()
+  time.tick()
+  time.outlive()
+  await t.rejects(accepts(secret), { code: 'unavailable' })
+  await proxy.reopen()
+  time.tick()
+  await lease(true)
+  t.equal(await accepts(secret), true)
+})
+
+t.test('listening at the wrong database is noticed: no beat comes back', async (t) => {
+  const errors: string[] = []
+  const { time, credentials, accepts } = await startInstance(t, world, {
+    listenUrl: await cloneDatabase(),
+    onError: ({ message }) => void errors.push(message),
+  })
+  const { id, secret } = await world.issue()
+  t.equal(await accepts(secret), true)
+  await revokeUnheard(world, id)
+  t.equal(await accepts(secret), false)
+  await credentials.settled()
+  time.outlive()
+  time.tick()
+  t.match(errors, ['notifications of the database do not arrive'])
+})
+
+t.test('an answer that was under way while the token was revoked is not kept', async (t) => {
+  const proxy = await createProxy(t, world.databaseUrl)
+  const { credentials, accepts, lease } = await startInstance(t, world, { databaseUrl: proxy.url })
+  await lease(true)
+  const { id, secret } = await world.issue()
+  const held = proxy.holdRepliesTo('credentials')
+  const before = accepts(secret)
+  await held.arrived
+  await revokeBySql(world, id)
+  await credentials.settled()
+  t.equal(await accepts(secret), false)
+  held.release()
+  t.equal(await before, true)
+  t.equal(await accepts(secret), false)
+})

@@ -1,0 +1,166 @@
+import { sql } from 'kysely'
+import t from 'tap'
+import { createDb } from '../../src/db/database.ts'
+import { createUsage } from '../../src/introspection/usage.ts'
+import { Secret } from '../../src/tokens/secret.ts'
+import { createTime } from '../support/credentials.ts'
+import { createProxy } from '../support/proxy.ts'
+import { createWorld, day } from '../support/world.ts'
+
+const world = await createWorld(t)
+const { usage, clock } = world
+
+function startUsage(db = world.db, capacity?: number) {
+  const errors: Error[] = []
+  const time = createTime()
+  const { every } = time
+  const onError = (error: Error) => void errors.push(error)
+  return { ...createUsage(db, { every, onError, ...(capacity && { capacity }) }), time, errors }
+}
+
+async function shown(id: string) {
+  const path = `/v1/organizations/default/tokens/${id}`
+  const { last_used_at: at, last_used_ip: ip, ...token } = (await world.ask('GET', path)).body
+  const [secret] = await world.db
+    .selectFrom('tokenSecrets')
+    .select(['useCount', 'lastUsedAt'])
+    .where('tokenId', '=', id)
+    .execute()
+  return { at, ip, count: Number(secret?.useCount), secretAt: secret?.lastUsedAt?.toISOString(), token }
+}
+
+const hashOf = (secret: string) => new Secret(secret).hashText()
+
+t.test('a token shows when it was last introspected as active, and counts it', async (t) => {
+  const { id, secret } = await world.issue()
+  await usage.flush()
+  t.match(await shown(id), { at: null, ip: null, count: 0 })
+  await world.introspect(secret)
+  clock.advance(1000)
+  const at = clock.now.toISOString()
+  await world.introspect(secret)
+  await usage.flush()
+  t.match(await shown(id), { at, ip: null, count: 2, secretAt: at })
+})
+
+t.test('a management token shows from where it was last used', async (t) => {
+  const { id, secret } = await world.issue({ type: 'management', scopes: ['tokens:read'] })
+  await world.ask('GET', '/v1/self', { token: secret })
+  await usage.flush()
+  t.match(await shown(id), { at: clock.now.toISOString(), ip: '127.0.0.1', count: 1 })
+})
+
+t.test('what is not good, or not for the caller to see, is no use', async (t) => {
+  const { id, secret } = await world.issue()
+  await world.ask('POST', '/v1/organizations', { body: { key: 'elsewhere', name: 'Elsewhere' } })
+  const foreigner = await world.manager(['tokens:introspect'], 'elsewhere')
+  t.same(await world.introspect(secret, foreigner), { active: false })
+  await world.ask('POST', `/v1/organizations/default/tokens/${id}/revoke`)
+  t.same(await world.introspect(secret), { active: false })
+  await usage.flush()
+  t.match(await shown(id), { at: null, count: 0 })
+})
+
+t.test('noting a use changes neither ETag nor the time of the last change', async (t) => {
+  const { id, secret } = await world.issue()
+  const path = `/v1/organizations/default/tokens/${id}`
+  const before = await world.ask('GET', path)
+  clock.advance(1000)
+  await world.introspect(secret)
+  await usage.flush()
+  const after = await world.ask('GET', path)
+  t.equal(after.headers.etag, before.headers.etag)
+  t.equal(after.body.updated_at, before.body.updated_at)
+  t.not(after.body.last_used_at, before.body.last_used_at)
+})
+
+t.test('a late note lowers nothing and replaces no newer address', async (t) => {
+  const { id, secret } = await world.issue()
+  const now = clock.now
+  usage.note(hashOf(secret), now, '192.0.2.1')
+  await usage.flush()
+  usage.note(hashOf(secret), new Date(now.getTime() - day), '192.0.2.2')
+  await usage.flush()
+  t.match(await shown(id), { at: now.toISOString(), ip: '192.0.2.1', count: 2, secretAt: now.toISOString() })
+})
+
+t.test('two instances add up', async (t) => {
+  const { id, secret } = await world.issue()
+  const instances = [startUsage(), startUsage()]
+  for (const instance of instances) instance.note(hashOf(secret), clock.now, null)
+  for (const { close } of instances) await close()
+  t.equal((await shown(id)).count, 2)
+})
+
+t.test('it is written again and again, and the rest on close', async (t) => {
+  const { id, secret } = await world.issue()
+  const { note, flush, close, time } = startUsage()
+  note(hashOf(secret), clock.now, null)
+  time.tick()
+  await flush()
+  t.equal((await shown(id)).count, 1)
+  note(hashOf(secret), clock.now, null)
+  await close()
+  t.equal((await shown(id)).count, 2)
+})
+
+t.test('more than fits into one statement is all written on close', async (t) => {
+  const tokens = await Promise.all(Array.from({ length: 5 }, () => world.issue()))
+  const { note, close } = startUsage()
+  for (let i = 0; i < 4500; i++) note(hashOf(`unknown ${i}`), clock.now, null)
+  for (const { secret } of tokens) note(hashOf(secret), clock.now, null)
+  await close()
+  for (const { id } of tokens) t.equal((await shown(id)).count, 1)
+})
+
+t.test('a row that somebody is changing is not waited for, and written later', async (t) => {
+  const { id, secret } = await world.issue()
+  const { note, flush } = startUsage()
+  await world.db.transaction().execute(async (tx) => {
+    await sql`select from tokens where id = ${id} for update`.execute(tx)
+    note(hashOf(secret), clock.now, null)
+    await flush()
+    t.equal((await shown(id)).count, 0)
+  })
+  await flush()
+  t.equal((await shown(id)).count, 1)
+})
+
+t.test('a secret that is gone is forgotten', async (t) => {
+  const { id, secret } = await world.issue()
+  const { note, flush, close, errors } = startUsage()
+  note(hashOf(secret), clock.now, null)
+  await world.ask('DELETE', `/v1/organizations/default/tokens/${id}`)
+  await flush()
+  await close()
+  t.same(errors, [])
+})
+
+t.test('what could not be written is kept, with what comes meanwhile', async (t) => {
+  const { id, secret } = await world.issue()
+  const proxy = await createProxy(t, world.databaseUrl)
+  const db = createDb({ url: proxy.url, poolSize: 1 })
+  t.teardown(() => db.destroy())
+  const { note, flush } = startUsage(db)
+  await proxy.close()
+  note(hashOf(secret), clock.now, null)
+  await t.rejects(flush())
+  note(hashOf(secret), clock.now, null)
+  await proxy.reopen()
+  await flush()
+  t.equal((await shown(id)).count, 2)
+})
+
+t.test('its memory is bounded: past that, uses of further secrets go unnoted', async (t) => {
+  const [first, second] = [await world.issue(), await world.issue()]
+  const { note, flush } = startUsage(world.db, 1)
+  note(hashOf(first.secret), clock.now, null)
+  note(hashOf(second.secret), clock.now, null)
+  note(hashOf(first.secret), clock.now, null)
+  await flush()
+  t.equal((await shown(first.id)).count, 2)
+  t.equal((await shown(second.id)).count, 0)
+  note(hashOf(second.secret), clock.now, null)
+  await flush()
+  t.equal((await shown(second.id)).count, 1)
+})

@@ -1,0 +1,87 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import t, { type Test } from 'tap'
+import { generateSecret } from '../../src/tokens/secret.ts'
+import { cloneDatabase } from '../support/database.ts'
+import { recordLog, recordSecret } from '../support/records.ts'
+
+type Line = { msg: string; pid: number }
+
+const program = join(import.meta.dirname, '../../src/server.ts')
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** A service of two workers; `said` waits for the next log line that says so. */
+async function start(t: Test, port: number) {
+  const secret = generateSecret('cfm')
+  recordSecret(secret.reveal())
+  const env = {
+    ...{ PATH: process.env.PATH, DATABASE_URL: await cloneDatabase(), ADMIN_TOKEN: secret.reveal() },
+    ...{ PORT: String(port), WORKERS: '2', DATABASE_POOL_SIZE: '2' },
+  }
+  const child = spawn(process.execPath, [program], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  t.teardown(() => end(child))
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
+  const said = async (text: string): Promise<Line> => {
+    for (;;) {
+      const { value, done } = await lines.next()
+      if (done) throw new Error(`it ended without having said: ${text}`)
+      recordLog(`${value}\n`)
+      const line = JSON.parse(value) as Line
+      if (line.msg.startsWith(text)) return line
+    }
+  }
+  return { child, said, admin: secret.reveal(), url: `http://127.0.0.1:${port}` }
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+}
+
+t.test('two workers share the port, one that dies is replaced, and SIGTERM ends all', async (t) => {
+  const { child, said, admin, url } = await start(t, await freePort())
+  const pids = [(await said('Server listening')).pid, (await said('Server listening')).pid]
+  t.equal(new Set([...pids, child.pid]).size, 3)
+
+  process.kill(pids[0] ?? 0, 'SIGKILL')
+  t.equal((await said('a worker ended and is replaced')).pid, pids[0])
+  const replacement = await said('Server listening')
+  const response = await fetch(`${url}/introspect`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${admin}` },
+    body: new URLSearchParams({ token: admin }),
+  })
+  t.match(await response.json(), { active: true })
+  const metrics = await (await fetch(`${url}/metrics`)).text()
+  t.match(metrics, /^http_request_duration_seconds_count\{.*route="\/introspect".*\} 1$/m)
+
+  const exited = once(child, 'exit')
+  child.kill('SIGTERM')
+  t.same(await exited, [0, null])
+  for (const pid of [pids[1] ?? 0, replacement.pid]) t.throws(() => process.kill(pid, 0), { code: 'ESRCH' })
+})
+
+t.test('when no worker can start it ends with the exit code of the first', async (t) => {
+  const occupant = createServer().listen(0, '127.0.0.1')
+  t.teardown(() => void occupant.close())
+  await once(occupant, 'listening')
+  const { child } = await start(t, (occupant.address() as { port: number }).port)
+  let errors = ''
+  child.stderr.on('data', (text) => {
+    errors += text
+  })
+  t.same(await once(child, 'close'), [70, null])
+  t.match(errors, /EADDRINUSE/)
+})

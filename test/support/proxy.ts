@@ -1,0 +1,90 @@
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import type { Test } from 'tap'
+
+/** A way to PostgreSQL on which connections can be cut, frozen (as if packets were dropped) or delayed. */
+export type Proxy = {
+  url: string
+  /** From now on nothing passes in either direction, on connections that stay open. */
+  freeze(): void
+  thaw(): void
+  /** Cuts all connections and refuses new ones. */
+  close(): Promise<void>
+  reopen(): Promise<void>
+  /** Withholds the replies on the next connection over which something with this text is sent. */
+  holdRepliesTo(text: string): Held
+}
+
+export type Held = { arrived: Promise<void>; release(): void }
+
+export async function createProxy(t: Test, target: string): Promise<Proxy> {
+  const { hostname, port } = new URL(target)
+  const sockets = new Set<Socket>()
+  let frozen = false
+  let hold: { text: string; arrived: () => void; release: Promise<void> } | undefined
+
+  const server = createServer((client) => {
+    const upstream = connect(Number(port), hostname)
+    let held: typeof hold
+    for (const [socket, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      sockets.add(socket)
+      socket.on('error', () => other.destroy())
+      socket.on('close', () => {
+        sockets.delete(socket)
+        other.destroy()
+      })
+    }
+    if (frozen) for (const socket of [client, upstream]) socket.pause()
+    client.on('data', (data) => {
+      if (hold && data.includes(hold.text)) {
+        held = hold
+        hold = undefined
+      }
+      upstream.write(data)
+    })
+    upstream.on('data', async (data) => {
+      held?.arrived()
+      await held?.release
+      client.write(data)
+    })
+  })
+
+  const listen = async (at: number) => {
+    server.listen(at, '127.0.0.1')
+    await once(server, 'listening')
+  }
+  await listen(0)
+  const address = server.address() as { port: number }
+  const url = new URL(target)
+  url.hostname = '127.0.0.1'
+  url.port = String(address.port)
+  const close = async () => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+    if (server.listening) await once(server, 'close')
+  }
+  t.teardown(close)
+
+  return {
+    url: url.href,
+    freeze() {
+      frozen = true
+      for (const socket of sockets) socket.pause()
+    },
+    thaw() {
+      frozen = false
+      for (const socket of sockets) socket.resume()
+    },
+    close,
+    reopen: () => listen(address.port),
+    holdRepliesTo(text) {
+      const arrived = Promise.withResolvers<void>()
+      const release = Promise.withResolvers<void>()
+      hold = { text, arrived: arrived.resolve, release: release.promise }
+      return { arrived: arrived.promise, release: release.resolve }
+    },
+  }
+}
