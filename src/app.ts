@@ -95,7 +95,7 @@ export async function buildApp({
   // Without the headers for browsers, which have no business there: every header costs.
   await app.register(async (protocol) => {
     limitRequests(protocol, limits.introspection)
-    await protocol.register(introspectionRoutes, deps)
+    await protocol.register(introspectionRoutes, { ...deps, registry: measuring.registry })
   })
   await app.register(async (site) => {
     await site.register(helmet, headers)

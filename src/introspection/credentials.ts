@@ -28,6 +28,8 @@ export type Credentials = {
   verify(secret: Secret, now: Date): Found | Promise<Found>
   /** To be awaited between a change and the answer to who asked for it: from then on this process knows of it. */
   settled(): Promise<void>
+  /** How many hashes the database was asked for. */
+  lookups(): number
   close(): Promise<void>
 }
 
@@ -45,7 +47,9 @@ export function createCredentials(options: CredentialsOptions): Credentials {
   })
   // A pooler may hand every statement to another connection, which has not prepared it.
   const prepare = listenUrl === undefined
+  let lookups = 0
   const ask = async (hashes: HashText[]) => {
+    lookups += hashes.length
     try {
       return await selectCredentials(pool, hashes, { prepare })
     } catch (error) {
@@ -65,6 +69,7 @@ export function createCredentials(options: CredentialsOptions): Credentials {
       if (!(found instanceof Promise)) return ifGood(found, now)
       return found.then((credential) => ifGood(credential, now))
     },
+    lookups: () => lookups,
     settled: settled ?? (async () => {}),
     async close() {
       close?.()

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { Registry } from 'prom-client'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { authenticate } from '../http/authenticate.ts'
@@ -8,14 +9,19 @@ import { Secret } from '../tokens/secret.ts'
 import { revokeBySecret } from '../tokens/tokens.ts'
 import type { Credential } from './credential.ts'
 import { introspect } from './introspect.ts'
+import { measureIntrospection } from './metrics.ts'
 import * as schema from './schema.ts'
 
 const security = [{ bearer: [] }, { basic: [] }]
 const consumes = ['application/x-www-form-urlencoded']
 
 /** The protocol endpoints: form-encoded, and with the errors of RFC 6749 §5.2. */
-export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) => {
+export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps & { registry: Registry }> = async (
+  app,
+  deps,
+) => {
   const { db, credentials, usage, issuer } = deps
+  const count = measureIntrospection(deps.registry, credentials)
   for (const shape of [...schema.components, OAuthError]) app.addSchema(shape)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(consumes, { parseAs: 'string' }, parseForm)
@@ -46,7 +52,10 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, 
     errorHandler: sendIntrospectionError,
     handler: ({ caller, body }, reply) => {
       const found = introspect(credentials, usage, caller, new Secret(body.token))
-      const present = (credential: Credential | undefined) => schema.presentCredential(credential, issuer)
+      const present = (credential: Credential | undefined) => {
+        count(credential !== undefined)
+        return schema.presentCredential(credential, issuer)
+      }
       return found instanceof Promise ? found.then(present) : void reply.send(present(found))
     },
   })

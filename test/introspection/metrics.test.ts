@@ -1,0 +1,14 @@
+import t from 'tap'
+import { createWorld } from '../support/world.ts'
+
+t.test('introspections are counted by their answer, and lookups in the database', async (t) => {
+  const held = Promise.withResolvers<void>()
+  const world = await createWorld(t, { hot: { onLease: () => held.resolve() } })
+  await held.promise
+  const { secret } = await world.issue()
+  for (const token of [secret, secret, 'garbage']) await world.introspect(token)
+  const { text } = await world.ask('GET', '/metrics')
+  t.match(text, 'counterfoil_introspections_total{active="true"} 2')
+  t.match(text, 'counterfoil_introspections_total{active="false"} 1')
+  t.match(text, 'counterfoil_lookups_total 3')
+})

@@ -1,0 +1,47 @@
+import t from 'tap'
+import { revokeBySql, revokeUnheard, startInstance } from '../support/credentials.ts'
+import { hasPgbouncer, startPgbouncer } from '../support/pgbouncer.ts'
+import { createWorld } from '../support/world.ts'
+
+if (hasPgbouncer()) {
+  const world = await createWorld(t)
+  const pooled = await startPgbouncer(t, world.databaseUrl)
+
+  t.test('behind pgbouncer in transaction mode, with a direct way to listen, memory is used', async (t) => {
+    const options = { databaseUrl: pooled, listenUrl: world.databaseUrl }
+    const { credentials, accepts, learn, lease } = await startInstance(t, world, options)
+    await lease(true)
+    const [first, second] = [await world.issue(), await world.issue()]
+    await Promise.all([learn(first.secret), learn(second.secret)])
+    await revokeUnheard(world, first.id)
+    t.equal(await accepts(first.secret), true)
+    await revokeBySql(world, second.id)
+    await credentials.settled()
+    t.equal(await accepts(second.secret), false)
+  })
+
+  t.test('listening through pgbouncer is noticed, and the database asked every time', async (t) => {
+    const options = { databaseUrl: pooled, listenUrl: pooled }
+    const { time, accepts } = await startInstance(t, world, options)
+    const { id, secret } = await world.issue()
+    for (let i = 0; i < 20; i++) {
+      time.tick()
+      t.equal(await accepts(secret), true)
+    }
+    await revokeUnheard(world, id)
+    t.equal(await accepts(secret), false)
+  })
+
+  t.test('a whole service works behind pgbouncer', async (t) => {
+    const hot = { databaseUrl: pooled, listenUrl: world.databaseUrl }
+    const service = await createWorld(t, { hot, databaseUrl: pooled })
+    const headers = { authorization: `Bearer ${world.admin}` }
+    const { id, secret } = await world.issue()
+    t.match(await service.introspect(secret, world.admin), { active: true })
+    const url = `/v1/organizations/default/tokens/${id}/revoke`
+    t.equal((await service.app.inject({ method: 'POST', url, headers })).statusCode, 200)
+    t.same(await service.introspect(secret, world.admin), { active: false })
+  })
+} else {
+  t.comment('pgbouncer is not installed: nothing was tried with it')
+}
