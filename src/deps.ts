@@ -1,4 +1,10 @@
 import type { Db } from './db/database.ts'
 
 /** What routes are given: the outside world, so that tests can give another. */
-export type Deps = { db: Db; now: () => Date; issuer: string }
+export type Deps = {
+  db: Db
+  now: () => Date
+  issuer: string
+  /** What cursors are signed with. */
+  cursorKey: Buffer
+}

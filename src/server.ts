@@ -8,6 +8,7 @@ import { bootstrap } from './bootstrap.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { createDb, type Db } from './db/database.ts'
 import { startEmbedded } from './db/embedded.ts'
+import { readCursorKey } from './db/installation.ts'
 import { migrate, pendingMigrations } from './db/migrate.ts'
 import { explainExit, UsageError } from './exit.ts'
 import { createLogger } from './http/log.ts'
@@ -58,7 +59,14 @@ async function serve(): Promise<void> {
   try {
     await prepare(db, config, embedded)
     const url = config.publicUrl ?? `http://localhost:${config.port}`
-    const app = await buildApp({ ...config, db, log, now: () => new Date(), issuer: url })
+    const app = await buildApp({
+      ...config,
+      db,
+      log,
+      now: () => new Date(),
+      issuer: url,
+      cursorKey: await readCursorKey(db),
+    })
     await app.listen({ host: config.host, port: config.port })
     closeWithGrace({ delay: 30_000, logger: log }, async ({ err, signal }) => {
       if (err) log.fatal({ err }, 'stopping after a defect')
@@ -103,6 +111,7 @@ async function printOpenapi(): Promise<void> {
     log,
     now: () => new Date(),
     issuer: 'http://localhost:7662',
+    cursorKey: Buffer.alloc(32),
     trustProxy: [],
     corsOrigins: [],
   })

@@ -76,6 +76,8 @@ type AuditEventsTable = {
   id: string
   occurredAt: Date
   actor: Json<Actor>
+  /** The subject of the user for whom the actor did it. */
+  onBehalfOf: string | null
   action: string
   targetType: string
   targetId: string
@@ -85,12 +87,27 @@ type AuditEventsTable = {
   ip: string | null
 }
 
+type IdempotencyKeysTable = {
+  hash: Buffer
+  organizationId: string
+  fingerprint: Buffer
+  /** Null only inside the transaction that makes the answer. */
+  answer: Buffer | null
+  expiresAt: Date
+}
+
+type InstallationTable = {
+  cursorKey: Buffer
+}
+
 export type Tables = {
   organizations: OrganizationsTable
   tokenTypes: TokenTypesTable
   tokens: TokensTable
   tokenSecrets: TokenSecretsTable
   auditEvents: AuditEventsTable
+  idempotencyKeys: IdempotencyKeysTable
+  installation: InstallationTable
 }
 
 export type Organization = Selectable<OrganizationsTable>

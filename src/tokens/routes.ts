@@ -1,20 +1,21 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
-import { Type } from 'typebox'
 import type { Deps } from '../deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
-import { page, parseCursor } from '../http/pages.ts'
+import { page, positionIn } from '../http/pages.ts'
 import { IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
+import { listTokens } from './list.ts'
+import { parseTokenQuery, TokenPosition, TokenQuery } from './list-schema.ts'
+import type { Listed } from './list-store.ts'
 import * as schema from './schema.ts'
-import type { Sort, Token } from './store.ts'
+import type { Token } from './store.ts'
 import * as tokens from './tokens.ts'
 
-const Position = Type.Object({ value: Type.String(), id: Type.String({ format: 'uuid' }) })
 const collection = '/organizations/:organization/tokens'
 const item = `${collection}/:token`
 const tags = ['Tokens']
 
-export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
+export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cursorKey }) => {
   for (const shape of schema.components) app.addSchema(shape)
 
   app.route({
@@ -48,21 +49,16 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       summary: 'List tokens, page by page',
       tags,
       params: OrganizationParams,
-      querystring: schema.TokenQuery,
+      querystring: TokenQuery,
       response: { 200: ref(schema.TokenPage), ...problems(400, 401, 403, 404, 500, 503) },
     },
     handler: async (request, reply) => {
       const { caller, params, query } = request
-      const { cursor, sort, ...filter } = query
-      const order = { sort: sort.replace('-', '') as Sort, descending: sort.startsWith('-') }
-      const after = parseCursor(Position, cursor)
-      const rows = await tokens.listTokens(db, caller, params.organization, {
-        ...filter,
-        ...order,
-        ...(after && { after }),
-      })
+      const after = positionIn(TokenPosition, request, cursorKey)
+      const rows = await listTokens(db, caller, params.organization, parseTokenQuery(query, after))
       const present = (token: Token) => schema.presentToken(token, caller.now)
-      return page(request, reply, rows, present, ({ id, sortValue }) => ({ value: sortValue, id }))
+      const positionOf = ({ sortValue: value, id }: Listed) => ({ value, id })
+      return page(request, reply, cursorKey, rows, present, positionOf)
     },
   })
 

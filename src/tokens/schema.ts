@@ -1,12 +1,12 @@
 import { type Static, Type } from 'typebox'
 import { invalidValue } from '../errors.ts'
 import { parseInstant } from '../http/instant.ts'
-import { Page, pageQuery } from '../http/pages.ts'
+import { Page } from '../http/pages.ts'
 import { Actor, Audience, DateTime, Id, nullable, OrganizationParams, ref, Scopes } from '../http/schemas.ts'
 import { expandEndpoint } from '../token-types/endpoint.ts'
 import { dayMs, type NewToken as ParsedToken } from './issue.ts'
 import { statuses, statusOf } from './status.ts'
-import { type Token as StoredToken, sorts } from './store.ts'
+import type { Token as StoredToken } from './store.ts'
 
 const Name = Type.String({ minLength: 1, maxLength: 500, pattern: '\\S', examples: ['Okta SCIM connector'] })
 const Comment = nullable.string({
@@ -123,24 +123,6 @@ export const IssuedToken = Type.Object(
 export const TokenPage = Page(Token, 'TokenPage')
 
 export const components = [Owner, Token, IssuedToken, TokenPage, NewToken, TokenChange, Revocation]
-
-export const TokenQuery = Type.Object(
-  {
-    status: Type.Optional(Type.Enum([...statuses], { type: 'string' })),
-    type: Type.Optional(Type.String({ maxLength: 50 })),
-    owner: Type.Optional(Type.String({ maxLength: 255, description: 'The subject of the owner.' })),
-    search: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 500, description: 'A part of the name, in any case.' }),
-    ),
-    sort: Type.Enum([...sorts, ...sorts.map((sort) => `-${sort}` as const)], {
-      type: 'string',
-      default: '-created_at',
-      description: 'With a minus, descending.',
-    }),
-    ...pageQuery,
-  },
-  { additionalProperties: false },
-)
 
 export const TokenParams = Type.Object({ ...OrganizationParams.properties, token: Id })
 

@@ -27,22 +27,6 @@ export async function createToken(
   return db.transaction().execute((tx) => issueToken(tx, caller, id, { ...input, owner }))
 }
 
-export async function listTokens(
-  db: Db,
-  caller: Caller,
-  organizationKey: string,
-  filter: Omit<store.TokenFilter, 'now'>,
-): Promise<(store.Token & { sortValue: string })[]> {
-  const { id } = await reachableOrganization(db, caller, organizationKey)
-  const self = onlyOwner(caller, 'tokens:read')
-  if (self !== undefined && filter.owner !== undefined && filter.owner !== self) return []
-  return store.selectTokens(db, id, {
-    ...filter,
-    ...(self !== undefined && { owner: self }),
-    now: caller.now,
-  })
-}
-
 export async function getToken(
   db: Db,
   caller: Caller,
@@ -161,7 +145,7 @@ async function changing<T>(
 }
 
 /** Whose tokens the caller may act on: everybody's (undefined), or with `tokens:own` those of its own owner. */
-function onlyOwner(caller: Caller, permission: 'tokens:read' | 'tokens:write'): string | undefined {
+export function onlyOwner(caller: Caller, permission: 'tokens:read' | 'tokens:write'): string | undefined {
   const { principal } = caller
   if (!holds(principal, permission) && holds(principal, 'tokens:own') && principal.ownerSubject !== null) {
     return principal.ownerSubject

@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { bootstrap } from '../../src/bootstrap.ts'
 import type { Db } from '../../src/db/database.ts'
+import { readCursorKey } from '../../src/db/installation.ts'
 import { createLogger } from '../../src/http/log.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
 import { openDatabase } from './database.ts'
@@ -57,6 +58,7 @@ export async function createWorld(
     log,
     now: () => clock.now,
     issuer,
+    cursorKey: await readCursorKey(db),
     trustProxy: [],
     corsOrigins: [],
     ...options,
