@@ -17,6 +17,7 @@ export const catalogue = {
   uri_too_long: { status: 414, title: 'The URL is too long' },
   unsupported_media_type: { status: 415, title: 'This media type is not understood here' },
   invalid_value: { status: 422, title: 'A value is not allowed' },
+  idempotency_key_reused: { status: 422, title: 'This Idempotency-Key belongs to another request' },
   header_fields_too_large: { status: 431, title: 'The header fields are too large' },
   internal_error: { status: 500, title: 'Something went wrong on our side' },
   unavailable: { status: 503, title: 'The service cannot answer right now' },

@@ -12,6 +12,7 @@ import { readCursorKey } from './db/installation.ts'
 import { migrate, pendingMigrations } from './db/migrate.ts'
 import { explainExit, UsageError } from './exit.ts'
 import { createLogger } from './http/log.ts'
+import { forgetAnswers } from './idempotency/idempotency.ts'
 import { version } from './version.ts'
 import { welcome } from './welcome.ts'
 
@@ -26,6 +27,8 @@ const usage = `counterfoil [command]
 
 Configuration comes from environment variables: see docs/configuration.md.
 `
+
+const hourMs = 60 * 60 * 1000
 
 const commands: Record<string, () => Promise<void>> = { serve, migrate: runMigrations, openapi: printOpenapi }
 
@@ -68,9 +71,13 @@ async function serve(): Promise<void> {
       cursorKey: await readCursorKey(db),
     })
     await app.listen({ host: config.host, port: config.port })
+    const forgetting = setInterval(() => {
+      forgetAnswers(db, new Date()).catch((err) => log.warn({ err }, 'old answers could not be dropped'))
+    }, hourMs)
     closeWithGrace({ delay: 30_000, logger: log }, async ({ err, signal }) => {
       if (err) log.fatal({ err }, 'stopping after a defect')
       else log.info({ signal }, 'stopping')
+      clearInterval(forgetting)
       await app.close()
       await closeDatabase()
     })

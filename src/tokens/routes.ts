@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import type { Deps } from '../deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
+import { IdempotencyHeader, idempotencyKey } from '../http/idempotency-key.ts'
 import { page, positionIn } from '../http/pages.ts'
 import { IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
 import { listTokens } from './list.ts'
@@ -26,18 +27,32 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
       summary: 'Create a token; its secret is shown this once',
       tags,
       params: OrganizationParams,
+      headers: IdempotencyHeader,
       body: ref(schema.NewToken),
       response: {
         201: ref(schema.IssuedToken),
         ...problems(400, 401, 403, 404, 409, 413, 415, 422, 500, 503),
       },
     },
-    handler: async ({ caller, params, body }, reply) => {
+    handler: async (request, reply) => {
+      const { caller, params, body } = request
       const input = schema.parseNewToken(body, caller.now)
-      const { token, secret } = await tokens.createToken(db, caller, params.organization, input)
-      reply.code(201).header('etag', etag(token))
-      reply.header('location', `/v1/organizations/${token.organizationKey}/tokens/${token.id}`)
-      return { ...schema.presentToken(token, caller.now), secret: secret.reveal() }
+      const attempt = { key: idempotencyKey(request), request: ['createToken', body] }
+      const { answer, replayed } = await tokens.createToken(
+        db,
+        caller,
+        params.organization,
+        input,
+        attempt,
+        ({ token, secret }) => ({
+          etag: etag(token),
+          location: `/v1/organizations/${token.organizationKey}/tokens/${token.id}`,
+          body: { ...schema.presentToken(token, caller.now), secret: secret.reveal() },
+        }),
+      )
+      reply.code(201).header('etag', answer.etag).header('location', answer.location)
+      if (replayed) reply.header('idempotency-replayed', 'true')
+      return answer.body
     },
   })
 

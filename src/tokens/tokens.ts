@@ -1,10 +1,11 @@
-import { type Caller, holds, reaches, requirePermission } from '../access/caller.ts'
+import { type Caller, holds, type Origin, reaches, requirePermission } from '../access/caller.ts'
 import { type Permission, permissions } from '../access/permissions.ts'
 import { type Action, record } from '../audit/audit.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import type { Changes } from '../db/tables.ts'
 import { AppError } from '../errors.ts'
+import { type Attempt, type Outcome, once } from '../idempotency/idempotency.ts'
 import { reachableOrganization } from '../organizations/reach.ts'
 import { managementType } from '../platform.ts'
 import { type ExpectedVersions, refuseStale } from '../versions.ts'
@@ -12,19 +13,31 @@ import { issueToken, type NewToken } from './issue.ts'
 import type { Secret } from './secret.ts'
 import * as store from './store.ts'
 
-export async function createToken(
+/** `present` makes of the token what a retry with the same Idempotency-Key is to be answered with too. */
+export async function createToken<Answer>(
   db: Db,
   caller: Caller,
   organizationKey: string,
   input: NewToken,
-): Promise<{ token: store.Token; secret: Secret }> {
+  attempt: Attempt,
+  present: (issued: { token: store.Token; secret: Secret }) => Answer,
+): Promise<Outcome<Answer>> {
   const { id } = await reachableOrganization(db, caller, organizationKey)
   const self = onlyOwner(caller, 'tokens:write')
   if (self !== undefined && input.owner && input.owner.subject !== self)
     requirePermission(caller, 'tokens:write')
   if (input.type === managementType) refuseUnheldPermissions(caller, input.scopes ?? [])
   const owner = self === undefined ? input.owner : selfAsOwner(caller)
-  return db.transaction().execute((tx) => issueToken(tx, caller, id, { ...input, owner }))
+  const origin = onBehalfOf(caller, owner)
+  return once(db, caller, id, attempt, async (tx) =>
+    present(await issueToken(tx, origin, id, { ...input, owner })),
+  )
+}
+
+/** Who creates a token for a user acts on behalf of that user, unless it is the user. */
+function onBehalfOf(caller: Caller, owner: NewToken['owner']): Origin {
+  if (!owner || owner.subject === caller.principal.ownerSubject) return caller
+  return { ...caller, onBehalfOf: owner.subject }
 }
 
 export async function getToken(
