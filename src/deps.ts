@@ -1,4 +1,5 @@
 import type { Db } from './db/database.ts'
+import type { EnvironmentSecret } from './environment/environment.ts'
 
 /** What routes are given: the outside world, so that tests can give another. */
 export type Deps = {
@@ -7,4 +8,5 @@ export type Deps = {
   issuer: string
   /** What cursors are signed with. */
   cursorKey: Buffer
+  environment: EnvironmentSecret | undefined
 }

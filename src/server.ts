@@ -5,7 +5,7 @@ import closeWithGrace from 'close-with-grace'
 import { adminTokenIn, adminTokenPath } from './admin-token.ts'
 import { buildApp } from './app.ts'
 import { bootstrap } from './bootstrap.ts'
-import { type Config, ConfigError, readConfig } from './config.ts'
+import { type Config, ConfigError, configWarnings, readConfig } from './config.ts'
 import { createDb, type Db } from './db/database.ts'
 import { startEmbedded } from './db/embedded.ts'
 import { readCursorKey } from './db/installation.ts'
@@ -56,6 +56,7 @@ async function main(): Promise<void> {
 async function serve(): Promise<void> {
   const config = readConfig(process.env)
   const log = createLogger(config.logLevel)
+  for (const warning of configWarnings(config)) log.warn(warning)
   const { db, closeDatabase, embedded } = await openDatabase(config, (err) =>
     log.warn({ err }, 'database connection lost'),
   )
@@ -119,6 +120,7 @@ async function printOpenapi(): Promise<void> {
     now: () => new Date(),
     issuer: 'http://localhost:7662',
     cursorKey: Buffer.alloc(32),
+    environment: undefined,
     trustProxy: [],
     corsOrigins: [],
   })

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Caller } from '../access/caller.ts'
-import type { Db } from '../db/database.ts'
+import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { type Credential, verifySecret } from '../introspection/credential.ts'
 import { Secret } from '../tokens/secret.ts'
@@ -12,14 +12,14 @@ declare module 'fastify' {
   }
 }
 
-export type AuthenticateOptions = { db: Db; now: () => Date; basic?: boolean }
+export type AuthenticateOptions = Pick<Deps, 'db' | 'now' | 'environment'> & { basic?: boolean }
 
 /** An onRequest hook: no body is read before it is known who sends it. */
-export function authenticate({ db, now, basic = false }: AuthenticateOptions) {
+export function authenticate({ db, now, environment, basic = false }: AuthenticateOptions) {
   return async (request: FastifyRequest): Promise<void> => {
     const { secret, clientId } = presented(request, basic)
     const at = now()
-    const principal = await verifySecret(db, secret, at)
+    const principal = await verifySecret(db, secret, at, environment)
     if (!principal || (clientId !== undefined && clientId !== principal.tokenId)) {
       throw new AppError('invalid_token', 'The credential is unknown, expired or revoked.')
     }

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import type { AppError } from '../errors.ts'
+import type { AppError, ErrorCode } from '../errors.ts'
 import { bearerChallenge } from './challenge.ts'
 import { settle } from './problem.ts'
 import { ref } from './schemas.ts'
@@ -41,5 +41,6 @@ function oauthCode({ code }: AppError, basic: boolean): string {
   if (code === 'unauthenticated' || (code === 'invalid_token' && basic)) return 'invalid_client'
   if (code === 'unavailable') return 'temporarily_unavailable'
   if (code === 'internal_error') return 'server_error'
-  return code === 'invalid_token' || code === 'insufficient_scope' ? code : 'invalid_request'
+  const shared: ErrorCode[] = ['invalid_token', 'insufficient_scope', 'unsupported_token_type']
+  return shared.includes(code) ? code : 'invalid_request'
 }

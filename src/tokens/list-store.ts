@@ -29,7 +29,7 @@ export async function selectTokens(db: Db, organizationId: string, query: TokenQ
     .innerJoin(page.as('page'), (join) =>
       join.onRef('page.organizationId', '=', 'tokens.organizationId').onRef('page.id', '=', 'tokens.id'),
     )
-    .select(sql<string>`page.sort_key::text`.as('sortValue'))
+    .select(sql<string>`to_json(page.sort_key) #>> '{}'`.as('sortValue'))
     .orderBy('page.sortKey', direction)
     .orderBy('page.id', direction)
     .execute()

@@ -1,19 +1,26 @@
 import type { Caller } from '../access/caller.ts'
 import type { Db } from '../db/database.ts'
+import { type EnvironmentSecret, environmentToken } from '../environment/environment.ts'
+import { fits, place, sortValueOf } from '../environment/place.ts'
 import { reachableOrganization } from '../organizations/reach.ts'
 import type { TokenQuery } from './list-conditions.ts'
 import { type Listed, selectTokens } from './list-store.ts'
 import { onlyOwner } from './tokens.ts'
 
-/** One row more than `limit` where there are more. */
+/** One row more than `limit`, or two, where there are more. */
 export async function listTokens(
   db: Db,
   caller: Caller,
   organizationKey: string,
-  query: Omit<TokenQuery, 'now'>,
+  asked: Omit<TokenQuery, 'now'>,
+  environment: EnvironmentSecret | undefined,
 ): Promise<Listed[]> {
   const { id } = await reachableOrganization(db, caller, organizationKey)
   const self = onlyOwner(caller, 'tokens:read')
-  if (self !== undefined && query.owner !== undefined && query.owner !== self) return []
-  return selectTokens(db, id, { ...query, ...(self !== undefined && { owner: self }), now: caller.now })
+  if (self !== undefined && asked.owner !== undefined && asked.owner !== self) return []
+  const query = { ...asked, ...(self !== undefined && { owner: self }), now: caller.now }
+  const rows = await selectTokens(db, id, query)
+  const fixed = await environmentToken(db, environment, id)
+  if (!fixed || !fits(fixed, query)) return rows
+  return place(rows, { ...fixed, sortValue: sortValueOf(query.sort, fixed) }, query)
 }

@@ -16,7 +16,7 @@ const collection = '/organizations/:organization/tokens'
 const item = `${collection}/:token`
 const tags = ['Tokens']
 
-export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cursorKey }) => {
+export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cursorKey, environment }) => {
   for (const shape of schema.components) app.addSchema(shape)
 
   app.route({
@@ -70,7 +70,8 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
     handler: async (request, reply) => {
       const { caller, params, query } = request
       const after = positionIn(TokenPosition, request, cursorKey)
-      const rows = await listTokens(db, caller, params.organization, parseTokenQuery(query, after))
+      const asked = parseTokenQuery(query, after)
+      const rows = await listTokens(db, caller, params.organization, asked, environment)
       const present = (token: Token) => schema.presentToken(token, caller.now)
       const positionOf = ({ sortValue: value, id }: Listed) => ({ value, id })
       return page(request, reply, cursorKey, rows, present, positionOf)
@@ -88,7 +89,8 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
       response: { 200: ref(schema.Token), ...problems(400, 401, 403, 404, 500, 503) },
     },
     handler: async ({ caller, params }, reply) => {
-      return show(reply, await tokens.getToken(db, caller, params.organization, params.token), caller.now)
+      const token = await tokens.getToken(db, caller, params.organization, params.token, environment)
+      return show(reply, token, caller.now)
     },
   })
 
@@ -102,7 +104,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
       params: schema.TokenParams,
       headers: IfMatch,
       body: ref(schema.TokenChange),
-      response: { 200: ref(schema.Token), ...problems(400, 401, 403, 404, 412, 413, 415, 500, 503) },
+      response: { 200: ref(schema.Token), ...problems(400, 401, 403, 404, 409, 412, 413, 415, 500, 503) },
     },
     handler: async (request, reply) => {
       const { caller, params, body } = request
@@ -121,7 +123,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
       tags,
       params: schema.TokenParams,
       body: ref(schema.Revocation),
-      response: { 200: ref(schema.Token), ...problems(400, 401, 403, 404, 413, 415, 500, 503) },
+      response: { 200: ref(schema.Token), ...problems(400, 401, 403, 404, 409, 413, 415, 500, 503) },
     },
     handler: async ({ caller, params, body }, reply) => {
       const reason = body?.reason ?? null
@@ -139,7 +141,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
       tags,
       params: schema.TokenParams,
       headers: IfMatch,
-      response: { ...noContent, ...problems(400, 401, 403, 404, 412, 500, 503) },
+      response: { ...noContent, ...problems(400, 401, 403, 404, 409, 412, 500, 503) },
     },
     handler: async (request, reply) => {
       const { caller, params } = request
@@ -157,7 +159,8 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
       tags,
       response: { 200: ref(schema.Token), ...problems(401, 404, 500, 503) },
     },
-    handler: async ({ caller }, reply) => show(reply, await tokens.getSelf(db, caller), caller.now),
+    handler: async ({ caller }, reply) =>
+      show(reply, await tokens.getSelf(db, caller, environment), caller.now),
   })
 
   app.route({
@@ -168,7 +171,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
       summary: 'Revoke the token that this very request presents',
       tags,
       body: ref(schema.Revocation),
-      response: { 200: ref(schema.Token), ...problems(400, 401, 404, 413, 415, 500, 503) },
+      response: { 200: ref(schema.Token), ...problems(400, 401, 404, 409, 413, 415, 500, 503) },
     },
     handler: async ({ caller, body }, reply) => {
       return show(reply, await tokens.revokeSelf(db, caller, body?.reason ?? null), caller.now)

@@ -113,6 +113,9 @@ const tokenMembers = {
   created_at: DateTime(),
   created_by: ref(Actor),
   updated_at: DateTime(),
+  read_only: Type.Boolean({
+    description: 'True of the entry for AUTH_SECRET, which cannot be changed here.',
+  }),
 }
 
 export const Token = Type.Object(tokenMembers, { $id: 'Token' })
@@ -181,5 +184,6 @@ export function presentToken(token: StoredToken, now: Date): Static<typeof Token
     created_at: token.createdAt.toISOString(),
     created_by: token.createdBy,
     updated_at: token.updatedAt.toISOString(),
+    read_only: token.readOnly ?? false,
   }
 }

@@ -4,7 +4,12 @@ import type { Tables, TokenRow } from '../db/tables.ts'
 import type { SecretHash } from './secret.ts'
 
 /** A token as it is shown: with its organization's key, its type's endpoint and the hint of its secret. */
-export type Token = TokenRow & { organizationKey: string; endpoint: string | null; hint: string }
+export type Token = TokenRow & {
+  organizationKey: string
+  endpoint: string | null
+  hint: string
+  readOnly?: true
+}
 
 type Key = { organizationId: string; id: string }
 

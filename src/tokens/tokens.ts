@@ -4,6 +4,12 @@ import { type Action, record } from '../audit/audit.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import type { Changes } from '../db/tables.ts'
+import {
+  type EnvironmentSecret,
+  environmentCredential,
+  environmentToken,
+  environmentTokenId,
+} from '../environment/environment.ts'
 import { AppError } from '../errors.ts'
 import { type Attempt, type Outcome, once } from '../idempotency/idempotency.ts'
 import { reachableOrganization } from '../organizations/reach.ts'
@@ -45,10 +51,11 @@ export async function getToken(
   caller: Caller,
   organizationKey: string,
   id: string,
+  environment: EnvironmentSecret | undefined,
 ): Promise<store.Token> {
   const { id: organizationId } = await reachableOrganization(db, caller, organizationKey)
   const self = onlyOwner(caller, 'tokens:read')
-  return visible(await store.findToken(db, { organizationId, id }), self)
+  return visible(await find(db, { organizationId, id }, environment), self)
 }
 
 export async function updateToken(
@@ -94,14 +101,19 @@ export async function deleteToken(
 }
 
 /** The token that the caller itself presented. */
-export async function getSelf(db: Db, caller: Caller): Promise<store.Token> {
+export async function getSelf(
+  db: Db,
+  caller: Caller,
+  environment: EnvironmentSecret | undefined,
+): Promise<store.Token> {
   const { organizationId, tokenId: id } = caller.principal
-  return visible(await store.findToken(db, { organizationId, id }), undefined)
+  return visible(await find(db, { organizationId, id }, environment), undefined)
 }
 
 /** Whoever holds a token may end it, whatever its permissions. */
 export async function revokeSelf(db: Db, caller: Caller, reason: string | null): Promise<store.Token> {
   const { organizationId, tokenId: id } = caller.principal
+  refuseEnvironment(organizationId, id)
   return db.transaction().execute(async (tx) => {
     const token = visible(await store.lockToken(tx, { organizationId, id }), undefined)
     return revoke(tx, caller, token, reason)
@@ -109,8 +121,16 @@ export async function revokeSelf(db: Db, caller: Caller, reason: string | null):
 }
 
 /** RFC 7009 §2.2: an unknown token, or one beyond the caller's reach, is no error and shows no difference. */
-export async function revokeBySecret(db: Db, caller: Caller, secret: Secret): Promise<void> {
+export async function revokeBySecret(
+  db: Db,
+  caller: Caller,
+  secret: Secret,
+  environment: EnvironmentSecret | undefined,
+): Promise<void> {
   const self = onlyOwner(caller, 'tokens:write')
+  const fixed = self === undefined ? await environmentCredential(db, environment, secret) : undefined
+  if (fixed && reaches(caller.principal, fixed.organizationId))
+    throw new AppError('unsupported_token_type', environmentAdvice)
   if (secret.isMistyped()) return
   const found = await store.findTokenByHash(db, secret.hash())
   if (!found || !reaches(caller.principal, found.organizationId)) return
@@ -150,11 +170,27 @@ async function changing<T>(
 ): Promise<T> {
   const { id: organizationId } = await reachableOrganization(db, caller, organizationKey)
   const self = onlyOwner(caller, 'tokens:write')
+  refuseEnvironment(organizationId, id)
   return db.transaction().execute(async (tx) => {
     const token = visible(await store.lockToken(tx, { organizationId, id }), self)
     refuseStale(token, expected)
     return change(tx, token)
   })
+}
+
+async function find(
+  db: Db,
+  { organizationId, id }: { organizationId: string; id: string },
+  environment: EnvironmentSecret | undefined,
+): Promise<store.Token | undefined> {
+  if (id === environmentTokenId(organizationId)) return environmentToken(db, environment, organizationId)
+  return store.findToken(db, { organizationId, id })
+}
+
+const environmentAdvice = 'AUTH_SECRET is changed and removed where Counterfoil runs, and there only.'
+
+function refuseEnvironment(organizationId: string, id: string): void {
+  if (id === environmentTokenId(organizationId)) throw new AppError('built_in', environmentAdvice)
 }
 
 /** Whose tokens the caller may act on: everybody's (undefined), or with `tokens:own` those of its own owner. */

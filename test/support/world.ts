@@ -4,6 +4,7 @@ import { buildApp } from '../../src/app.ts'
 import { bootstrap } from '../../src/bootstrap.ts'
 import type { Db } from '../../src/db/database.ts'
 import { readCursorKey } from '../../src/db/installation.ts'
+import type { EnvironmentSecret } from '../../src/environment/environment.ts'
 import { createLogger } from '../../src/http/log.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
 import { openDatabase } from './database.ts'
@@ -39,7 +40,7 @@ export const day = 24 * 60 * 60 * 1000
 
 export async function createWorld(
   t: Test,
-  options: { trustProxy?: string[]; corsOrigins?: string[] } = {},
+  options: { trustProxy?: string[]; corsOrigins?: string[]; environment?: EnvironmentSecret } = {},
 ): Promise<World> {
   const { db, url: databaseUrl } = await openDatabase(t)
   const clock = {
@@ -59,6 +60,7 @@ export async function createWorld(
     now: () => clock.now,
     issuer,
     cursorKey: await readCursorKey(db),
+    environment: undefined,
     trustProxy: [],
     corsOrigins: [],
     ...options,
