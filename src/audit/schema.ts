@@ -22,7 +22,7 @@ export const AuditEvent = Type.Object(
     }),
     changes: Type.Unsafe<{ before: Record<string, unknown>; after: Record<string, unknown> } | null>({
       anyOf: [Type.Object({ before: Members, after: Members }), { type: 'null' }],
-      description: 'The members that changed.',
+      description: 'The members that changed; of a new token, what it was granted.',
     }),
     request_id: Type.String(),
     ip: nullable.string({ description: 'Where the request came from.' }),

@@ -7,6 +7,7 @@ import { invalidValue } from '../errors.ts'
 import { holdOrganization } from '../organizations/reach.ts'
 import { managementType, platformId } from '../platform.ts'
 import { holdTokenType } from '../token-types/token-types.ts'
+import { grantOf } from './grant.ts'
 import { generateSecret, type Secret } from './secret.ts'
 import * as store from './store.ts'
 
@@ -70,9 +71,14 @@ export async function issueToken(
     },
     { hash: secret.hash(), hint: secret.hint() },
   )
-  await record(tx, origin, { organizationId, action: 'token.created', target: { type: 'token', id, name } })
   const token = await store.findToken(tx, { organizationId, id })
   if (!token) throw new Error('a token just inserted cannot be found')
+  await record(tx, origin, {
+    organizationId,
+    action: 'token.created',
+    target: { type: 'token', id, name },
+    changes: { before: {}, after: grantOf(token) },
+  })
   return { token, secret }
 }
 

@@ -82,7 +82,7 @@ export async function createWorld(
       request.headers = { 'content-type': 'application/x-www-form-urlencoded', ...request.headers }
     }
     const response = await app.inject(request)
-    const json = /json/.test(String(response.headers['content-type'])) && response.payload !== ''
+    const json = /\bjson\b/.test(String(response.headers['content-type'])) && response.payload !== ''
     const parsed = json ? response.json() : undefined
     if (parsed?.secret) recordSecret(parsed.secret)
     return {
