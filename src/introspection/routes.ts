@@ -23,7 +23,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (
     parseForm(text),
   )
   app.setErrorHandler(sendOAuthError)
-  app.addHook('onRequest', authenticate({ db, now, environment, basic: true }))
+  app.addHook('onRequest', authenticate({ db, now, environment, basic: 'client' }))
   app.addHook('onSend', async (_request, reply) => void reply.header('cache-control', 'no-store'))
 
   app.route({

@@ -38,7 +38,7 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
       operationId: 'listTokenTypes',
       summary: 'List all token types',
       tags,
-      response: { 200: ref(schema.TokenTypeList), ...problems(401, 500, 503) },
+      response: { 200: ref(schema.TokenTypeList), ...problems(400, 401, 500, 503) },
     },
     handler: async () => ({ items: (await types.listTokenTypes(db)).map(schema.presentTokenType) }),
   })

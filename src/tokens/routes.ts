@@ -157,7 +157,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
       operationId: 'getSelf',
       summary: 'Read the token that this very request presents',
       tags,
-      response: { 200: ref(schema.Token), ...problems(401, 404, 500, 503) },
+      response: { 200: ref(schema.Token), ...problems(400, 401, 404, 500, 503) },
     },
     handler: async ({ caller }, reply) =>
       show(reply, await tokens.getSelf(db, caller, environment), caller.now),
