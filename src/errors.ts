@@ -1,7 +1,6 @@
 /** Every error a caller can meet: its stable code, HTTP status and title (RFC 9457 §3.1). */
 export const catalogue = {
   invalid_request: { status: 400, title: 'The request is malformed' },
-  unsupported_token_type: { status: 400, title: 'This token cannot be revoked here' },
   unauthenticated: { status: 401, title: 'Credentials are required' },
   invalid_token: { status: 401, title: 'The presented credential is not good' },
   insufficient_scope: { status: 403, title: 'The credential lacks a permission' },

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import type { AppError, ErrorCode } from '../errors.ts'
+import type { AppError } from '../errors.ts'
 import { bearerChallenge } from './challenge.ts'
 import { settle } from './problem.ts'
 import { ref } from './schemas.ts'
@@ -23,6 +23,8 @@ export function oauthErrors(...statuses: number[]): Record<number, object> {
 /** The error handler of the protocol endpoints (RFC 6749 §5.2). */
 export function sendOAuthError(thrown: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const error = settle(thrown, request, reply)
+  // RFC 7009 §2.2.1: a token that cannot be revoked here is an error of RFC 6749 §5.2.
+  if (error.code === 'built_in') reply.code(400)
   const basic = request.headers.authorization?.toLowerCase().startsWith('basic ') ?? false
   for (const challenge of challenges(error, basic)) reply.header('www-authenticate', challenge)
   reply.send({ error: oauthCode(error, basic), error_description: error.message, request_id: request.id })
@@ -41,6 +43,6 @@ function oauthCode({ code }: AppError, basic: boolean): string {
   if (code === 'unauthenticated' || (code === 'invalid_token' && basic)) return 'invalid_client'
   if (code === 'unavailable') return 'temporarily_unavailable'
   if (code === 'internal_error') return 'server_error'
-  const shared: ErrorCode[] = ['invalid_token', 'insufficient_scope', 'unsupported_token_type']
-  return shared.includes(code) ? code : 'invalid_request'
+  if (code === 'built_in') return 'unsupported_token_type'
+  return code === 'invalid_token' || code === 'insufficient_scope' ? code : 'invalid_request'
 }

@@ -130,7 +130,7 @@ export async function revokeBySecret(
   const self = onlyOwner(caller, 'tokens:write')
   const fixed = self === undefined ? await environmentCredential(db, environment, secret) : undefined
   if (fixed && reaches(caller.principal, fixed.organizationId))
-    throw new AppError('unsupported_token_type', environmentAdvice)
+    throw new AppError('built_in', environmentAdvice)
   if (secret.isMistyped()) return
   const found = await store.findTokenByHash(db, secret.hash())
   if (!found || !reaches(caller.principal, found.organizationId)) return
