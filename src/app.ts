@@ -27,11 +27,11 @@ const apiPolicy = { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }
 const methods = ['GET', 'POST', 'PATCH', 'DELETE']
 const exposedHeaders = [
   'etag',
-  'idempotency-replayed',
   'link',
   'location',
   'www-authenticate',
   'x-request-id',
+  'idempotency-replayed',
 ]
 
 /** The table of contents: every plugin and every feature, in the order in which a request meets them. */

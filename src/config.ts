@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import envSchema from 'env-schema'
 import { type Static, Type } from 'typebox'
-import type { EnvironmentSecret } from './environment/environment.ts'
 import { type LogLevel, logLevels } from './http/log.ts'
+import type { EnvironmentSecret } from './tokens/environment/environment.ts'
 import { Secret } from './tokens/secret.ts'
 
 /** Every environment variable there is; docs/configuration.md is checked against this by a test. */

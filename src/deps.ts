@@ -1,5 +1,5 @@
 import type { Db } from './db/database.ts'
-import type { EnvironmentSecret } from './environment/environment.ts'
+import type { EnvironmentSecret } from './tokens/environment/environment.ts'
 
 /** What routes are given: the outside world, so that tests can give another. */
 export type Deps = {

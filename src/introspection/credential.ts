@@ -1,6 +1,6 @@
 import type { Db } from '../db/database.ts'
 import type { OwnerSource } from '../db/tables.ts'
-import { type EnvironmentSecret, environmentCredential } from '../environment/environment.ts'
+import { type EnvironmentSecret, environmentCredential } from '../tokens/environment/environment.ts'
 import type { Secret } from '../tokens/secret.ts'
 import { statusOf, type Validity } from '../tokens/status.ts'
 import { selectCredential } from './store.ts'

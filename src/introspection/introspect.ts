@@ -1,6 +1,6 @@
 import { type Caller, reaches, requirePermission } from '../access/caller.ts'
 import type { Db } from '../db/database.ts'
-import type { EnvironmentSecret } from '../environment/environment.ts'
+import type { EnvironmentSecret } from '../tokens/environment/environment.ts'
 import type { Secret } from '../tokens/secret.ts'
 import { type Credential, verifySecret } from './credential.ts'
 

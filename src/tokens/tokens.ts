@@ -4,17 +4,17 @@ import { type Action, record } from '../audit/audit.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import type { Changes } from '../db/tables.ts'
-import {
-  type EnvironmentSecret,
-  environmentCredential,
-  environmentToken,
-  environmentTokenId,
-} from '../environment/environment.ts'
 import { AppError } from '../errors.ts'
 import { type Attempt, type Outcome, once } from '../idempotency/idempotency.ts'
 import { reachableOrganization } from '../organizations/reach.ts'
 import { managementType } from '../platform.ts'
 import { type ExpectedVersions, refuseStale } from '../versions.ts'
+import {
+  type EnvironmentSecret,
+  environmentCredential,
+  environmentToken,
+  environmentTokenId,
+} from './environment/environment.ts'
 import { issueToken, type NewToken } from './issue.ts'
 import type { Secret } from './secret.ts'
 import * as store from './store.ts'

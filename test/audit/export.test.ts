@@ -72,7 +72,11 @@ t.test('it needs audit:read, and the organization', async (t) => {
   })
   t.equal((await ask('GET', `${log}/export`, { token: '' })).status, 401)
   t.equal((await ask('GET', '/v1/organizations/platform/audit-events/export', { token: reader })).status, 404)
-  t.match(await ask('HEAD', `${log}/export`), { status: 405, headers: { allow: 'GET' } })
+  t.match(await ask('HEAD', `${log}/export`), {
+    status: 200,
+    text: '',
+    headers: { 'content-type': 'application/jsonl' },
+  })
 })
 
 t.test('a long log is whole: every event once, the newest first', async (t) => {

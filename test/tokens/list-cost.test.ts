@@ -2,11 +2,11 @@ import t, { type Test } from 'tap'
 import {
   type Position,
   type Sort,
+  selectTokens,
   sorts,
   type TokenFilter,
   type TokenQuery,
-} from '../../src/tokens/list-conditions.ts'
-import { selectTokens } from '../../src/tokens/list-store.ts'
+} from '../../src/tokens/list/store.ts'
 import { execute, openDatabase } from '../support/database.ts'
 import { type Cost, costOf } from '../support/plans.ts'
 

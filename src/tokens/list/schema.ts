@@ -1,9 +1,9 @@
 import { type Static, Type } from 'typebox'
-import { parseInstant } from '../http/instant.ts'
-import { pageQuery } from '../http/pages.ts'
-import { DateTime } from '../http/schemas.ts'
-import { type Position, type TokenQuery as Query, type Range, type Sort, sorts } from './list-conditions.ts'
-import { statuses } from './status.ts'
+import { parseInstant } from '../../http/instant.ts'
+import { pageQuery } from '../../http/pages.ts'
+import { DateTime } from '../../http/schemas.ts'
+import { statuses } from '../status.ts'
+import { type Position, type TokenQuery as Query, type Range, type Sort, sorts } from './store.ts'
 
 const from = (what: string) =>
   Type.Optional(DateTime({ description: `${what} at that instant or after it.` }))

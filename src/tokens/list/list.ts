@@ -1,11 +1,10 @@
-import type { Caller } from '../access/caller.ts'
-import type { Db } from '../db/database.ts'
+import type { Caller } from '../../access/caller.ts'
+import type { Db } from '../../db/database.ts'
+import { reachableOrganization } from '../../organizations/reach.ts'
 import { type EnvironmentSecret, environmentToken } from '../environment/environment.ts'
-import { fits, place, sortValueOf } from '../environment/place.ts'
-import { reachableOrganization } from '../organizations/reach.ts'
-import type { TokenQuery } from './list-conditions.ts'
-import { type Listed, selectTokens } from './list-store.ts'
-import { onlyOwner } from './tokens.ts'
+import { onlyOwner } from '../tokens.ts'
+import { fits, place, sortValueOf } from './place.ts'
+import { type Listed, selectTokens, type TokenQuery } from './store.ts'
 
 /** One row more than `limit`, or two, where there are more. */
 export async function listTokens(

@@ -1,5 +1,7 @@
 import { type RawBuilder, type SqlBool, sql } from 'kysely'
-import type { Status } from './status.ts'
+import type { Db } from '../../db/database.ts'
+import type { Status } from '../status.ts'
+import { type Token, tokens } from '../store.ts'
 
 export const sorts = ['created_at', 'name', 'expires_at', 'last_used_at'] as const
 export type Sort = (typeof sorts)[number]
@@ -32,13 +34,45 @@ export type TokenQuery = TokenFilter & {
 /** Where a token stands in a sorted list: the sort key's value as text, then the id. */
 export type Position = { value: string; id: string }
 
+export type Listed = Token & { sortValue: string }
+
+/**
+ * With each token the value it is sorted by; one row more than `limit` where there are more. The page is cut out of
+ * an index on tokens alone, and all else is looked up for the rows of the page and no others.
+ */
+export async function selectTokens(db: Db, organizationId: string, query: TokenQuery): Promise<Listed[]> {
+  const { sort, descending, after, limit } = query
+  const { key, type } = sortKeys[sort]
+  const behind = descending ? sql`<` : sql`>`
+  const direction = descending ? 'desc' : 'asc'
+  const page = db
+    .selectFrom('tokens')
+    .select(['organizationId', 'id', key.as('sortKey')])
+    .where('organizationId', '=', organizationId)
+    .where((where) => where.and(conditionsOf(query)))
+    .$if(after !== undefined, (rows) =>
+      rows.where(sql<boolean>`(${key}, id) ${behind} (${after?.value}::${type}, ${after?.id}::uuid)`),
+    )
+    .orderBy(key, direction)
+    .orderBy('id', direction)
+    .limit(limit + 1)
+  return tokens(db)
+    .innerJoin(page.as('page'), (join) =>
+      join.onRef('page.organizationId', '=', 'tokens.organizationId').onRef('page.id', '=', 'tokens.id'),
+    )
+    .select(sql<string>`to_json(page.sort_key) #>> '{}'`.as('sortValue'))
+    .orderBy('page.sortKey', direction)
+    .orderBy('page.id', direction)
+    .execute()
+}
+
 // Each is the expression that an index in the migrations is on.
 const createdAt = sql`created_at`
 const name = sql`lower(name) collate "C"`
 const expiresAt = sql`coalesce(expires_at, 'infinity')`
 const lastUsedAt = sql`coalesce(last_used_at, '-infinity')`
 
-export const sortKeys = {
+const sortKeys = {
   created_at: { key: createdAt, type: sql`timestamptz` },
   name: { key: name, type: sql`text` },
   expires_at: { key: expiresAt, type: sql`timestamptz` },
@@ -54,7 +88,7 @@ type Bound = { condition: Condition; key: RawBuilder<unknown>; side: 'lower' | '
  * What the rows of a list have to fulfil. Where a range starts at which the list begins, PostgreSQL would go there to
  * look for a later page too, and from there read on to the page. So it is not told: the cursor is behind that start.
  */
-export function conditionsOf(query: TokenQuery): Condition[] {
+function conditionsOf(query: TokenQuery): Condition[] {
   const { type, owner, after, descending, sort } = query
   const start = descending ? 'upper' : 'lower'
   const bounds = boundsOf(query).flatMap(({ condition, key, side, instead }) => {

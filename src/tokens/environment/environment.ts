@@ -1,9 +1,9 @@
 import { timingSafeEqual } from 'node:crypto'
 import { v5 as uuid } from 'uuid'
-import type { Db } from '../db/database.ts'
-import type { Credential } from '../introspection/credential.ts'
-import type { Secret } from '../tokens/secret.ts'
-import type { Token } from '../tokens/store.ts'
+import type { Db } from '../../db/database.ts'
+import type { Credential } from '../../introspection/credential.ts'
+import type { Secret } from '../secret.ts'
+import type { Token } from '../store.ts'
 import { findOrganizationWithType } from './store.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { validate as isUuid } from 'uuid'
-import type { Db } from '../db/database.ts'
+import type { Db } from '../../db/database.ts'
 
 /** An organization with the token type of that name, if there are both. */
 export async function findOrganizationWithType(db: Db, organizationKeyOrId: string, type: string) {

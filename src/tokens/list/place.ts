@@ -1,6 +1,6 @@
-import type { Range, Sort, TokenQuery } from '../tokens/list-conditions.ts'
-import { statusOf } from '../tokens/status.ts'
-import type { Token } from '../tokens/store.ts'
+import { statusOf } from '../status.ts'
+import type { Token } from '../store.ts'
+import type { Range, Sort, TokenQuery } from './store.ts'
 
 type Placed = { sortValue: string; id: string }
 
