@@ -1,4 +1,12 @@
 import type { Db } from './db/database.ts'
+import type { EnvironmentSecret } from './tokens/environment/environment.ts'
 
 /** What routes are given: the outside world, so that tests can give another. */
-export type Deps = { db: Db; now: () => Date; issuer: string }
+export type Deps = {
+  db: Db
+  now: () => Date
+  issuer: string
+  /** What cursors are signed with. */
+  cursorKey: Buffer
+  environment: EnvironmentSecret | undefined
+}

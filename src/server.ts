@@ -5,12 +5,14 @@ import closeWithGrace from 'close-with-grace'
 import { adminTokenIn, adminTokenPath } from './admin-token.ts'
 import { buildApp } from './app.ts'
 import { bootstrap } from './bootstrap.ts'
-import { type Config, ConfigError, readConfig } from './config.ts'
+import { type Config, ConfigError, configWarnings, readConfig } from './config.ts'
 import { createDb, type Db } from './db/database.ts'
 import { startEmbedded } from './db/embedded.ts'
+import { readCursorKey } from './db/installation.ts'
 import { migrate, pendingMigrations } from './db/migrate.ts'
 import { explainExit, UsageError } from './exit.ts'
 import { createLogger } from './http/log.ts'
+import { forgetAnswers } from './idempotency/idempotency.ts'
 import { version } from './version.ts'
 import { welcome } from './welcome.ts'
 
@@ -25,6 +27,8 @@ const usage = `counterfoil [command]
 
 Configuration comes from environment variables: see docs/configuration.md.
 `
+
+const hourMs = 60 * 60 * 1000
 
 const commands: Record<string, () => Promise<void>> = { serve, migrate: runMigrations, openapi: printOpenapi }
 
@@ -52,17 +56,29 @@ async function main(): Promise<void> {
 async function serve(): Promise<void> {
   const config = readConfig(process.env)
   const log = createLogger(config.logLevel)
+  for (const warning of configWarnings(config)) log.warn(warning)
   const { db, closeDatabase, embedded } = await openDatabase(config, (err) =>
     log.warn({ err }, 'database connection lost'),
   )
   try {
     await prepare(db, config, embedded)
     const url = config.publicUrl ?? `http://localhost:${config.port}`
-    const app = await buildApp({ ...config, db, log, now: () => new Date(), issuer: url })
+    const app = await buildApp({
+      ...config,
+      db,
+      log,
+      now: () => new Date(),
+      issuer: url,
+      cursorKey: await readCursorKey(db),
+    })
     await app.listen({ host: config.host, port: config.port })
+    const forgetting = setInterval(() => {
+      forgetAnswers(db, new Date()).catch((err) => log.warn({ err }, 'old answers could not be dropped'))
+    }, hourMs)
     closeWithGrace({ delay: 30_000, logger: log }, async ({ err, signal }) => {
       if (err) log.fatal({ err }, 'stopping after a defect')
       else log.info({ signal }, 'stopping')
+      clearInterval(forgetting)
       await app.close()
       await closeDatabase()
     })
@@ -103,6 +119,8 @@ async function printOpenapi(): Promise<void> {
     log,
     now: () => new Date(),
     issuer: 'http://localhost:7662',
+    cursorKey: Buffer.alloc(32),
+    environment: undefined,
     trustProxy: [],
     corsOrigins: [],
   })

@@ -81,6 +81,8 @@ type AuditEventsTable = {
   id: string
   occurredAt: Date
   actor: Json<Actor>
+  /** The subject of the user for whom the actor did it. */
+  onBehalfOf: string | null
   action: string
   targetType: string
   targetId: string
@@ -90,12 +92,27 @@ type AuditEventsTable = {
   ip: string | null
 }
 
+type IdempotencyKeysTable = {
+  hash: Buffer
+  organizationId: string
+  fingerprint: Buffer
+  /** Null only inside the transaction that makes the answer. */
+  answer: Buffer | null
+  expiresAt: Date
+}
+
+type InstallationTable = {
+  cursorKey: Buffer
+}
+
 export type Tables = {
   organizations: OrganizationsTable
   tokenTypes: TokenTypesTable
   tokens: TokensTable
   tokenSecrets: TokenSecretsTable
   auditEvents: AuditEventsTable
+  idempotencyKeys: IdempotencyKeysTable
+  installation: InstallationTable
 }
 
 export type Organization = Selectable<OrganizationsTable>

@@ -1,9 +1,9 @@
 import type { FastifyRequest } from 'fastify'
 import type { Caller } from '../access/caller.ts'
-import type { Db } from '../db/database.ts'
+import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { type Credential, verifySecret } from '../introspection/credential.ts'
-import { Secret } from '../tokens/secret.ts'
+import { type PresentedOptions, presentedIn } from './presented.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -12,14 +12,16 @@ declare module 'fastify' {
   }
 }
 
-export type AuthenticateOptions = { db: Db; now: () => Date; basic?: boolean }
+export type AuthenticateOptions = Pick<Deps, 'db' | 'now' | 'environment'> & {
+  basic?: PresentedOptions['basic']
+}
 
 /** An onRequest hook: no body is read before it is known who sends it. */
-export function authenticate({ db, now, basic = false }: AuthenticateOptions) {
+export function authenticate({ db, now, environment, basic = 'no' }: AuthenticateOptions) {
   return async (request: FastifyRequest): Promise<void> => {
-    const { secret, clientId } = presented(request, basic)
+    const { secret, clientId } = presentedIn(request.raw.rawHeaders, { basic, fields: [] })
     const at = now()
-    const principal = await verifySecret(db, secret, at)
+    const principal = await verifySecret(db, secret, at, environment)
     if (!principal || (clientId !== undefined && clientId !== principal.tokenId)) {
       throw new AppError('invalid_token', 'The credential is unknown, expired or revoked.')
     }
@@ -29,27 +31,4 @@ export function authenticate({ db, now, basic = false }: AuthenticateOptions) {
 
 function actorOf({ tokenId, name }: Credential): Caller['actor'] {
   return { type: 'token', id: tokenId, name }
-}
-
-function presented(request: FastifyRequest, basic: boolean): { secret: Secret; clientId?: string } {
-  const header = request.headers.authorization
-  if (header === undefined) throw new AppError('unauthenticated', 'Send a token in the Authorization header.')
-  const bearer = /^Bearer +([A-Za-z0-9\-._~+/]+=*) *$/i.exec(header)?.[1]
-  if (bearer) return { secret: new Secret(bearer) }
-  const encoded = basic ? /^Basic +([A-Za-z0-9+/_-]+=*) *$/i.exec(header)?.[1] : undefined
-  if (encoded) return clientCredentials(encoded)
-  throw new AppError(
-    'unauthenticated',
-    'The Authorization header is not of a scheme that is understood here.',
-  )
-}
-
-/** RFC 6749 §2.3.1: the client id (the id of its token) and secret, each form-encoded, then joined by a colon. */
-function clientCredentials(encoded: string): { secret: Secret; clientId: string } {
-  const [id, ...secret] = Buffer.from(encoded, 'base64').toString().split(':')
-  return { clientId: formDecode(id ?? ''), secret: new Secret(formDecode(secret.join(':'))) }
-}
-
-function formDecode(text: string): string {
-  return new URLSearchParams(`value=${text.replaceAll('&', '%26')}`).get('value') ?? ''
 }

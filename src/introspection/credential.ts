@@ -1,5 +1,6 @@
 import type { Db } from '../db/database.ts'
 import type { OwnerSource } from '../db/tables.ts'
+import { type EnvironmentSecret, environmentCredential } from '../tokens/environment/environment.ts'
 import type { Secret } from '../tokens/secret.ts'
 import { statusOf, type Validity } from '../tokens/status.ts'
 import { selectCredential } from './store.ts'
@@ -23,9 +24,15 @@ export type Credential = Validity & {
 }
 
 /** The credential behind a presented secret, if it is good now. Every reason against it looks the same from here. */
-export async function verifySecret(db: Db, secret: Secret, now: Date): Promise<Credential | undefined> {
-  if (secret.isMistyped()) return undefined
-  const credential = await selectCredential(db, secret.hash())
+export async function verifySecret(
+  db: Db,
+  secret: Secret,
+  now: Date,
+  environment: EnvironmentSecret | undefined,
+): Promise<Credential | undefined> {
+  const fixed = await environmentCredential(db, environment, secret)
+  if (!fixed && secret.isMistyped()) return undefined
+  const credential = fixed ?? (await selectCredential(db, secret.hash()))
   return credential && isGood(credential, now) ? credential : undefined
 }
 

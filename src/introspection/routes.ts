@@ -13,14 +13,17 @@ const security = [{ bearer: [] }, { basic: [] }]
 const consumes = ['application/x-www-form-urlencoded']
 
 /** The protocol endpoints: form-encoded, and with the errors of RFC 6749 §5.2. */
-export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, now, issuer }) => {
+export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (
+  app,
+  { db, now, issuer, environment },
+) => {
   for (const shape of [...schema.components, OAuthError]) app.addSchema(shape)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(consumes, { parseAs: 'string' }, async (_request: unknown, text: string) =>
     parseForm(text),
   )
   app.setErrorHandler(sendOAuthError)
-  app.addHook('onRequest', authenticate({ db, now, basic: true }))
+  app.addHook('onRequest', authenticate({ db, now, environment, basic: 'client' }))
   app.addHook('onSend', async (_request, reply) => void reply.header('cache-control', 'no-store'))
 
   app.route({
@@ -40,7 +43,8 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, 
     },
     errorHandler: sendIntrospectionError,
     handler: async ({ caller, body }) => {
-      return schema.presentCredential(await introspect(db, caller, new Secret(body.token)), issuer)
+      const credential = await introspect(db, caller, new Secret(body.token), environment)
+      return schema.presentCredential(credential, issuer)
     },
   })
 
@@ -60,7 +64,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, 
       },
     },
     handler: async ({ caller, body }, reply) => {
-      await revokeBySecret(db, caller, new Secret(body.token))
+      await revokeBySecret(db, caller, new Secret(body.token), environment)
       return reply.send(undefined)
     },
   })

@@ -3,6 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { createDb } from '../../src/db/database.ts'
+import { readCursorKey } from '../../src/db/installation.ts'
 import { createLogger } from '../../src/http/log.ts'
 import { recordLog } from '../support/records.ts'
 import { issuer, type World } from '../support/world.ts'
@@ -12,7 +13,16 @@ export async function appBehindCable(t: Test, { databaseUrl, clock }: World) {
   const cable = await layCable(t, databaseUrl)
   const db = createDb({ url: cable.url, poolSize: 2 })
   const log = createLogger('info', { write: recordLog })
-  const app = await buildApp({ db, log, now: () => clock.now, issuer, trustProxy: [], corsOrigins: [] })
+  const app = await buildApp({
+    db,
+    log,
+    now: () => clock.now,
+    issuer,
+    cursorKey: await readCursorKey(db),
+    environment: undefined,
+    trustProxy: [],
+    corsOrigins: [],
+  })
   t.teardown(async () => {
     await app.close()
     await db.destroy()

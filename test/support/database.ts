@@ -35,3 +35,10 @@ export async function openDatabase(t: Test): Promise<{ db: Db; url: string }> {
   t.teardown(() => db.destroy())
   return { db, url }
 }
+
+/** For statements that take longer than the service would ever wait. */
+export async function execute(url: string, statements: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query(statements).finally(() => client.end())
+}

@@ -4,7 +4,9 @@ import type { Test } from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { bootstrap } from '../../src/bootstrap.ts'
 import type { Db } from '../../src/db/database.ts'
+import { readCursorKey } from '../../src/db/installation.ts'
 import { createLogger } from '../../src/http/log.ts'
+import type { EnvironmentSecret } from '../../src/tokens/environment/environment.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
 import { openDatabase } from './database.ts'
 import { recordLog, recordSecret } from './records.ts'
@@ -44,7 +46,12 @@ export async function createWorld(
   {
     withExamples = true,
     ...options
-  }: { withExamples?: boolean; trustProxy?: string[]; corsOrigins?: string[] } = {},
+  }: {
+    withExamples?: boolean
+    trustProxy?: string[]
+    corsOrigins?: string[]
+    environment?: EnvironmentSecret
+  } = {},
 ): Promise<World> {
   const { db, url: databaseUrl } = await openDatabase(t)
   const clock = {
@@ -63,6 +70,8 @@ export async function createWorld(
     log,
     now: () => clock.now,
     issuer,
+    cursorKey: await readCursorKey(db),
+    environment: undefined,
     trustProxy: [],
     corsOrigins: [],
     ...options,
@@ -72,6 +81,9 @@ export async function createWorld(
   t.teardown(() => pool.end())
 
   const ask: World['ask'] = async (method, url, { token = admin, headers = {}, body, form } = {}) => {
+    // Whoever has it can open what is kept for it, so it is to be found nowhere either.
+    const key = headers['idempotency-key']?.replaceAll('"', '') ?? ''
+    if (key.length >= 22) recordSecret(key)
     const request: InjectOptions = { method: method as 'GET', url, headers: { ...headers } }
     if (token) request.headers = { authorization: `Bearer ${token}`, ...headers }
     if (body !== undefined) {
@@ -83,7 +95,7 @@ export async function createWorld(
       request.headers = { 'content-type': 'application/x-www-form-urlencoded', ...request.headers }
     }
     const response = await app.inject(request)
-    const json = /json/.test(String(response.headers['content-type'])) && response.payload !== ''
+    const json = /\bjson\b/.test(String(response.headers['content-type'])) && response.payload !== ''
     const parsed = json ? response.json() : undefined
     if (parsed?.secret) recordSecret(parsed.secret)
     return {
