@@ -38,7 +38,14 @@ export type AppOptions = Deps & {
 const bodyLimit = 64 * 1024
 const apiPolicy = { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
-const exposedHeaders = ['etag', 'link', 'location', 'www-authenticate', 'x-request-id']
+const exposedHeaders = [
+  'etag',
+  'link',
+  'location',
+  'www-authenticate',
+  'x-request-id',
+  'idempotency-replayed',
+]
 
 /** The table of contents: every plugin and every feature, in the order in which a request meets them. */
 export async function buildApp({

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import envSchema from 'env-schema'
 import { type Static, Type } from 'typebox'
 import { type LogLevel, logLevels } from './http/log.ts'
+import type { EnvironmentSecret } from './tokens/environment/environment.ts'
 import { Secret } from './tokens/secret.ts'
 
 /** Every environment variable there is; docs/configuration.md is checked against this by a test. */
@@ -56,6 +57,21 @@ export const Environment = Type.Object({
       description: 'The first platform administrator of an empty database.',
     }),
   ),
+  AUTH_SECRET: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 4096,
+      description:
+        'A secret of your own that is good wherever a token of the type `scim` is; 32 random characters or more.',
+    }),
+  ),
+  AUTH_SECRET_ORGANIZATION: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 36,
+      description: 'The organization, by key or id, that AUTH_SECRET belongs to; needed with it.',
+    }),
+  ),
   LOG_LEVEL: Type.Enum([...logLevels], {
     type: 'string',
     default: 'info',
@@ -72,7 +88,7 @@ export const Environment = Type.Object({
 })
 
 /** The variables that can also be given as the path of a file, by the name with `_FILE` behind it. */
-export const secretVariables = ['DATABASE_URL', 'DATABASE_LISTEN_URL', 'ADMIN_TOKEN'] as const
+export const secretVariables = ['DATABASE_URL', 'DATABASE_LISTEN_URL', 'ADMIN_TOKEN', 'AUTH_SECRET'] as const
 
 export type Config = {
   host: string
@@ -86,6 +102,7 @@ export type Config = {
   dataDir: string
   migrate: boolean
   adminToken: Secret | undefined
+  environment: EnvironmentSecret | undefined
   logLevel: LogLevel
   trustProxy: string[]
   corsOrigins: string[]
@@ -111,10 +128,31 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     dataDir: values.DATA_DIR,
     migrate: values.MIGRATE,
     adminToken,
+    environment: environmentSecret(values),
     logLevel: values.LOG_LEVEL,
     trustProxy: list(values.TRUST_PROXY),
     corsOrigins: list(values.CORS_ORIGINS),
   }
+}
+
+function environmentSecret({
+  AUTH_SECRET: text,
+  AUTH_SECRET_ORGANIZATION: organization,
+}: Static<typeof Environment>): EnvironmentSecret | undefined {
+  if (text === undefined && organization === undefined) return undefined
+  if (organization === undefined)
+    throw new ConfigError('AUTH_SECRET is given without AUTH_SECRET_ORGANIZATION.')
+  if (text === undefined) throw new ConfigError('AUTH_SECRET_ORGANIZATION is given without AUTH_SECRET.')
+  const secret = new Secret(text)
+  if (secret.isMistyped())
+    throw new ConfigError('AUTH_SECRET looks like a token of Counterfoil with a typo in it.')
+  return { secret, organization }
+}
+
+/** What is allowed and yet unwise. */
+export function configWarnings({ environment }: Config): string[] {
+  if (!environment || environment.secret.reveal().length >= 32) return []
+  return ['AUTH_SECRET is shorter than 32 characters: who tries long enough may guess it.']
 }
 
 function validate(data: Record<string, string>): Static<typeof Environment> {

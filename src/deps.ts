@@ -1,6 +1,16 @@
 import type { Db } from './db/database.ts'
 import type { Credentials } from './introspection/credentials.ts'
 import type { Usage } from './introspection/usage.ts'
+import type { EnvironmentSecret } from './tokens/environment/environment.ts'
 
 /** What routes are given: the outside world, so that tests can give another. */
-export type Deps = { db: Db; credentials: Credentials; usage: Usage; now: () => Date; issuer: string }
+export type Deps = {
+  db: Db
+  credentials: Credentials
+  usage: Usage
+  now: () => Date
+  issuer: string
+  /** What cursors are signed with. */
+  cursorKey: Buffer
+  environment: EnvironmentSecret | undefined
+}

@@ -23,6 +23,7 @@ export const catalogue = {
   unsupported_media_type: { status: 415, title: 'This media type is not understood here' },
   invalid_value: { status: 422, title: 'A value is not allowed' },
   confirmation_required: { status: 422, title: 'The name of the token is needed to confirm this' },
+  idempotency_key_reused: { status: 422, title: 'This Idempotency-Key belongs to another request' },
   header_fields_too_large: { status: 431, title: 'The header fields are too large' },
   internal_error: { status: 500, title: 'Something went wrong on our side' },
   overloaded: { status: 503, title: 'More is asked than the service can answer right now' },

@@ -7,7 +7,7 @@ import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { adminTokenPath } from './admin-token.ts'
 import { buildApp } from './app.ts'
-import { type Config, readConfig } from './config.ts'
+import { type Config, configWarnings, readConfig } from './config.ts'
 import { createDb } from './db/database.ts'
 import { migrate } from './db/migrate.ts'
 import { explainExit, UsageError } from './exit.ts'
@@ -60,6 +60,7 @@ async function main(): Promise<void> {
 async function serve(): Promise<void> {
   const config = readConfig(process.env)
   const log = createLogger(config.logLevel)
+  for (const warning of configWarnings(config)) log.warn(warning)
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
   const database = await openDatabase(config, onError)
   const closing = [database.close]
@@ -138,6 +139,8 @@ async function printOpenapi(): Promise<void> {
     log,
     now: () => new Date(),
     issuer: 'http://localhost:7662',
+    cursorKey: Buffer.alloc(32),
+    environment: undefined,
     trustProxy: [],
     corsOrigins: [],
   })

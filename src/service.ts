@@ -1,11 +1,16 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { buildApp } from './app.ts'
 import type { Config } from './config.ts'
+import { readCursorKey } from './db/installation.ts'
 import type { Measuring } from './http/metrics.ts'
+import { forgetAnswers } from './idempotency/idempotency.ts'
 import { createCredentials } from './introspection/credentials.ts'
 import { createUsage } from './introspection/usage.ts'
 import type { Database } from './prepare.ts'
 import { repeat } from './repeat.ts'
+import { environmentLookup } from './tokens/environment/environment.ts'
+
+const hourMs = 60 * 60 * 1000
 
 export type ServiceOptions = {
   config: Config
@@ -25,7 +30,11 @@ export async function startService({
   const { log } = options
   const onLease = (holds: boolean) =>
     holds ? log.info('answering from memory') : log.warn('asking the database every time')
-  const credentials = createCredentials({ ...config, databaseUrl, every: repeat, onError, onLease })
+  const environment = config.environment && environmentLookup(db, config.environment)
+  const credentials = createCredentials({
+    ...{ databaseUrl, listenUrl: config.listenUrl, cacheSize: config.cacheSize },
+    ...{ environment, every: repeat, onError, onLease },
+  })
   const usage = createUsage(db, { onError, every: repeat })
   const app = await buildApp({
     ...config,
@@ -33,8 +42,13 @@ export async function startService({
     ...{ db, credentials, usage },
     now: () => new Date(),
     issuer: publicUrl(config),
+    cursorKey: await readCursorKey(db),
+  })
+  const stopForgetting = repeat(hourMs, () => {
+    forgetAnswers(db, new Date()).catch((err) => log.warn({ err }, 'old answers could not be dropped'))
   })
   const close = async () => {
+    stopForgetting()
     await app.close()
     await usage.close()
     await credentials.close()

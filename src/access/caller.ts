@@ -5,7 +5,14 @@ import { managementType, platformId } from '../platform.ts'
 import type { Permission } from './permissions.ts'
 
 /** To whom, when and where a change is attributed. */
-export type Origin = { actor: Actor; requestId: string; ip: string | null; now: Date }
+export type Origin = {
+  actor: Actor
+  /** The subject of the user for whom the actor does it; left out if it is for itself. */
+  onBehalfOf?: string
+  requestId: string
+  ip: string | null
+  now: Date
+}
 
 /** Who asks: what a domain function needs to decide, to date and to attribute. */
 export type Caller = Origin & { principal: Credential }

@@ -3,7 +3,7 @@ import { type Caller, type Origin, reaches, requirePermission } from '../access/
 import type { Db } from '../db/database.ts'
 import type { AuditEvent, Changes } from '../db/tables.ts'
 import { reachableOrganization } from '../organizations/reach.ts'
-import { type EventFilter, insertEvents, selectEvents } from './store.ts'
+import { type EventPosition, type EventQuery, insertEvents, selectEvents } from './store.ts'
 
 /** Every action that is recorded. */
 export const actions = [
@@ -45,6 +45,7 @@ export async function recordAll(tx: Db, origin: Origin, happenings: Happening[])
     id: uuid(),
     occurredAt: origin.now,
     actor: JSON.stringify(origin.actor),
+    onBehalfOf: origin.onBehalfOf ?? null,
     action,
     targetType: target.type,
     targetId: target.id,
@@ -56,17 +57,31 @@ export async function recordAll(tx: Db, origin: Origin, happenings: Happening[])
   await insertEvents(tx, events)
 }
 
-/** The change log of an organization, newest first. By its id it can be read even after the organization is gone. */
+/**
+ * The change log of an organization, newest first: in the order of the instants at which the requests came in, by
+ * the clocks of the instances that took them. What is still being committed, or comes from an instance whose clock
+ * is behind, can thus appear behind a position that was read already. Whoever follows the log reads again from a
+ * little before the newest event that is known, and tells events apart by their ids.
+ */
 export async function listAuditEvents(
   db: Db,
   caller: Caller,
   organization: string,
-  filter: EventFilter,
+  query: EventQuery,
 ): Promise<AuditEvent[]> {
+  return selectEvents(db, await readableLog(db, caller, organization), query)
+}
+
+/** The id of an organization whose log the caller may read. By its id it is readable even after the organization is gone. */
+export async function readableLog(db: Db, caller: Caller, organization: string): Promise<string> {
   const known = isUuid(organization) && reaches(caller.principal, organization)
   const organizationId = known ? organization : (await reachableOrganization(db, caller, organization)).id
   requirePermission(caller, 'audit:read')
-  return selectEvents(db, organizationId, filter)
+  return organizationId
+}
+
+export function positionOf({ occurredAt, id }: AuditEvent): EventPosition {
+  return { occurred_at: occurredAt.toISOString(), id }
 }
 
 export async function hasHappened(db: Db, organizationId: string, action: Action): Promise<boolean> {

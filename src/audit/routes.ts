@@ -1,22 +1,29 @@
+import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import type { AuditEvent } from '../db/tables.ts'
 import type { Deps } from '../deps.ts'
-import { parseInstant } from '../http/instant.ts'
-import { page, parseCursor } from '../http/pages.ts'
+import { page, positionIn } from '../http/pages.ts'
 import { answer, OrganizationParams, problems } from '../http/schemas.ts'
-import { listAuditEvents } from './audit.ts'
+import { listAuditEvents, positionOf } from './audit.ts'
+import { exportAuditEvents } from './export.ts'
 import * as schema from './schema.ts'
 
-export const auditRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
+const collection = '/organizations/:organization/audit-events'
+const tags = ['Change log']
+const jsonLines = 'application/jsonl'
+const Lines = Type.Unsafe<string | Readable>({ type: 'string', description: 'An `AuditEvent` a line.' })
+
+export const auditRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cursorKey }) => {
   for (const shape of schema.components) app.addSchema(shape)
 
   app.route({
     method: 'GET',
-    url: '/organizations/:organization/audit-events',
+    url: collection,
     schema: {
       operationId: 'listAuditEvents',
       summary: 'Read the change log, newest first',
-      tags: ['Change log'],
+      tags,
       params: OrganizationParams,
       querystring: schema.AuditQuery,
       response: {
@@ -25,15 +32,51 @@ export const auditRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       },
     },
     handler: async (request, reply) => {
-      const { cursor, from, to, ...filter } = request.query
-      const before = parseCursor(Type.String({ format: 'uuid' }), cursor)
-      const rows = await listAuditEvents(db, request.caller, request.params.organization, {
-        ...filter,
-        ...(from !== undefined && { from: parseInstant('query', 'from', from) }),
-        ...(to !== undefined && { to: parseInstant('query', 'to', to) }),
-        ...(before !== undefined && { before }),
+      const { query, caller, params } = request
+      const before = positionIn(schema.EventPosition, request, cursorKey)
+      const rows = await listAuditEvents(db, caller, params.organization, {
+        ...schema.parseAuditFilter(query),
+        ...(before && { before }),
+        limit: query.limit,
       })
-      return page(request, reply, rows, schema.presentEvent, ({ id }) => id)
+      return page(request, reply, cursorKey, rows, schema.presentEvent, positionOf)
     },
   })
+
+  app.route({
+    method: 'GET',
+    url: `${collection}/export`,
+    schema: {
+      operationId: 'exportAuditEvents',
+      summary: 'Download the change log as JSON Lines, newest first',
+      description:
+        'One event a line, as long as the log is. A response that breaks off, which HTTP shows by the missing end ' +
+        'of the message, is not the whole log.',
+      tags,
+      params: OrganizationParams,
+      querystring: schema.AuditFilter,
+      response: {
+        200: {
+          description: 'The events, one a line',
+          content: { [jsonLines]: { schema: Lines } },
+        },
+        ...problems(400, 401, 403, 404, 500, 503),
+      },
+    },
+    handler: async ({ caller, params, query, method }, reply) => {
+      const filter = schema.parseAuditFilter(query)
+      const batches = await exportAuditEvents(db, caller, params.organization, filter)
+      reply.type(jsonLines)
+      // Fastify would read the whole log to leave it out.
+      if (method === 'HEAD') return reply.send('')
+      // An error in the middle destroys the connection.
+      return reply.send(Readable.from(linesOf(batches), { objectMode: false }))
+    },
+  })
+}
+
+async function* linesOf(batches: AsyncIterable<AuditEvent[]>): AsyncIterable<string> {
+  for await (const batch of batches) {
+    yield batch.map((event) => `${JSON.stringify(schema.presentEvent(event))}\n`).join('')
+  }
 }

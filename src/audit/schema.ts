@@ -1,8 +1,10 @@
 import { type Static, Type } from 'typebox'
 import type { AuditEvent as Row } from '../db/tables.ts'
+import { parseInstant } from '../http/instant.ts'
 import { Page, pageQuery } from '../http/pages.ts'
 import { Actor, DateTime, Id, nullable, ref } from '../http/schemas.ts'
 import { actions } from './audit.ts'
+import type { EventFilter } from './store.ts'
 
 const Members = Type.Record(Type.String(), Type.Unknown())
 
@@ -11,6 +13,10 @@ export const AuditEvent = Type.Object(
     id: Id,
     occurred_at: DateTime(),
     actor: ref(Actor),
+    on_behalf_of: nullable.string({
+      description: 'The subject of the user for whom the actor did it.',
+      examples: ['u-4711'],
+    }),
     action: Type.String({ examples: ['token.updated'] }),
     target: Type.Object({
       type: Type.String({ examples: ['token'] }),
@@ -19,7 +25,7 @@ export const AuditEvent = Type.Object(
     }),
     changes: Type.Unsafe<{ before: Record<string, unknown>; after: Record<string, unknown> } | null>({
       anyOf: [Type.Object({ before: Members, after: Members }), { type: 'null' }],
-      description: 'The members that changed.',
+      description: 'The members that changed; of a new token, what it was granted.',
       examples: [{ before: { name: 'Okta' }, after: { name: 'Okta SCIM connector' } }],
     }),
     request_id: Type.String({ examples: ['019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4e'] }),
@@ -31,23 +37,36 @@ export const AuditEvent = Type.Object(
 export const AuditEventPage = Page(AuditEvent, 'AuditEventPage')
 export const components = [AuditEvent, AuditEventPage]
 
-export const AuditQuery = Type.Object(
-  {
-    actor: Type.Optional(Type.String({ maxLength: 100, description: 'The id of who did it.' })),
-    target: Type.Optional(Type.String({ maxLength: 100, description: 'The id of what it was done to.' })),
-    action: Type.Optional(Type.Enum([...actions], { type: 'string' })),
-    from: Type.Optional(DateTime({ description: 'At that instant or after it.' })),
-    to: Type.Optional(DateTime({ description: 'Before that instant.' })),
-    ...pageQuery,
-  },
-  { additionalProperties: false },
-)
+const filter = {
+  actor: Type.Optional(Type.String({ maxLength: 100, description: 'The id of who did it.' })),
+  target: Type.Optional(Type.String({ maxLength: 100, description: 'The id of what it was done to.' })),
+  action: Type.Optional(Type.Enum([...actions], { type: 'string' })),
+  from: Type.Optional(DateTime({ description: 'At that instant or after it.' })),
+  to: Type.Optional(DateTime({ description: 'Before that instant.' })),
+}
+
+export const AuditFilter = Type.Object(filter, { additionalProperties: false })
+export const AuditQuery = Type.Object({ ...filter, ...pageQuery }, { additionalProperties: false })
+
+export const EventPosition = Type.Object({ occurred_at: DateTime(), id: Id })
+
+export function parseAuditFilter(query: Static<typeof AuditFilter>): EventFilter {
+  const { actor, target, action, from, to } = query
+  return {
+    ...(actor !== undefined && { actor }),
+    ...(target !== undefined && { target }),
+    ...(action !== undefined && { action }),
+    ...(from !== undefined && { from: parseInstant('query', 'from', from) }),
+    ...(to !== undefined && { to: parseInstant('query', 'to', to) }),
+  }
+}
 
 export function presentEvent(row: Row): Static<typeof AuditEvent> {
   return {
     id: row.id,
     occurred_at: row.occurredAt.toISOString(),
     actor: row.actor,
+    on_behalf_of: row.onBehalfOf,
     action: row.action,
     target: { type: row.targetType, id: row.targetId, name: row.targetName },
     changes: row.changes,

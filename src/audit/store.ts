@@ -8,10 +8,13 @@ export type EventFilter = {
   action?: string
   from?: Date
   to?: Date
-  /** Only events older than this one. */
-  before?: string
-  limit: number
 }
+
+/** Where an event stands in the log. */
+export type EventPosition = { occurred_at: string; id: string }
+
+/** Only events that stand behind `before`, which is to say older ones. */
+export type EventQuery = EventFilter & { before?: EventPosition; limit: number }
 
 // PostgreSQL takes 65,535 parameters in a statement.
 const batch = 1000
@@ -28,20 +31,27 @@ export async function insertEvents(db: Db, events: Insertable<Tables['auditEvent
 export async function selectEvents(
   db: Db,
   organizationId: string,
-  filter: EventFilter,
+  { actor, target, action, from, to, before, limit }: EventQuery,
 ): Promise<AuditEvent[]> {
-  const { actor, target, action, from, to, before, limit } = filter
-  return db
-    .selectFrom('auditEvents')
-    .selectAll()
-    .where('organizationId', '=', organizationId)
-    .$if(actor !== undefined, (query) => query.where(sql`actor ->> 'id'`, '=', actor))
-    .$if(target !== undefined, (query) => query.where('targetId', '=', target as string))
-    .$if(action !== undefined, (query) => query.where('action', '=', action as string))
-    .$if(from !== undefined, (query) => query.where('occurredAt', '>=', from as Date))
-    .$if(to !== undefined, (query) => query.where('occurredAt', '<', to as Date))
-    .$if(before !== undefined, (query) => query.where('id', '<', before as string))
-    .orderBy('id', 'desc')
-    .limit(limit + 1)
-    .execute()
+  return (
+    db
+      .selectFrom('auditEvents')
+      .selectAll()
+      .where('organizationId', '=', organizationId)
+      .$if(actor !== undefined, (query) => query.where(sql`actor ->> 'id'`, '=', actor))
+      .$if(target !== undefined, (query) => query.where('targetId', '=', target as string))
+      .$if(action !== undefined, (query) => query.where('action', '=', action as string))
+      .$if(from !== undefined, (query) => query.where('occurredAt', '>=', from as Date))
+      // What is behind `before` is before `to`: told both, PostgreSQL would read from `to` on.
+      .$if(to !== undefined && before === undefined, (query) => query.where('occurredAt', '<', to as Date))
+      .$if(before !== undefined, (query) =>
+        query.where(
+          sql<boolean>`(occurred_at, id) < (${before?.occurred_at}::timestamptz, ${before?.id}::uuid)`,
+        ),
+      )
+      .orderBy('occurredAt', 'desc')
+      .orderBy('id', 'desc')
+      .limit(limit + 1)
+      .execute()
+  )
 }

@@ -3,12 +3,14 @@ import { Migrator } from 'kysely/migration'
 import * as foundation from '../../migrations/0001-foundation.ts'
 import * as announceChanges from '../../migrations/0002-announce-changes.ts'
 import * as policy from '../../migrations/0003-policy.ts'
+import * as lists from '../../migrations/0004-lists.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
   '0001-foundation': foundation,
   '0002-announce-changes': announceChanges,
   '0003-policy': policy,
+  '0004-lists': lists,
 }
 
 /** Until the end of the transaction no other instance sets this database up. */

@@ -83,6 +83,8 @@ type AuditEventsTable = {
   id: string
   occurredAt: Date
   actor: Json<Actor>
+  /** The subject of the user for whom the actor did it. */
+  onBehalfOf: string | null
   action: string
   targetType: string
   targetId: string
@@ -92,12 +94,27 @@ type AuditEventsTable = {
   ip: string | null
 }
 
+type IdempotencyKeysTable = {
+  hash: Buffer
+  organizationId: string
+  fingerprint: Buffer
+  /** Null only inside the transaction that makes the answer. */
+  answer: Buffer | null
+  expiresAt: Date
+}
+
+type InstallationTable = {
+  cursorKey: Buffer
+}
+
 export type Tables = {
   organizations: OrganizationsTable
   tokenTypes: TokenTypesTable
   tokens: TokensTable
   tokenSecrets: TokenSecretsTable
   auditEvents: AuditEventsTable
+  idempotencyKeys: IdempotencyKeysTable
+  installation: InstallationTable
 }
 
 export type Organization = Selectable<OrganizationsTable>

@@ -3,7 +3,7 @@ import type { Caller } from '../access/caller.ts'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import type { Credential } from '../introspection/credential.ts'
-import { Secret } from '../tokens/secret.ts'
+import { type PresentedOptions, presentedIn } from './presented.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -12,10 +12,12 @@ declare module 'fastify' {
   }
 }
 
-export type AuthenticateOptions = Pick<Deps, 'credentials' | 'usage' | 'now'> & { basic?: boolean }
+export type AuthenticateOptions = Pick<Deps, 'credentials' | 'usage' | 'now'> & {
+  basic?: PresentedOptions['basic']
+}
 
 /** An onRequest hook: no body is read before it is known who sends it. Where it is in memory nothing is awaited. */
-export function authenticate({ credentials, usage, now, basic = false }: AuthenticateOptions) {
+export function authenticate({ credentials, usage, now, basic = 'no' }: AuthenticateOptions) {
   const admit = (
     request: FastifyRequest,
     principal: Credential | undefined,
@@ -32,7 +34,7 @@ export function authenticate({ credentials, usage, now, basic = false }: Authent
   }
 
   return (request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void => {
-    const { secret, clientId } = presented(request, basic)
+    const { secret, clientId } = presentedIn(request.raw.rawHeaders, { basic, fields: [] })
     const at = now()
     const found = credentials.verify(secret, at)
     if (found instanceof Promise) {
@@ -43,27 +45,4 @@ export function authenticate({ credentials, usage, now, basic = false }: Authent
 
 function actorOf({ tokenId, name }: Credential): Caller['actor'] {
   return { type: 'token', id: tokenId, name }
-}
-
-function presented(request: FastifyRequest, basic: boolean): { secret: Secret; clientId?: string } {
-  const header = request.headers.authorization
-  if (header === undefined) throw new AppError('unauthenticated', 'Send a token in the Authorization header.')
-  const bearer = /^Bearer +([A-Za-z0-9\-._~+/]+=*) *$/i.exec(header)?.[1]
-  if (bearer) return { secret: new Secret(bearer) }
-  const encoded = basic ? /^Basic +([A-Za-z0-9+/_-]+=*) *$/i.exec(header)?.[1] : undefined
-  if (encoded) return clientCredentials(encoded)
-  throw new AppError(
-    'unauthenticated',
-    'The Authorization header is not of a scheme that is understood here.',
-  )
-}
-
-/** RFC 6749 §2.3.1: the client id (the id of its token) and secret, each form-encoded, then joined by a colon. */
-function clientCredentials(encoded: string): { secret: Secret; clientId: string } {
-  const [id, ...secret] = Buffer.from(encoded, 'base64').toString().split(':')
-  return { clientId: formDecode(id ?? ''), secret: new Secret(formDecode(secret.join(':'))) }
-}
-
-function formDecode(text: string): string {
-  return new URLSearchParams(`value=${text.replaceAll('&', '%26')}`).get('value') ?? ''
 }

@@ -33,7 +33,10 @@ export function oauthErrors(...statuses: number[]): Record<number, object> {
 
 /** The error handler of the protocol endpoints (RFC 6749 §5.2). */
 export function sendOAuthError(thrown: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  send(settle(thrown, request, reply), request, reply)
+  const error = settle(thrown, request, reply)
+  // RFC 7009 §2.2.1: a token that cannot be revoked here is an error of RFC 6749 §5.2.
+  if (error.code === 'built_in') reply.code(400)
+  send(error, request, reply)
 }
 
 /**
@@ -70,5 +73,6 @@ function oauthCode({ code }: AppError, basic: boolean): string {
   if (code === 'unauthenticated' || (code === 'invalid_token' && basic)) return 'invalid_client'
   if (code === 'unavailable' || code === 'overloaded') return 'temporarily_unavailable'
   if (code === 'internal_error') return 'server_error'
+  if (code === 'built_in') return 'unsupported_token_type'
   return code === 'invalid_token' || code === 'insufficient_scope' ? code : 'invalid_request'
 }

@@ -2,13 +2,14 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Static, type TSchema, Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { AppError } from '../errors.ts'
+import { openCursor, sealCursor } from './cursor.ts'
 import { nullable, ref } from './schemas.ts'
 
 /** The query parameters of every list. */
 export const pageQuery = {
   limit: Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'How many at the most.' }),
   cursor: Type.Optional(
-    Type.String({ maxLength: 2000, description: 'Where to go on: `next_cursor` of the page before.' }),
+    Type.String({ maxLength: 6000, description: 'Where to go on: `next_cursor` of the page before.' }),
   ),
 }
 
@@ -23,13 +24,16 @@ export function Page<T extends TSchema>(item: T, $id: string) {
   )
 }
 
+type ListRequest = FastifyRequest<{ Querystring: { limit: number; cursor?: string } }>
+
 /**
  * One page out of a query for one row more than `limit`, with a Link header to the next one (RFC 8288).
  * `positionOf` says where a row stands in the list.
  */
 export function page<Row, Item>(
-  request: FastifyRequest<{ Querystring: { limit: number } }>,
+  request: ListRequest,
   reply: FastifyReply,
+  cursorKey: Buffer,
   rows: Row[],
   present: (row: Row) => Item,
   positionOf: (row: Row) => unknown,
@@ -38,7 +42,7 @@ export function page<Row, Item>(
   const shown = rows.slice(0, limit)
   const last = shown.at(-1)
   const more = rows.length > limit && last !== undefined
-  const next = more ? Buffer.from(JSON.stringify(positionOf(last))).toString('base64url') : null
+  const next = more ? sealCursor(cursorKey, listOf(request), positionOf(last)) : null
   if (next) {
     const url = new URL(request.url, 'http://relative')
     url.searchParams.set('cursor', next)
@@ -47,14 +51,25 @@ export function page<Row, Item>(
   return { items: shown.map(present), next_cursor: next }
 }
 
-/** The position that a cursor stands for. */
-export function parseCursor<T extends TSchema>(schema: T, cursor: string | undefined): Static<T> | undefined {
+/** The position that the cursor of a request stands for; `schema` is that of every position of this list. */
+export function positionIn<T extends TSchema>(
+  schema: T,
+  request: ListRequest,
+  cursorKey: Buffer,
+): Static<T> | undefined {
+  const { cursor } = request.query
   if (cursor === undefined) return undefined
-  try {
-    const position: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
-    if (Value.Check(schema, position)) return position as Static<T>
-  } catch {}
-  throw new AppError('invalid_request', 'The cursor is not one of this list.', {
-    fields: [{ in: 'query', field: 'cursor', detail: 'is not one of this list' }],
+  const position = openCursor(cursorKey, listOf(request), cursor)
+  // A cursor may be older than this version of Counterfoil, and of a shape that it does not know.
+  if (Value.Check(schema, position)) return position as Static<T>
+  const detail = 'is not one of this list, sorted and filtered like this'
+  throw new AppError('invalid_request', `The cursor ${detail}.`, {
+    fields: [{ in: 'query', field: 'cursor', detail }],
   })
+}
+
+/** What a cursor holds for: the list at this address with this order and these filters, in pages of any size. */
+function listOf({ routeOptions, params, query }: ListRequest): string {
+  const { cursor: _cursor, limit: _limit, ...view } = query
+  return JSON.stringify([routeOptions.url, params, Object.entries(view).sort()])
 }

@@ -100,6 +100,7 @@ const responseHeaders = {
   ETag: 'Its version, for If-Match (RFC 9110 §8.8.3).',
   Location: 'Where it is from now on.',
   Link: 'The next page, if there is one (RFC 8288).',
+  'Idempotency-Replayed': '`true` where a retry is answered as the first request was.',
   'WWW-Authenticate': 'What is wrong with the credential, or missing from it (RFC 6750 §3).',
   'Retry-After': 'Seconds to wait before another try.',
 }

@@ -12,6 +12,8 @@ export type CredentialsOptions = {
   databaseUrl: string
   /** Where notifications come from, if a pooler that cannot pass them on stands before the database. */
   listenUrl?: string | undefined
+  /** The one secret that is good without being in the database. */
+  environment?: { is(hash: Buffer): boolean; find(): Promise<Found> } | undefined
   /** How many credentials are kept in memory; 0 asks the database every time. */
   cacheSize: number
   onError(error: Error): void
@@ -37,7 +39,7 @@ export type Credentials = {
 const batchesAtOnce = 3
 
 export function createCredentials(options: CredentialsOptions): Credentials {
-  const { databaseUrl, listenUrl, cacheSize, onError } = options
+  const { databaseUrl, listenUrl, cacheSize, environment, onError } = options
   const pool = createPool({
     url: databaseUrl,
     poolSize: batchesAtOnce + 1,
@@ -51,7 +53,10 @@ export function createCredentials(options: CredentialsOptions): Credentials {
   const ask = async (hashes: HashText[]) => {
     lookups += hashes.length
     try {
-      return await selectCredentials(pool, hashes, { prepare })
+      const found = await selectCredentials(pool, hashes, { prepare })
+      const asked = environment && hashes.some((hash) => environment.is(Buffer.from(hash, 'base64')))
+      const fixed = asked && (await environment.find())
+      return fixed ? found.set(fixed.hash, fixed) : found
     } catch (error) {
       if (!isUnavailable(error)) throw error
       // Once for all who asked.

@@ -20,13 +20,13 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps & { registry: R
   app,
   deps,
 ) => {
-  const { db, credentials, usage, issuer } = deps
+  const { db, credentials, usage, issuer, environment } = deps
   const count = measureIntrospection(deps.registry, credentials)
   for (const shape of [...schema.components, OAuthError]) app.addSchema(shape)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(consumes, { parseAs: 'string' }, parseForm)
   app.setErrorHandler(sendOAuthError)
-  app.addHook('onRequest', authenticate({ ...deps, basic: true }))
+  app.addHook('onRequest', authenticate({ ...deps, basic: 'client' }))
   app.addHook('onSend', (_request, reply, _payload, done) => {
     reply.header('cache-control', 'no-store')
     reply.header('x-content-type-options', 'nosniff')
@@ -76,7 +76,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps & { registry: R
       },
     },
     handler: async ({ caller, body }, reply) => {
-      await revokeBySecret(db, caller, new Secret(body.token))
+      await revokeBySecret(db, caller, new Secret(body.token), environment)
       await credentials.settled()
       return reply.send(undefined)
     },

@@ -4,7 +4,7 @@ import { Type } from 'typebox'
 import type { Organization } from '../db/tables.ts'
 import type { Deps } from '../deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
-import { page, parseCursor } from '../http/pages.ts'
+import { page, positionIn } from '../http/pages.ts'
 import { answer, IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
 import * as organizations from './organizations.ts'
 import * as schema from './schema.ts'
@@ -13,7 +13,7 @@ const collection = '/organizations'
 const item = `${collection}/:organization`
 const tags = ['Organizations']
 
-export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
+export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cursorKey }) => {
   for (const shape of schema.components) app.addSchema(shape)
 
   app.route({
@@ -50,13 +50,13 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
       },
     },
     handler: async (request, reply) => {
-      const { cursor, limit } = request.query
-      const after = parseCursor(Type.String(), cursor)
+      const { limit } = request.query
+      const after = positionIn(Type.String(), request, cursorKey)
       const rows = await organizations.listOrganizations(db, request.caller, {
         limit,
         ...(after !== undefined && { after }),
       })
-      return page(request, reply, rows, schema.presentOrganization, ({ key }) => key)
+      return page(request, reply, cursorKey, rows, schema.presentOrganization, ({ key }) => key)
     },
   })
 

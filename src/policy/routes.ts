@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import type { Deps } from '../deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
-import { IfMatch, OrganizationParams, problems, ref } from '../http/schemas.ts'
+import { answer, IfMatch, OrganizationParams, problems, ref } from '../http/schemas.ts'
 import { PolicyDocument } from './document.ts'
 import * as policies from './policy.ts'
 import * as schema from './schema.ts'
@@ -22,7 +22,10 @@ export const policyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db })
       summary: 'Read the policy of an organization, and where each value comes from',
       tags,
       params: OrganizationParams,
-      response: { 200: ref(schema.PolicyView), ...problems(400, 401, 403, 404, 500, 503) },
+      response: {
+        200: answer(schema.PolicyView, 'The policy', 'ETag'),
+        ...problems(400, 401, 403, 404, 500, 503),
+      },
     },
     handler: async ({ caller, params }, reply) => {
       const policy = await policies.getPolicy(db, caller, params.organization)
@@ -43,7 +46,7 @@ export const policyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db })
       headers: IfMatch,
       body: ref(PolicyDocument),
       response: {
-        200: ref(schema.PolicyChange),
+        200: answer(schema.PolicyChange, 'The policy, and what it breaks with', 'ETag'),
         ...problems(400, 401, 403, 404, 412, 413, 415, 422, 500, 503),
       },
     },
@@ -74,7 +77,7 @@ const patchRoute: FastifyPluginAsyncTypebox<Pick<Deps, 'db'>> = async (app, { db
       headers: IfMatch,
       body: ref(schema.PolicyPatch),
       response: {
-        200: ref(schema.PolicyChange),
+        200: answer(schema.PolicyChange, 'The policy, and what it breaks with', 'ETag'),
         ...problems(400, 401, 403, 404, 412, 413, 415, 422, 500, 503),
       },
     },

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Deps } from '../deps.ts'
-import { OrganizationParams, problems, ref } from '../http/schemas.ts'
+import { answer, OrganizationParams, problems, ref } from '../http/schemas.ts'
 import * as schema from './creation-schema.ts'
 import { getTokenOptions } from './options.ts'
 import { revokeOwnerTokens } from './owners.ts'
@@ -19,7 +19,10 @@ export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db'>> = async
       tags,
       params: OrganizationParams,
       querystring: schema.OptionsQuery,
-      response: { 200: ref(schema.TokenOptions), ...problems(400, 401, 403, 404, 500, 503) },
+      response: {
+        200: answer(schema.TokenOptions, 'What a form needs'),
+        ...problems(400, 401, 403, 404, 500, 503),
+      },
     },
     handler: async ({ caller, params, query }) => {
       const candidate = { subject: query.owner, source: query.owner_identity_source }
@@ -40,7 +43,7 @@ export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db'>> = async
       params: schema.OwnerParams,
       body: ref(Revocation),
       response: {
-        200: ref(schema.OwnerRevocation),
+        200: answer(schema.OwnerRevocation, 'What was revoked'),
         ...problems(400, 401, 403, 404, 413, 415, 500, 503),
       },
     },

@@ -10,6 +10,7 @@ import type { Policy } from '../policy/document.ts'
 import { effectivePolicy } from '../policy/effective.ts'
 import { holdTokenType } from '../token-types/token-types.ts'
 import { sourceRefusal } from './creation.ts'
+import { grantOf } from './grant.ts'
 import { type AskedExpiry, grantExpiry, type Warning } from './lifetime.ts'
 import { nameFor } from './name.ts'
 import { claimPlace } from './places.ts'
@@ -90,9 +91,14 @@ export async function issueToken(
     },
     { hash: secret.hash(), hint: secret.hint() },
   )
-  await record(tx, origin, { organizationId, action: 'token.created', target: { type: 'token', id, name } })
   const token = await store.findToken(tx, { organizationId, id })
   if (!token) throw new Error('a token just inserted cannot be found')
+  await record(tx, origin, {
+    organizationId,
+    action: 'token.created',
+    target: { type: 'token', id, name },
+    changes: { before: {}, after: grantOf(token) },
+  })
   return { token, secret, warnings }
 }
 

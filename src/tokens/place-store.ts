@@ -53,6 +53,7 @@ export async function latestOwnerSource(db: Db, organizationId: string, subject:
     .select('ownerSource')
     .where('organizationId', '=', organizationId)
     .where('ownerSubject', '=', subject)
+    .orderBy('createdAt', 'desc')
     .orderBy('id', 'desc')
     .limit(1)
     .executeTakeFirst()

@@ -1,23 +1,26 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
-import { Type } from 'typebox'
 import type { Deps } from '../deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
-import { page, parseCursor } from '../http/pages.ts'
+import { IdempotencyHeader, idempotencyKey } from '../http/idempotency-key.ts'
+import { page, positionIn } from '../http/pages.ts'
 import { answer, IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
 import { standingOf } from './creation.ts'
 import { creationRoutes } from './creation-routes.ts'
 import * as creationSchema from './creation-schema.ts'
+import { listTokens } from './list/list.ts'
+import { parseTokenQuery, TokenPosition, TokenQuery } from './list/schema.ts'
+import type { Listed } from './list/store.ts'
+import { NewToken, parseNewToken } from './new-token-schema.ts'
 import * as schema from './schema.ts'
-import type { Sort, Token } from './store.ts'
+import type { Token } from './store.ts'
 import * as tokens from './tokens.ts'
 
-const Position = Type.Object({ value: Type.String(), id: Type.String({ format: 'uuid' }) })
 const collection = '/organizations/:organization/tokens'
 const item = `${collection}/:token`
 const tags = ['Tokens']
 
-export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
+export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cursorKey, environment }) => {
   for (const shape of [...schema.components, ...creationSchema.components]) app.addSchema(shape)
   await app.register(creationRoutes, { db })
 
@@ -29,19 +32,38 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       summary: 'Create a token; its secret is shown this once',
       tags,
       params: OrganizationParams,
-      body: ref(schema.NewToken),
+      headers: IdempotencyHeader,
+      body: ref(NewToken),
       response: {
-        201: answer(schema.IssuedToken, 'The token, with its secret', 'ETag', 'Location'),
+        201: answer(
+          schema.IssuedToken,
+          'The token, with its secret',
+          'ETag',
+          'Location',
+          'Idempotency-Replayed',
+        ),
         ...problems(400, 401, 403, 404, 409, 413, 415, 422, 500, 503),
       },
     },
-    handler: async ({ caller, params, body }, reply) => {
-      const input = schema.parseNewToken(body, caller.now)
-      const issued = await tokens.createToken(db, caller, params.organization, input)
-      const { token } = issued
-      reply.code(201).header('etag', etag(token))
-      reply.header('location', `/v1/organizations/${token.organizationKey}/tokens/${token.id}`)
-      return schema.presentIssued(issued, caller.now)
+    handler: async (request, reply) => {
+      const { caller, params, body } = request
+      const input = parseNewToken(body, caller.now)
+      const attempt = { key: idempotencyKey(request), request: ['createToken', body] }
+      const { answer, replayed } = await tokens.createToken(
+        db,
+        caller,
+        params.organization,
+        input,
+        attempt,
+        (issued) => ({
+          etag: etag(issued.token),
+          location: `/v1/organizations/${issued.token.organizationKey}/tokens/${issued.token.id}`,
+          body: schema.presentIssued(issued, caller.now),
+        }),
+      )
+      reply.code(201).header('etag', answer.etag).header('location', answer.location)
+      if (replayed) reply.header('idempotency-replayed', 'true')
+      return answer.body
     },
   })
 
@@ -53,7 +75,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       summary: 'List tokens, page by page',
       tags,
       params: OrganizationParams,
-      querystring: schema.TokenQuery,
+      querystring: TokenQuery,
       response: {
         200: answer(schema.TokenPage, 'A page of tokens', 'Link'),
         ...problems(400, 401, 403, 404, 500, 503),
@@ -61,19 +83,15 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
     },
     handler: async (request, reply) => {
       const { caller, params, query } = request
-      const { cursor, sort, owner_identity_source: source, ...filter } = query
-      const order = { sort: sort.replace('-', '') as Sort, descending: sort.startsWith('-') }
-      const after = parseCursor(Position, cursor)
-      const rows = await tokens.listTokens(db, caller, params.organization, {
-        ...filter,
-        ...order,
-        ...(after && { after }),
-      })
+      const after = positionIn(TokenPosition, request, cursorKey)
+      const asked = parseTokenQuery(query, after)
+      const rows = await listTokens(db, caller, params.organization, asked, environment)
       const present = (token: Token) => schema.presentToken(token, caller.now)
-      const candidate = { subject: query.owner, source }
+      const positionOf = ({ sortValue: value, id }: Listed) => ({ value, id })
+      const candidate = { subject: query.owner, source: query.owner_identity_source }
       const standing = await standingOf(db, caller, params.organization, candidate)
       return {
-        ...page(request, reply, rows, present, ({ id, sortValue }) => ({ value: sortValue, id })),
+        ...page(request, reply, cursorKey, rows, present, positionOf),
         creation: creationSchema.presentCreation(standing),
       }
     },
@@ -90,7 +108,8 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       response: { 200: answer(schema.Token, 'The token', 'ETag'), ...problems(400, 401, 403, 404, 500, 503) },
     },
     handler: async ({ caller, params }, reply) => {
-      return show(reply, await tokens.getToken(db, caller, params.organization, params.token), caller.now)
+      const token = await tokens.getToken(db, caller, params.organization, params.token, environment)
+      return show(reply, token, caller.now)
     },
   })
 
@@ -128,7 +147,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       body: ref(schema.Revocation),
       response: {
         200: answer(schema.Token, 'The token', 'ETag'),
-        ...problems(400, 401, 403, 404, 413, 415, 500, 503),
+        ...problems(400, 401, 403, 404, 409, 413, 415, 500, 503),
       },
     },
     handler: async ({ caller, params, body }, reply) => {
@@ -148,7 +167,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       params: schema.TokenParams,
       querystring: schema.DeletionQuery,
       headers: IfMatch,
-      response: { ...noContent, ...problems(400, 401, 403, 404, 412, 413, 415, 422, 500, 503) },
+      response: { ...noContent, ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 500, 503) },
     },
     handler: async (request, reply) => {
       const { caller, params } = request
@@ -167,7 +186,8 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       tags,
       response: { 200: answer(schema.Token, 'The token', 'ETag'), ...problems(400, 401, 404, 500, 503) },
     },
-    handler: async ({ caller }, reply) => show(reply, await tokens.getSelf(db, caller), caller.now),
+    handler: async ({ caller }, reply) =>
+      show(reply, await tokens.getSelf(db, caller, environment), caller.now),
   })
 
   app.route({
@@ -180,7 +200,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
       body: ref(schema.Revocation),
       response: {
         200: answer(schema.Token, 'The token', 'ETag'),
-        ...problems(400, 401, 404, 413, 415, 500, 503),
+        ...problems(400, 401, 404, 409, 413, 415, 500, 503),
       },
     },
     handler: async ({ caller, body }, reply) => {

@@ -1,98 +1,17 @@
 import { type Static, Type } from 'typebox'
-import { invalidValue } from '../errors.ts'
-import { parseInstant } from '../http/instant.ts'
-import { Page, pageQuery } from '../http/pages.ts'
-import { Actor, Audience, DateTime, Id, nullable, OrganizationParams, ref, Scopes } from '../http/schemas.ts'
+import { Page } from '../http/pages.ts'
+import { Actor, DateTime, Id, nullable, OrganizationParams, ref } from '../http/schemas.ts'
 import { expandEndpoint } from '../token-types/endpoint.ts'
-import { Creation, candidateQuery } from './creation-schema.ts'
+import { Creation } from './creation-schema.ts'
 import { expiryOf, expiryStates } from './expiry.ts'
-import type { Issued, NewToken as ParsedToken } from './issue.ts'
-import { type AskedExpiry, daysFrom } from './lifetime.ts'
+import type { Issued } from './issue.ts'
+import { Comment, Metadata, Name, NewToken, ownerMembers } from './new-token-schema.ts'
 import { statuses, statusOf } from './status.ts'
-import { type Token as StoredToken, sorts } from './store.ts'
-
-const Name = Type.String({ minLength: 1, maxLength: 500, pattern: '\\S', examples: ['Okta SCIM connector'] })
-const Comment = nullable.string({
-  maxLength: 10_000,
-  examples: ['Asked for in CHG-1042 by the identity team'],
-})
-
-const ownerMembers = {
-  subject: Type.String({ minLength: 1, maxLength: 255, examples: ['u-4711'] }),
-  identity_source: Type.Enum(['internal', 'ldap', 'sso'], { type: 'string' }),
-}
+import type { Token as StoredToken } from './store.ts'
 
 export const Owner = Type.Object(
   { ...ownerMembers, email: nullable.string({ examples: ['ada@example.com'] }) },
   { $id: 'Owner', description: 'The user that a token belongs to.' },
-)
-
-const Metadata = Type.Record(
-  Type.String({ minLength: 1, maxLength: 64 }),
-  Type.Unsafe<string | number | boolean | null>({
-    type: ['string', 'number', 'boolean', 'null'],
-    maxLength: 500,
-  }),
-  {
-    maxProperties: 50,
-    description: 'Yours to use; Counterfoil does not look into it.',
-    examples: [{ team: 'identity' }],
-  },
-)
-
-export const NewToken = Type.Object(
-  {
-    name: Type.Optional({ ...Name, description: 'May be left out where the policy has one generated.' }),
-    type: Type.String({ maxLength: 50, description: 'The name of a token type.', examples: ['api'] }),
-    comment: Type.Optional(Comment),
-    owner: Type.Optional(
-      Type.Object(
-        {
-          subject: ownerMembers.subject,
-          identity_source: Type.Optional(ownerMembers.identity_source),
-          email: Type.Optional(nullable.string({ format: 'email', maxLength: 320 })),
-        },
-        { additionalProperties: false, description: 'Left out: the token belongs to a service.' },
-      ),
-    ),
-    scopes: Type.Optional({
-      ...Scopes,
-      description: 'Left out: the default scopes of the type.',
-      examples: [['read']],
-    }),
-    audience: Type.Optional({ ...Audience, description: 'Left out: the audience of the type.' }),
-    metadata: Type.Optional(Metadata),
-    not_before: Type.Optional(nullable.dateTime({ description: 'Not good before.' })),
-    lifetime_days: Type.Optional(
-      Type.Integer({
-        minimum: 1,
-        maximum: 36_525,
-        description: 'Days from now; or give `expires_at`; or neither, for what the policy has.',
-      }),
-    ),
-    expires_at: Type.Optional(
-      nullable.dateTime({
-        description: 'No longer good from then on; at least a day ahead. Null: never expires.',
-      }),
-    ),
-  },
-  {
-    $id: 'NewToken',
-    additionalProperties: false,
-    examples: [
-      { name: 'Okta SCIM connector', type: 'scim', lifetime_days: 365 },
-      {
-        name: 'Nightly report',
-        type: 'api',
-        comment: 'Asked for in CHG-1042 by the identity team',
-        owner: { subject: 'u-4711', identity_source: 'sso', email: 'ada@example.com' },
-        scopes: ['read'],
-        audience: ['https://reports.example'],
-        metadata: { team: 'identity' },
-        expires_at: '2100-01-01T00:00:00Z',
-      },
-    ],
-  },
 )
 
 export const TokenChange = Type.Object(
@@ -149,6 +68,9 @@ const tokenMembers = {
   created_at: DateTime(),
   created_by: ref(Actor),
   updated_at: DateTime(),
+  read_only: Type.Boolean({
+    description: 'True of the entry for AUTH_SECRET, which cannot be changed here.',
+  }),
 }
 
 export const Warning = Type.Object(
@@ -175,29 +97,10 @@ export const IssuedToken = Type.Object(
 )
 export const TokenPage = Type.Object(
   { ...Page(Token, 'TokenPage').properties, creation: ref(Creation) },
-  { $id: 'TokenPage' },
+  { $id: 'TokenPage', description: 'One page of a list.' },
 )
 
 export const components = [Owner, Warning, Token, IssuedToken, TokenPage, NewToken, TokenChange, Revocation]
-
-export const TokenQuery = Type.Object(
-  {
-    status: Type.Optional(Type.Enum([...statuses], { type: 'string' })),
-    type: Type.Optional(Type.String({ maxLength: 50 })),
-    owner: Type.Optional(Type.String({ maxLength: 255, description: 'The subject of the owner.' })),
-    ...candidateQuery,
-    search: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 500, description: 'A part of the name, in any case.' }),
-    ),
-    sort: Type.Enum([...sorts, ...sorts.map((sort) => `-${sort}` as const)], {
-      type: 'string',
-      default: '-created_at',
-      description: 'With a minus, descending.',
-    }),
-    ...pageQuery,
-  },
-  { additionalProperties: false },
-)
 
 export const DeletionQuery = Type.Object(
   {
@@ -212,36 +115,6 @@ export const DeletionQuery = Type.Object(
 )
 
 export const TokenParams = Type.Object({ ...OrganizationParams.properties, token: Id })
-
-export function parseNewToken(body: Static<typeof NewToken>, now: Date): ParsedToken {
-  const { owner } = body
-  return {
-    name: body.name,
-    type: body.type,
-    comment: body.comment ?? null,
-    owner: owner
-      ? { subject: owner.subject, email: owner.email ?? null, source: owner.identity_source ?? 'internal' }
-      : null,
-    scopes: body.scopes,
-    audience: body.audience,
-    metadata: body.metadata ?? {},
-    notBefore: instant('not_before', body.not_before),
-    expiry: askedExpiry(body, now),
-  }
-}
-
-function askedExpiry(body: Static<typeof NewToken>, now: Date): AskedExpiry | undefined {
-  const { lifetime_days: days, expires_at: at } = body
-  if (days !== undefined) {
-    if (at !== undefined) throw invalidValue('expires_at', 'cannot be given together with lifetime_days')
-    return { at: daysFrom(now, days), field: 'lifetime_days' }
-  }
-  return at === undefined ? undefined : { at: instant('expires_at', at), field: 'expires_at' }
-}
-
-function instant(field: string, text: string | null | undefined): Date | null {
-  return text === undefined || text === null ? null : parseInstant('body', field, text)
-}
 
 export function presentIssued({ token, secret, warnings }: Issued, now: Date): Static<typeof IssuedToken> {
   return { ...presentToken(token, now), secret: secret.reveal(), warnings }
@@ -277,5 +150,6 @@ export function presentToken(token: StoredToken, now: Date): Static<typeof Token
     created_at: token.createdAt.toISOString(),
     created_by: token.createdBy,
     updated_at: token.updatedAt.toISOString(),
+    read_only: token.readOnly ?? false,
   }
 }

@@ -1,51 +1,54 @@
-import { type Caller, reaches, requirePermission } from '../access/caller.ts'
+import { type Caller, type Origin, reaches, requirePermission } from '../access/caller.ts'
 import { type Permission, permissions } from '../access/permissions.ts'
 import { type Action, record } from '../audit/audit.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import type { Changes } from '../db/tables.ts'
 import { AppError } from '../errors.ts'
+import { type Attempt, type Outcome, once } from '../idempotency/idempotency.ts'
 import { keepOrganization, reachableOrganization } from '../organizations/reach.ts'
 import { managementType } from '../platform.ts'
 import type { Policy } from '../policy/document.ts'
 import { effectivePolicy } from '../policy/effective.ts'
 import { type ExpectedVersions, refuseStale } from '../versions.ts'
 import { onlyOwner, selfAsOwner } from './access.ts'
+import {
+  type EnvironmentSecret,
+  environmentLookup,
+  environmentToken,
+  environmentTokenId,
+} from './environment/environment.ts'
 import { type Issued, issueToken, type NewToken } from './issue.ts'
 import { refuseShortName } from './name.ts'
 import { claimName } from './places.ts'
 import type { Secret } from './secret.ts'
 import * as store from './store.ts'
 
-export async function createToken(
+/** `present` makes of the token what a retry with the same Idempotency-Key is to be answered with too. */
+export async function createToken<Answer>(
   db: Db,
   caller: Caller,
   organizationKey: string,
   input: NewToken,
-): Promise<Issued> {
+  attempt: Attempt,
+  present: (issued: Issued) => Answer,
+): Promise<Outcome<Answer>> {
   const { id } = await reachableOrganization(db, caller, organizationKey)
   const self = onlyOwner(caller, 'tokens:write')
   if (self !== undefined && input.owner && input.owner.subject !== self)
     requirePermission(caller, 'tokens:write')
   if (input.type === managementType) refuseUnheldPermissions(caller, input.scopes ?? [])
   const owner = self === undefined ? input.owner : selfAsOwner(caller)
-  return db.transaction().execute((tx) => issueToken(tx, caller, id, { ...input, owner }))
+  const origin = onBehalfOf(caller, owner)
+  return once(db, caller, id, attempt, async (tx) =>
+    present(await issueToken(tx, origin, id, { ...input, owner })),
+  )
 }
 
-export async function listTokens(
-  db: Db,
-  caller: Caller,
-  organizationKey: string,
-  filter: Omit<store.TokenFilter, 'now'>,
-): Promise<(store.Token & { sortValue: string })[]> {
-  const { id } = await reachableOrganization(db, caller, organizationKey)
-  const self = onlyOwner(caller, 'tokens:read')
-  if (self !== undefined && filter.owner !== undefined && filter.owner !== self) return []
-  return store.selectTokens(db, id, {
-    ...filter,
-    ...(self !== undefined && { owner: self }),
-    now: caller.now,
-  })
+/** Who creates a token for a user acts on behalf of that user, unless it is the user. */
+function onBehalfOf(caller: Caller, owner: NewToken['owner']): Origin {
+  if (!owner || owner.subject === caller.principal.ownerSubject) return caller
+  return { ...caller, onBehalfOf: owner.subject }
 }
 
 export async function getToken(
@@ -53,10 +56,11 @@ export async function getToken(
   caller: Caller,
   organizationKey: string,
   id: string,
+  environment: EnvironmentSecret | undefined,
 ): Promise<store.Token> {
   const { id: organizationId } = await reachableOrganization(db, caller, organizationKey)
   const self = onlyOwner(caller, 'tokens:read')
-  return visible(await store.findToken(db, { organizationId, id }), self)
+  return visible(await find(db, { organizationId, id }, environment), self)
 }
 
 export async function updateToken(
@@ -107,14 +111,19 @@ export async function deleteToken(
 }
 
 /** The token that the caller itself presented. */
-export async function getSelf(db: Db, caller: Caller): Promise<store.Token> {
+export async function getSelf(
+  db: Db,
+  caller: Caller,
+  environment: EnvironmentSecret | undefined,
+): Promise<store.Token> {
   const { organizationId, tokenId: id } = caller.principal
-  return visible(await store.findToken(db, { organizationId, id }), undefined)
+  return visible(await find(db, { organizationId, id }, environment), undefined)
 }
 
 /** Whoever holds a token may end it, whatever its permissions. */
 export async function revokeSelf(db: Db, caller: Caller, reason: string | null): Promise<store.Token> {
   const { organizationId, tokenId: id } = caller.principal
+  refuseEnvironment(organizationId, id)
   return db.transaction().execute(async (tx) => {
     const token = visible(await store.lockToken(tx, { organizationId, id }), undefined)
     return revoke(tx, caller, token, reason)
@@ -122,8 +131,14 @@ export async function revokeSelf(db: Db, caller: Caller, reason: string | null):
 }
 
 /** RFC 7009 §2.2: an unknown token, or one beyond the caller's reach, is no error and shows no difference. */
-export async function revokeBySecret(db: Db, caller: Caller, secret: Secret): Promise<void> {
+export async function revokeBySecret(
+  db: Db,
+  caller: Caller,
+  secret: Secret,
+  environment: EnvironmentSecret | undefined,
+): Promise<void> {
   const self = onlyOwner(caller, 'tokens:write')
+  if (self === undefined && environment) await refuseEnvironmentSecret(db, caller, environment, secret)
   if (secret.isMistyped()) return
   const found = await store.findTokenByHash(db, secret.hash())
   if (!found || !reaches(caller.principal, found.organizationId)) return
@@ -170,6 +185,7 @@ async function changing<T>(
   const organization = await reachableOrganization(db, caller, organizationKey)
   const { id: organizationId } = organization
   const self = onlyOwner(caller, 'tokens:write')
+  refuseEnvironment(organizationId, id)
   return db.transaction().execute(async (tx) => {
     // Always the organization before the token: those who lock both never wait for each other.
     const { policy } = holdPolicy ? await keepOrganization(tx, organizationId) : organization
@@ -186,6 +202,32 @@ function refuseUnconfirmed(policy: Policy, { name }: store.Token, confirm: strin
   throw new AppError('confirmation_required', `confirm ${detail}`, {
     fields: [{ in: 'query', field: 'confirm', detail }],
   })
+}
+
+async function find(
+  db: Db,
+  { organizationId, id }: { organizationId: string; id: string },
+  environment: EnvironmentSecret | undefined,
+): Promise<store.Token | undefined> {
+  if (id === environmentTokenId(organizationId)) return environmentToken(db, environment, organizationId)
+  return store.findToken(db, { organizationId, id })
+}
+
+const environmentAdvice = 'AUTH_SECRET is changed and removed where Counterfoil runs, and there only.'
+
+async function refuseEnvironmentSecret(
+  db: Db,
+  { principal }: Caller,
+  environment: EnvironmentSecret,
+  secret: Secret,
+): Promise<void> {
+  const { is, find } = environmentLookup(db, environment)
+  const fixed = is(secret.hash()) ? await find() : undefined
+  if (fixed && reaches(principal, fixed.organizationId)) throw new AppError('built_in', environmentAdvice)
+}
+
+function refuseEnvironment(organizationId: string, id: string): void {
+  if (id === environmentTokenId(organizationId)) throw new AppError('built_in', environmentAdvice)
 }
 
 function refuseUnheldPermissions(caller: Caller, scopes: string[]): void {

@@ -3,6 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { createDb } from '../../src/db/database.ts'
+import { readCursorKey } from '../../src/db/installation.ts'
 import { createLogger } from '../../src/http/log.ts'
 import { createCredentials } from '../../src/introspection/credentials.ts'
 import { createUsage } from '../../src/introspection/usage.ts'
@@ -20,7 +21,7 @@ export async function appBehindCable(t: Test, { databaseUrl, clock }: World) {
   const usage = createUsage(db, { onError, every: () => () => {} })
   const app = await buildApp({
     ...{ db, credentials, usage, log, now: () => clock.now, issuer },
-    ...{ trustProxy: [], corsOrigins: [] },
+    ...{ trustProxy: [], corsOrigins: [], cursorKey: await readCursorKey(db), environment: undefined },
   })
   t.teardown(async () => {
     await app.close()

@@ -38,8 +38,11 @@ function bodyOf({ requestBody }: any, document: any): Operation['body'] {
   return { type, schema: component, examples: component.examples }
 }
 
-/** Headers that need not be there: on the last page there is no next one. */
-const optionalHeaders = ['Link']
+/** Headers that need not be there: on the last page there is no next one, and what is done for the first time no replay. */
+const optionalHeaders = ['Link', 'Idempotency-Replayed']
+
+/** Of what is sent as JSON Lines OpenAPI 3.1 cannot say what every line is. */
+const lineSchemas: Record<string, string> = { exportAuditEvents: 'AuditEvent' }
 
 /**
  * What is wrong with an answer by the OpenAPI document: an undeclared status, media type or member, a missing
@@ -62,9 +65,18 @@ export function contractOf(app: FastifyInstance): (operation: Operation, answer:
     const pointer = ['paths', path, method.toLowerCase(), 'responses', status, 'content', type, 'schema']
     const validate = ajv.getSchema(`document#/${pointer.map(encoded).join('/')}`)
     if (!validate) return [`${id} ${status} has no schema`]
-    if (validate(/json/.test(type) ? body : text)) return []
-    return [`${id} ${status}: ${ajv.errorsText(validate.errors)}: ${text}`]
+    if (!validate(/json$/.test(type) ? body : text))
+      return [`${id} ${status}: ${ajv.errorsText(validate.errors)}: ${text}`]
+    return type === 'application/jsonl' ? wrongLines(ajv, id, text) : []
   }
+}
+
+function wrongLines(ajv: Ajv2020, id: string, text: string): string[] {
+  const validate = ajv.getSchema(`document#/components/schemas/${lineSchemas[id]}`)
+  if (!validate) return [`${id} says nowhere what its lines are`]
+  if (text !== '' && !text.endsWith('\n')) return [`${id} breaks off in a line`]
+  const wrong = text.split('\n').filter((line) => line !== '' && !validate(JSON.parse(line)))
+  return wrong.map((line) => `${id} has the line ${line}`)
 }
 
 function encoded(segment: string | number): string {

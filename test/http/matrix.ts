@@ -91,6 +91,7 @@ export const matrix: Record<string, Row> = {
   },
 
   listAuditEvents: { needs: 'audit:read', ok: 200, elsewhere: 404 },
+  exportAuditEvents: { needs: 'audit:read', ok: 200, elsewhere: 404 },
 }
 
 /** The cell of the matrix: the status that this caller gets. */

@@ -36,3 +36,10 @@ export async function openDatabase(t: Test, given?: string): Promise<{ db: Db; u
   t.teardown(() => db.destroy())
   return { db, url }
 }
+
+/** For statements that take longer than the service would ever wait. */
+export async function execute(url: string, statements: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query(statements).finally(() => client.end())
+}

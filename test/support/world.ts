@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { buildApp, type Limits } from '../../src/app.ts'
 import { bootstrap } from '../../src/bootstrap.ts'
 import type { Db } from '../../src/db/database.ts'
+import { readCursorKey } from '../../src/db/installation.ts'
 import { createLogger } from '../../src/http/log.ts'
 import {
   type Credentials,
@@ -12,6 +13,7 @@ import {
 } from '../../src/introspection/credentials.ts'
 import { createUsage, type Usage } from '../../src/introspection/usage.ts'
 import { repeat } from '../../src/repeat.ts'
+import { type EnvironmentSecret, environmentLookup } from '../../src/tokens/environment/environment.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
 import { openDatabase } from './database.ts'
 import { recordLog, recordSecret } from './records.ts'
@@ -52,6 +54,7 @@ export type WorldOptions = {
   trustProxy?: string[]
   corsOrigins?: string[]
   limits?: Limits
+  environment?: EnvironmentSecret
   /** The database of another world; there its administrator stays the only one. */
   databaseUrl?: string
   /** How credentials are remembered. */
@@ -80,6 +83,7 @@ export async function createWorld(
   const credentials = createCredentials({
     databaseUrl,
     cacheSize: 1000,
+    environment: options.environment && environmentLookup(db, options.environment),
     every: repeat,
     onError,
     ...hot,
@@ -92,6 +96,8 @@ export async function createWorld(
     log,
     now: () => clock.now,
     issuer,
+    cursorKey: await readCursorKey(db),
+    environment: undefined,
     trustProxy: [],
     corsOrigins: [],
     ...options,
@@ -105,6 +111,9 @@ export async function createWorld(
   t.teardown(() => pool.end())
 
   const ask: World['ask'] = async (method, url, { token = admin, headers = {}, body, form } = {}) => {
+    // Whoever has it can open what is kept for it, so it is to be found nowhere either.
+    const key = headers['idempotency-key']?.replaceAll('"', '') ?? ''
+    if (key.length >= 22) recordSecret(key)
     const request: InjectOptions = { method: method as 'GET', url, headers: { ...headers } }
     if (token) request.headers = { authorization: `Bearer ${token}`, ...headers }
     if (body !== undefined) {
@@ -118,7 +127,7 @@ export async function createWorld(
     // Tests also change rows by SQL, and mean what they ask next to see that.
     await credentials.settled()
     const response = await app.inject(request)
-    const json = /json/.test(String(response.headers['content-type'])) && response.payload !== ''
+    const json = /\bjson\b/.test(String(response.headers['content-type'])) && response.payload !== ''
     const parsed = json ? response.json() : undefined
     if (parsed?.secret) recordSecret(parsed.secret)
     return {

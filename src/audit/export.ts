@@ -1,0 +1,39 @@
+import type { Caller } from '../access/caller.ts'
+import type { Db } from '../db/database.ts'
+import type { AuditEvent } from '../db/tables.ts'
+import { positionOf, readableLog } from './audit.ts'
+import { type EventFilter, selectEvents } from './store.ts'
+
+const batchSize = 500
+
+/**
+ * The change log in batches, newest event first. The next batch is read when the last one has been taken: memory
+ * stays the same however long the log is, and no database connection is held for a reader who is slow. The first is
+ * read at once, so that whatever stands against an export is known before it begins.
+ */
+export async function exportAuditEvents(
+  db: Db,
+  caller: Caller,
+  organization: string,
+  filter: EventFilter,
+): Promise<AsyncIterable<AuditEvent[]>> {
+  const organizationId = await readableLog(db, caller, organization)
+  const first = await selectEvents(db, organizationId, { ...filter, limit: batchSize })
+  return batches(db, organizationId, filter, first)
+}
+
+async function* batches(
+  db: Db,
+  organizationId: string,
+  filter: EventFilter,
+  first: AuditEvent[],
+): AsyncIterable<AuditEvent[]> {
+  let batch = first
+  for (;;) {
+    const last = batch.at(-1)
+    if (!last) return
+    yield batch
+    if (batch.length <= batchSize) return
+    batch = await selectEvents(db, organizationId, { ...filter, before: positionOf(last), limit: batchSize })
+  }
+}

@@ -1,0 +1,43 @@
+import type { FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { AppError } from '../errors.ts'
+import { Secret } from '../tokens/secret.ts'
+
+const shortest = 22
+const longest = 255
+
+export const IdempotencyHeader = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      description:
+        'Makes a retry safe: a request with the same key and body within 24 hours is answered as the first one was, ' +
+        'even if the token has been revoked or deleted since, and makes no second token. The key is a secret, since ' +
+        `it opens that answer: take at least 128 random bits, such as a UUID; ${shortest} to ${longest} characters, ` +
+        'in quotes (a string of RFC 9651) or without.',
+      examples: ['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
+    }),
+  ),
+})
+
+// RFC 9651 §3.3.3; without quotes only what needs none, so that two keys joined by a proxy are not one.
+const quoted = /^"((?:[\x20\x21\x23-\x5B\x5D-\x7E]|\\["\\])*)"$/
+const bare = /^[\x21\x23-\x2B\x2D-\x3A\x3C-\x5B\x5D-\x7E]+$/
+
+/** The Idempotency-Key of a request (draft-ietf-httpapi-idempotency-key-header); undefined if it has none. */
+export function idempotencyKey({ headers }: FastifyRequest): Secret | undefined {
+  const header = headers['idempotency-key']
+  if (header === undefined) return undefined
+  const text = [header].flat().join(', ').trim()
+  const key = quoted.exec(text)?.[1]?.replace(/\\(.)/g, '$1') ?? bare.exec(text)?.[0]
+  if (key === undefined) throw malformed('is not one string, in quotes or without')
+  // What is shorter could be found by trying, and whoever has a copy of the database could try.
+  if (key.length < shortest || key.length > longest)
+    throw malformed(`must have ${shortest} to ${longest} characters; take 128 random bits or more`)
+  return new Secret(key)
+}
+
+function malformed(detail: string): AppError {
+  return new AppError('invalid_request', `Idempotency-Key ${detail}.`, {
+    fields: [{ in: 'header', field: 'idempotency-key', detail }],
+  })
+}

@@ -1,0 +1,59 @@
+import { AppError } from '../errors.ts'
+import { Secret } from '../tokens/secret.ts'
+
+export type PresentedOptions = {
+  /**
+   * How HTTP Basic (RFC 7617) is read: not at all; as the id and the secret of an OAuth client (RFC 6749 §2.3.1); or
+   * as a token in the place of the password, whatever the user name, as in `curl -u :<token>`.
+   */
+  basic: 'no' | 'client' | 'password'
+  /** Names in lower case of other header fields that may hold a token and nothing else. */
+  fields: readonly string[]
+}
+
+export type Presented = { secret: Secret; clientId?: string }
+
+/**
+ * The one credential of a request, out of its header fields as they came: names and values by turns. Two credentials
+ * are refused, be they the same, since a proxy may have looked at the other one (RFC 6750 §2).
+ */
+export function presentedIn(rawHeaders: readonly string[], { basic, fields }: PresentedOptions): Presented {
+  const found: (() => Presented)[] = []
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]?.toLowerCase() ?? ''
+    const value = (rawHeaders[i + 1] ?? '').trim()
+    if (name === 'authorization') found.push(() => inAuthorization(value, basic))
+    else if (fields.includes(name)) found.push(() => ({ secret: new Secret(visible(value)) }))
+  }
+  const [read, another] = found
+  if (!read) throw new AppError('unauthenticated', 'Send a token in the Authorization header.')
+  if (another) throw new AppError('invalid_request', 'The request has more than one credential; send one.')
+  return read()
+}
+
+function inAuthorization(value: string, basic: PresentedOptions['basic']): Presented {
+  const bearer = /^Bearer +([A-Za-z0-9\-._~+/]+=*)$/i.exec(value)?.[1]
+  if (bearer) return { secret: new Secret(bearer) }
+  const encoded = basic === 'no' ? undefined : /^Basic +([A-Za-z0-9+/_-]+=*)$/i.exec(value)?.[1]
+  if (encoded === undefined) throw notUnderstood()
+  const [user = '', ...rest] = Buffer.from(encoded, 'base64').toString().split(':')
+  const password = rest.join(':')
+  if (basic === 'password') return { secret: new Secret(visible(password)) }
+  return { clientId: formDecode(user), secret: new Secret(formDecode(password)) }
+}
+
+function visible(text: string): string {
+  if (/^[\x21-\x7E]+$/.test(text)) return text
+  throw new AppError('unauthenticated', 'Where a token should be is something that none can be.')
+}
+
+function notUnderstood(): AppError {
+  return new AppError(
+    'unauthenticated',
+    'The Authorization header is not of a scheme that is understood here.',
+  )
+}
+
+function formDecode(text: string): string {
+  return new URLSearchParams(`value=${text.replaceAll('&', '%26')}`).get('value') ?? ''
+}

@@ -1,0 +1,54 @@
+import type { Caller } from '../access/caller.ts'
+import type { Db } from '../db/database.ts'
+import { AppError } from '../errors.ts'
+import type { Secret } from '../tokens/secret.ts'
+import { deriveSeal } from './seal.ts'
+import * as store from './store.ts'
+
+/** The Idempotency-Key of a request, if it has one, and all of the request that must be the same in a retry. */
+export type Attempt = { key: Secret | undefined; request: unknown }
+
+export type Outcome<Answer> = { answer: Answer; replayed: boolean }
+
+const windowMs = 24 * 60 * 60 * 1000
+
+/**
+ * Does the work in a transaction, once for every key that a principal uses in an organization: the same request with
+ * the same key is given the answer of the first, as it was, and waits for it if it is still being made. The answer is
+ * kept with the work or not at all, and only the key that the client has can open it. Work that fails is not kept.
+ */
+export async function once<Answer>(
+  db: Db,
+  caller: Caller,
+  organizationId: string,
+  { key, request }: Attempt,
+  work: (tx: Db) => Promise<Answer>,
+): Promise<Outcome<Answer>> {
+  if (!key) return { answer: await db.transaction().execute(work), replayed: false }
+  const seal = deriveSeal(key, [organizationId, caller.principal.tokenId])
+  const fingerprint = seal.fingerprint(JSON.stringify(request))
+  const { hash } = seal
+  const expiresAt = new Date(caller.now.getTime() + windowMs)
+  return db.transaction().execute(async (tx) => {
+    if (await store.claimKey(tx, { hash, organizationId, fingerprint, expiresAt, now: caller.now })) {
+      const answer = await work(tx)
+      await store.keepAnswer(tx, hash, seal.close(JSON.stringify(answer), fingerprint))
+      await store.deleteExpired(tx, caller.now)
+      return { answer, replayed: false }
+    }
+    const kept = await store.findAnswer(tx, hash)
+    if (!kept?.answer)
+      throw new AppError('unavailable', 'The first request of this Idempotency-Key just ended.')
+    if (!kept.fingerprint.equals(fingerprint)) {
+      throw new AppError('idempotency_key_reused', 'This Idempotency-Key was sent with another request.', {
+        fields: [{ in: 'header', field: 'idempotency-key', detail: 'was sent with another request' }],
+      })
+    }
+    return { answer: JSON.parse(seal.open(kept.answer, fingerprint)) as Answer, replayed: true }
+  })
+}
+
+/** Drops what has run out and that no later request has dropped. */
+export async function forgetAnswers(db: Db, now: Date): Promise<void> {
+  await store.deleteExpired(db, now)
+}

@@ -1,0 +1,40 @@
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto'
+import type { Secret } from '../tokens/secret.ts'
+
+const nonceLength = 12
+const tagLength = 16
+
+/**
+ * What can be made of a client's Idempotency-Key in one scope. Three independent values come out of it: the hash
+ * under which the answer is found, the key that opens it, and the key of the fingerprint. None leads to another.
+ */
+export function deriveSeal(key: Secret, scope: readonly string[]) {
+  const salt = JSON.stringify(scope)
+  const derive = (use: string) =>
+    Buffer.from(hkdfSync('sha256', key.reveal(), salt, `counterfoil idempotency ${use}`, 32))
+  const encryptionKey = derive('encryption')
+  const additional = (fingerprint: Buffer) => Buffer.concat([Buffer.from(salt), fingerprint])
+  return {
+    hash: derive('lookup'),
+
+    /** Tells requests apart without telling anything of them. */
+    fingerprint(request: string): Buffer {
+      return createHmac('sha256', derive('fingerprint')).update(request).digest()
+    },
+
+    close(answer: string, fingerprint: Buffer): Buffer {
+      const nonce = randomBytes(nonceLength)
+      const cipher = createCipheriv('aes-256-gcm', encryptionKey, nonce).setAAD(additional(fingerprint))
+      return Buffer.concat([nonce, cipher.update(answer, 'utf8'), cipher.final(), cipher.getAuthTag()])
+    },
+
+    /** Throws if the answer was not closed with the same key, in the same scope and for the same request. */
+    open(sealed: Buffer, fingerprint: Buffer): string {
+      const nonce = sealed.subarray(0, nonceLength)
+      const text = sealed.subarray(nonceLength, -tagLength)
+      const decipher = createDecipheriv('aes-256-gcm', encryptionKey, nonce, { authTagLength: tagLength })
+      decipher.setAAD(additional(fingerprint)).setAuthTag(sealed.subarray(-tagLength))
+      return Buffer.concat([decipher.update(text), decipher.final()]).toString()
+    },
+  }
+}

@@ -1,0 +1,48 @@
+import { sql } from 'kysely'
+import type { Db } from '../db/database.ts'
+
+/**
+ * Takes the key for the rest of the transaction, and true; or false if it is taken. While another transaction is
+ * about to take it this waits for how that one ends. A key that has run out is as good as new.
+ */
+export async function claimKey(
+  tx: Db,
+  { now, ...key }: { hash: Buffer; organizationId: string; fingerprint: Buffer; expiresAt: Date; now: Date },
+): Promise<boolean> {
+  const claimed = await tx
+    .insertInto('idempotencyKeys')
+    .values({ ...key, answer: null })
+    .onConflict((conflict) =>
+      conflict
+        .column('hash')
+        .doUpdateSet({ ...key, answer: null })
+        .where('idempotencyKeys.expiresAt', '<=', now),
+    )
+    .returning('hash')
+    .executeTakeFirst()
+  return claimed !== undefined
+}
+
+export async function keepAnswer(tx: Db, hash: Buffer, answer: Buffer): Promise<void> {
+  await tx.updateTable('idempotencyKeys').set({ answer }).where('hash', '=', hash).execute()
+}
+
+export async function findAnswer(db: Db, hash: Buffer) {
+  return db
+    .selectFrom('idempotencyKeys')
+    .select(['fingerprint', 'answer'])
+    .where('hash', '=', hash)
+    .executeTakeFirst()
+}
+
+/** Some at a time, past those that somebody else is dropping. */
+export async function deleteExpired(db: Db, now: Date): Promise<void> {
+  const expired = db
+    .selectFrom('idempotencyKeys')
+    .select('hash')
+    .where('expiresAt', '<=', now)
+    .limit(1000)
+    .forUpdate()
+    .skipLocked()
+  await sql`delete from idempotency_keys where hash in (${expired})`.execute(db)
+}

@@ -1,0 +1,85 @@
+import { timingSafeEqual } from 'node:crypto'
+import { v5 as uuid } from 'uuid'
+import type { Db } from '../../db/database.ts'
+import type { Credential } from '../../introspection/credential.ts'
+import type { Secret } from '../secret.ts'
+import type { Token } from '../store.ts'
+import { findOrganizationWithType } from './store.ts'
+
+/**
+ * AUTH_SECRET: one secret that whoever runs Counterfoil sets in its environment, and that is good wherever a SCIM
+ * token of its organization is. It is nowhere in the database, not even its hash: nothing says that it is random.
+ */
+export type EnvironmentSecret = { secret: Secret /** Key or id. */; organization: string }
+
+const name = 'environment'
+const type = 'scim'
+
+/** The id that it has in the organization; no token that was issued can have it. */
+export function environmentTokenId(organizationId: string): string {
+  return uuid(name, organizationId)
+}
+
+/** For whoever looks hashes up in the database, where this one is not. */
+export function environmentLookup(db: Db, environment: EnvironmentSecret) {
+  return {
+    // Digests have one length and show nothing of how much of the secret is right.
+    is: (hash: Buffer) => timingSafeEqual(environment.secret.hash(), hash),
+    find: () => environmentCredential(db, environment),
+  }
+}
+
+/** What it stands for, if its organization and type are there, be they suspended. */
+async function environmentCredential(
+  db: Db,
+  { secret, organization }: EnvironmentSecret,
+): Promise<Credential | undefined> {
+  const found = await findOrganizationWithType(db, organization, type)
+  if (!found) return undefined
+  const tokenId = environmentTokenId(found.organizationId)
+  return { ...found, ...unlimited, hash: secret.hashText(), tokenId, name, type }
+}
+
+/** How it shows among the tokens of the organization; undefined if it is not one of theirs. */
+export async function environmentToken(
+  db: Db,
+  environment: EnvironmentSecret | undefined,
+  organizationId: string,
+): Promise<Token | undefined> {
+  const found = environment && (await findOrganizationWithType(db, environment.organization, type))
+  if (found?.organizationId !== organizationId) return undefined
+  const { organizationKey, createdAt, scopes, audience, endpoint } = found
+  return {
+    ...unlimited,
+    organizationId,
+    organizationKey,
+    id: environmentTokenId(organizationId),
+    type,
+    name,
+    comment: 'AUTH_SECRET, which is set and changed where Counterfoil runs.',
+    scopes,
+    audience,
+    expiryWarning: null,
+    endpoint,
+    metadata: {},
+    hint: '…',
+    revokedBy: null,
+    revokedReason: null,
+    lastUsedAt: null,
+    lastUsedIp: null,
+    version: 1,
+    createdAt,
+    createdBy: { type: 'system', id: name, name: 'AUTH_SECRET' },
+    updatedAt: createdAt,
+    readOnly: true,
+  }
+}
+
+const unlimited = {
+  ownerSubject: null,
+  ownerEmail: null,
+  ownerSource: null,
+  notBefore: null,
+  expiresAt: null,
+  revokedAt: null,
+}

@@ -1,0 +1,57 @@
+import { statusOf } from '../status.ts'
+import type { Token } from '../store.ts'
+import type { Range, Sort, TokenQuery } from './store.ts'
+
+type Placed = { sortValue: string; id: string }
+
+/**
+ * Puts an entry that is in no table where it belongs in a page of a list: the page has one row more than `limit` where
+ * there are more. In which order, and what the filters mean, is as in the database.
+ */
+export function place<Row extends Placed>(rows: Row[], entry: Row, query: Omit<TokenQuery, 'now'>): Row[] {
+  const { sort, descending, after, limit } = query
+  const isBehind = (one: Placed, other: Placed) => compare(sort, one, other) * (descending ? -1 : 1) > 0
+  if (after && !isBehind(entry, { sortValue: after.value, id: after.id })) return rows
+  const index = rows.findIndex((row) => isBehind(row, entry))
+  if (index >= 0) return rows.toSpliced(index, 0, entry)
+  return rows.length > limit ? rows : [...rows, entry]
+}
+
+export function fits(token: Token, query: TokenQuery): boolean {
+  const { status, type, owner, search, neverUsed, created, expires, lastUsed, now } = query
+  return (
+    (status === undefined || status === statusOf(token, now)) &&
+    (type === undefined || type === token.type) &&
+    (owner === undefined || owner === token.ownerSubject) &&
+    (search === undefined || token.name.toLowerCase().startsWith(search.toLowerCase())) &&
+    (neverUsed === undefined || neverUsed === (token.lastUsedAt === null)) &&
+    isWithin(created, token.createdAt) &&
+    isWithin(expires, token.expiresAt) &&
+    isWithin(lastUsed, token.lastUsedAt)
+  )
+}
+
+export function sortValueOf(sort: Sort, { createdAt, name, expiresAt, lastUsedAt }: Token): string {
+  if (sort === 'name') return name.toLowerCase()
+  if (sort === 'created_at') return createdAt.toISOString()
+  if (sort === 'expires_at') return expiresAt?.toISOString() ?? 'infinity'
+  return lastUsedAt?.toISOString() ?? '-infinity'
+}
+
+function isWithin({ from, to }: Range, instant: Date | null): boolean {
+  if (from === undefined && to === undefined) return true
+  return instant !== null && (from === undefined || instant >= from) && (to === undefined || instant < to)
+}
+
+function compare(sort: Sort, one: Placed, other: Placed): number {
+  const byValue =
+    sort === 'name'
+      ? Buffer.compare(Buffer.from(one.sortValue), Buffer.from(other.sortValue))
+      : Math.sign(instantOf(one.sortValue) - instantOf(other.sortValue) || 0)
+  return byValue || (one.id < other.id ? -1 : Number(one.id > other.id))
+}
+
+function instantOf(text: string): number {
+  if (text === 'infinity') return Number.POSITIVE_INFINITY
+  return text === '-infinity' ? Number.NEGATIVE_INFINITY : Date.parse(text)
+}

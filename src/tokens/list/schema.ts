@@ -1,0 +1,74 @@
+import { type Static, Type } from 'typebox'
+import { parseInstant } from '../../http/instant.ts'
+import { pageQuery } from '../../http/pages.ts'
+import { DateTime } from '../../http/schemas.ts'
+import { candidateQuery } from '../creation-schema.ts'
+import { statuses } from '../status.ts'
+import { type Position, type TokenQuery as Query, type Range, type Sort, sorts } from './store.ts'
+
+const from = (what: string) =>
+  Type.Optional(DateTime({ description: `${what} at that instant or after it.` }))
+const to = (what: string) => Type.Optional(DateTime({ description: `${what} before that instant.` }))
+
+export const TokenQuery = Type.Object(
+  {
+    status: Type.Optional(Type.Enum([...statuses], { type: 'string' })),
+    type: Type.Optional(Type.String({ maxLength: 50 })),
+    owner: Type.Optional(Type.String({ maxLength: 255, description: 'The subject of the owner.' })),
+    ...candidateQuery,
+    search: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 500, description: 'The start of the name, in any case.' }),
+    ),
+    created_from: from('Created'),
+    created_to: to('Created'),
+    expires_from: from('Expires'),
+    expires_to: to('Expires, or has expired,'),
+    last_used_from: from('Last used'),
+    last_used_to: to('Last used'),
+    never_used: Type.Optional(
+      Type.Boolean({ description: 'True: never used so far. False: used at least once.' }),
+    ),
+    sort: Type.Enum([...sorts, ...sorts.map((sort) => `-${sort}` as const)], {
+      type: 'string',
+      default: '-created_at',
+      description:
+        'With a minus, descending. Names are in the order of their lower-case bytes, whatever the language; what ' +
+        'never expires comes last, what was never used comes first. A token that is used while you page by ' +
+        '`last_used_at` moves, and can be met twice or not at all; in the other orders each is met exactly once.',
+    }),
+    ...pageQuery,
+  },
+  { additionalProperties: false },
+)
+
+export const TokenPosition = Type.Object({ value: Type.String(), id: Type.String({ format: 'uuid' }) })
+
+export function parseTokenQuery(
+  query: Static<typeof TokenQuery>,
+  after: Position | undefined,
+): Omit<Query, 'now'> {
+  const { status, type, owner, search, never_used: neverUsed, sort, limit } = query
+  return {
+    ...(status !== undefined && { status }),
+    ...(type !== undefined && { type }),
+    ...(owner !== undefined && { owner }),
+    ...(search !== undefined && { search }),
+    ...(neverUsed !== undefined && { neverUsed }),
+    created: range(query, 'created_from', 'created_to'),
+    expires: range(query, 'expires_from', 'expires_to'),
+    lastUsed: range(query, 'last_used_from', 'last_used_to'),
+    sort: sort.replace('-', '') as Sort,
+    descending: sort.startsWith('-'),
+    ...(after && { after }),
+    limit,
+  }
+}
+
+function range<Name extends string>(query: { [name in Name]?: string }, from: Name, to: Name): Range {
+  const start = query[from]
+  const end = query[to]
+  return {
+    ...(start !== undefined && { from: parseInstant('query', from, start) }),
+    ...(end !== undefined && { to: parseInstant('query', to, end) }),
+  }
+}

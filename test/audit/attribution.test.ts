@@ -1,0 +1,60 @@
+import t from 'tap'
+import { createWorld, day } from '../support/world.ts'
+
+const world = await createWorld(t)
+const { ask, issue, clock } = world
+const tokens = '/v1/organizations/default/tokens'
+const log = async (query = '') =>
+  (await ask('GET', `/v1/organizations/default/audit-events${query}`)).body.items
+
+t.test('what a backend creates for a user is done by the backend, on behalf of the user', async (t) => {
+  const backend = await issue({ name: 'Backend', type: 'management', scopes: ['tokens:write'] })
+  const { body } = await ask('POST', tokens, {
+    token: backend.secret,
+    body: { name: 'For a user', type: 'api', owner: { subject: 'u-1', identity_source: 'sso' } },
+  })
+  t.match(await log(`?target=${body.id}`), [
+    {
+      action: 'token.created',
+      actor: { type: 'token', id: backend.id, name: 'Backend' },
+      on_behalf_of: 'u-1',
+    },
+  ])
+})
+
+t.test('what a user or a service does for itself is on behalf of nobody', async (t) => {
+  const own = await issue({
+    name: 'My own',
+    type: 'management',
+    scopes: ['tokens:own'],
+    owner: { subject: 'u-2' },
+  })
+  const { body } = await ask('POST', tokens, { token: own.secret, body: { name: 'Mine', type: 'api' } })
+  t.equal(body.owner.subject, 'u-2')
+  const service = await issue({ name: 'Of a service' })
+  for (const id of [body.id, service.id]) t.match(await log(`?target=${id}`), [{ on_behalf_of: null }])
+})
+
+t.test('what a token was granted can be read when it is gone', async (t) => {
+  const expiresAt = new Date(clock.now.getTime() + 30 * day).toISOString()
+  const { id } = await issue({
+    name: 'Granted',
+    scopes: ['read'],
+    audience: ['https://host.example'],
+    owner: { subject: 'u-3' },
+    expires_at: expiresAt,
+  })
+  await ask('DELETE', `${tokens}/${id}`)
+  const created = (await log(`?target=${id}&action=token.created`))[0]
+  t.same(created.changes, {
+    before: {},
+    after: {
+      type: 'api',
+      owner: 'u-3',
+      scopes: ['read'],
+      audience: ['https://host.example'],
+      not_before: null,
+      expires_at: expiresAt,
+    },
+  })
+})

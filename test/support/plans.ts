@@ -1,0 +1,61 @@
+import { ExplainNode, type KyselyPlugin, type SelectQueryNode, sql } from 'kysely'
+import type { Db } from '../../src/db/database.ts'
+
+/** A node of what EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) tells. */
+type PlanNode = {
+  'Node Type': string
+  'Relation Name'?: string
+  'Actual Rows': number
+  'Actual Loops': number
+  'Rows Removed by Filter'?: number
+  'Rows Removed by Index Recheck'?: number
+  'Shared Hit Blocks': number
+  'Shared Read Blocks': number
+  Plans?: PlanNode[]
+}
+
+/** How PostgreSQL really answered a query. */
+export type Cost = {
+  /** Tables that were read from end to end. */
+  scanned: string[]
+  /** The most rows that anything sorted. */
+  sorted: number
+  /** Rows looked at in this table, shown or not. */
+  examined: number
+  blocks: number
+}
+
+/** What the first query costs that `run` makes, which is executed for that and gives no rows. */
+export async function costOf(db: Db, table: string, run: (db: Db) => Promise<unknown>): Promise<Cost> {
+  const explain = ExplainNode.create('json', sql`analyze, buffers`.toOperationNode())
+  let plan: PlanNode | undefined
+  const plugin: KyselyPlugin = {
+    transformQuery: ({ node }) =>
+      node.kind === 'SelectQueryNode' ? { ...(node as SelectQueryNode), explain } : node,
+    transformResult: async ({ result }) => {
+      plan ??= Object.values(result.rows[0] as Record<string, any>)[0][0].Plan
+      return { ...result, rows: [] }
+    },
+  }
+  await run(db.withPlugin(plugin))
+  if (!plan) throw new Error('nothing was asked')
+  const nodes = flatten(plan)
+  const of = (type: RegExp) => nodes.filter((node) => type.test(node['Node Type']))
+  return {
+    scanned: of(/^(Parallel )?Seq Scan$/).map((node) => node['Relation Name'] ?? ''),
+    sorted: Math.max(0, ...of(/Sort$/).flatMap(({ Plans = [] }) => Plans.map(rowsOf))),
+    examined: of(/Scan$/)
+      .filter((node) => node['Relation Name'] === table)
+      .reduce((sum, node) => sum + rowsOf(node), 0),
+    blocks: plan['Shared Hit Blocks'] + plan['Shared Read Blocks'],
+  }
+}
+
+function flatten(node: PlanNode): PlanNode[] {
+  return [node, ...(node.Plans ?? []).flatMap(flatten)]
+}
+
+function rowsOf(node: PlanNode): number {
+  const removed = (node['Rows Removed by Filter'] ?? 0) + (node['Rows Removed by Index Recheck'] ?? 0)
+  return Math.round((node['Actual Rows'] + removed) * node['Actual Loops'])
+}

@@ -1,0 +1,33 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { configWarnings, readConfig } from '../../src/config.ts'
+
+const long = 'x'.repeat(32)
+
+t.test('AUTH_SECRET is read with its organization, from the environment or from a file', async (t) => {
+  const direct = readConfig({ AUTH_SECRET: long, AUTH_SECRET_ORGANIZATION: 'acme' }).environment
+  const file = join(t.testdir(), 'secret')
+  await writeFile(file, `${long}\n`)
+  const byFile = readConfig({ AUTH_SECRET_FILE: file, AUTH_SECRET_ORGANIZATION: 'acme' }).environment
+  for (const environment of [direct, byFile]) {
+    t.equal(environment?.secret.reveal(), long)
+    t.equal(environment?.organization, 'acme')
+  }
+  t.equal(readConfig({}).environment, undefined)
+})
+
+t.test('the one without the other stops the start with a sentence that names both', async (t) => {
+  for (const env of [{ AUTH_SECRET: long }, { AUTH_SECRET_ORGANIZATION: 'acme' }]) {
+    t.throws(() => readConfig(env), /^AUTH_SECRET\w* is given without AUTH_SECRET\w*\.$/)
+  }
+})
+
+t.test('a secret of less than 32 characters is warned of, without being quoted', async (t) => {
+  const warnings = (secret: string) =>
+    configWarnings(readConfig({ AUTH_SECRET: secret, AUTH_SECRET_ORGANIZATION: 'acme' }))
+  t.same(warnings(long), [])
+  t.match(warnings('hunter2'.repeat(4)), [/^AUTH_SECRET is shorter than 32 characters/])
+  t.notMatch(warnings('hunter2'.repeat(4)), [/hunter2/])
+  t.same(configWarnings(readConfig({})), [])
+})
