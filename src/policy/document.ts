@@ -104,7 +104,7 @@ export const Policy = Type.Object(
     allowed_types: AllowedTypes,
     expiry_warning: ExpiryWarning,
   },
-  { $id: 'Policy', ...closed },
+  { $id: 'Policy', ...closed, description: 'What an organization allows its tokens to be.' },
 )
 
 /** What an organization says of its own: any part of a policy. */

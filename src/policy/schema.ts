@@ -23,7 +23,10 @@ const viewMembers = {
   own: { ...ref(PolicyDocument), description: 'What the organization itself says.' },
 }
 
-export const PolicyView = Type.Object(viewMembers, { $id: 'PolicyView' })
+export const PolicyView = Type.Object(viewMembers, {
+  $id: 'PolicyView',
+  description: 'The policy of an organization, and where it comes from.',
+})
 
 export const PolicyChange = Type.Object(
   {
@@ -45,7 +48,7 @@ export const PolicyChange = Type.Object(
       { description: 'Good tokens that could not be created by this policy. They stay as they are.' },
     ),
   },
-  { $id: 'PolicyChange' },
+  { $id: 'PolicyChange', description: 'What a change of the policy made of it, or would make.' },
 )
 
 export const PolicyChangeQuery = Type.Object(

@@ -85,7 +85,7 @@ export const TokenOptions = Type.Object(
       organization: Type.Unsafe<Static<typeof Usage> | null>({ ...usage, description: 'Null: no limit.' }),
     }),
   },
-  { $id: 'TokenOptions' },
+  { $id: 'TokenOptions', description: 'Everything that a form for a new token needs.' },
 )
 
 export const OwnerParams = Type.Object({
@@ -95,7 +95,7 @@ export const OwnerParams = Type.Object({
 
 export const OwnerRevocation = Type.Object(
   { revoked: Type.Integer({ description: 'How many tokens were good until now, or would have become so.' }) },
-  { $id: 'OwnerRevocation' },
+  { $id: 'OwnerRevocation', description: 'What was revoked of what an owner had.' },
 )
 
 export const components = [Creation, Usage, TokenOptions, OwnerRevocation]

@@ -80,7 +80,7 @@ export const Warning = Type.Object(
     requested: DateTime(),
     granted: DateTime(),
   },
-  { $id: 'Warning' },
+  { $id: 'Warning', description: 'What was granted in the place of what was asked for.' },
 )
 
 export const Token = Type.Object(tokenMembers, { $id: 'Token', description: 'A token, without its secret.' })

@@ -9,6 +9,8 @@ export type Target = { organization: string; type: string; token: { id: string; 
 export type Row = {
   /** What the operation needs: nothing, any good credential, or this permission. */
   needs: 'nothing' | 'credential' | Permission
+  /** What will do in its place. */
+  or?: Permission
   /** With `tokens:own` one may do it to one's own; to another user's it has this status. */
   own?: { others: number }
   /** The status for whoever may. */
@@ -47,7 +49,13 @@ export const matrix: Record<string, Row> = {
   },
   revokeToken: { needs: 'tokens:write', own, ok: 200, elsewhere: 404 },
   deleteToken: { needs: 'tokens:write', own, ok: 204, elsewhere: 404 },
-  getTokenOptions: { needs: 'tokens:read', own: { others: 200 }, ok: 200, elsewhere: 404 },
+  getTokenOptions: {
+    needs: 'tokens:read',
+    or: 'tokens:write',
+    own: { others: 200 },
+    ok: 200,
+    elsewhere: 404,
+  },
   revokeOwnerTokens: { needs: 'tokens:write', ok: 200, elsewhere: 404 },
   getSelf: { needs: 'credential', ok: 200, elsewhere: 200 },
   revokeSelf: { needs: 'credential', ok: 200, elsewhere: 200 },
@@ -95,10 +103,14 @@ export const matrix: Record<string, Row> = {
 }
 
 /** The cell of the matrix: the status that this caller gets. */
-export function expectedStatus({ needs, own, ok, lacking = 403, elsewhere }: Row, { good }: Caller): number {
+export function expectedStatus(
+  { needs, or, own, ok, lacking = 403, elsewhere }: Row,
+  { good }: Caller,
+): number {
   if (needs === 'nothing') return ok
   if (!good) return 401
-  const held = needs === 'credential' || good.holds.includes(needs) || good.holds.includes('platform:admin')
+  const enough = [needs, or, 'platform:admin']
+  const held = needs === 'credential' || good.holds.some((permission) => enough.includes(permission))
   if (held) return good.home === 'other' ? elsewhere : ok
   if (own && good.holds.includes('tokens:own')) return good.owner === owner.subject ? ok : own.others
   return good.home === 'other' ? elsewhere : lacking

@@ -45,7 +45,7 @@ function validateExamples(t: Test, ajv: Ajv2020, place: string[]): void {
 
 t.test('the examples of requests work as they stand', async (t) => {
   const { id: token } = await world.issue()
-  const values: Record<string, string> = { organization: 'default', token, type: 'api' }
+  const values: Record<string, string> = { organization: 'default', token, type: 'api', subject: 'u-4711' }
   let count = 0
   for (const { id, method, path, body } of operations) {
     if (!body || id === 'revokeSelf') continue

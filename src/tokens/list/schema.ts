@@ -12,7 +12,14 @@ const to = (what: string) => Type.Optional(DateTime({ description: `${what} befo
 
 export const TokenQuery = Type.Object(
   {
-    status: Type.Optional(Type.Enum([...statuses], { type: 'string' })),
+    status: Type.Optional(
+      Type.Enum([...statuses], {
+        type: 'string',
+        description:
+          'Where most tokens are of another status the first page may have to pass those by. Sorting what has ' +
+          'expired by `expires_at` passes by none.',
+      }),
+    ),
     type: Type.Optional(Type.String({ maxLength: 50 })),
     owner: Type.Optional(Type.String({ maxLength: 255, description: 'The subject of the owner.' })),
     ...candidateQuery,
