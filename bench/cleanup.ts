@@ -11,7 +11,11 @@ export function atEnd(action: () => unknown): void {
 
 export async function cleanUp(): Promise<void> {
   for (let action = undo.pop(); action; action = undo.pop()) {
-    await Promise.resolve(action()).catch((error) => console.error(`While cleaning up: ${error.message}`))
+    try {
+      await action()
+    } catch (error) {
+      console.error(`While cleaning up: ${(error as Error).message}`)
+    }
   }
 }
 

@@ -6,13 +6,15 @@ const canPin = count > 1 && process.platform === 'linux' && hasTaskset()
 
 /**
  * Who runs where. The server under test has a core to itself. The load generator has one too, which the database
- * shares only where there is no third. Two workers get two cores.
+ * shares only where there is no third. Two workers get two cores. The harness
+ * itself, which waits most of the time, is with the load generator.
  */
 export const cores = {
   generator: '0',
   server: '1',
   database: count > 2 ? `2-${count - 1}` : '0',
   twoServers: count > 3 ? '1,2' : '0,1',
+  all: `0-${count - 1}`,
 }
 
 export const pinning = canPin

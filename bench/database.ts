@@ -10,7 +10,8 @@ export type Server = { version: string; createDatabase(): Promise<string> }
 
 /** The PostgreSQL of DATABASE_URL, whose user may create databases, or else an embedded one. */
 export async function openServer(scratch: string): Promise<Server> {
-  const url = process.env.DATABASE_URL ?? (await embedded(join(scratch, 'data')))
+  const given = process.env.DATABASE_URL
+  const url = given ?? (await embedded(join(scratch, 'data')))
   const admin = new pg.Client({ connectionString: url })
   await admin.connect()
   atEnd(() => admin.end())
@@ -20,7 +21,8 @@ export async function openServer(scratch: string): Promise<Server> {
     async createDatabase() {
       const name = `counterfoil_bench_${randomBytes(6).toString('hex')}`
       await admin.query(`create database ${name}`)
-      atEnd(() => admin.query(`drop database if exists ${name} with (force)`))
+      // An embedded server goes with all that is in it.
+      if (given) atEnd(() => admin.query(`drop database if exists ${name} with (force)`))
       const own = new URL(url)
       own.pathname = `/${name}`
       return own.href

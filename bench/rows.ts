@@ -27,7 +27,7 @@ export function throughputRows(speeds: Map<string, Speed>): Row[] {
     if (!one || !other) return []
     const { median, least, greatest } = ratio(one.rounds, other.rounds)
     const idle = [of, to].filter((key) => (speeds.get(key)?.busy ?? 1) < busyEnough)
-    const doubt = idle.map((key) => `; its core was not always busy in (${key})`).join('')
+    const doubt = idle.map((key) => `; the server's core was not always busy in (${key})`).join('')
     const note = `rounds ${least.toFixed(2)} to ${greatest.toFixed(2)}${doubt}`
     return {
       what: `(${of}) ${names[of]}, to (${to}) ${names[to]}`,
@@ -75,7 +75,7 @@ export function cutRows(cuts: Staleness[], trials: number): Row[] {
   return cuts.map((cut) => ({
     what: `revocation seen by the other instance, LISTEN connection ${cut.how}, max`,
     value: 'maxMs' in cut ? cut.maxMs : undefined,
-    unit: 'ms',
+    unit: 'ms' as const,
     bound: acceptance.cutMs,
     note: 'maxMs' in cut ? `${trials} times` : cut.unmeasured,
   }))

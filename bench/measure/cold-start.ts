@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { cores } from '../cores.ts'
 import type { Seeded } from '../seed.ts'
 import { startService } from '../service.ts'
 import { median } from './throughput.ts'
@@ -16,7 +17,7 @@ export async function measureColdStart(seeded: Seeded, scratch: string, times: n
 }
 
 async function startAndStop(env: Record<string, string>): Promise<number> {
-  const service = await startService(env)
+  const service = await startService(env, cores.all)
   await service.stop()
   return service.startMs
 }

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { atEnd } from '../cleanup.ts'
 import { query } from '../database.ts'
 import type { IssuedToken, Seeded } from '../seed.ts'
 import { untilRefused } from './lag.ts'
@@ -16,13 +17,26 @@ const cuts: Record<string, (listening: Listening, pid: number, url: string) => P
     return () => listening.close()
   },
   async 'backend stopped with SIGSTOP'(_listening, pid) {
+    const resume = () => {
+      try {
+        process.kill(pid, 'SIGCONT')
+      } catch {
+        // The instance gave the connection up, and the backend went with it.
+      }
+    }
     process.kill(pid, 'SIGSTOP')
-    return () => void process.kill(pid, 'SIGCONT')
+    // PostgreSQL could not be stopped with it standing still, should the run be broken off.
+    atEnd(resume)
+    return resume
   },
 }
 
-export const tokensPerCut = 40
+const tokensPerCut = 40
 const everyMs = 75
+
+export function tokensForCuts(trials: number): number {
+  return Object.keys(cuts).length * trials * tokensPerCut
+}
 
 export type Staleness = { how: string; maxMs: number } | { how: string; unmeasured: string }
 

@@ -2,25 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { firstMessage, startNode, stop } from '../cleanup.ts'
 import { cores } from '../cores.ts'
-import type { Server } from '../database.ts'
+import type { Ground, Place } from '../ground.ts'
 import type { Ask } from '../load/load.ts'
 import { type Population, writeForeignPopulation } from '../population.ts'
-import type { Seeded } from '../seed.ts'
 import { startService } from '../service.ts'
 import type { Started } from './serve.ts'
 
 /** What is needed to put load on a target. */
 export type Target = { port: number; ask: Ask; population: Population; stop(): Promise<void> }
-
-/** What targets are started on. */
-export type Ground = {
-  scratch: string
-  server: Server
-  tokens: number
-  bigCache: number
-  small: { seeded: Seeded; population: Population }
-  large(): Promise<{ seeded: Seeded; population: Population }>
-}
 
 export const names: Record<string, string> = {
   a: 'node:http, fixed answer',
@@ -30,7 +19,7 @@ export const names: Record<string, string> = {
   e: 'better-auth API-key verification',
   f: 'Counterfoil, cached',
   g: 'Counterfoil, cache off',
-  h: 'Counterfoil, 1,000,000 tokens',
+  h: 'Counterfoil, very many tokens',
   i: 'Counterfoil, two workers',
 }
 
@@ -43,9 +32,9 @@ export const starters: Record<string, (ground: Ground) => Promise<Target>> = {
     const program = await startProgram('prepared-select.ts', { DATABASE_URL: small.seeded.url })
     return { ...program, ask: form, population: small.population }
   },
-  async d({ scratch, tokens }) {
+  async d({ scratch, plan }) {
     const secret = randomBytes(24).toString('hex')
-    const env = { TOKENS: String(tokens), CLIENT_SECRET: secret }
+    const env = { TOKENS: String(plan.tokens), CLIENT_SECRET: secret }
     const { secrets = [], ...program } = await startProgram('oidc-provider.ts', env)
     const basic = Buffer.from(`resource-server:${secret}`).toString('base64')
     return {
@@ -54,8 +43,8 @@ export const starters: Record<string, (ground: Ground) => Promise<Target>> = {
       population: writeForeignPopulation(join(scratch, 'oidc-provider'), secrets),
     }
   },
-  async e({ scratch, tokens, server }) {
-    const env = { TOKENS: String(tokens), DATABASE_URL: await server.createDatabase() }
+  async e({ scratch, plan, server }) {
+    const env = { TOKENS: String(plan.tokens), DATABASE_URL: await server.createDatabase() }
     const { secrets = [], ...program } = await startProgram('better-auth.ts', env)
     return {
       ...program,
@@ -65,13 +54,13 @@ export const starters: Record<string, (ground: Ground) => Promise<Target>> = {
   },
   f: ({ small }) => counterfoil(small, {}),
   g: ({ small }) => counterfoil(small, { CACHE_SIZE: '0' }),
-  h: async ({ large, bigCache }) => counterfoil(await large(), { CACHE_SIZE: String(bigCache) }),
+  h: async ({ large, plan }) => counterfoil(await large(), { CACHE_SIZE: String(plan.bigCache) }),
   i: ({ small }) => counterfoil(small, { WORKERS: '2' }, cores.twoServers),
 }
 
 /** Counterfoil on a database of the benchmark, asked by the resource server. */
 export async function counterfoil(
-  { seeded, population }: Ground['small'],
+  { seeded, population }: Place,
   env: Record<string, string>,
   where?: string,
 ): Promise<Target & { pid: number }> {
