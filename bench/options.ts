@@ -20,7 +20,7 @@ export type Plan = {
 const full: Plan = {
   rounds: 5,
   warmupSeconds: 1,
-  seconds: 3,
+  seconds: 2.5,
   connections: 64,
   tokens: 10_000,
   manyTokens: 1_000_000,

@@ -6,6 +6,9 @@ import type { Target } from '../targets/targets.ts'
 /** Of one target: answers a second in each round, and how busy the server's core was at the least. */
 export type Speed = { rounds: number[]; busy: number | undefined }
 
+/** At the most; a cache that is not full by then fills up while the first rounds go on. */
+const fillSeconds = 20
+
 /** Every target in turn, again and again, so that what disturbs the machine for a while disturbs them alike. */
 export async function rotate(
   generator: Generator,
@@ -13,6 +16,11 @@ export async function rotate(
   plan: Plan,
 ): Promise<Map<string, Speed>> {
   const speeds = new Map<string, Speed>()
+  for (const target of targets.values()) {
+    if (target.warm === undefined) continue
+    const load = loadOf(target, plan, fillSeconds)
+    await generator.run({ ...load, firstTokens: target.warm, eachOnce: true })
+  }
   for (let round = 0; round < plan.rounds; round++) {
     for (const [key, target] of targets) {
       const speed = speeds.get(key) ?? { rounds: [], busy: undefined }

@@ -9,7 +9,14 @@ import { startService } from '../service.ts'
 import type { Started } from './serve.ts'
 
 /** What is needed to put load on a target. */
-export type Target = { port: number; ask: Ask; population: Population; stop(): Promise<void> }
+export type Target = {
+  port: number
+  ask: Ask
+  population: Population
+  /** How many tokens its cache is filled with before anything is measured. */
+  warm?: number
+  stop(): Promise<void>
+}
 
 export const names: Record<string, string> = {
   a: 'node:http, fixed answer',
@@ -54,7 +61,10 @@ export const starters: Record<string, (ground: Ground) => Promise<Target>> = {
   },
   f: ({ small }) => counterfoil(small, {}),
   g: ({ small }) => counterfoil(small, { CACHE_SIZE: '0' }),
-  h: async ({ large, plan }) => counterfoil(await large(), { CACHE_SIZE: String(plan.bigCache) }),
+  h: async ({ large, plan }) => ({
+    ...(await counterfoil(await large(), { CACHE_SIZE: String(plan.bigCache) })),
+    warm: plan.bigCache,
+  }),
   i: ({ small }) => counterfoil(small, { WORKERS: '2' }, cores.twoServers),
 }
 
