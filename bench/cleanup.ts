@@ -9,7 +9,14 @@ export function atEnd(action: () => unknown): void {
   undo.push(action)
 }
 
-export async function cleanUp(): Promise<void> {
+export function cleanUp(): Promise<void> {
+  cleaning ??= undoAll()
+  return cleaning
+}
+
+let cleaning: Promise<void> | undefined
+
+async function undoAll(): Promise<void> {
   for (let action = undo.pop(); action; action = undo.pop()) {
     try {
       await action()

@@ -3,7 +3,7 @@ import { acceptance } from './acceptance.ts'
 import { cleanUp } from './cleanup.ts'
 import { cores, pin, pinning } from './cores.ts'
 import { type Ground, layGround } from './ground.ts'
-import { type Generator, startGenerator } from './load/load.ts'
+import { type Generator, startGenerator, WrongAnswers } from './load/load.ts'
 import { measureChurn } from './measure/churn.ts'
 import { measureColdStart } from './measure/cold-start.ts'
 import { measureCuts, tokensForCuts } from './measure/cut.ts'
@@ -117,7 +117,9 @@ async function start({ small, scratch }: Ground): Promise<Row[]> {
 /** However the run ends, and end it does, nothing of it stays. */
 async function withinLimits(run: () => Promise<void>): Promise<void> {
   const limitMinutes = 15
+  let givenUp = false
   const giveUp = (why: string) => {
+    givenUp = true
     console.error(`The benchmark ends early: ${why}.`)
     cleanUp().finally(() => process.exit(1))
   }
@@ -128,7 +130,8 @@ async function withinLimits(run: () => Promise<void>): Promise<void> {
   try {
     await run()
   } catch (error) {
-    console.error(error)
+    // What breaks because of that is no news.
+    if (!givenUp) console.error(error instanceof WrongAnswers ? error.message : error)
     process.exitCode = 1
   } finally {
     clearTimeout(limit)
