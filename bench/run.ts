@@ -119,13 +119,15 @@ async function withinLimits(run: () => Promise<void>): Promise<void> {
   const limitMinutes = 15
   let givenUp = false
   const giveUp = (why: string) => {
+    if (givenUp) return
     givenUp = true
     console.error(`The benchmark ends early: ${why}.`)
     cleanUp().finally(() => process.exit(1))
   }
   const limit = setTimeout(giveUp, limitMinutes * 60_000, `it took more than ${limitMinutes} minutes`)
-  process.once('SIGINT', giveUp)
-  process.once('SIGTERM', giveUp)
+  // A terminal and npm may both send it: whatever comes second must not cut the cleaning up short.
+  process.on('SIGINT', giveUp)
+  process.on('SIGTERM', giveUp)
   pin(cores.generator, process.pid)
   try {
     await run()
