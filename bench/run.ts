@@ -128,6 +128,7 @@ async function withinLimits(run: () => Promise<void>): Promise<void> {
   // A terminal and npm may both send it: whatever comes second must not cut the cleaning up short.
   process.on('SIGINT', giveUp)
   process.on('SIGTERM', giveUp)
+  process.on('uncaughtException', (error) => giveUp(error.message))
   pin(cores.generator, process.pid)
   try {
     await run()

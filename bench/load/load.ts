@@ -38,7 +38,9 @@ export function startGenerator(): Generator {
       if (tally.wrong > 0) throw new WrongAnswers(load, tally)
       return tally
     },
-    stop: () => child.send('stop'),
+    stop() {
+      if (child.connected) child.send('stop')
+    },
   }
 }
 

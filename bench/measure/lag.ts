@@ -6,9 +6,17 @@ import { loadOf, percentile } from './throughput.ts'
 import { isActive, revokeToken } from './tokens.ts'
 
 const workers = 8
+const limitMs = 120_000
 const loadConnections = 8
 
-export type Lag = { p50: number; p99: number; max: number; revoked: number; acceptedOnSame: number }
+export type Lag = {
+  p50: number
+  p99: number
+  max: number
+  revoked: number
+  planned: number
+  acceptedOnSame: number
+}
 
 /**
  * Revokes tokens on `one` while both are under load. From its acknowledgement on counts the time until `other` no
@@ -29,8 +37,9 @@ export async function measureLag(
   const lags: number[] = []
   let acceptedOnSame = 0
   const left = [...tokens]
+  const end = performance.now() + limitMs
   const work = async () => {
-    for (let token = left.pop(); token; token = left.pop()) {
+    for (let token = left.pop(); token && performance.now() < end; token = left.pop()) {
       const { id, secret } = token
       const known = [await isActive(one.port, seeded, secret), await isActive(other.port, seeded, secret)]
       if (!known.every(Boolean)) throw new Error('a token was not accepted before it was revoked')
@@ -53,6 +62,7 @@ export async function measureLag(
     p99: percentile(lags, 0.99),
     max: percentile(lags, 1),
     revoked: lags.length,
+    planned: tokens.length,
     acceptedOnSame,
   }
 }
