@@ -2,6 +2,7 @@ import { acceptance, type Bound } from './acceptance.ts'
 import type { measureChurn } from './measure/churn.ts'
 import type { Staleness } from './measure/cut.ts'
 import type { Lag } from './measure/lag.ts'
+import type { measureMemory } from './measure/memory.ts'
 import { ratio, type Speed } from './measure/throughput.ts'
 import type { Row } from './table.ts'
 import { names } from './targets/targets.ts'
@@ -80,4 +81,16 @@ export function cutRows(cuts: Staleness[], trials: number): Row[] {
     bound: acceptance.cutMs,
     note: 'maxMs' in cut ? `${trials} times` : cut.unmeasured,
   }))
+}
+
+export function memoryRows({
+  peak,
+  bytesPerToken,
+  tokens,
+}: Awaited<ReturnType<typeof measureMemory>>): Row[] {
+  const what = `resident memory with ${tokens.toLocaleString('en')} cached tokens, under load`
+  return [
+    { what, value: peak, unit: 'MiB', bound: acceptance.memoryMiB },
+    { what: 'resident memory by cached token', value: bytesPerToken, unit: 'bytes' },
+  ]
 }

@@ -10,13 +10,13 @@ export type Row = {
 }
 
 export function failed({ value, bound }: Row): boolean {
-  return bound !== undefined && (value === undefined || !holds(value, bound))
+  return value === undefined || (bound !== undefined && !holds(value, bound))
 }
 
 /** Rows that have to hold first; a column says whether they do. */
 export function markdown(rows: Row[]): string {
-  const judged = rows.filter((row) => row.bound)
-  const others = rows.filter((row) => !row.bound)
+  const judged = rows.filter((row) => row.bound || failed(row))
+  const others = rows.filter((row) => !judged.includes(row))
   const lines = [...judged, ...others].map((row) =>
     [row.what, show(row, row.value), boundOf(row), verdict(row), row.note ?? ''].join(' | '),
   )
@@ -25,8 +25,8 @@ export function markdown(rows: Row[]): string {
 }
 
 function verdict(row: Row): string {
-  if (!row.bound) return ''
-  return failed(row) ? '**no**' : 'yes'
+  if (failed(row)) return '**no**'
+  return row.bound ? 'yes' : ''
 }
 
 function boundOf(row: Row): string {

@@ -18,10 +18,13 @@ export async function measureChurn(target: Target, seeded: Seeded, generator: Ge
     await generator.run(loadOf(target, plan, plan.warmupSeconds))
     quiet.push(perSecond(await generator.run(loadOf(target, plan, plan.seconds))))
     const changes = startChanges(target.port, seeded)
-    const tally = await generator.run(loadOf(target, plan, plan.seconds))
-    busy.push(perSecond(tally))
-    created += await changes.stop()
-    seconds += tally.seconds
+    try {
+      const tally = await generator.run(loadOf(target, plan, plan.seconds))
+      busy.push(perSecond(tally))
+      seconds += tally.seconds
+    } finally {
+      created += await changes.stop()
+    }
   }
   return { ...ratio(busy, quiet), achieved: created / seconds / perSecondEach }
 }

@@ -53,8 +53,10 @@ export async function measureLag(
   try {
     await Promise.race([Promise.all(Array.from({ length: workers }, work)), Promise.all(background)])
   } finally {
+    left.length = 0
     oneLoad.stop()
     otherLoad.stop()
+    await Promise.allSettled(background)
   }
   await Promise.all(background)
   return {
