@@ -12,21 +12,24 @@ const everyMs = 20
 export async function measureChurn(target: Target, seeded: Seeded, generator: Generator, plan: Plan) {
   const quiet: number[] = []
   const busy: number[] = []
-  let created = 0
+  let changed = 0
   let seconds = 0
   for (let round = 0; round < plan.rounds; round++) {
     await generator.run(loadOf(target, plan, plan.warmupSeconds))
     quiet.push(perSecond(await generator.run(loadOf(target, plan, plan.seconds))))
     const changes = startChanges(target.port, seeded)
     try {
+      await generator.run(loadOf(target, plan, plan.warmupSeconds))
+      const before = changes.done()
       const tally = await generator.run(loadOf(target, plan, plan.seconds))
       busy.push(perSecond(tally))
+      changed += changes.done() - before
       seconds += tally.seconds
     } finally {
-      created += await changes.stop()
+      await changes.stop()
     }
   }
-  return { ...ratio(busy, quiet), achieved: created / seconds / perSecondEach }
+  return { ...ratio(busy, quiet), achieved: changed / seconds / perSecondEach }
 }
 
 /** What it is late with it catches up on: the rate is kept on average. Each revokes a token created before. */
@@ -53,13 +56,11 @@ function startChanges(port: number, seeded: Seeded) {
     }
   }, everyMs)
   return {
+    done: () => done,
     async stop() {
       clearInterval(timer)
-      // What is done later does not count: the load was gone by then.
-      const inTime = done
       await Promise.all(open)
       if (failure) throw failure
-      return inTime
     },
   }
 }
