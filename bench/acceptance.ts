@@ -1,0 +1,20 @@
+/** What has to hold: the acceptance table of the hot path, kept in docs/performance.md. */
+export const acceptance = {
+  cachedToFastify: { atLeast: 0.8 },
+  cacheOffToSelect: { atLeast: 2.0 },
+  cachedToOidcProvider: { atLeast: 6 },
+  cachedToBetterAuth: { atLeast: 25 },
+  manyTokensToCached: { atLeast: 0.6 },
+  churnToQuiet: { atLeast: 0.8 },
+  memoryMiB: { atMost: 200 },
+  lagP99Ms: { atMost: 100 },
+  lagMaxMs: { atMost: 2_000 },
+  cutMs: { atMost: 2_000 },
+  acceptedAfterRevocation: { atMost: 0 },
+} as const
+
+export type Bound = { atLeast: number } | { atMost: number }
+
+export function holds(value: number, bound: Bound): boolean {
+  return 'atLeast' in bound ? value >= bound.atLeast : value <= bound.atMost
+}

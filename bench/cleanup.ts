@@ -1,0 +1,77 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { pinned } from './cores.ts'
+
+const undo: (() => unknown)[] = []
+
+/** What is to be undone at the end of the run, however it ends; the last thing first. */
+export function atEnd(action: () => unknown): void {
+  undo.push(action)
+}
+
+export function cleanUp(): Promise<void> {
+  cleaning ??= undoAll()
+  return cleaning
+}
+
+let cleaning: Promise<void> | undefined
+
+async function undoAll(): Promise<void> {
+  for (let action = undo.pop(); action; action = undo.pop()) {
+    try {
+      await action()
+    } catch (error) {
+      console.error(`While cleaning up: ${(error as Error).message}`)
+    }
+  }
+}
+
+/** A Node process of ours on the given cores. It does not outlive the run. */
+export function startNode(
+  where: string,
+  program: string,
+  args: string[],
+  env: NodeJS.ProcessEnv,
+  { ipc }: { ipc: boolean },
+): ChildProcess {
+  const [command, rest] = pinned(where, process.execPath, [program, ...args])
+  const child = spawn(command, rest, {
+    env: { PATH: process.env.PATH, NODE_ENV: 'production', ...env },
+    stdio: ['ignore', 'ignore', 'pipe', ...(ipc ? (['ipc'] as const) : [])],
+  })
+  // Peers warn at every start; what they say matters only where they fail.
+  let complaint = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    complaint = (complaint + text).slice(-2000)
+  })
+  child.on('exit', (code) => {
+    if (code) console.error(`${program} ended with code ${code}\n${complaint}`)
+  })
+  atEnd(() => stop(child))
+  return child
+}
+
+export async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exited = once(child, 'exit')
+  child.kill('SIGTERM')
+  const impatience = setTimeout(() => child.kill('SIGKILL'), 10_000)
+  await exited
+  clearTimeout(impatience)
+}
+
+/** What the process says next; it fails if the process ends instead. */
+export async function firstMessage<T>(child: ChildProcess): Promise<T> {
+  const waiting = new AbortController()
+  const { signal } = waiting
+  const ended = once(child, 'exit', { signal }).then(() => {
+    throw new Error('a process of the benchmark ended too early')
+  })
+  try {
+    const [message] = await Promise.race([once(child, 'message', { signal }), ended])
+    return message
+  } finally {
+    ended.catch(() => undefined)
+    waiting.abort()
+  }
+}

@@ -1,0 +1,56 @@
+import { execFileSync } from 'node:child_process'
+import { cpus } from 'node:os'
+
+const count = cpus().length
+const canPin = count > 1 && process.platform === 'linux' && hasTaskset()
+
+/**
+ * Who runs where. The server under test has a core to itself. The load generator has one too, which the database
+ * shares only where there is no third. Two workers get two cores. The harness
+ * itself, which waits most of the time, is with the load generator.
+ */
+export const cores = {
+  generator: '0',
+  server: '1',
+  database: count > 2 ? `2-${count - 1}` : '0',
+  twoServers: count > 3 ? '1,2' : '0,1',
+  all: `0-${count - 1}`,
+}
+
+export const pinning = canPin
+  ? `${count} cores: the server on one, the load generator on another, ${count > 2 ? 'the database on the rest' : 'which the database shares'}`
+  : `${count} cores, no processor affinity on this system`
+
+/** A command line that keeps the program on these cores, where the system can do that. */
+export function pinned(where: string, command: string, args: string[]): [string, string[]] {
+  return canPin ? ['taskset', ['-c', where, command, ...args]] : [command, args]
+}
+
+/** Moves a process that runs already; what it starts from then on goes with it. */
+export function pin(where: string, pid: number): void {
+  if (canPin) execFileSync('taskset', ['-a', '-p', '-c', where, String(pid)], { stdio: 'ignore' })
+}
+
+/** Starts to watch the server's core; the answer tells which share of the time since then it was busy. */
+export function watchServerCore(): () => number | undefined {
+  const start = times()
+  return () => {
+    const end = times()
+    const total = end.total - start.total
+    return canPin && total > 0 ? 1 - (end.idle - start.idle) / total : undefined
+  }
+}
+
+function times(): { idle: number; total: number } {
+  const core = cpus()[Number(cores.server)]?.times ?? { user: 0, nice: 0, sys: 0, idle: 0, irq: 0 }
+  return { idle: core.idle, total: Object.values(core).reduce((sum, time) => sum + time, 0) }
+}
+
+function hasTaskset(): boolean {
+  try {
+    execFileSync('taskset', ['--version'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}

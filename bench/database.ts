@@ -1,0 +1,46 @@
+import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import pg from 'pg'
+import { startEmbedded } from '../src/db/embedded.ts'
+import { atEnd } from './cleanup.ts'
+import { cores, pin } from './cores.ts'
+
+export type Server = { version: string; createDatabase(): Promise<string> }
+
+/** The PostgreSQL of DATABASE_URL, whose user may create databases, or else an embedded one. */
+export async function openServer(scratch: string): Promise<Server> {
+  const given = process.env.DATABASE_URL
+  const url = given ?? (await embedded(join(scratch, 'data')))
+  const admin = new pg.Client({ connectionString: url })
+  await admin.connect()
+  atEnd(() => admin.end())
+  const { rows } = await admin.query('show server_version')
+  return {
+    version: String(rows[0].server_version).split(' ')[0] ?? '',
+    async createDatabase() {
+      const name = `counterfoil_bench_${randomBytes(6).toString('hex')}`
+      await admin.query(`create database ${name}`)
+      // An embedded server goes with all that is in it.
+      if (given) atEnd(() => admin.query(`drop database if exists ${name} with (force)`))
+      const own = new URL(url)
+      own.pathname = `/${name}`
+      return own.href
+    },
+  }
+}
+
+async function embedded(dataDir: string): Promise<string> {
+  const server = await startEmbedded(dataDir)
+  atEnd(() => server.stop())
+  const pidFile = await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')
+  pin(cores.database, Number.parseInt(pidFile, 10))
+  return server.url
+}
+
+/** Runs one statement on a connection of its own. */
+export async function query(url: string, text: string, values: unknown[] = []) {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  return client.query(text, values).finally(() => client.end())
+}

@@ -1,0 +1,66 @@
+import type { Generator } from '../load/load.ts'
+import type { Plan } from '../options.ts'
+import type { Seeded } from '../seed.ts'
+import type { Target } from '../targets/targets.ts'
+import { loadOf, perSecond, ratio } from './throughput.ts'
+import { createToken, revokeToken } from './tokens.ts'
+
+const perSecondEach = 200
+const everyMs = 20
+
+/** Introspection while tokens are created and revoked at a steady rate, to introspection alone, turn about. */
+export async function measureChurn(target: Target, seeded: Seeded, generator: Generator, plan: Plan) {
+  const quiet: number[] = []
+  const busy: number[] = []
+  let changed = 0
+  let seconds = 0
+  for (let round = 0; round < plan.rounds; round++) {
+    await generator.run(loadOf(target, plan, plan.warmupSeconds))
+    quiet.push(perSecond(await generator.run(loadOf(target, plan, plan.seconds))))
+    const changes = startChanges(target.port, seeded)
+    try {
+      await generator.run(loadOf(target, plan, plan.warmupSeconds))
+      const before = changes.done()
+      const tally = await generator.run(loadOf(target, plan, plan.seconds))
+      busy.push(perSecond(tally))
+      changed += changes.done() - before
+      seconds += tally.seconds
+    } finally {
+      await changes.stop()
+    }
+  }
+  return { ...ratio(busy, quiet), achieved: changed / seconds / perSecondEach }
+}
+
+/** What it is late with it catches up on: the rate is kept on average. Each revokes a token created before. */
+function startChanges(port: number, seeded: Seeded) {
+  const start = performance.now()
+  const revocable: string[] = []
+  const open = new Set<Promise<void>>()
+  let begun = 0
+  let done = 0
+  let failure: unknown
+  const change = async () => {
+    revocable.push((await createToken(port, seeded)).id)
+    const id = revocable.shift()
+    if (id) await revokeToken(port, seeded, id)
+    done++
+  }
+  const timer = setInterval(() => {
+    for (const due = ((performance.now() - start) / 1000) * perSecondEach; begun < due; begun++) {
+      const one = change().catch((error) => {
+        failure = error
+      })
+      open.add(one)
+      one.then(() => open.delete(one))
+    }
+  }, everyMs)
+  return {
+    done: () => done,
+    async stop() {
+      clearInterval(timer)
+      await Promise.all(open)
+      if (failure) throw failure
+    },
+  }
+}

@@ -1,0 +1,25 @@
+import { execFileSync } from 'node:child_process'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Generator } from '../load/load.ts'
+import type { Plan } from '../options.ts'
+import type { Target } from '../targets/targets.ts'
+import { loadOf } from './throughput.ts'
+
+/** Resident memory of the server in MiB when its cache is full and it is busy answering out of it. */
+export async function measureMemory(target: Target & { pid: number }, generator: Generator, plan: Plan) {
+  const before = residentMiB(target.pid)
+  const load = { ...loadOf(target, plan, 60), firstTokens: plan.bigCache }
+  const { answers } = await generator.run({ ...load, eachOnce: true })
+  const traffic = generator.run({ ...load, seconds: plan.seconds })
+  let peak = 0
+  for (let i = 0; i < plan.seconds * 10; i++) {
+    peak = Math.max(peak, residentMiB(target.pid))
+    await delay(100)
+  }
+  await traffic
+  return { before, peak, bytesPerToken: ((peak - before) * 1024 * 1024) / answers, tokens: answers }
+}
+
+function residentMiB(pid: number): number {
+  return Number(execFileSync('ps', ['-o', 'rss=', '-p', String(pid)], { encoding: 'utf8' })) / 1024
+}

@@ -1,0 +1,59 @@
+import { watchServerCore } from '../cores.ts'
+import type { Generator, Load, Tally } from '../load/load.ts'
+import type { Plan } from '../options.ts'
+import type { Target } from '../targets/targets.ts'
+
+/** Of one target: answers a second in each round, and how busy the server's core was at the least. */
+export type Speed = { rounds: number[]; busy: number | undefined }
+
+/** At the most; a cache that is not full by then fills up while the first rounds go on. */
+const fillSeconds = 20
+
+/** Every target in turn, again and again, so that what disturbs the machine for a while disturbs them alike. */
+export async function rotate(
+  generator: Generator,
+  targets: Map<string, Target>,
+  plan: Plan,
+): Promise<Map<string, Speed>> {
+  const speeds = new Map<string, Speed>()
+  for (const target of targets.values()) {
+    if (target.warm === undefined) continue
+    const load = loadOf(target, plan, fillSeconds)
+    await generator.run({ ...load, firstTokens: target.warm, eachOnce: true })
+  }
+  for (let round = 0; round < plan.rounds; round++) {
+    for (const [key, target] of targets) {
+      const speed = speeds.get(key) ?? { rounds: [], busy: undefined }
+      speeds.set(key, speed)
+      await generator.run(loadOf(target, plan, plan.warmupSeconds))
+      const busy = watchServerCore()
+      speed.rounds.push(perSecond(await generator.run(loadOf(target, plan, plan.seconds))))
+      speed.busy = Math.min(speed.busy ?? 1, busy() ?? 1)
+    }
+  }
+  return speeds
+}
+
+export function loadOf({ port, ask, population }: Target, plan: Plan, seconds: number): Load {
+  return { port, ask, population, connections: plan.connections, seconds }
+}
+
+export function perSecond({ answers, seconds }: Tally): number {
+  return answers / seconds
+}
+
+/** The median of the ratios within each round, and the least and the greatest of them. */
+export function ratio(of: number[], to: number[]): { median: number; least: number; greatest: number } {
+  const ratios = of.map((value, round) => value / (to[round] ?? Number.NaN)).sort((a, b) => a - b)
+  return { median: median(ratios), least: ratios[0] ?? Number.NaN, greatest: ratios.at(-1) ?? Number.NaN }
+}
+
+export function median(values: number[]): number {
+  return percentile(values, 0.5)
+}
+
+/** The least value that at least this share of the values does not exceed. */
+export function percentile(values: number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN
+}

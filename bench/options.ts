@@ -1,0 +1,57 @@
+import { parseArgs } from 'node:util'
+
+/** The letters are the targets of the rotation, the words the measurements after it. */
+const parts = [...'abcdefghi', 'writes', 'lag', 'cut', 'memory', 'start'] as const
+
+/** How long and how often; every number bounds the time that a run takes. */
+export type Plan = {
+  rounds: number
+  warmupSeconds: number
+  seconds: number
+  connections: number
+  tokens: number
+  manyTokens: number
+  bigCache: number
+  revocations: number
+  cutTrials: number
+  starts: number
+}
+
+const full: Plan = {
+  rounds: 5,
+  warmupSeconds: 1,
+  seconds: 2.5,
+  connections: 64,
+  tokens: 10_000,
+  manyTokens: 1_000_000,
+  bigCache: 100_000,
+  revocations: 10_000,
+  cutTrials: 3,
+  starts: 5,
+}
+
+const quick: Plan = {
+  ...full,
+  rounds: 2,
+  warmupSeconds: 0.5,
+  seconds: 1,
+  manyTokens: 100_000,
+  bigCache: 10_000,
+  revocations: 500,
+  cutTrials: 1,
+  starts: 2,
+}
+
+export type Options = { plan: Plan; quick: boolean; wants(part: string): boolean }
+
+export function readOptions(args: string[]): Options {
+  const { values } = parseArgs({ args, options: { quick: { type: 'boolean' }, only: { type: 'string' } } })
+  const only = values.only?.split(',')
+  const unknown = only?.find((part) => !(parts as readonly string[]).includes(part))
+  if (unknown !== undefined) throw new Error(`--only knows ${parts.join(', ')}, and not ${unknown}`)
+  return {
+    plan: values.quick ? quick : full,
+    quick: values.quick ?? false,
+    wants: (part) => only === undefined || only.includes(part),
+  }
+}

@@ -1,0 +1,96 @@
+import { acceptance, type Bound } from './acceptance.ts'
+import type { measureChurn } from './measure/churn.ts'
+import type { Staleness } from './measure/cut.ts'
+import type { Lag } from './measure/lag.ts'
+import type { measureMemory } from './measure/memory.ts'
+import { ratio, type Speed } from './measure/throughput.ts'
+import type { Row } from './table.ts'
+import { names } from './targets/targets.ts'
+
+type Comparison = { of: string; to: string; bound?: Bound }
+
+const comparisons: Comparison[] = [
+  { of: 'f', to: 'b', bound: acceptance.cachedToFastify },
+  { of: 'g', to: 'c', bound: acceptance.cacheOffToSelect },
+  { of: 'f', to: 'd', bound: acceptance.cachedToOidcProvider },
+  { of: 'f', to: 'e', bound: acceptance.cachedToBetterAuth },
+  { of: 'h', to: 'f', bound: acceptance.manyTokensToCached },
+  { of: 'i', to: 'f' },
+  ...['a', 'c', 'd', 'e', 'g', 'h'].map((of) => ({ of, to: 'b' })),
+]
+
+/** A core that is less busy than this says that something else was the limit. */
+const busyEnough = 0.9
+
+export function throughputRows(speeds: Map<string, Speed>): Row[] {
+  return comparisons.flatMap(({ of, to, bound }) => {
+    const [one, other] = [speeds.get(of), speeds.get(to)]
+    if (!one || !other) return []
+    const { median, least, greatest } = ratio(one.rounds, other.rounds)
+    const idle = [of, to].filter((key) => (speeds.get(key)?.busy ?? 1) < busyEnough)
+    const doubt = idle.map((key) => `; the server's core was not always busy in (${key})`).join('')
+    const note = `rounds ${least.toFixed(2)} to ${greatest.toFixed(2)}${doubt}`
+    return {
+      what: `(${of}) ${names[of]}, to (${to}) ${names[to]}`,
+      value: median,
+      note,
+      ...(bound && { bound }),
+    }
+  })
+}
+
+export function churnRow({
+  median,
+  least,
+  greatest,
+  achieved,
+}: Awaited<ReturnType<typeof measureChurn>>): Row {
+  const tooSlow = achieved < 0.95
+  return {
+    what: 'introspection while 200 tokens a second are created and 200 revoked, to introspection alone',
+    value: tooSlow ? undefined : median,
+    bound: acceptance.churnToQuiet,
+    note: tooSlow
+      ? `only ${achieved.toFixed(2)} of the changes were made in time; ratio ${median.toFixed(2)}`
+      : `rounds ${least.toFixed(2)} to ${greatest.toFixed(2)}`,
+  }
+}
+
+export function lagRows({ p50, p99, max, revoked, planned, acceptedOnSame }: Lag): Row[] {
+  const what = 'revocation seen by the other instance'
+  const missing = revoked < planned ? `; there was no time for the other ${planned - revoked}` : ''
+  const note = `of ${revoked} revocations under load${missing}`
+  return [
+    { what: `${what}, p99`, value: p99, unit: 'ms', bound: acceptance.lagP99Ms, note },
+    { what: `${what}, max`, value: max, unit: 'ms', bound: acceptance.lagMaxMs, note },
+    { what: `${what}, p50`, value: p50, unit: 'ms', note },
+    {
+      what: 'accepted after revocation was acknowledged, same instance',
+      value: acceptedOnSame,
+      bound: acceptance.acceptedAfterRevocation,
+      note,
+    },
+  ]
+}
+
+export function cutRows(cuts: Staleness[], trials: number): Row[] {
+  return cuts.map((cut) => ({
+    what: `revocation seen by the other instance, LISTEN connection ${cut.how}, max`,
+    value: 'maxMs' in cut ? cut.maxMs : undefined,
+    unit: 'ms' as const,
+    bound: acceptance.cutMs,
+    note: 'maxMs' in cut ? `${trials} times` : cut.unmeasured,
+  }))
+}
+
+export function memoryRows({
+  peak,
+  bytesPerToken,
+  tokens,
+}: Awaited<ReturnType<typeof measureMemory>>): Row[] {
+  const what = `resident memory with ${tokens.toLocaleString('en')} cached tokens, under load`
+  return [
+    { what, value: peak, unit: 'MiB', bound: acceptance.memoryMiB },
+    { what: 'resident memory by cached token', value: bytesPerToken, unit: 'bytes' },
+  ]
+}

@@ -1,0 +1,141 @@
+// Measures the hot path against its ceilings and its peers, and prints one table. The README has the details.
+import { cores, pinning } from './cores.ts'
+import { type Ground, layGround } from './ground.ts'
+import { withinLimits } from './limits.ts'
+import { type Generator, startGenerator, WrongAnswers } from './load/load.ts'
+import { measureChurn } from './measure/churn.ts'
+import { measureColdStart } from './measure/cold-start.ts'
+import { measureCuts, tokensForCuts } from './measure/cut.ts'
+import { measureLag } from './measure/lag.ts'
+import { measureManagement } from './measure/management.ts'
+import { measureMemory } from './measure/memory.ts'
+import { startProxy } from './measure/proxy.ts'
+import { rotate } from './measure/throughput.ts'
+import { readOptions } from './options.ts'
+import { progress } from './progress.ts'
+import { churnRow, cutRows, lagRows, memoryRows, throughputRows } from './rows.ts'
+import { addTokens } from './seed.ts'
+import { failed, markdown, type Row } from './table.ts'
+import { counterfoil, starters, type Target } from './targets/targets.ts'
+
+type Part = (ground: Ground, generator: Generator) => Promise<Row[]>
+
+/** What is measured, in this order; each by the name that `--only` takes, but for the rotation, which has letters. */
+const parts: [string, Part][] = [
+  ['rotation', rotation],
+  ['writes', churn],
+  ['writes', management],
+  ['lag', lag],
+  ['cut', cut],
+  ['memory', memory],
+  ['start', start],
+]
+
+const { plan, quick, wants } = readOptions(process.argv.slice(2))
+
+await withinLimits(async () => {
+  const ground = await layGround(plan)
+  const generator = startGenerator()
+  const rows: Row[] = []
+  for (const [name, part] of parts) {
+    if (name === 'rotation' || wants(name)) rows.push(...(await attempt(part, ground, generator)))
+  }
+  const versions = `Node ${process.version}, PostgreSQL ${ground.server.version}`
+  const date = new Date().toISOString().slice(0, 10)
+  console.log(`${date}. ${versions}; ${pinning}${quick ? '; --quick' : ''}.\n\n${markdown(rows)}`)
+  if (rows.some(failed)) process.exitCode = 1
+})
+
+/** What one part cannot measure is a row that does not hold; wrong answers end it all. */
+async function attempt(part: Part, ground: Ground, generator: Generator): Promise<Row[]> {
+  try {
+    return await part(ground, generator)
+  } catch (error) {
+    if (error instanceof WrongAnswers) throw error
+    return [{ what: part.name, value: undefined, note: (error as Error).message.slice(0, 200) }]
+  }
+}
+
+async function rotation(ground: Ground, generator: Generator): Promise<Row[]> {
+  const targets = new Map<string, Target>()
+  for (const [key, startTarget] of Object.entries(starters)) {
+    if (!wants(key)) continue
+    progress(`starting (${key})`)
+    targets.set(key, await startTarget(ground))
+  }
+  if (targets.size === 0) return []
+  progress('rotating through the targets')
+  const speeds = await whileRunning([...targets.values()], () => rotate(generator, targets, plan))
+  return throughputRows(speeds)
+}
+
+async function churn({ small }: Ground, generator: Generator): Promise<Row[]> {
+  progress('introspecting while tokens are created and revoked')
+  const target = await counterfoil(small, {})
+  return whileRunning([target], async () => [
+    churnRow(await measureChurn(target, small.seeded, generator, plan)),
+  ])
+}
+
+async function management({ small }: Ground, generator: Generator): Promise<Row[]> {
+  progress('creating, listing and revoking')
+  const target = await counterfoil(small, {})
+  const { create, list, revoke } = await whileRunning([target], () =>
+    measureManagement(target, small.seeded, generator, plan),
+  )
+  return [
+    { what: 'creates a second, to cached introspections', value: create },
+    { what: 'lists of 50 tokens a second, to cached introspections', value: list },
+    { what: 'revocations a second, to cached introspections', value: revoke },
+  ]
+}
+
+async function lag({ small }: Ground, generator: Generator): Promise<Row[]> {
+  progress('revoking on one instance, watching the other')
+  const one = await counterfoil(small, {})
+  const other = await counterfoil(small, {}, cores.twoServers)
+  const generators = [generator, startGenerator()] as const
+  return whileRunning([one, other], async () => {
+    const tokens = await addTokens(small.seeded, plan.revocations)
+    return lagRows(await measureLag([one, other], generators, small.seeded, tokens, plan))
+  })
+}
+
+async function cut({ small }: Ground): Promise<Row[]> {
+  progress('cutting the LISTEN connection')
+  const { seeded } = small
+  const proxy = await startProxy(seeded.url)
+  const one = await counterfoil(small, {})
+  const other = await counterfoil({ ...small, seeded: { ...seeded, url: proxy.url } }, {}, cores.twoServers)
+  return whileRunning([one, other], async () => {
+    const tokens = await addTokens(seeded, tokensForCuts(plan.cutTrials))
+    const ports = { one: one.port, other: other.port }
+    return cutRows(await measureCuts(ports, proxy, seeded, tokens, plan.cutTrials), plan.cutTrials)
+  })
+}
+
+async function memory({ large }: Ground, generator: Generator): Promise<Row[]> {
+  const place = await large()
+  progress('filling the cache')
+  const target = await counterfoil(place, { CACHE_SIZE: String(plan.bigCache) })
+  const measured = await whileRunning([target], () => measureMemory(target, generator, plan))
+  return memoryRows(measured)
+}
+
+async function start({ small, scratch }: Ground): Promise<Row[]> {
+  progress('starting from cold')
+  const { onDatabase, embedded } = await measureColdStart(small.seeded, scratch, plan.starts)
+  return [
+    { what: 'cold start to ready, DATABASE_URL', value: onDatabase, unit: 'ms' },
+    { what: 'cold start to ready, embedded, making the database', value: embedded, unit: 'ms' },
+  ]
+}
+
+/** Stops them afterwards, so that they do not disturb what is measured next. */
+async function whileRunning<T>(targets: Target[], run: () => Promise<T>): Promise<T> {
+  try {
+    return await run()
+  } finally {
+    for (const target of targets) await target.stop()
+  }
+}

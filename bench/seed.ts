@@ -1,0 +1,76 @@
+import pg from 'pg'
+import { v7 as uuid } from 'uuid'
+import { generateSecret } from '../src/tokens/secret.ts'
+import { ask } from './http.ts'
+import { startService } from './service.ts'
+
+/** A database with Counterfoil in it, and who may do what there. */
+export type Seeded = { url: string; admin: string; resourceServer: string; organizationId: string }
+export type IssuedToken = { id: string; secret: string }
+
+export const organization = 'bench'
+export const tokenType = 'api'
+const batch = 10_000
+
+/** Counterfoil's tables, and in them, by way of its API, an organization, a token type and a resource server. */
+export async function prepare(url: string): Promise<Seeded> {
+  const admin = generateSecret('cfm').reveal()
+  const service = await startService({ DATABASE_URL: url, ADMIN_TOKEN: admin })
+  const create = async (path: string, json: object) => {
+    const { status, body } = await ask(service.port, 'POST', path, { token: admin, json })
+    if (status !== 201) throw new Error(`${path} answered ${status} ${body}`)
+    return JSON.parse(body)
+  }
+  const { id } = await create('/v1/organizations', { key: organization, name: 'Benchmark' })
+  await create('/v1/token-types', { name: tokenType, prefix: tokenType })
+  const { secret } = await create('/v1/organizations/platform/tokens', {
+    name: 'Resource server',
+    type: 'management',
+    scopes: ['tokens:introspect'],
+  })
+  await service.stop()
+  return { url, admin, resourceServer: secret, organizationId: id }
+}
+
+/** Adds tokens past the service, which at a million would take too long: as SQL, many rows a statement. */
+export async function addTokens(seeded: Seeded, count: number): Promise<IssuedToken[]> {
+  const client = new pg.Client({ connectionString: seeded.url })
+  await client.connect()
+  // An empty cache needs no news of what is added here. Foreign keys stay in force.
+  await setTriggers(client, 'disable')
+  const issued: IssuedToken[] = []
+  for (let left = count; left > 0; left -= batch) {
+    const size = Math.min(batch, left)
+    const secrets = Array.from({ length: size }, () => ({ id: uuid(), secret: generateSecret('api') }))
+    const ids = secrets.map(({ id }) => id)
+    await client.query(insertTokens, [seeded.organizationId, ids])
+    const hashes = secrets.map(({ secret }) => secret.hash())
+    await client.query(insertSecrets, [
+      seeded.organizationId,
+      ids,
+      hashes,
+      secrets.map(({ secret }) => secret.hint()),
+    ])
+    for (const { id, secret } of secrets) issued.push({ id, secret: secret.reveal() })
+  }
+  await setTriggers(client, 'enable')
+  await client.query('vacuum analyze tokens')
+  await client.query('vacuum analyze token_secrets')
+  await client.end()
+  return issued
+}
+
+async function setTriggers(client: pg.Client, what: 'enable' | 'disable'): Promise<void> {
+  for (const table of ['tokens', 'token_secrets'])
+    await client.query(`alter table ${table} ${what} trigger user`)
+}
+
+const insertTokens = `
+  insert into tokens (organization_id, id, type, name, scopes, audience, metadata, created_at, created_by, updated_at)
+  select $1, id, '${tokenType}', 'Token ' || ordinality, '{read,write}', '{https://api.example.com}', '{}', now(),
+    '{"type":"system","id":"bench","name":"Benchmark"}', now()
+  from unnest($2::uuid[]) with ordinality as rows (id, ordinality)`
+
+const insertSecrets = `
+  insert into token_secrets (organization_id, token_id, hash, hint, created_at)
+  select $1, id, hash, hint, now() from unnest($2::uuid[], $3::bytea[], $4::text[]) as rows (id, hash, hint)`
