@@ -1,5 +1,12 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { AppError } from '../errors.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** It counts among the requests that are in progress. */
+    admitted: boolean
+  }
+}
 
 /**
  * Lets at most `most` requests of this scope be in progress: what comes beyond that would only wait, and is told at
@@ -7,17 +14,17 @@ import { AppError } from '../errors.ts'
  * another scope from answering.
  */
 export function limitRequests(scope: FastifyInstance, most: number): void {
-  const admitted = new WeakSet<FastifyRequest>()
+  scope.decorateRequest('admitted', false)
   let inProgress = 0
   scope.addHook('onRequest', (request, _reply, done) => {
     if (inProgress >= most) return done(new AppError('overloaded', 'Too many requests are in progress.'))
     inProgress += 1
-    admitted.add(request)
+    request.admitted = true
     done()
   })
   // Also runs when the caller goes away before the answer.
   scope.addHook('onResponse', (request, _reply, done) => {
-    if (admitted.delete(request)) inProgress -= 1
+    if (request.admitted) inProgress -= 1
     done()
   })
 }

@@ -18,7 +18,8 @@ export type Credential = Validity & {
   ownerSource: OwnerSource | null
   scopes: string[]
   audience: string[]
-  createdAt: Date
+  /** Seconds since 1970. */
+  issuedAt: number
 }
 
 export function isGood(credential: Credential, now: Date): boolean {

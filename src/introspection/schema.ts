@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { expandEndpoint } from '../token-types/endpoint.ts'
 import type { Credential } from './credential.ts'
+import { seconds } from './seconds.ts'
 
 /** The form of RFC 7662 §2.1 and RFC 7009 §2.1. Other parameters are ignored (RFC 6749 §3.2). */
 export const TokenForm = Type.Object(
@@ -75,7 +76,7 @@ export function presentCredential(
     ...(credential.ownerEmail !== null && { username: credential.ownerEmail }),
     token_type: 'Bearer',
     ...(expiresAt && { exp: seconds(expiresAt) }),
-    iat: seconds(credential.createdAt),
+    iat: credential.issuedAt,
     ...(notBefore && { nbf: seconds(notBefore) }),
     sub: credential.ownerSubject ?? tokenId,
     ...(audience.length > 0 && { aud: audience }),
@@ -86,8 +87,4 @@ export function presentCredential(
     token_name: credential.name,
     ...(endpoint !== null && { endpoint }),
   }
-}
-
-function seconds(date: Date): number {
-  return Math.floor(date.getTime() / 1000)
 }

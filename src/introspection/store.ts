@@ -3,6 +3,8 @@ import type pg from 'pg'
 import { queryBuilder } from '../db/database.ts'
 import type { HashText } from '../tokens/secret.ts'
 import type { Credential } from './credential.ts'
+import { seconds } from './seconds.ts'
+import { createSharing } from './share.ts'
 
 /** The credentials of those hashes that were issued. Kysely would not prepare the statement, so pg runs it by name. */
 export async function selectCredentials(
@@ -57,26 +59,28 @@ type SnakeCase<Name extends string> = Name extends `${infer First}${infer Rest}`
 /** What pg gives, which knows nothing of Kysely's camel case. */
 type Row = { [Name in keyof Selected as SnakeCase<Name & string>]: Selected[Name] }
 
+const sharing = createSharing()
+
 function fromRow(row: Row): Credential {
   return {
     hash: row.hash,
     tokenId: row.token_id,
     name: row.name,
-    type: row.type,
+    type: sharing.text(row.type),
     typeSuspendedAt: row.type_suspended_at,
-    endpoint: row.endpoint,
-    organizationId: row.organization_id,
-    organizationKey: row.organization_key,
+    endpoint: sharing.text(row.endpoint),
+    organizationId: sharing.text(row.organization_id),
+    organizationKey: sharing.text(row.organization_key),
     organizationSuspendedAt: row.organization_suspended_at,
     ownerSubject: row.owner_subject,
     ownerEmail: row.owner_email,
-    ownerSource: row.owner_source,
-    scopes: row.scopes,
-    audience: row.audience,
+    ownerSource: sharing.text(row.owner_source),
+    scopes: sharing.list(row.scopes),
+    audience: sharing.list(row.audience),
     notBefore: row.not_before,
     expiresAt: row.expires_at,
     revokedAt: row.revoked_at,
-    createdAt: row.created_at,
+    issuedAt: seconds(row.created_at),
   }
 }
 

@@ -1,9 +1,10 @@
 import t from 'tap'
+import { createTime } from '../support/credentials.ts'
 import { createWorld } from '../support/world.ts'
 
 t.test('introspections are counted by their answer, and lookups in the database', async (t) => {
   const held = Promise.withResolvers<void>()
-  const world = await createWorld(t, { hot: { onLease: () => held.resolve() } })
+  const world = await createWorld(t, { hot: { ...createTime(), onLease: () => held.resolve() } })
   await held.promise
   const { secret } = await world.issue()
   for (const token of [secret, secret, 'garbage']) await world.introspect(token)
