@@ -1,4 +1,4 @@
-import type { FastifyBaseLogger } from 'fastify'
+import type { Logger } from 'pino'
 import { buildApp } from './app.ts'
 import type { Config } from './config.ts'
 import { readCursorKey } from './db/installation.ts'
@@ -15,7 +15,7 @@ const hourMs = 60 * 60 * 1000
 export type ServiceOptions = {
   config: Config
   database: Database
-  log: FastifyBaseLogger
+  log: Logger
   onError: (error: Error) => void
   measuring?: Measuring
 }

@@ -1,5 +1,5 @@
 import cluster, { type Worker } from 'node:cluster'
-import type { FastifyBaseLogger } from 'fastify'
+import type { Logger } from 'pino'
 import { AggregatorRegistry, type Registry } from 'prom-client'
 
 // Defects at every start must not keep the machine busy with starting.
@@ -23,7 +23,7 @@ export class WorkerFailedError extends Error {
 }
 
 /** Keeps `count` copies of this program running, which share its port. One that ends is replaced. */
-export function startWorkers(count: number, env: object, log: FastifyBaseLogger): Workers {
+export function startWorkers(count: number, env: object, log: Logger): Workers {
   const ready = Promise.withResolvers<void>()
   const stopped = Promise.withResolvers<void>()
   let started = false

@@ -13,6 +13,8 @@ import type { Tables } from './tables.ts'
 /** A pool or a transaction; store functions take either. */
 export type Db = Kysely<Tables>
 
+export type Pool = pg.Pool
+
 export type DatabaseOptions = { url: string; poolSize: number; onError?: (error: Error) => void }
 
 export function createDb(options: DatabaseOptions): Db {

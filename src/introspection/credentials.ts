@@ -1,5 +1,4 @@
-import type pg from 'pg'
-import { createPool, isUnavailable } from '../db/database.ts'
+import { createPool, isUnavailable, type Pool } from '../db/database.ts'
 import { AppError } from '../errors.ts'
 import type { HashText, Secret } from '../tokens/secret.ts'
 import { batch } from './batch.ts'
@@ -83,7 +82,7 @@ export function createCredentials(options: CredentialsOptions): Credentials {
   }
 }
 
-function withMemory(lookup: (hash: HashText) => Promise<Found>, pool: pg.Pool, options: CredentialsOptions) {
+function withMemory(lookup: (hash: HashText) => Promise<Found>, pool: Pool, options: CredentialsOptions) {
   const memory = remember(lookup, { size: options.cacheSize, mayRemember: () => lease.holds() })
   const lease = createLease({
     listenUrl: options.listenUrl ?? options.databaseUrl,

@@ -119,7 +119,6 @@ t.test('every answer, good or bad, has the security headers and nothing to rende
   for (const [method, url] of [
     ['GET', '/v1/token-types'],
     ['GET', '/v1/nowhere'],
-    ['POST', '/introspect'],
     ['PUT', '/v1/token-types'],
     ['GET', '/livez'],
     ['GET', '/openapi.json'],
@@ -131,6 +130,17 @@ t.test('every answer, good or bad, has the security headers and nothing to rende
     t.equal(headers['referrer-policy'], 'no-referrer', url)
     t.equal(headers['x-powered-by'], undefined)
     t.equal(headers.server, undefined)
+  }
+})
+
+t.test('what only programs read is not sniffed, stored or signed by its maker', async (t) => {
+  for (const url of ['/introspect', '/revoke']) {
+    for (const token of [world.admin, '']) {
+      const { headers } = await world.ask('POST', url, { token, form: { token: 'unknown' } })
+      t.match(headers, { 'x-content-type-options': 'nosniff', 'cache-control': 'no-store' })
+      t.equal(headers['x-powered-by'], undefined)
+      t.equal(headers.server, undefined)
+    }
   }
 })
 

@@ -47,5 +47,10 @@ async function sweep(admin: pg.Client): Promise<void> {
   const { rows } = await admin.query('select datname from pg_database where starts_with(datname, $1)', [
     prefix,
   ])
-  for (const { datname } of rows) await admin.query(`drop database if exists "${datname}" with (force)`)
+  for (const { datname } of rows) {
+    await admin.query(`drop database if exists "${datname}"`).catch((error) => {
+      // Another run on the same server is using it.
+      if (error.code !== '55006') throw error
+    })
+  }
 }

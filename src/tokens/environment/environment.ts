@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto'
 import { v5 as uuid } from 'uuid'
 import type { Db } from '../../db/database.ts'
 import type { Credential } from '../../introspection/credential.ts'
+import { seconds } from '../../introspection/seconds.ts'
 import type { Secret } from '../secret.ts'
 import type { Token } from '../store.ts'
 import { findOrganizationWithType } from './store.ts'
@@ -37,7 +38,9 @@ async function environmentCredential(
   const found = await findOrganizationWithType(db, organization, type)
   if (!found) return undefined
   const tokenId = environmentTokenId(found.organizationId)
-  return { ...found, ...unlimited, hash: secret.hashText(), tokenId, name, type }
+  const { createdAt, ...rest } = found
+  const issuedAt = seconds(createdAt)
+  return { ...rest, ...unlimited, hash: secret.hashText(), tokenId, name, type, issuedAt }
 }
 
 /** How it shows among the tokens of the organization; undefined if it is not one of theirs. */
