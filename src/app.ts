@@ -86,9 +86,9 @@ export async function buildApp({
   closeConnectionsWhenClosing(app)
   logRequests(app)
 
-  metrics(app, measuring)
   if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins, methods, exposedHeaders })
   await openapi(app)
+  metrics(app, measuring)
   // Nothing but /docs, which brings a policy of its own, is there to be rendered.
   const headers = { contentSecurityPolicy: { useDefaults: false, directives: apiPolicy } }
   await app.register(async (site) => {
