@@ -4,6 +4,7 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import { v7 as uuid } from 'uuid'
 import { auditRoutes } from './audit/routes.ts'
 import type { Deps } from './deps.ts'
+import { discoveryRoutes } from './discovery/routes.ts'
 import { authenticate } from './http/authenticate.ts'
 import { healthRoutes } from './http/health.ts'
 import { logRequests } from './http/log.ts'
@@ -16,6 +17,7 @@ import * as schemas from './http/schemas.ts'
 import { refuseUnfitText } from './http/text.ts'
 import { schemaController } from './http/validation.ts'
 import { introspectionRoutes } from './introspection/routes.ts'
+import { signingKeyRoutes } from './keys/routes.ts'
 import { organizationRoutes } from './organizations/routes.ts'
 import { policyRoutes } from './policy/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
@@ -68,6 +70,7 @@ export async function buildApp({
   metrics(app)
   await app.register(healthRoutes, deps)
   await app.register(problemTypeRoutes)
+  await app.register(discoveryRoutes, deps)
   await app.register(introspectionRoutes, deps)
   await app.register(
     async (v1) => {
@@ -78,6 +81,7 @@ export async function buildApp({
       await v1.register(tokenTypeRoutes, deps)
       await v1.register(organizationRoutes, deps)
       await v1.register(policyRoutes, deps)
+      await v1.register(signingKeyRoutes, deps)
       await v1.register(auditRoutes, deps)
     },
     { prefix: '/v1' },

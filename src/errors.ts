@@ -6,6 +6,7 @@ export const catalogue = {
   insufficient_scope: { status: 403, title: 'The credential lacks a permission' },
   not_found: { status: 404, title: 'There is nothing here' },
   method_not_allowed: { status: 405, title: 'This method is not offered here' },
+  not_acceptable: { status: 406, title: 'The answer cannot be given in a form that is accepted' },
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
   creation_disabled: {
     status: 403,
@@ -18,6 +19,8 @@ export const catalogue = {
   suspended: { status: 409, title: 'It is suspended' },
   not_suspended: { status: 409, title: 'Suspend it before deleting it' },
   built_in: { status: 409, title: 'It is part of Counterfoil and stays as it is' },
+  signing_unavailable: { status: 409, title: 'There is no master key to sign JWTs with' },
+  rotation_pending: { status: 409, title: 'The next signing key is published already' },
   precondition_failed: { status: 412, title: 'It was changed by somebody else meanwhile' },
   content_too_large: { status: 413, title: 'The body is too large' },
   uri_too_long: { status: 414, title: 'The URL is too long' },

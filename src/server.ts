@@ -11,6 +11,10 @@ import { startEmbedded } from './db/embedded.ts'
 import { migrate, pendingMigrations } from './db/migrate.ts'
 import { explainExit, UsageError } from './exit.ts'
 import { createLogger } from './http/log.ts'
+import { prepareKeys, rewrapKeys, rotateKeys } from './keys/care.ts'
+import { masterKeyIn } from './keys/master-key.ts'
+import { scheduleKeyCare } from './keys/schedule.ts'
+import type { Signing } from './keys/signing.ts'
 import { version } from './version.ts'
 import { welcome } from './welcome.ts'
 
@@ -19,6 +23,8 @@ const usage = `counterfoil [command]
   serve      run the service (default)
   migrate    bring the database up to date, then end
   openapi    print the OpenAPI document
+  rotate-keys  publish a new key to sign JWTs with
+  rewrap     seal the signing keys anew, under a new MASTER_KEY
 
   --help     show this
   --version  show the version
@@ -26,7 +32,13 @@ const usage = `counterfoil [command]
 Configuration comes from environment variables: see docs/configuration.md.
 `
 
-const commands: Record<string, () => Promise<void>> = { serve, migrate: runMigrations, openapi: printOpenapi }
+const commands: Record<string, () => Promise<void>> = {
+  serve,
+  migrate: runMigrations,
+  openapi: printOpenapi,
+  'rotate-keys': runRotation,
+  rewrap: runRewrap,
+}
 
 try {
   await main()
@@ -56,14 +68,17 @@ async function serve(): Promise<void> {
     log.warn({ err }, 'database connection lost'),
   )
   try {
-    await prepare(db, config, embedded)
+    const signing = await signingOf(config, embedded)
+    await prepare(db, config, signing, embedded)
     const url = config.publicUrl ?? `http://localhost:${config.port}`
-    const app = await buildApp({ ...config, db, log, now: () => new Date(), issuer: url })
+    const app = await buildApp({ ...config, db, log, now: () => new Date(), issuer: url, signing })
     await app.listen({ host: config.host, port: config.port })
+    const keyCare = scheduleKeyCare(db, signing, config.keyRotationDays, log)
     closeWithGrace({ delay: 30_000, logger: log }, async ({ err, signal }) => {
       if (err) log.fatal({ err }, 'stopping after a defect')
       else log.info({ signal }, 'stopping')
       await app.close()
+      await keyCare.stop()
       await closeDatabase()
     })
     if (embedded)
@@ -74,13 +89,20 @@ async function serve(): Promise<void> {
   }
 }
 
-async function prepare(db: Db, config: Config, embedded: boolean): Promise<void> {
+async function prepare(db: Db, config: Config, signing: Signing, embedded: boolean): Promise<void> {
   if (config.migrate) await migrate(db)
   const pending = await pendingMigrations(db)
   if (pending.length > 0)
     throw new ConfigError(`MIGRATE is false and the database lacks ${pending.join(', ')}.`)
   const adminToken = config.adminToken ?? (embedded ? await adminTokenIn(config.dataDir) : undefined)
   await bootstrap(db, new Date(), adminToken, { withExamples: embedded })
+  await prepareKeys(db, signing, new Date())
+}
+
+/** The embedded database brings a master key of its own, as it brings an administrator. */
+async function signingOf(config: Config, embedded: boolean): Promise<Signing> {
+  const { masterKeys, signingAlg: alg, dataDir } = config
+  return { masterKeys: embedded && masterKeys.length === 0 ? [await masterKeyIn(dataDir)] : masterKeys, alg }
 }
 
 async function runMigrations(): Promise<void> {
@@ -95,6 +117,29 @@ async function runMigrations(): Promise<void> {
   }
 }
 
+async function runRotation(): Promise<void> {
+  await onKeys(async (db, signing) => {
+    const { kid, activatesAt } = await rotateKeys(db, signing, new Date())
+    return `The key ${kid} is published; it signs from ${activatesAt.toISOString()} on.`
+  })
+}
+
+async function runRewrap(): Promise<void> {
+  await onKeys(async (db, signing) => {
+    return `Signing keys sealed anew: ${await rewrapKeys(db, signing, new Date())}. MASTER_KEY_PREVIOUS is not needed any more.`
+  })
+}
+
+async function onKeys(work: (db: Db, signing: Signing) => Promise<string>): Promise<void> {
+  const config = readConfig(process.env)
+  const { db, closeDatabase, embedded } = await openDatabase(config)
+  try {
+    process.stdout.write(`${await work(db, await signingOf(config, embedded))}\n`)
+  } finally {
+    await closeDatabase()
+  }
+}
+
 async function printOpenapi(): Promise<void> {
   const db = createDb({ url: 'postgres://unused', poolSize: 1 })
   const log = createLogger('silent')
@@ -103,6 +148,7 @@ async function printOpenapi(): Promise<void> {
     log,
     now: () => new Date(),
     issuer: 'http://localhost:7662',
+    signing: { masterKeys: [], alg: 'EdDSA' },
     trustProxy: [],
     corsOrigins: [],
   })

@@ -2,9 +2,10 @@ import { sql } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import * as foundation from '../../migrations/0001-foundation.ts'
 import * as policy from '../../migrations/0003-policy.ts'
+import * as signingKeys from '../../migrations/0005-signing-keys.ts'
 import type { Db } from './database.ts'
 
-const migrations = { '0001-foundation': foundation, '0003-policy': policy }
+const migrations = { '0001-foundation': foundation, '0003-policy': policy, '0005-signing-keys': signingKeys }
 
 /** Until the end of the transaction no other instance sets this database up. */
 export async function lockSetup(tx: Db): Promise<void> {

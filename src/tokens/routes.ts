@@ -17,7 +17,7 @@ const collection = '/organizations/:organization/tokens'
 const item = `${collection}/:token`
 const tags = ['Tokens']
 
-export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
+export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, issuer, signing }) => {
   for (const shape of [...schema.components, ...creationSchema.components]) app.addSchema(shape)
   await app.register(creationRoutes, { db })
 
@@ -37,7 +37,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
     },
     handler: async ({ caller, params, body }, reply) => {
       const input = schema.parseNewToken(body, caller.now)
-      const issued = await tokens.createToken(db, caller, params.organization, input)
+      const issued = await tokens.createToken(db, caller, params.organization, input, { issuer, signing })
       const { token } = issued
       reply.code(201).header('etag', etag(token))
       reply.header('location', `/v1/organizations/${token.organizationKey}/tokens/${token.id}`)

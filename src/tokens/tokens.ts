@@ -12,6 +12,7 @@ import { effectivePolicy } from '../policy/effective.ts'
 import { type ExpectedVersions, refuseStale } from '../versions.ts'
 import { onlyOwner, selfAsOwner } from './access.ts'
 import { type Issued, issueToken, type NewToken } from './issue.ts'
+import type { Issuing } from './mint.ts'
 import { refuseShortName } from './name.ts'
 import { claimName } from './places.ts'
 import type { Secret } from './secret.ts'
@@ -22,6 +23,7 @@ export async function createToken(
   caller: Caller,
   organizationKey: string,
   input: NewToken,
+  issuing: Issuing,
 ): Promise<Issued> {
   const { id } = await reachableOrganization(db, caller, organizationKey)
   const self = onlyOwner(caller, 'tokens:write')
@@ -29,7 +31,7 @@ export async function createToken(
     requirePermission(caller, 'tokens:write')
   if (input.type === managementType) refuseUnheldPermissions(caller, input.scopes ?? [])
   const owner = self === undefined ? input.owner : selfAsOwner(caller)
-  return db.transaction().execute((tx) => issueToken(tx, caller, id, { ...input, owner }))
+  return db.transaction().execute((tx) => issueToken(tx, caller, id, { ...input, owner }, issuing))
 }
 
 export async function listTokens(

@@ -4,8 +4,11 @@ import { buildApp } from '../../src/app.ts'
 import { bootstrap } from '../../src/bootstrap.ts'
 import type { Db } from '../../src/db/database.ts'
 import { createLogger } from '../../src/http/log.ts'
+import { prepareKeys } from '../../src/keys/care.ts'
+import type { Signing } from '../../src/keys/signing.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
 import { openDatabase } from './database.ts'
+import { newMasterKey, recordPrivateKeys } from './master-key.ts'
 import { recordLog, recordSecret } from './records.ts'
 
 export const issuer = 'http://counterfoil.test'
@@ -23,6 +26,7 @@ export type World = {
   app: FastifyInstance
   db: Db
   databaseUrl: string
+  signing: Signing
   admin: string
   clock: { now: Date; advance(ms: number): void }
   /** Sends a request; `token` is the credential, the administrator's unless given; '' sends none. */
@@ -38,7 +42,7 @@ export const day = 24 * 60 * 60 * 1000
 
 export async function createWorld(
   t: Test,
-  options: { trustProxy?: string[]; corsOrigins?: string[] } = {},
+  options: { trustProxy?: string[]; corsOrigins?: string[]; signing?: Partial<Signing> } = {},
 ): Promise<World> {
   const { db, url: databaseUrl } = await openDatabase(t)
   const clock = {
@@ -51,6 +55,9 @@ export async function createWorld(
   const admin = secret.reveal()
   recordSecret(admin)
   await bootstrap(db, clock.now, secret, { withExamples: true })
+  const signing: Signing = { masterKeys: [newMasterKey()], alg: 'EdDSA', ...options.signing }
+  await prepareKeys(db, signing, clock.now)
+  t.teardown(() => recordPrivateKeys(db, signing.masterKeys))
   const log = createLogger('trace', { write: recordLog })
   const app = await buildApp({
     db,
@@ -60,6 +67,7 @@ export async function createWorld(
     trustProxy: [],
     corsOrigins: [],
     ...options,
+    signing,
   })
   t.teardown(() => app.close())
 
@@ -97,6 +105,7 @@ export async function createWorld(
     app,
     db,
     databaseUrl,
+    signing,
     admin,
     clock,
     ask,
