@@ -1,19 +1,25 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
+import { addVary, preferredType } from '../http/accept.ts'
 import { authenticate } from '../http/authenticate.ts'
 import { OAuthError, oauthErrors, sendOAuthError } from '../http/oauth-error.ts'
 import { empty, ref } from '../http/schemas.ts'
+import { canSign } from '../keys/signing.ts'
 import { Secret } from '../tokens/secret.ts'
 import { revokeBySecret } from '../tokens/tokens.ts'
 import { introspect } from './introspect.ts'
 import * as schema from './schema.ts'
+import { plainType, signedType, signIntrospection } from './signed.ts'
 
 const security = [{ bearer: [] }, { basic: [] }]
 const consumes = ['application/x-www-form-urlencoded']
 
 /** The protocol endpoints: form-encoded, and with the errors of RFC 6749 §5.2. */
-export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, now, issuer }) => {
+export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (
+  app,
+  { db, now, issuer, signing },
+) => {
   for (const shape of [...schema.components, OAuthError]) app.addSchema(shape)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(consumes, { parseAs: 'string' }, async (_request: unknown, text: string) =>
@@ -33,10 +39,23 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, 
       security,
       consumes,
       body: ref(schema.TokenForm),
-      response: { 200: ref(schema.IntrospectionResponse), ...oauthErrors(400, 401, 413, 415, 500, 503) },
+      response: {
+        200: {
+          description: 'Whether it is good; signed if Accept prefers that (RFC 9701)',
+          content: {
+            [plainType]: { schema: ref(schema.IntrospectionResponse) },
+            [signedType]: { schema: { type: 'string' } },
+          },
+        },
+        ...oauthErrors(400, 401, 406, 413, 415, 500, 503),
+      },
     },
-    handler: async ({ caller, body }) => {
-      return schema.presentCredential(await introspect(db, caller, new Secret(body.token)), issuer)
+    onSend: async (_request, reply) => addVary(reply, 'Accept'),
+    handler: async ({ caller, body, headers }, reply) => {
+      const type = preferredType(headers.accept, canSign(signing) ? [plainType, signedType] : [plainType])
+      const answer = schema.presentCredential(await introspect(db, caller, new Secret(body.token)), issuer)
+      if (type === plainType) return answer
+      return reply.type(type).send(await signIntrospection(db, signing, issuer, caller, answer))
     },
   })
 
