@@ -20,19 +20,21 @@ import { welcome } from './welcome.ts'
 
 const usage = `counterfoil [command]
 
-  serve      run the service (default)
-  migrate    bring the database up to date, then end
-  openapi    print the OpenAPI document
-  rotate-keys  publish a new key to sign JWTs with
-  rewrap     seal the signing keys anew, under a new MASTER_KEY
+  serve        run the service (default)
+  migrate      bring the database up to date, then end
+  openapi      print the OpenAPI document
+  rotate-keys  publish a new key to sign JWTs with, which does so an hour later, or with --immediately at once
+  rewrap       seal the signing keys anew, under a new MASTER_KEY
 
-  --help     show this
-  --version  show the version
+  --help       show this
+  --version    show the version
 
 Configuration comes from environment variables: see docs/configuration.md.
 `
 
-const commands: Record<string, () => Promise<void>> = {
+type Flags = { immediately: boolean }
+
+const commands: Record<string, (flags: Flags) => Promise<void>> = {
   serve,
   migrate: runMigrations,
   openapi: printOpenapi,
@@ -51,14 +53,20 @@ try {
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'v' } },
+    options: {
+      help: { type: 'boolean', short: 'h' },
+      version: { type: 'boolean', short: 'v' },
+      immediately: { type: 'boolean', default: false },
+    },
   })
   if (values.help) return void process.stdout.write(usage)
   if (values.version) return void process.stdout.write(`${version}\n`)
   const [name = 'serve', ...rest] = positionals
   const command = Object.hasOwn(commands, name) && rest.length === 0 ? commands[name] : undefined
   if (!command) throw new UsageError(`There is no command ${positionals.join(' ')}; see counterfoil --help.`)
-  await command()
+  const { immediately } = values
+  if (immediately && name !== 'rotate-keys') throw new UsageError('--immediately is for rotate-keys only.')
+  await command({ immediately })
 }
 
 async function serve(): Promise<void> {
@@ -117,9 +125,9 @@ async function runMigrations(): Promise<void> {
   }
 }
 
-async function runRotation(): Promise<void> {
+async function runRotation(how: Flags): Promise<void> {
   await onKeys(async (db, signing) => {
-    const { kid, activatesAt } = await rotateKeys(db, signing, new Date())
+    const { kid, activatesAt } = await rotateKeys(db, signing, new Date(), how)
     return `The key ${kid} is published; it signs from ${activatesAt.toISOString()} on.`
   })
 }

@@ -32,12 +32,17 @@ export async function prepareKeys(db: Db, signing: Signing, now: Date): Promise<
   })
 }
 
-/** What the command line asks for; the next key signs when verifiers have had the time to learn of it. */
-export async function rotateKeys(db: Db, signing: Signing, now: Date): Promise<store.CountedKey> {
+/** What the command line asks for. It opens no key, so that it helps whoever has lost the master key. */
+export async function rotateKeys(
+  db: Db,
+  signing: Signing,
+  now: Date,
+  how: { immediately: boolean },
+): Promise<store.CountedKey> {
   const next = await generateSigningKey(signing.alg, sealingKey(signing))
   return db.transaction().execute(async (tx) => {
     await store.lockKeys(tx)
-    const kid = await succeed(tx, system('cli', 'Command line', now), next, { immediately: false })
+    const kid = await succeed(tx, system('cli', 'Command line', now), next, how)
     const keys = await store.selectKeys(tx, now)
     return keys.find((key) => key.kid === kid) ?? raise(`the key ${kid}, just inserted, cannot be found`)
   })
