@@ -50,7 +50,10 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps> = async (
         ...oauthErrors(400, 401, 406, 413, 415, 500, 503),
       },
     },
-    onSend: async (_request, reply) => addVary(reply, 'Accept'),
+    onSend: (_request, reply, _payload, done) => {
+      addVary(reply, 'Accept')
+      done()
+    },
     handler: async ({ caller, body, headers }, reply) => {
       const type = preferredType(headers.accept, canSign(signing) ? [plainType, signedType] : [plainType])
       const answer = schema.presentCredential(await introspect(db, caller, new Secret(body.token)), issuer)
