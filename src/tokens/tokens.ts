@@ -19,6 +19,7 @@ import {
   environmentTokenId,
 } from './environment/environment.ts'
 import { type Issued, issueToken, type NewToken } from './issue.ts'
+import type { Issuing } from './mint.ts'
 import { refuseShortName } from './name.ts'
 import { claimName } from './places.ts'
 import type { Secret } from './secret.ts'
@@ -31,6 +32,7 @@ export async function createToken<Answer>(
   organizationKey: string,
   input: NewToken,
   attempt: Attempt,
+  issuing: Issuing,
   present: (issued: Issued) => Answer,
 ): Promise<Outcome<Answer>> {
   const { id } = await reachableOrganization(db, caller, organizationKey)
@@ -41,7 +43,7 @@ export async function createToken<Answer>(
   const owner = self === undefined ? input.owner : selfAsOwner(caller)
   const origin = onBehalfOf(caller, owner)
   return once(db, caller, id, attempt, async (tx) =>
-    present(await issueToken(tx, origin, id, { ...input, owner })),
+    present(await issueToken(tx, origin, id, { ...input, owner }, issuing)),
   )
 }
 

@@ -1,0 +1,73 @@
+import { type Static, Type } from 'typebox'
+import type { PublicJwk } from '../keys/sealed.ts'
+
+const Jwk = Type.Object({
+  kty: Type.String(),
+  kid: Type.String(),
+  alg: Type.String(),
+  use: Type.Literal('sig'),
+  crv: Type.Optional(Type.String()),
+  x: Type.Optional(Type.String()),
+  y: Type.Optional(Type.String()),
+  n: Type.Optional(Type.String()),
+  e: Type.Optional(Type.String()),
+})
+
+export const JwkSet = Type.Object(
+  { keys: Type.Array(Jwk) },
+  { $id: 'JwkSet', description: 'A JWK Set (RFC 7517 §5).' },
+)
+
+export const ServerMetadata = Type.Object(
+  {
+    issuer: Type.String(),
+    jwks_uri: Type.String(),
+    response_types_supported: Type.Array(Type.String()),
+    grant_types_supported: Type.Array(Type.String()),
+    service_documentation: Type.String(),
+    introspection_endpoint: Type.String(),
+    introspection_endpoint_auth_methods_supported: Type.Array(Type.String()),
+    introspection_signing_alg_values_supported: Type.Optional(Type.Array(Type.String())),
+    revocation_endpoint: Type.String(),
+    revocation_endpoint_auth_methods_supported: Type.Array(Type.String()),
+  },
+  { $id: 'ServerMetadata', description: 'Authorization server metadata (RFC 8414 §2).' },
+)
+
+export const components = [JwkSet, ServerMetadata]
+
+export const IfNoneMatch = Type.Object({
+  'if-none-match': Type.Optional(Type.String({ description: 'Answer with 304 if this is still its ETag.' })),
+})
+
+/** Member by member, so that nothing but public members can ever be shown. */
+export function presentJwk({ kty, kid, alg, use, crv, x, y, n, e }: PublicJwk): Static<typeof Jwk> {
+  return {
+    kty: kty ?? '',
+    kid,
+    alg,
+    use,
+    ...(crv !== undefined && { crv }),
+    ...(x !== undefined && { x }),
+    ...(y !== undefined && { y }),
+    ...(n !== undefined && { n }),
+    ...(e !== undefined && { e }),
+  }
+}
+
+/** Only what exists. `signingAlgs` are those of the keys that sign now or will. */
+export function presentMetadata(issuer: string, signingAlgs: string[]): Static<typeof ServerMetadata> {
+  return {
+    issuer,
+    jwks_uri: `${issuer}/.well-known/jwks.json`,
+    // RFC 8414 §2 requires the first and reads a missing second as authorization code and implicit; there are none.
+    response_types_supported: [],
+    grant_types_supported: [],
+    service_documentation: `${issuer}/docs`,
+    introspection_endpoint: `${issuer}/introspect`,
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'Bearer'],
+    ...(signingAlgs.length > 0 && { introspection_signing_alg_values_supported: signingAlgs }),
+    revocation_endpoint: `${issuer}/revoke`,
+    revocation_endpoint_auth_methods_supported: ['client_secret_basic'],
+  }
+}
