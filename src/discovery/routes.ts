@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Deps } from '../deps.ts'
 import { matchesEtag } from '../http/etag.ts'
-import { empty, problems, ref } from '../http/schemas.ts'
+import { answer, empty, problems, ref } from '../http/schemas.ts'
 import { publishedKeys } from '../keys/keys.ts'
 import { jwksMaxAge } from '../keys/rotation.ts'
 import { canSign } from '../keys/signing.ts'
@@ -52,7 +52,7 @@ export const discoveryRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
       summary: 'What this server offers (RFC 8414)',
       tags,
       security: [],
-      response: { 200: ref(schema.ServerMetadata), ...problems(400, 500, 503) },
+      response: { 200: answer(schema.ServerMetadata, 'What it offers'), ...problems(400, 500, 503) },
     },
     handler: async (_request, reply) => {
       const algs = canSign(signing) ? (await publishedKeys(db)).map(({ alg }) => alg) : []

@@ -2,15 +2,15 @@ import { type Static, Type } from 'typebox'
 import type { PublicJwk } from '../keys/sealed.ts'
 
 const Jwk = Type.Object({
-  kty: Type.String(),
-  kid: Type.String(),
-  alg: Type.String(),
-  use: Type.Literal('sig'),
-  crv: Type.Optional(Type.String()),
-  x: Type.Optional(Type.String()),
-  y: Type.Optional(Type.String()),
-  n: Type.Optional(Type.String()),
-  e: Type.Optional(Type.String()),
+  kty: Type.String({ examples: ['OKP'] }),
+  kid: Type.String({ examples: ['NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs'] }),
+  alg: Type.String({ examples: ['EdDSA'] }),
+  use: Type.Literal('sig', { examples: ['sig'] }),
+  crv: Type.Optional(Type.String({ examples: ['Ed25519'] })),
+  x: Type.Optional(Type.String({ examples: ['11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo'] })),
+  y: Type.Optional(Type.String({ description: 'Of a key for ES256.' })),
+  n: Type.Optional(Type.String({ description: 'Of a key for RS256.' })),
+  e: Type.Optional(Type.String({ description: 'Of a key for RS256.' })),
 })
 
 export const JwkSet = Type.Object(
@@ -20,16 +20,22 @@ export const JwkSet = Type.Object(
 
 export const ServerMetadata = Type.Object(
   {
-    issuer: Type.String(),
-    jwks_uri: Type.String(),
-    response_types_supported: Type.Array(Type.String()),
-    grant_types_supported: Type.Array(Type.String()),
-    service_documentation: Type.String(),
-    introspection_endpoint: Type.String(),
-    introspection_endpoint_auth_methods_supported: Type.Array(Type.String()),
-    introspection_signing_alg_values_supported: Type.Optional(Type.Array(Type.String())),
-    revocation_endpoint: Type.String(),
-    revocation_endpoint_auth_methods_supported: Type.Array(Type.String()),
+    issuer: Type.String({ examples: ['https://tokens.example'] }),
+    jwks_uri: Type.String({ examples: ['https://tokens.example/.well-known/jwks.json'] }),
+    response_types_supported: Type.Array(Type.String(), { examples: [[]] }),
+    grant_types_supported: Type.Array(Type.String(), { examples: [[]] }),
+    service_documentation: Type.String({ examples: ['https://tokens.example/docs'] }),
+    introspection_endpoint: Type.String({ examples: ['https://tokens.example/introspect'] }),
+    introspection_endpoint_auth_methods_supported: Type.Array(Type.String(), {
+      examples: [['client_secret_basic', 'Bearer']],
+    }),
+    introspection_signing_alg_values_supported: Type.Optional(
+      Type.Array(Type.String(), { examples: [['EdDSA']] }),
+    ),
+    revocation_endpoint: Type.String({ examples: ['https://tokens.example/revoke'] }),
+    revocation_endpoint_auth_methods_supported: Type.Array(Type.String(), {
+      examples: [['client_secret_basic']],
+    }),
   },
   { $id: 'ServerMetadata', description: 'Authorization server metadata (RFC 8414 §2).' },
 )
@@ -37,7 +43,9 @@ export const ServerMetadata = Type.Object(
 export const components = [JwkSet, ServerMetadata]
 
 export const IfNoneMatch = Type.Object({
-  'if-none-match': Type.Optional(Type.String({ description: 'Answer with 304 if this is still its ETag.' })),
+  'if-none-match': Type.Optional(
+    Type.String({ description: 'Answer with 304 if this is still its ETag.', examples: ['"abc"'] }),
+  ),
 })
 
 /** Member by member, so that nothing but public members can ever be shown. */

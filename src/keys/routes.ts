@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Deps } from '../deps.ts'
-import { problems, ref } from '../http/schemas.ts'
+import { answer, problems, ref } from '../http/schemas.ts'
 import * as keys from './keys.ts'
 import * as schema from './schema.ts'
 
@@ -17,7 +17,10 @@ export const signingKeyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { d
       operationId: 'listSigningKeys',
       summary: 'List the keys that sign JWTs, in the order in which they sign',
       tags,
-      response: { 200: ref(schema.SigningKeyList), ...problems(401, 403, 500, 503) },
+      response: {
+        200: answer(schema.SigningKeyList, 'All signing keys'),
+        ...problems(400, 401, 403, 500, 503),
+      },
     },
     handler: async ({ caller }) => {
       const items = await keys.listSigningKeys(db, caller)
@@ -33,7 +36,10 @@ export const signingKeyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { d
       summary: 'Publish a new key, which signs once verifiers have had the time to learn of it',
       tags,
       body: ref(schema.Rotation),
-      response: { 201: ref(schema.SigningKey), ...problems(400, 401, 403, 409, 413, 415, 500, 503) },
+      response: {
+        201: answer(schema.SigningKey, 'The key that signs next, or from now on'),
+        ...problems(400, 401, 403, 409, 413, 415, 500, 503),
+      },
     },
     handler: async ({ caller, body }, reply) => {
       const how = { immediately: body?.immediately ?? false }
@@ -51,7 +57,10 @@ export const signingKeyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { d
       summary: 'Stop publishing a key that signs no more: what it signed verifies no longer',
       tags,
       params: schema.KeyParams,
-      response: { 200: ref(schema.RetiredKey), ...problems(400, 401, 403, 404, 409, 500, 503) },
+      response: {
+        200: answer(schema.RetiredKey, 'The key, retired'),
+        ...problems(400, 401, 403, 404, 409, 413, 415, 500, 503),
+      },
     },
     handler: async ({ caller, params }) => {
       const { key, tokensAffected } = await keys.retireSigningKey(db, caller, params.kid)

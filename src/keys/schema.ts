@@ -5,7 +5,10 @@ import { keyStates, stateOf } from './state.ts'
 import type { CountedKey } from './store.ts'
 
 const keyMembers = {
-  kid: Type.String({ description: 'The thumbprint of the key (RFC 7638).' }),
+  kid: Type.String({
+    description: 'The thumbprint of the key (RFC 7638).',
+    examples: ['NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs'],
+  }),
   alg: Type.Enum([...signingAlgs], { type: 'string' }),
   state: Type.Enum([...keyStates], {
     type: 'string',
@@ -14,23 +17,37 @@ const keyMembers = {
   }),
   live_tokens: Type.Integer({
     description: 'Tokens that it signed and that are neither expired nor revoked.',
+    examples: [12],
   }),
   created_at: DateTime(),
   activates_at: DateTime({ description: 'Signs from then on.' }),
-  retires_at: nullable.dateTime({ description: 'When its successor takes over. Null: it has none yet.' }),
-  retired_at: nullable.dateTime({ description: 'Since when it is no longer published.' }),
+  retires_at: nullable.dateTime({
+    description: 'When its successor takes over. Null: it has none yet.',
+    examples: [null],
+  }),
+  retired_at: nullable.dateTime({
+    description: 'Since when it is no longer published.',
+    examples: [null],
+  }),
 }
 
-export const SigningKey = Type.Object(keyMembers, { $id: 'SigningKey' })
-export const SigningKeyList = Type.Object({ items: Type.Array(ref(SigningKey)) }, { $id: 'SigningKeyList' })
+export const SigningKey = Type.Object(keyMembers, {
+  $id: 'SigningKey',
+  description: 'A key that signs JWTs, without its private part.',
+})
+export const SigningKeyList = Type.Object(
+  { items: Type.Array(ref(SigningKey)) },
+  { $id: 'SigningKeyList', description: 'All of them, in the order in which they sign.' },
+)
 export const RetiredKey = Type.Object(
   {
     ...keyMembers,
     tokens_affected: Type.Integer({
       description: 'How many tokens verify no longer by this. They still introspect as active.',
+      examples: [12],
     }),
   },
-  { $id: 'RetiredSigningKey' },
+  { $id: 'RetiredSigningKey', description: 'A signing key that is not published any more.' },
 )
 
 /** May be left out. */
@@ -45,6 +62,7 @@ export const Rotation = Type.Unsafe<{ immediately?: boolean } | null>({
     },
   },
   additionalProperties: false,
+  examples: [{ immediately: true }],
 })
 
 export const KeyParams = Type.Object({

@@ -14,9 +14,10 @@ import { type ExpectedVersions, refuseStale } from '../versions.ts'
 import { onlyOwner, selfAsOwner } from './access.ts'
 import {
   type EnvironmentSecret,
-  environmentLookup,
   environmentToken,
   environmentTokenId,
+  refuseEnvironment,
+  refuseEnvironmentSecret,
 } from './environment/environment.ts'
 import { type Issued, issueToken, type NewToken } from './issue.ts'
 import type { Issuing } from './mint.ts'
@@ -213,23 +214,6 @@ async function find(
 ): Promise<store.Token | undefined> {
   if (id === environmentTokenId(organizationId)) return environmentToken(db, environment, organizationId)
   return store.findToken(db, { organizationId, id })
-}
-
-const environmentAdvice = 'AUTH_SECRET is changed and removed where Counterfoil runs, and there only.'
-
-async function refuseEnvironmentSecret(
-  db: Db,
-  { principal }: Caller,
-  environment: EnvironmentSecret,
-  secret: Secret,
-): Promise<void> {
-  const { is, find } = environmentLookup(db, environment)
-  const fixed = is(secret.hash()) ? await find() : undefined
-  if (fixed && reaches(principal, fixed.organizationId)) throw new AppError('built_in', environmentAdvice)
-}
-
-function refuseEnvironment(organizationId: string, id: string): void {
-  if (id === environmentTokenId(organizationId)) throw new AppError('built_in', environmentAdvice)
 }
 
 function refuseUnheldPermissions(caller: Caller, scopes: string[]): void {
