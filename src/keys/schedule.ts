@@ -1,4 +1,3 @@
-import type { FastifyBaseLogger } from 'fastify'
 import type { Db } from '../db/database.ts'
 import { careForKeys } from './care.ts'
 import type { Signing } from './signing.ts'
@@ -10,7 +9,7 @@ export function scheduleKeyCare(
   db: Db,
   signing: Signing,
   rotationDays: number,
-  log: FastifyBaseLogger,
+  log: { error(facts: object, message: string): void },
 ): { stop(): Promise<void> } {
   let running = Promise.resolve()
   const care = () => {

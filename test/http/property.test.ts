@@ -19,7 +19,7 @@ const known: Record<string, string> = {
 }
 const self = { secret: '' }
 await renew()
-let before = await snapshot(world.db)
+let before = await renewKeys()
 
 for (const operation of operations) {
   t.test(
@@ -35,7 +35,8 @@ for (const operation of operations) {
           const after = await snapshot(world.db)
           const wrong = [...violations(operation, answer), ...wrongWrites(operation, answer, before, after)]
           before = after
-          if (answer.status < 300 && /delete|revoke|retire|rotate/i.test(operation.id)) before = await renew()
+          if (answer.status < 300 && /delete|revoke/i.test(operation.id)) before = await renew()
+          if (answer.status < 300 && /SigningKey$/.test(operation.id)) before = await renewKeys()
           if (wrong.length > 0) throw new Error(`${answer.status}: ${wrong.join('; ')}`)
         }),
         { numRuns: 40, includeErrorInReport: true },
@@ -84,10 +85,15 @@ async function renew(): Promise<Snapshot> {
   await world.ask('POST', '/v1/organizations', { body: { key: 'spare', name: 'Spare' } })
   await world.ask('POST', '/v1/organizations/spare/suspend')
   await world.ask('POST', '/v1/token-types', { body: { name: 'spare', prefix: 'spare' } })
+  known.token = (await world.issue({ name: 'Target' })).id
+  self.secret = (await world.issue({ name: 'Self' })).secret
+  return snapshot(world.db)
+}
+
+/** From now on no key is upcoming, and there is one that can be retired. */
+async function renewKeys(): Promise<Snapshot> {
   // From now on no key is upcoming, and there is one that can be retired.
   known.kid = (await world.ask('GET', '/v1/signing-keys')).body.items.at(-1).kid
   await world.ask('POST', '/v1/signing-keys/rotate', { body: { immediately: true } })
-  known.token = (await world.issue({ name: 'Target' })).id
-  self.secret = (await world.issue({ name: 'Self' })).secret
   return snapshot(world.db)
 }
