@@ -5,6 +5,7 @@ import helmet from '@fastify/helmet'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import { auditRoutes } from './audit/routes.ts'
 import type { Deps } from './deps.ts'
+import { discoveryRoutes } from './discovery/routes.ts'
 import { authenticate } from './http/authenticate.ts'
 import { closeConnectionsWhenClosing } from './http/closing.ts'
 import { healthRoutes } from './http/health.ts'
@@ -19,6 +20,7 @@ import * as schemas from './http/schemas.ts'
 import { refuseUnfitText } from './http/text.ts'
 import { schemaController } from './http/validation.ts'
 import { introspectionRoutes } from './introspection/routes.ts'
+import { signingKeyRoutes } from './keys/routes.ts'
 import { organizationRoutes } from './organizations/routes.ts'
 import { policyRoutes } from './policy/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
@@ -110,6 +112,7 @@ export async function buildApp({
     site.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
     await site.register(healthRoutes, deps)
     await site.register(problemTypeRoutes)
+    await site.register(discoveryRoutes, deps)
     await site.register(
       async (v1) => {
         limitRequests(v1, limits.management)
@@ -124,6 +127,7 @@ export async function buildApp({
         await v1.register(tokenTypeRoutes, deps)
         await v1.register(organizationRoutes, deps)
         await v1.register(policyRoutes, deps)
+        await v1.register(signingKeyRoutes, deps)
         await v1.register(auditRoutes, deps)
       },
       { prefix: '/v1' },

@@ -5,7 +5,7 @@ import type { Db } from './db/database.ts'
 import { lockSetup } from './db/migrate.ts'
 import { addOrganization } from './organizations/organizations.ts'
 import { managementType, platformId } from './platform.ts'
-import { addTokenType } from './token-types/token-types.ts'
+import { addTokenType, type NewTokenType } from './token-types/token-types.ts'
 import { issueToken } from './tokens/issue.ts'
 import type { Secret } from './tokens/secret.ts'
 
@@ -13,10 +13,20 @@ import type { Secret } from './tokens/secret.ts'
 const examples = {
   organization: { key: 'default', name: 'Default' },
   types: [
-    { name: 'api', prefix: 'api', description: 'For programs that call an API' },
-    { name: 'mcp', prefix: 'mcp', description: 'For AI clients that speak the Model Context Protocol' },
-    { name: 'scim', prefix: 'scim', description: 'For identity providers that provision users (RFC 7644)' },
-  ],
+    { name: 'api', format: 'opaque', prefix: 'api', description: 'For programs that call an API' },
+    {
+      name: 'mcp',
+      format: 'opaque',
+      prefix: 'mcp',
+      description: 'For AI clients that speak the Model Context Protocol',
+    },
+    {
+      name: 'scim',
+      format: 'opaque',
+      prefix: 'scim',
+      description: 'For identity providers that provision users (RFC 7644)',
+    },
+  ] satisfies NewTokenType[],
 }
 
 /**

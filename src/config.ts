@@ -1,7 +1,10 @@
+import type { KeyObject } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import envSchema from 'env-schema'
 import { type Static, Type } from 'typebox'
 import { type LogLevel, logLevels } from './http/log.ts'
+import { masterKeyPattern, parseMasterKey } from './keys/master-key.ts'
+import { type SigningAlg, signingAlgs } from './keys/sealed.ts'
 import type { EnvironmentSecret } from './tokens/environment/environment.ts'
 import { Secret } from './tokens/secret.ts'
 
@@ -72,6 +75,29 @@ export const Environment = Type.Object({
       description: 'The organization, by key or id, that AUTH_SECRET belongs to; needed with it.',
     }),
   ),
+  MASTER_KEY: Type.Optional(
+    Type.String({
+      pattern: masterKeyPattern,
+      description: 'Seals the private keys that sign JWTs: 256 random bits in base64 or hexadecimal.',
+    }),
+  ),
+  MASTER_KEY_PREVIOUS: Type.Optional(
+    Type.String({
+      pattern: masterKeyPattern,
+      description: 'The master key before this one, until `counterfoil rewrap` was run.',
+    }),
+  ),
+  SIGNING_ALG: Type.Enum([...signingAlgs], {
+    type: 'string',
+    default: 'EdDSA',
+    description: 'The algorithm of signing keys that are made from now on.',
+  }),
+  SIGNING_KEY_ROTATION_DAYS: Type.Integer({
+    default: 90,
+    minimum: 0,
+    maximum: 3650,
+    description: 'How long a key signs before another takes over; 0: until somebody rotates it.',
+  }),
   LOG_LEVEL: Type.Enum([...logLevels], {
     type: 'string',
     default: 'info',
@@ -88,7 +114,14 @@ export const Environment = Type.Object({
 })
 
 /** The variables that can also be given as the path of a file, by the name with `_FILE` behind it. */
-export const secretVariables = ['DATABASE_URL', 'DATABASE_LISTEN_URL', 'ADMIN_TOKEN', 'AUTH_SECRET'] as const
+export const secretVariables = [
+  'DATABASE_URL',
+  'DATABASE_LISTEN_URL',
+  'ADMIN_TOKEN',
+  'AUTH_SECRET',
+  'MASTER_KEY',
+  'MASTER_KEY_PREVIOUS',
+] as const
 
 export type Config = {
   host: string
@@ -103,6 +136,10 @@ export type Config = {
   migrate: boolean
   adminToken: Secret | undefined
   environment: EnvironmentSecret | undefined
+  /** The first seals, all of them open. */
+  masterKeys: KeyObject[]
+  signingAlg: SigningAlg
+  keyRotationDays: number
   logLevel: LogLevel
   trustProxy: string[]
   corsOrigins: string[]
@@ -129,6 +166,9 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     migrate: values.MIGRATE,
     adminToken,
     environment: environmentSecret(values),
+    masterKeys: masterKeys(values),
+    signingAlg: values.SIGNING_ALG,
+    keyRotationDays: values.SIGNING_KEY_ROTATION_DAYS,
     logLevel: values.LOG_LEVEL,
     trustProxy: list(values.TRUST_PROXY),
     corsOrigins: list(values.CORS_ORIGINS),
@@ -153,6 +193,12 @@ function environmentSecret({
 export function configWarnings({ environment }: Config): string[] {
   if (!environment || environment.secret.reveal().length >= 32) return []
   return ['AUTH_SECRET is shorter than 32 characters: who tries long enough may guess it.']
+}
+
+function masterKeys({ MASTER_KEY, MASTER_KEY_PREVIOUS }: Static<typeof Environment>): KeyObject[] {
+  if (MASTER_KEY === undefined && MASTER_KEY_PREVIOUS !== undefined)
+    throw new ConfigError('MASTER_KEY_PREVIOUS is of use only together with MASTER_KEY.')
+  return [MASTER_KEY, MASTER_KEY_PREVIOUS].filter((text) => text !== undefined).map(parseMasterKey)
 }
 
 function validate(data: Record<string, string>): Static<typeof Environment> {

@@ -1,6 +1,7 @@
 import type { Db } from './db/database.ts'
 import type { Credentials } from './introspection/credentials.ts'
 import type { Usage } from './introspection/usage.ts'
+import type { Signing } from './keys/signing.ts'
 import type { EnvironmentSecret } from './tokens/environment/environment.ts'
 
 /** What routes are given: the outside world, so that tests can give another. */
@@ -10,6 +11,7 @@ export type Deps = {
   usage: Usage
   now: () => Date
   issuer: string
+  signing: Signing
   /** What cursors are signed with. */
   cursorKey: Buffer
   environment: EnvironmentSecret | undefined

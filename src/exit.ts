@@ -2,6 +2,8 @@ import { NoAdministratorError } from './bootstrap.ts'
 import { ConfigError } from './config.ts'
 import { isUnavailable } from './db/database.ts'
 import { DatabaseNewerError } from './db/migrate.ts'
+import { AppError } from './errors.ts'
+import { MasterKeyError } from './keys/care.ts'
 import { WorkerFailedError } from './workers.ts'
 
 /** The command line is not understood. */
@@ -10,7 +12,7 @@ export class UsageError extends Error {}
 // The numbers of sysexits.h, which init systems and operators know.
 const exitCodes = { usage: 64, unavailable: 69, software: 70, config: 78 } as const
 
-const configErrors = [ConfigError, NoAdministratorError, DatabaseNewerError]
+const configErrors = [ConfigError, NoAdministratorError, DatabaseNewerError, MasterKeyError, AppError]
 
 /** What to tell a person about the error that ended the process, and the exit code that says it to a program. */
 export function explainExit(error: unknown): { message: string; code: number } {

@@ -4,6 +4,9 @@ import { type Config, ConfigError } from './config.ts'
 import { createDb, type Db } from './db/database.ts'
 import { startEmbedded } from './db/embedded.ts'
 import { migrate, pendingMigrations } from './db/migrate.ts'
+import { prepareKeys } from './keys/care.ts'
+import { masterKeyIn } from './keys/master-key.ts'
+import type { Signing } from './keys/signing.ts'
 
 export type Database = {
   db: Db
@@ -33,11 +36,22 @@ export async function openDatabase(
 }
 
 /** Brings the database to where it can be served from. */
-export async function prepare({ db, embedded }: Database, config: Config): Promise<void> {
+export async function prepare({ db, embedded }: Database, config: Config, signing: Signing): Promise<void> {
   if (config.migrate) await migrate(db)
   const pending = await pendingMigrations(db)
   if (pending.length > 0)
     throw new ConfigError(`MIGRATE is false and the database lacks ${pending.join(', ')}.`)
   const adminToken = config.adminToken ?? (embedded ? await adminTokenIn(config.dataDir) : undefined)
   await bootstrap(db, new Date(), adminToken, { withExamples: embedded })
+  await prepareKeys(db, signing, new Date())
+}
+
+export async function signingOf(database: Database, config: Config): Promise<Signing> {
+  const { masterKeys, signingAlg: alg, dataDir } = config
+  return { masterKeys: bringsMasterKey(database, config) ? [await masterKeyIn(dataDir)] : masterKeys, alg }
+}
+
+/** The embedded database brings a master key of its own, as it brings an administrator, unless another is given. */
+export function bringsMasterKey({ embedded }: Database, { masterKeys }: Config): boolean {
+  return embedded && masterKeys.length === 0
 }

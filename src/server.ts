@@ -8,13 +8,16 @@ import { Registry } from 'prom-client'
 import { adminTokenPath } from './admin-token.ts'
 import { buildApp } from './app.ts'
 import { type Config, configWarnings, readConfig } from './config.ts'
-import { createDb } from './db/database.ts'
+import { createDb, type Db } from './db/database.ts'
 import { migrate } from './db/migrate.ts'
 import { explainExit, UsageError } from './exit.ts'
 import { createLogger } from './http/log.ts'
 import { createCredentials } from './introspection/credentials.ts'
 import { createUsage } from './introspection/usage.ts'
-import { type Database, openDatabase, prepare } from './prepare.ts'
+import { rewrapKeys, rotateKeys } from './keys/care.ts'
+import { masterKeyPath } from './keys/master-key.ts'
+import type { Signing } from './keys/signing.ts'
+import { bringsMasterKey, type Database, openDatabase, prepare, signingOf } from './prepare.ts'
 import { publicUrl, startService } from './service.ts'
 import { version } from './version.ts'
 import { welcome } from './welcome.ts'
@@ -22,17 +25,27 @@ import { measureWith, onStop, startWorkers } from './workers.ts'
 
 const usage = `counterfoil [command]
 
-  serve      run the service (default)
-  migrate    bring the database up to date, then end
-  openapi    print the OpenAPI document
+  serve        run the service (default)
+  migrate      bring the database up to date, then end
+  openapi      print the OpenAPI document
+  rotate-keys  publish a new key to sign JWTs with, which does so an hour later, or with --immediately at once
+  rewrap       seal the signing keys anew, under a new MASTER_KEY
 
-  --help     show this
-  --version  show the version
+  --help       show this
+  --version    show the version
 
 Configuration comes from environment variables: see docs/configuration.md.
 `
 
-const commands: Record<string, () => Promise<void>> = { serve, migrate: runMigrations, openapi: printOpenapi }
+type Flags = { immediately: boolean }
+
+const commands: Record<string, (flags: Flags) => Promise<void>> = {
+  serve,
+  migrate: runMigrations,
+  openapi: printOpenapi,
+  'rotate-keys': runRotation,
+  rewrap: runRewrap,
+}
 
 try {
   await main()
@@ -47,14 +60,20 @@ try {
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'v' } },
+    options: {
+      help: { type: 'boolean', short: 'h' },
+      version: { type: 'boolean', short: 'v' },
+      immediately: { type: 'boolean', default: false },
+    },
   })
   if (values.help) return void process.stdout.write(usage)
   if (values.version) return void process.stdout.write(`${version}\n`)
   const [name = 'serve', ...rest] = positionals
   const command = Object.hasOwn(commands, name) && rest.length === 0 ? commands[name] : undefined
   if (!command) throw new UsageError(`There is no command ${positionals.join(' ')}; see counterfoil --help.`)
-  await command()
+  const { immediately } = values
+  if (immediately && name !== 'rotate-keys') throw new UsageError('--immediately is for rotate-keys only.')
+  await command({ immediately })
 }
 
 async function serve(): Promise<void> {
@@ -68,18 +87,19 @@ async function serve(): Promise<void> {
     for (const end of closing.splice(0).reverse()) await end()
   }
   try {
+    const signing = await signingOf(database, config)
     if (cluster.worker) {
       // From the beginning: who is told to stop while starting has nothing to finish.
       closeInTime(log, close)
       const registry = new Registry()
       const measuring = { registry, render: measureWith(cluster.worker, registry) }
-      closing.push(await startService({ config, database, log, onError, measuring }))
+      closing.push(await startService({ config, database, signing, log, onError, measuring }))
       return
     }
-    await prepare(database, config)
+    await prepare(database, config, signing)
     closing.push(
       config.workers === 1
-        ? await startService({ config, database, log, onError })
+        ? await startService({ config, database, signing, log, onError })
         : await serveByWorkers(config, database, log),
     )
   } catch (error) {
@@ -94,8 +114,11 @@ async function serve(): Promise<void> {
 }
 
 async function serveByWorkers(config: Config, database: Database, log: Logger): Promise<() => Promise<void>> {
-  // In place of what this process was given: the embedded database has an address only now.
-  const env = { DATABASE_URL: database.url, DATABASE_URL_FILE: '' }
+  // In place of what this process was given: the embedded database has an address only now, and a master key.
+  const env = {
+    ...{ DATABASE_URL: database.url, DATABASE_URL_FILE: '' },
+    ...(bringsMasterKey(database, config) && { MASTER_KEY_FILE: resolve(masterKeyPath(config.dataDir)) }),
+  }
   const workers = startWorkers(config.workers, env, log)
   process.once('exit', workers.kill)
   await workers.ready
@@ -127,6 +150,29 @@ async function runMigrations(): Promise<void> {
   }
 }
 
+async function runRotation(how: Flags): Promise<void> {
+  await onKeys(async (db, signing) => {
+    const { kid, activatesAt } = await rotateKeys(db, signing, new Date(), how)
+    return `The key ${kid} is published; it signs from ${activatesAt.toISOString()} on.`
+  })
+}
+
+async function runRewrap(): Promise<void> {
+  await onKeys(async (db, signing) => {
+    return `Signing keys sealed anew: ${await rewrapKeys(db, signing, new Date())}. MASTER_KEY_PREVIOUS is not needed any more.`
+  })
+}
+
+async function onKeys(work: (db: Db, signing: Signing) => Promise<string>): Promise<void> {
+  const config = readConfig(process.env)
+  const database = await openDatabase(config, () => {})
+  try {
+    process.stdout.write(`${await work(database.db, await signingOf(database, config))}\n`)
+  } finally {
+    await database.close()
+  }
+}
+
 async function printOpenapi(): Promise<void> {
   const url = 'postgres://unused'
   const log = createLogger('silent')
@@ -141,6 +187,7 @@ async function printOpenapi(): Promise<void> {
     issuer: 'http://localhost:7662',
     cursorKey: Buffer.alloc(32),
     environment: undefined,
+    signing: { masterKeys: [], alg: 'EdDSA' },
     trustProxy: [],
     corsOrigins: [],
   })

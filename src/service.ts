@@ -6,6 +6,8 @@ import type { Measuring } from './http/metrics.ts'
 import { forgetAnswers } from './idempotency/idempotency.ts'
 import { createCredentials } from './introspection/credentials.ts'
 import { createUsage } from './introspection/usage.ts'
+import { scheduleKeyCare } from './keys/schedule.ts'
+import type { Signing } from './keys/signing.ts'
 import type { Database } from './prepare.ts'
 import { repeat } from './repeat.ts'
 import { environmentLookup } from './tokens/environment/environment.ts'
@@ -15,6 +17,7 @@ const hourMs = 60 * 60 * 1000
 export type ServiceOptions = {
   config: Config
   database: Database
+  signing: Signing
   log: Logger
   onError: (error: Error) => void
   measuring?: Measuring
@@ -27,7 +30,7 @@ export async function startService({
   onError,
   ...options
 }: ServiceOptions): Promise<() => Promise<void>> {
-  const { log } = options
+  const { log, signing } = options
   const onLease = (holds: boolean) =>
     holds ? log.info('answering from memory') : log.warn('asking the database every time')
   const environment = config.environment && environmentLookup(db, config.environment)
@@ -44,6 +47,7 @@ export async function startService({
     issuer: publicUrl(config),
     cursorKey: await readCursorKey(db),
   })
+  const keyCare = scheduleKeyCare(db, signing, config.keyRotationDays, log)
   const stopForgetting = repeat(hourMs, () => {
     forgetAnswers(db, new Date()).catch((err) => log.warn({ err }, 'old answers could not be dropped'))
   })
@@ -52,6 +56,7 @@ export async function startService({
     await app.close()
     await usage.close()
     await credentials.close()
+    await keyCare.stop()
   }
   try {
     await app.listen({ host: config.host, port: config.port })

@@ -22,6 +22,9 @@ export const actions = [
   'token.updated',
   'token.revoked',
   'token.deleted',
+  'signing_key.rotated',
+  'signing_key.retired',
+  'signing_key.rewrapped',
 ] as const
 
 export type Action = (typeof actions)[number]
@@ -29,7 +32,11 @@ export type Action = (typeof actions)[number]
 export type Happening = {
   organizationId: string
   action: Action
-  target: { type: 'organization' | 'policy' | 'token_type' | 'token'; id: string; name: string }
+  target: {
+    type: 'organization' | 'policy' | 'token_type' | 'token' | 'signing_key'
+    id: string
+    name: string
+  }
   changes?: Changes
 }
 

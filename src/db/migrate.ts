@@ -4,6 +4,7 @@ import * as foundation from '../../migrations/0001-foundation.ts'
 import * as announceChanges from '../../migrations/0002-announce-changes.ts'
 import * as policy from '../../migrations/0003-policy.ts'
 import * as lists from '../../migrations/0004-lists.ts'
+import * as signingKeys from '../../migrations/0005-signing-keys.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -11,6 +12,7 @@ const migrations = {
   '0002-announce-changes': announceChanges,
   '0003-policy': policy,
   '0004-lists': lists,
+  '0005-signing-keys': signingKeys,
 }
 
 /** Until the end of the transaction no other instance sets this database up. */

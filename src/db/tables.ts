@@ -1,10 +1,12 @@
 import type { ColumnType, Generated, Selectable } from 'kysely'
+import type { PublicJwk, SealedJwk, SigningAlg } from '../keys/sealed.ts'
 import type { PolicyDocument } from '../policy/document.ts'
 
 type Json<T> = ColumnType<T, string, string>
 type JsonWithDefault<T> = ColumnType<T, string | undefined, string>
 type JsonOrNull<T> = ColumnType<T | null, string | null, string | null>
 
+export type TokenFormat = 'opaque' | 'jwt'
 export type OwnerSource = 'internal' | 'ldap' | 'sso'
 
 /** Who did something, as it was known then. */
@@ -30,7 +32,7 @@ type TokenTypesTable = {
   description: string | null
   prefix: string
   carriesOrganization: boolean
-  format: 'opaque'
+  format: TokenFormat
   /** Null: any scope may be asked for. */
   allowedScopes: string[] | null
   defaultScopes: string[]
@@ -73,9 +75,25 @@ type TokenSecretsTable = {
   organizationId: string
   tokenId: string
   hint: string
+  /** Of a JWT: the kid. */
+  signedBy: Generated<string | null>
   createdAt: Date
   lastUsedAt: Date | null
   useCount: Generated<string>
+}
+
+type SigningKeysTable = {
+  kid: string
+  alg: SigningAlg
+  publicJwk: Json<PublicJwk>
+  /** Null once it has signed for the last time. */
+  sealedPrivateJwk: JsonOrNull<SealedJwk>
+  createdAt: Date
+  activatesAt: Date
+  /** When its successor takes over. */
+  retiresAt: Date | null
+  /** Since when nothing that it signed verifies. */
+  retiredAt: Date | null
 }
 
 type AuditEventsTable = {
@@ -115,9 +133,11 @@ export type Tables = {
   auditEvents: AuditEventsTable
   idempotencyKeys: IdempotencyKeysTable
   installation: InstallationTable
+  signingKeys: SigningKeysTable
 }
 
 export type Organization = Selectable<OrganizationsTable>
 export type TokenType = Selectable<TokenTypesTable>
 export type TokenRow = Selectable<TokensTable>
+export type SigningKey = Selectable<SigningKeysTable>
 export type AuditEvent = Selectable<AuditEventsTable>

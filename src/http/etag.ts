@@ -6,6 +6,12 @@ export function etag({ version }: { version: number }): string {
   return `"${version}"`
 }
 
+/** Whether an If-None-Match header names the tag, by weak comparison (RFC 9110 §13.1.2). */
+export function matchesEtag(header: string | undefined, tag: string): boolean {
+  if (header === undefined) return false
+  return header.trim() === '*' || header.split(',').some((one) => one.trim().replace(/^W\//, '') === tag)
+}
+
 /** The versions that an If-Match header accepts (RFC 9110 §13.1.1); weak tags never match. */
 export function expectedVersions({ headers }: FastifyRequest): ExpectedVersions {
   const header = headers['if-match']

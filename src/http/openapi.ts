@@ -47,6 +47,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
         { name: 'Tokens', description: 'Issue, list, change, revoke and delete tokens.' },
         { name: 'Verifying', description: 'For resource servers: is this bearer token good?' },
         { name: 'Token types', description: 'What kinds of token there are; for platform administrators.' },
+        { name: 'Signing keys', description: 'What JWTs are signed with; for platform administrators.' },
         { name: 'Organizations', description: 'Whose tokens they are; for platform administrators.' },
         { name: 'Policy', description: 'What an organization allows its tokens to be.' },
         { name: 'Change log', description: 'Who did what, and when.' },

@@ -1,16 +1,21 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
 import type { Registry } from 'prom-client'
+import type { Caller } from '../access/caller.ts'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
+import { addVary, preferredType } from '../http/accept.ts'
 import { authenticate } from '../http/authenticate.ts'
 import { OAuthError, oauthErrors, sendIntrospectionError, sendOAuthError } from '../http/oauth-error.ts'
-import { answer, empty, ref } from '../http/schemas.ts'
+import { empty, ref } from '../http/schemas.ts'
+import { canSign } from '../keys/signing.ts'
 import { Secret } from '../tokens/secret.ts'
 import { revokeBySecret } from '../tokens/tokens.ts'
 import type { Credential } from './credential.ts'
 import { introspect } from './introspect.ts'
 import { measureIntrospection } from './metrics.ts'
 import * as schema from './schema.ts'
+import { plainType, signedType, signIntrospection } from './signed.ts'
 
 const security = [{ bearer: [] }, { basic: [] }]
 const consumes = ['application/x-www-form-urlencoded']
@@ -20,8 +25,13 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps & { registry: R
   app,
   deps,
 ) => {
-  const { db, credentials, usage, issuer, environment } = deps
+  const { db, credentials, usage, issuer, environment, signing } = deps
   const count = measureIntrospection(deps.registry, credentials)
+  const types = canSign(signing) ? ([plainType, signedType] as const) : ([plainType] as const)
+  const sign = async (caller: Caller, reply: FastifyReply, presented: Promise<object>) => {
+    const jwt = await signIntrospection(db, signing, issuer, caller, await presented)
+    return reply.type(signedType).send(jwt)
+  }
   for (const shape of [...schema.components, OAuthError]) app.addSchema(shape)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(consumes, { parseAs: 'string' }, parseForm)
@@ -45,17 +55,30 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps & { registry: R
       consumes,
       body: ref(schema.TokenForm),
       response: {
-        200: answer(schema.IntrospectionResponse, 'What the token stands for, or that it is not good'),
-        ...oauthErrors(400, 401, 413, 415, 500, 503),
+        200: {
+          description:
+            'What the token stands for, or that it is not good; signed if Accept prefers that (RFC 9701)',
+          content: {
+            [plainType]: { schema: ref(schema.IntrospectionResponse) },
+            [signedType]: { schema: { type: 'string' } },
+          },
+        },
+        ...oauthErrors(400, 401, 406, 413, 415, 500, 503),
       },
     },
+    onSend: (_request, reply, _payload, done) => {
+      addVary(reply, 'Accept')
+      done()
+    },
     errorHandler: sendIntrospectionError,
-    handler: ({ caller, body }, reply) => {
+    handler: ({ caller, body, headers }, reply) => {
+      const type = preferredType(headers.accept, types)
       const found = introspect(credentials, usage, caller, new Secret(body.token))
       const present = (credential: Credential | undefined) => {
         count(credential !== undefined)
         return schema.presentCredential(credential, issuer)
       }
+      if (type === signedType) return sign(caller, reply, Promise.resolve(found).then(present))
       return found instanceof Promise ? found.then(present) : void reply.send(present(found))
     },
   })

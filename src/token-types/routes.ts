@@ -11,7 +11,7 @@ const collection = '/token-types'
 const item = `${collection}/:type`
 const tags = ['Token types']
 
-export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
+export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, signing }) => {
   for (const shape of schema.components) app.addSchema(shape)
 
   app.route({
@@ -28,7 +28,7 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
       },
     },
     handler: async ({ caller, body }, reply) => {
-      const type = await types.createTokenType(db, caller, schema.parseTokenType(body))
+      const type = await types.createTokenType(db, caller, signing, schema.parseTokenType(body))
       reply.code(201).header('location', `/v1/token-types/${type.name}`)
       return show(reply, type)
     },

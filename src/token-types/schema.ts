@@ -1,7 +1,11 @@
 import { type Static, Type } from 'typebox'
 import type { TokenType as Row } from '../db/tables.ts'
 import { Audience, DateTime, nullable, ref, Scopes } from '../http/schemas.ts'
-import type { TokenTypeChange as ParsedChange, NewTokenType as ParsedType } from './token-types.ts'
+import {
+  type TokenTypeChange as ParsedChange,
+  type NewTokenType as ParsedType,
+  tokenFormats,
+} from './token-types.ts'
 
 const changeable = {
   description: Type.Optional(nullable.string({ maxLength: 1000, examples: ['For identity providers'] })),
@@ -37,12 +41,22 @@ const changeable = {
 export const NewTokenType = Type.Object(
   {
     name: Type.String({ pattern: '^[a-z][a-z0-9-]{0,48}[a-z0-9]$', examples: ['personal-access'] }),
-    prefix: Type.String({
-      pattern: '^[a-z][a-z0-9]*(_[a-z0-9]+)*$',
-      maxLength: 20,
-      description: 'What its tokens begin with.',
-      examples: ['pat'],
-    }),
+    format: Type.Optional(
+      Type.Enum([...tokenFormats], {
+        type: 'string',
+        default: 'opaque',
+        description:
+          'A JWT can be verified without asking Counterfoil, who then does not see that it is revoked.',
+      }),
+    ),
+    prefix: Type.Optional(
+      Type.String({
+        pattern: '^[a-z][a-z0-9]*(_[a-z0-9]+)*$',
+        maxLength: 20,
+        description: 'What its tokens begin with. Required, but for JWTs, which have none.',
+        examples: ['pat'],
+      }),
+    ),
     carries_organization: Type.Optional(
       Type.Boolean({
         description: 'Whether the key of the organization stands in the token, after the prefix.',
@@ -62,9 +76,9 @@ export const TokenType = Type.Object(
   {
     name: Type.String({ examples: ['scim'] }),
     description: nullable.string({ examples: ['For identity providers'] }),
-    prefix: Type.String({ description: 'What its tokens begin with.', examples: ['scim'] }),
+    prefix: Type.String({ description: 'What its tokens begin with; empty for JWTs.', examples: ['scim'] }),
     carries_organization: Type.Boolean(),
-    format: Type.Enum(['opaque'], { type: 'string' }),
+    format: Type.Enum([...tokenFormats], { type: 'string' }),
     allowed_scopes: Type.Unsafe<string[] | null>({
       type: ['array', 'null'],
       items: { type: 'string' },
@@ -89,8 +103,8 @@ export const TokenTypeParams = Type.Object({ type: Type.String({ maxLength: 50, 
 export const components = [TokenType, TokenTypeList, NewTokenType, TokenTypeChange]
 
 export function parseTokenType(body: Static<typeof NewTokenType>): ParsedType {
-  const { name, prefix, carries_organization, ...change } = body
-  return { name, prefix, carriesOrganization: carries_organization ?? false, ...parseTokenTypeChange(change) }
+  const { name, format = 'opaque', prefix, carries_organization, ...change } = body
+  return { name, format, prefix, carriesOrganization: carries_organization, ...parseTokenTypeChange(change) }
 }
 
 export function parseTokenTypeChange(body: Static<typeof TokenTypeChange>): ParsedChange {

@@ -2,8 +2,9 @@ import { type Caller, type Origin, requirePermission } from '../access/caller.ts
 import { type Action, record } from '../audit/audit.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
-import type { Changes, TokenType } from '../db/tables.ts'
+import type { Changes, TokenFormat, TokenType } from '../db/tables.ts'
 import { AppError, invalidValue } from '../errors.ts'
+import { type Signing, sealingKey } from '../keys/signing.ts'
 import { managementType, platformId } from '../platform.ts'
 import { type ExpectedVersions, refuseStale } from '../versions.ts'
 import * as store from './store.ts'
@@ -16,12 +17,24 @@ export type TokenTypeChange = Partial<
   >
 >
 
-/** Name, prefix and shape of the secret are for ever: they stand in secrets that are out already. */
-export type NewTokenType = TokenTypeChange &
-  Pick<TokenType, 'name' | 'prefix'> & { carriesOrganization?: boolean }
+export const tokenFormats = ['opaque', 'jwt'] as const satisfies TokenFormat[]
 
-export async function createTokenType(db: Db, caller: Caller, input: NewTokenType): Promise<TokenType> {
+/** Name, format, prefix and shape of the secret are for ever: they stand in secrets that are out already. */
+export type NewTokenType = TokenTypeChange & {
+  name: string
+  format: TokenFormat
+  prefix?: string | undefined
+  carriesOrganization?: boolean | undefined
+}
+
+export async function createTokenType(
+  db: Db,
+  caller: Caller,
+  signing: Signing,
+  input: NewTokenType,
+): Promise<TokenType> {
   requirePermission(caller, 'platform:admin')
+  if (input.format === 'jwt') sealingKey(signing)
   return db.transaction().execute((tx) => addTokenType(tx, caller, input))
 }
 
@@ -30,9 +43,8 @@ export async function addTokenType(tx: Db, origin: Origin, input: NewTokenType):
   const values = {
     name: input.name,
     description: input.description ?? null,
-    prefix: input.prefix,
-    carriesOrganization: input.carriesOrganization ?? false,
-    format: 'opaque' as const,
+    format: input.format,
+    ...labelOf(input),
     allowedScopes: input.allowedScopes ?? null,
     defaultScopes: input.defaultScopes ?? [],
     scopesRequired: input.scopesRequired ?? false,
@@ -131,6 +143,17 @@ async function changing<T>(
     refuseStale(type, expected)
     return change(tx, type)
   })
+}
+
+/** What stands in front of an opaque secret; a JWT says the same in its claims. */
+function labelOf({ format, prefix, carriesOrganization = false }: NewTokenType) {
+  if (format === 'jwt') {
+    if (prefix !== undefined) throw invalidValue('prefix', 'is not for JWTs, which have none')
+    if (carriesOrganization) throw invalidValue('carries_organization', 'is not for JWTs, whose claims do')
+    return { prefix: '', carriesOrganization }
+  }
+  if (prefix === undefined) throw invalidValue('prefix', 'is required')
+  return { prefix, carriesOrganization }
 }
 
 function refuseForeignDefaults({

@@ -12,9 +12,10 @@ import { holdTokenType } from '../token-types/token-types.ts'
 import { sourceRefusal } from './creation.ts'
 import { grantOf } from './grant.ts'
 import { type AskedExpiry, grantExpiry, type Warning } from './lifetime.ts'
+import { type Issuing, mintSecret } from './mint.ts'
 import { nameFor } from './name.ts'
 import { claimPlace } from './places.ts'
-import { generateSecret, type Secret } from './secret.ts'
+import { Secret } from './secret.ts'
 import * as store from './store.ts'
 
 export type Owner = { subject: string; email: string | null; source: OwnerSource }
@@ -47,7 +48,8 @@ export async function issueToken(
   origin: Origin,
   organizationId: string,
   input: NewToken,
-  given?: Secret,
+  /** A secret that exists already, or what it takes to make one. */
+  secretFrom: Secret | Issuing,
 ): Promise<Issued> {
   const organization = await holdOrganization(tx, organizationId)
   const policy = effectivePolicy(organization.policy)
@@ -64,11 +66,25 @@ export async function issueToken(
   if (notBefore && expiresAt && notBefore >= expiresAt)
     throw invalidValue('not_before', 'must be before expires_at')
 
-  const secret =
-    given ?? generateSecret(type.carriesOrganization ? `${type.prefix}_${organization.key}` : type.prefix)
+  const id = uuid()
+  const audience = input.audience ?? type.audience
+  const facts = {
+    id,
+    type,
+    organizationKey: organization.key,
+    ownerSubject: owner?.subject ?? null,
+    scopes,
+    audience,
+    notBefore,
+    expiresAt,
+    createdAt: origin.now,
+  }
+  const { secret, signedBy } =
+    secretFrom instanceof Secret
+      ? { secret: secretFrom, signedBy: null }
+      : await mintSecret(tx, secretFrom, facts)
   const name = nameFor(policy.name, input.name, secret)
   await claimPlace(tx, policy, { organizationId, owner: owner?.subject ?? null, name, now: origin.now })
-  const id = uuid()
   await store.insertToken(
     tx,
     {
@@ -81,7 +97,7 @@ export async function issueToken(
       ownerEmail: owner?.email ?? null,
       ownerSource: owner?.source ?? null,
       scopes,
-      audience: input.audience ?? type.audience,
+      audience,
       metadata: JSON.stringify(metadata),
       notBefore,
       expiresAt,
@@ -89,7 +105,7 @@ export async function issueToken(
       createdBy: JSON.stringify(origin.actor),
       updatedAt: origin.now,
     },
-    { hash: secret.hash(), hint: secret.hint() },
+    { hash: secret.hash(), hint: secret.hint(), signedBy },
   )
   const token = await store.findToken(tx, { organizationId, id })
   if (!token) throw new Error('a token just inserted cannot be found')

@@ -20,7 +20,8 @@ const collection = '/organizations/:organization/tokens'
 const item = `${collection}/:token`
 const tags = ['Tokens']
 
-export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cursorKey, environment }) => {
+export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) => {
+  const { db, cursorKey, environment, issuer, signing } = deps
   for (const shape of [...schema.components, ...creationSchema.components]) app.addSchema(shape)
   await app.register(creationRoutes, { db })
 
@@ -55,6 +56,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
         params.organization,
         input,
         attempt,
+        { issuer, signing },
         (issued) => ({
           etag: etag(issued.token),
           location: `/v1/organizations/${issued.token.organizationKey}/tokens/${issued.token.id}`,

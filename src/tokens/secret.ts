@@ -28,9 +28,9 @@ export class Secret {
     return hash('sha256', this.#text, 'base64') as HashText
   }
 
-  /** What may be shown for ever: all up to the fourth random character, and the last four. */
+  /** What may be shown for ever: all up to the fourth random character (of a JWT the first four), and the last four. */
   hint(): string {
-    const start = this.#text.length - randomLength - checksumLength + 4
+    const start = jws.test(this.#text) ? 4 : this.#text.length - randomLength - checksumLength + 4
     return `${this.#text.slice(0, start)}…${this.#text.slice(-4)}`
   }
 
@@ -59,6 +59,10 @@ const checksumLength = 6
 const shape = /^[a-z][a-z0-9_-]*_[0-9A-Za-z]{36}$/
 const shapesInText = /\b[a-z][a-z0-9_-]*_[0-9A-Za-z]{36}\b/g
 
+// A compact JWS whose header and payload are JSON objects. What is before it keeps the search linear in the text.
+const jws = /^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+$/
+const jwsInText = /(?<![\w-])eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+/g
+
 /** A new secret: `<label>_<30 random base62 characters><CRC-32 of all before it in 6 base62 characters>`. */
 export function generateSecret(label: string, randomInt: (max: number) => number = cryptoRandomInt): Secret {
   const random = Array.from({ length: randomLength }, () => alphabet[randomInt(alphabet.length)]).join('')
@@ -68,11 +72,15 @@ export function generateSecret(label: string, randomInt: (max: number) => number
 
 /** Replaces whatever looks like a secret of ours, so that a token pasted into the wrong place is not kept there. */
 export function maskSecrets(text: string): string {
-  return text.replace(shapesInText, '[secret]')
+  return text.replace(shapesInText, '[secret]').replace(jwsInText, '[secret]')
 }
 
-/** True if the text holds a secret of ours with a good checksum. */
+/** True if the text holds a secret of ours with a good checksum, or anybody's JWT. */
 export function holdsSecret(text: string): boolean {
+  return text.search(jwsInText) >= 0 || holdsOpaque(text)
+}
+
+function holdsOpaque(text: string): boolean {
   return text.match(shapesInText)?.some((found) => !new Secret(found).isMistyped()) ?? false
 }
 

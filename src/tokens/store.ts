@@ -19,7 +19,7 @@ type Key = { organizationId: string; id: string }
 export async function insertToken(
   tx: Db,
   token: Insertable<Tables['tokens']>,
-  secret: { hash: SecretHash; hint: string },
+  secret: { hash: SecretHash; hint: string; signedBy: string | null },
 ): Promise<void> {
   await tx.insertInto('tokens').values(token).execute()
   const { organizationId, id: tokenId, createdAt } = token

@@ -12,9 +12,15 @@ import type { Policy } from '../policy/document.ts'
 import { effectivePolicy } from '../policy/effective.ts'
 import { type ExpectedVersions, refuseStale } from '../versions.ts'
 import { onlyOwner, selfAsOwner } from './access.ts'
-import { type EnvironmentSecret, environmentToken, environmentTokenId } from './environment/environment.ts'
-import { refuseEnvironment, refuseEnvironmentSecret } from './environment/refuse.ts'
+import {
+  type EnvironmentSecret,
+  environmentToken,
+  environmentTokenId,
+  refuseEnvironment,
+  refuseEnvironmentSecret,
+} from './environment/environment.ts'
 import { type Issued, issueToken, type NewToken } from './issue.ts'
+import type { Issuing } from './mint.ts'
 import { refuseShortName } from './name.ts'
 import { claimName } from './places.ts'
 import type { Secret } from './secret.ts'
@@ -27,6 +33,7 @@ export async function createToken<Answer>(
   organizationKey: string,
   input: NewToken,
   attempt: Attempt,
+  issuing: Issuing,
   present: (issued: Issued) => Answer,
 ): Promise<Outcome<Answer>> {
   const { id } = await reachableOrganization(db, caller, organizationKey)
@@ -37,7 +44,7 @@ export async function createToken<Answer>(
   const owner = self === undefined ? input.owner : selfAsOwner(caller)
   const origin = onBehalfOf(caller, owner)
   return once(db, caller, id, attempt, async (tx) =>
-    present(await issueToken(tx, origin, id, { ...input, owner })),
+    present(await issueToken(tx, origin, id, { ...input, owner }, issuing)),
   )
 }
 

@@ -12,7 +12,7 @@ import { recordLog } from '../support/records.ts'
 import { issuer, type World } from '../support/world.ts'
 
 /** Another instance on the same database, which it can be cut off from. */
-export async function appBehindCable(t: Test, { databaseUrl, clock }: World) {
+export async function appBehindCable(t: Test, { databaseUrl, clock, signing }: World) {
   const cable = await layCable(t, databaseUrl)
   const db = createDb({ url: cable.url, poolSize: 2 })
   const log = createLogger('info', { write: recordLog })
@@ -20,7 +20,7 @@ export async function appBehindCable(t: Test, { databaseUrl, clock }: World) {
   const credentials = createCredentials({ databaseUrl: cable.url, cacheSize: 0, every: repeat, onError })
   const usage = createUsage(db, { onError, every: () => () => {} })
   const app = await buildApp({
-    ...{ db, credentials, usage, log, now: () => clock.now, issuer },
+    ...{ db, credentials, usage, log, now: () => clock.now, issuer, signing },
     ...{ trustProxy: [], corsOrigins: [], cursorKey: await readCursorKey(db), environment: undefined },
   })
   t.teardown(async () => {

@@ -4,7 +4,12 @@ import type { Caller } from './callers.ts'
 import { owner } from './callers.ts'
 
 /** What the requests of the matrix are about; a request that succeeds gets a target of its own. */
-export type Target = { organization: string; type: string; token: { id: string; secret: string } }
+export type Target = {
+  organization: string
+  type: string
+  token: { id: string; secret: string }
+  kid: string
+}
 
 export type Row = {
   /** What the operation needs: nothing, any good credential, or this permission. */
@@ -31,6 +36,9 @@ export const matrix: Record<string, Row> = {
   ready: { needs: 'nothing', ok: 200, elsewhere: 200 },
   metrics: { needs: 'nothing', ok: 200, elsewhere: 200 },
   describeProblem: { needs: 'nothing', ok: 200, elsewhere: 200 },
+
+  getJwks: { needs: 'nothing', ok: 200, elsewhere: 200 },
+  getServerMetadata: { needs: 'nothing', ok: 200, elsewhere: 200 },
 
   // RFC 7662 §2.3: 401 also for what lacks a permission. To those beyond reach every token is inactive.
   introspect: { needs: 'tokens:introspect', ok: 200, lacking: 401, elsewhere: 200, ask: token },
@@ -98,6 +106,13 @@ export const matrix: Record<string, Row> = {
     ask: (_target, n) => ({ body: { expiry_warning: { warning_days: 6 + (n % 2) } } }),
   },
 
+  listSigningKeys: { needs: 'platform:admin', ok: 200, elsewhere: 403 },
+  rotateSigningKey: {
+    ...{ needs: 'platform:admin', ok: 201, elsewhere: 403 },
+    ask: () => ({ body: { immediately: true } }),
+  },
+  retireSigningKey: { needs: 'platform:admin', ok: 200, elsewhere: 403 },
+
   listAuditEvents: { needs: 'audit:read', ok: 200, elsewhere: 404 },
   exportAuditEvents: { needs: 'audit:read', ok: 200, elsewhere: 404 },
 }
@@ -117,7 +132,12 @@ export function expectedStatus(
 }
 
 export async function makeTarget(world: World): Promise<Target> {
-  return { organization: 'default', type: 'api', token: await world.issue({ name: 'Target', owner }) }
+  return {
+    organization: 'default',
+    type: 'api',
+    token: await world.issue({ name: 'Target', owner }),
+    kid: (await world.ask('GET', '/v1/signing-keys')).body.items.at(-1).kid,
+  }
 }
 
 /** Something that the operation can be done to, by whoever may, without spoiling it for the next one. */
@@ -129,6 +149,8 @@ export async function makeSpare(world: World, operationId: string, n: number): P
     await world.ask('POST', `/v1/organizations/${organization}/suspend`)
     return { ...target, organization }
   }
+  if (operationId === 'retireSigningKey')
+    await world.ask('POST', '/v1/signing-keys/rotate', { body: { immediately: true } })
   if (/(update|suspend|resume|delete)TokenType/.test(operationId)) {
     const type = `spare-${n}`
     await world.ask('POST', '/v1/token-types', { body: { name: type, prefix: 'spare' } })

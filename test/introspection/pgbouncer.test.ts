@@ -34,7 +34,7 @@ if (hasPgbouncer()) {
 
   t.test('a whole service works behind pgbouncer', async (t) => {
     const hot = { databaseUrl: pooled, listenUrl: world.databaseUrl }
-    const service = await createWorld(t, { hot, databaseUrl: pooled })
+    const service = await createWorld(t, { hot, databaseUrl: pooled, signing: world.signing })
     const headers = { authorization: `Bearer ${world.admin}` }
     const { id, secret } = await world.issue()
     t.match(await service.introspect(secret, world.admin), { active: true })

@@ -148,7 +148,7 @@ t.test('nothing is acknowledged before the instance that did it knows of it itse
   const proxy = await createProxy(t, world.databaseUrl)
   const lease = Promise.withResolvers<void>()
   const hot = { ...time, listenUrl: proxy.url, onLease: () => lease.resolve() }
-  const slow = await createWorld(t, { hot, databaseUrl: world.databaseUrl })
+  const slow = await createWorld(t, { hot, databaseUrl: world.databaseUrl, signing: world.signing })
   await lease.promise
   const headers = { authorization: `Bearer ${world.admin}` }
   const payload = (token: string) => new URLSearchParams({ token }).toString()

@@ -12,10 +12,13 @@ import {
   createCredentials,
 } from '../../src/introspection/credentials.ts'
 import { createUsage, type Usage } from '../../src/introspection/usage.ts'
+import { prepareKeys } from '../../src/keys/care.ts'
+import type { Signing } from '../../src/keys/signing.ts'
 import { repeat } from '../../src/repeat.ts'
 import { type EnvironmentSecret, environmentLookup } from '../../src/tokens/environment/environment.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
 import { openDatabase } from './database.ts'
+import { newMasterKey, recordPrivateKeys } from './master-key.ts'
 import { recordLog, recordSecret } from './records.ts'
 
 export const issuer = 'http://counterfoil.test'
@@ -36,6 +39,7 @@ export type World = {
   /** What it has noted is written when the test says so. */
   usage: Usage
   databaseUrl: string
+  signing: Signing
   admin: string
   clock: { now: Date; advance(ms: number): void }
   /** Sends a request; `token` is the credential, the administrator's unless given; '' sends none. */
@@ -55,6 +59,7 @@ export type WorldOptions = {
   corsOrigins?: string[]
   limits?: Limits
   environment?: EnvironmentSecret
+  signing?: Partial<Signing>
   /** The database of another world; there its administrator stays the only one. */
   databaseUrl?: string
   /** How credentials are remembered. */
@@ -65,7 +70,7 @@ export const day = 24 * 60 * 60 * 1000
 
 export async function createWorld(
   t: Test,
-  { hot, databaseUrl: given, withExamples = true, ...options }: WorldOptions = {},
+  { hot, databaseUrl: given, withExamples = true, signing: givenSigning, ...options }: WorldOptions = {},
 ): Promise<World> {
   const { db, url: databaseUrl } = await openDatabase(t, given)
   const clock = {
@@ -78,6 +83,9 @@ export async function createWorld(
   const admin = secret.reveal()
   recordSecret(admin)
   await bootstrap(db, clock.now, secret, { withExamples })
+  const signing: Signing = { masterKeys: [newMasterKey()], alg: 'EdDSA', ...givenSigning }
+  await prepareKeys(db, signing, clock.now)
+  t.teardown(() => recordPrivateKeys(db, signing.masterKeys))
   const log = createLogger('trace', { write: recordLog })
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
   const credentials = createCredentials({
@@ -101,6 +109,7 @@ export async function createWorld(
     trustProxy: [],
     corsOrigins: [],
     ...options,
+    signing,
   })
   t.teardown(async () => {
     await app.close()
@@ -151,6 +160,7 @@ export async function createWorld(
     credentials,
     usage,
     databaseUrl,
+    signing,
     admin,
     clock,
     ask,

@@ -1,6 +1,8 @@
 import { timingSafeEqual } from 'node:crypto'
 import { v5 as uuid } from 'uuid'
+import { type Caller, reaches } from '../../access/caller.ts'
 import type { Db } from '../../db/database.ts'
+import { AppError } from '../../errors.ts'
 import type { Credential } from '../../introspection/credential.ts'
 import { seconds } from '../../introspection/seconds.ts'
 import type { Secret } from '../secret.ts'
@@ -76,6 +78,25 @@ export async function environmentToken(
     updatedAt: createdAt,
     readOnly: true,
   }
+}
+
+const advice = 'AUTH_SECRET is changed and removed where Counterfoil runs, and there only.'
+
+/** Throws if it is this secret that is to be changed, and the caller may know. */
+export async function refuseEnvironmentSecret(
+  db: Db,
+  { principal }: Caller,
+  environment: EnvironmentSecret,
+  secret: Secret,
+): Promise<void> {
+  const { is, find } = environmentLookup(db, environment)
+  const fixed = is(secret.hash()) ? await find() : undefined
+  if (fixed && reaches(principal, fixed.organizationId)) throw new AppError('built_in', advice)
+}
+
+/** Throws if it is this token that is to be changed. */
+export function refuseEnvironment(organizationId: string, id: string): void {
+  if (id === environmentTokenId(organizationId)) throw new AppError('built_in', advice)
 }
 
 const unlimited = {

@@ -1,0 +1,63 @@
+import { createHash } from 'node:crypto'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { Deps } from '../deps.ts'
+import { matchesEtag } from '../http/etag.ts'
+import { answer, empty, problems, ref } from '../http/schemas.ts'
+import { publishedKeys } from '../keys/keys.ts'
+import { jwksMaxAge } from '../keys/rotation.ts'
+import { canSign } from '../keys/signing.ts'
+import * as schema from './schema.ts'
+
+const tags = ['Verifying']
+const cacheControl = `public, max-age=${jwksMaxAge}`
+
+/** What verifiers find out for themselves. */
+export const discoveryRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, issuer, signing }) => {
+  for (const shape of schema.components) app.addSchema(shape)
+
+  app.route({
+    method: 'GET',
+    url: '/.well-known/jwks.json',
+    schema: {
+      operationId: 'getJwks',
+      summary: 'The public keys that JWTs verify with (RFC 7517)',
+      tags,
+      security: [],
+      headers: schema.IfNoneMatch,
+      response: {
+        200: {
+          description: 'The keys',
+          content: { 'application/jwk-set+json': { schema: ref(schema.JwkSet) } },
+        },
+        304: empty('It has not changed'),
+        ...problems(400, 500, 503),
+      },
+    },
+    handler: async (request, reply) => {
+      const keys = (await publishedKeys(db)).map(({ publicJwk }) => schema.presentJwk(publicJwk))
+      const kids = keys.map(({ kid }) => kid).join(' ')
+      // A kid is the hash of its key: the keys are the same if their kids are.
+      const etag = `"${createHash('sha256').update(kids).digest('base64url')}"`
+      reply.headers({ etag, 'cache-control': cacheControl })
+      if (matchesEtag(request.headers['if-none-match'], etag)) return reply.code(304).send(undefined)
+      return reply.type('application/jwk-set+json').send({ keys })
+    },
+  })
+
+  app.route({
+    method: 'GET',
+    url: '/.well-known/oauth-authorization-server',
+    schema: {
+      operationId: 'getServerMetadata',
+      summary: 'What this server offers (RFC 8414)',
+      tags,
+      security: [],
+      response: { 200: answer(schema.ServerMetadata, 'What it offers'), ...problems(400, 500, 503) },
+    },
+    handler: async (_request, reply) => {
+      const algs = canSign(signing) ? (await publishedKeys(db)).map(({ alg }) => alg) : []
+      reply.header('cache-control', cacheControl)
+      return schema.presentMetadata(issuer, [...new Set(algs)])
+    },
+  })
+}

@@ -1,0 +1,81 @@
+import { type Static, Type } from 'typebox'
+import type { PublicJwk } from '../keys/sealed.ts'
+
+const Jwk = Type.Object({
+  kty: Type.String({ examples: ['OKP'] }),
+  kid: Type.String({ examples: ['NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs'] }),
+  alg: Type.String({ examples: ['EdDSA'] }),
+  use: Type.Literal('sig', { examples: ['sig'] }),
+  crv: Type.Optional(Type.String({ examples: ['Ed25519'] })),
+  x: Type.Optional(Type.String({ examples: ['11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo'] })),
+  y: Type.Optional(Type.String({ description: 'Of a key for ES256.' })),
+  n: Type.Optional(Type.String({ description: 'Of a key for RS256.' })),
+  e: Type.Optional(Type.String({ description: 'Of a key for RS256.' })),
+})
+
+export const JwkSet = Type.Object(
+  { keys: Type.Array(Jwk) },
+  { $id: 'JwkSet', description: 'A JWK Set (RFC 7517 §5).' },
+)
+
+export const ServerMetadata = Type.Object(
+  {
+    issuer: Type.String({ examples: ['https://tokens.example'] }),
+    jwks_uri: Type.String({ examples: ['https://tokens.example/.well-known/jwks.json'] }),
+    response_types_supported: Type.Array(Type.String(), { examples: [[]] }),
+    grant_types_supported: Type.Array(Type.String(), { examples: [[]] }),
+    service_documentation: Type.String({ examples: ['https://tokens.example/docs'] }),
+    introspection_endpoint: Type.String({ examples: ['https://tokens.example/introspect'] }),
+    introspection_endpoint_auth_methods_supported: Type.Array(Type.String(), {
+      examples: [['client_secret_basic', 'Bearer']],
+    }),
+    introspection_signing_alg_values_supported: Type.Optional(
+      Type.Array(Type.String(), { examples: [['EdDSA']] }),
+    ),
+    revocation_endpoint: Type.String({ examples: ['https://tokens.example/revoke'] }),
+    revocation_endpoint_auth_methods_supported: Type.Array(Type.String(), {
+      examples: [['client_secret_basic']],
+    }),
+  },
+  { $id: 'ServerMetadata', description: 'Authorization server metadata (RFC 8414 §2).' },
+)
+
+export const components = [JwkSet, ServerMetadata]
+
+export const IfNoneMatch = Type.Object({
+  'if-none-match': Type.Optional(
+    Type.String({ description: 'Answer with 304 if this is still its ETag.', examples: ['"abc"'] }),
+  ),
+})
+
+/** Member by member, so that nothing but public members can ever be shown. */
+export function presentJwk({ kty, kid, alg, use, crv, x, y, n, e }: PublicJwk): Static<typeof Jwk> {
+  return {
+    kty: kty ?? '',
+    kid,
+    alg,
+    use,
+    ...(crv !== undefined && { crv }),
+    ...(x !== undefined && { x }),
+    ...(y !== undefined && { y }),
+    ...(n !== undefined && { n }),
+    ...(e !== undefined && { e }),
+  }
+}
+
+/** Only what exists. `signingAlgs` are those of the keys that sign now or will. */
+export function presentMetadata(issuer: string, signingAlgs: string[]): Static<typeof ServerMetadata> {
+  return {
+    issuer,
+    jwks_uri: `${issuer}/.well-known/jwks.json`,
+    // RFC 8414 §2 requires the first and reads a missing second as authorization code and implicit; there are none.
+    response_types_supported: [],
+    grant_types_supported: [],
+    service_documentation: `${issuer}/docs`,
+    introspection_endpoint: `${issuer}/introspect`,
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'Bearer'],
+    ...(signingAlgs.length > 0 && { introspection_signing_alg_values_supported: signingAlgs }),
+    revocation_endpoint: `${issuer}/revoke`,
+    revocation_endpoint_auth_methods_supported: ['client_secret_basic'],
+  }
+}

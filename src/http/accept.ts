@@ -1,0 +1,22 @@
+import type { FastifyReply } from 'fastify'
+import Negotiator from 'negotiator'
+import { AppError } from '../errors.ts'
+
+/** The offered media type that an Accept header prefers (RFC 9110 §12.5.1); the first of them if it does not care. */
+export function preferredType<T extends string>(
+  accept: string | undefined,
+  offered: readonly [T, ...T[]],
+): T {
+  const [first] = offered
+  // What nearly everybody sends needs no parser.
+  if (!accept || accept === '*/*' || accept === first) return first
+  const preferred = new Negotiator({ headers: { accept } }).mediaType([...offered])
+  const type = offered.find((candidate) => candidate === preferred)
+  if (type) return type
+  throw new AppError('not_acceptable', `Accept takes none of what there is here: ${offered.join(', ')}.`)
+}
+
+/** Tells caches that the answer depends on this header too (RFC 9110 §12.5.5). */
+export function addVary(reply: FastifyReply, header: string): void {
+  reply.header('vary', [reply.getHeader('vary') ?? [], header].flat().join(', '))
+}

@@ -1,0 +1,72 @@
+import { type Caller, type Origin, requirePermission } from '../access/caller.ts'
+import { record } from '../audit/audit.ts'
+import type { Db } from '../db/database.ts'
+import { AppError } from '../errors.ts'
+import { platformId } from '../platform.ts'
+import { succeed } from './rotation.ts'
+import { generateSigningKey } from './sealed.ts'
+import { type Signing, sealingKey } from './signing.ts'
+import { stateOf } from './state.ts'
+import * as store from './store.ts'
+
+export async function listSigningKeys(db: Db, caller: Caller): Promise<store.CountedKey[]> {
+  requirePermission(caller, 'platform:admin')
+  return store.selectKeys(db, caller.now)
+}
+
+/** Newest first, those that do not sign yet included. */
+export async function publishedKeys(db: Db): Promise<store.PublishedKey[]> {
+  return store.selectPublishedKeys(db)
+}
+
+export async function rotateSigningKey(
+  db: Db,
+  caller: Caller,
+  signing: Signing,
+  how: { immediately: boolean },
+): Promise<store.CountedKey> {
+  requirePermission(caller, 'platform:admin')
+  const next = await generateSigningKey(signing.alg, sealingKey(signing))
+  return db.transaction().execute(async (tx) => {
+    await store.lockKeys(tx)
+    return getKey(tx, await succeed(tx, caller, next, how), caller.now)
+  })
+}
+
+/**
+ * Takes a key that signs no more out of the JWKS, and says how many tokens verify no longer by that: those it signed
+ * that are neither expired nor revoked. They still introspect as active.
+ */
+export async function retireSigningKey(
+  db: Db,
+  caller: Caller,
+  kid: string,
+): Promise<{ key: store.CountedKey; tokensAffected: number }> {
+  requirePermission(caller, 'platform:admin')
+  return db.transaction().execute(async (tx) => {
+    await store.lockKeys(tx)
+    const state = stateOf(await getKey(tx, kid, caller.now), caller.now)
+    if (state === 'upcoming' || state === 'active')
+      throw new AppError('in_use', `The key ${kid} is ${state}: rotate first, so that another one signs.`)
+    if (state === 'retiring') await retire(tx, caller, kid)
+    // Counted behind the update, which has waited for tokens that were just being signed.
+    const key = await getKey(tx, kid, caller.now)
+    return { key, tokensAffected: state === 'retiring' ? key.liveTokens : 0 }
+  })
+}
+
+/** Its private part goes with it. */
+export async function retire(tx: Db, origin: Origin, kid: string): Promise<void> {
+  await store.updateKey(tx, kid, { retiredAt: origin.now, sealedPrivateJwk: null })
+  await record(tx, origin, {
+    organizationId: platformId,
+    action: 'signing_key.retired',
+    target: { type: 'signing_key', id: kid, name: kid },
+  })
+}
+
+async function getKey(db: Db, kid: string, now: Date): Promise<store.CountedKey> {
+  const key = (await store.selectKeys(db, now)).find((candidate) => candidate.kid === kid)
+  if (!key) throw new AppError('not_found', 'There is no such signing key.')
+  return key
+}

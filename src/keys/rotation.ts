@@ -1,0 +1,71 @@
+import type { Origin } from '../access/caller.ts'
+import { record } from '../audit/audit.ts'
+import type { Db } from '../db/database.ts'
+import { AppError } from '../errors.ts'
+import { platformId } from '../platform.ts'
+import type { NewKey } from './sealed.ts'
+import * as store from './store.ts'
+
+/** How long the JWKS may be kept, in seconds. */
+export const jwksMaxAge = 600
+
+/**
+ * How long a key is in the JWKS before it signs, and at the least after it has signed for the last time. Twice the
+ * maximum age of the JWKS would do, once for a shared cache and once for a verifier that counts from its own fetch;
+ * the rest is for instances and verifiers whose clocks are wrong.
+ */
+export const overlapMs = 60 * 60 * 1000
+
+/**
+ * Makes `next` the successor of the key that signs. To be called under `lockKeys`; `next` is made before, so that
+ * nobody waits for prime numbers. With `immediately` the successor signs from now on: the one that is published
+ * already if there is one, so that verifiers know it.
+ */
+export async function succeed(
+  tx: Db,
+  origin: Origin,
+  next: NewKey,
+  { immediately }: { immediately: boolean },
+): Promise<string> {
+  const { now } = origin
+  const keys = await store.selectKeys(tx, now)
+  const last = keys.at(-1)
+  if (last && last.activatesAt > now) {
+    if (!immediately) throw pending(last)
+    const current = keys.find(({ retiresAt }) => retiresAt && retiresAt > now)
+    if (current) await store.updateKey(tx, current.kid, { retiresAt: now })
+    await store.updateKey(tx, last.kid, { activatesAt: now })
+    await log(tx, origin, last.kid, current?.kid ?? null, now)
+    return last.kid
+  }
+  const activatesAt = immediately ? now : new Date(now.getTime() + overlapMs)
+  if (last) await store.updateKey(tx, last.kid, { retiresAt: activatesAt })
+  await addKey(tx, next, { createdAt: now, activatesAt })
+  await log(tx, origin, next.kid, last?.kid ?? null, activatesAt)
+  return next.kid
+}
+
+async function addKey(tx: Db, key: NewKey, instants: { createdAt: Date; activatesAt: Date }): Promise<void> {
+  await store.insertKey(tx, {
+    ...key,
+    publicJwk: JSON.stringify(key.publicJwk),
+    sealedPrivateJwk: JSON.stringify(key.sealedPrivateJwk),
+    ...instants,
+  })
+}
+
+function pending({ kid, activatesAt }: store.CountedKey): AppError {
+  return new AppError(
+    'rotation_pending',
+    `The key ${kid} takes over at ${activatesAt.toISOString()}. Rotate immediately if that is too late.`,
+  )
+}
+
+async function log(tx: Db, origin: Origin, kid: string, previous: string | null, activatesAt: Date) {
+  await record(tx, origin, {
+    organizationId: platformId,
+    action: 'signing_key.rotated',
+    target: { type: 'signing_key', id: kid, name: kid },
+    changes: { before: { kid: previous }, after: { kid, activates_at: activatesAt } },
+  })
+}

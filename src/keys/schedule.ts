@@ -1,0 +1,28 @@
+import type { Db } from '../db/database.ts'
+import { careForKeys } from './care.ts'
+import type { Signing } from './signing.ts'
+
+const everyMs = 60 * 60 * 1000
+
+/** Cares for the keys once an hour, until it is stopped; what fails is logged and tried again an hour later. */
+export function scheduleKeyCare(
+  db: Db,
+  signing: Signing,
+  rotationDays: number,
+  log: { error(facts: object, message: string): void },
+): { stop(): Promise<void> } {
+  let running = Promise.resolve()
+  const care = () => {
+    running = careForKeys(db, signing, rotationDays, new Date()).catch((err: unknown) => {
+      log.error({ err }, 'caring for the signing keys failed')
+    })
+  }
+  care()
+  const timer = setInterval(care, everyMs).unref()
+  return {
+    async stop() {
+      clearInterval(timer)
+      await running
+    },
+  }
+}

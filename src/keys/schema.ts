@@ -1,0 +1,88 @@
+import { type Static, Type } from 'typebox'
+import { DateTime, nullable, ref } from '../http/schemas.ts'
+import { signingAlgs } from './sealed.ts'
+import { keyStates, stateOf } from './state.ts'
+import type { CountedKey } from './store.ts'
+
+const keyMembers = {
+  kid: Type.String({
+    description: 'The thumbprint of the key (RFC 7638).',
+    examples: ['NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs'],
+  }),
+  alg: Type.Enum([...signingAlgs], { type: 'string' }),
+  state: Type.Enum([...keyStates], {
+    type: 'string',
+    description:
+      'Upcoming: published, does not sign yet. Active: signs. Retiring: published until its last token has expired.',
+  }),
+  live_tokens: Type.Integer({
+    description: 'Tokens that it signed and that are neither expired nor revoked.',
+    examples: [12],
+  }),
+  created_at: DateTime(),
+  activates_at: DateTime({ description: 'Signs from then on.' }),
+  retires_at: nullable.dateTime({
+    description: 'When its successor takes over. Null: it has none yet.',
+    examples: [null],
+  }),
+  retired_at: nullable.dateTime({
+    description: 'Since when it is no longer published.',
+    examples: [null],
+  }),
+}
+
+export const SigningKey = Type.Object(keyMembers, {
+  $id: 'SigningKey',
+  description: 'A key that signs JWTs, without its private part.',
+})
+export const SigningKeyList = Type.Object(
+  { items: Type.Array(ref(SigningKey)) },
+  { $id: 'SigningKeyList', description: 'All of them, in the order in which they sign.' },
+)
+export const RetiredKey = Type.Object(
+  {
+    ...keyMembers,
+    tokens_affected: Type.Integer({
+      description: 'How many tokens verify no longer by this. They still introspect as active.',
+      examples: [12],
+    }),
+  },
+  { $id: 'RetiredSigningKey', description: 'A signing key that is not published any more.' },
+)
+
+/** May be left out. */
+export const Rotation = Type.Unsafe<{ immediately?: boolean } | null>({
+  $id: 'Rotation',
+  type: ['object', 'null'],
+  properties: {
+    immediately: {
+      type: 'boolean',
+      description:
+        'For a key that has leaked: the next one signs from now on, although verifiers may not know it yet.',
+    },
+  },
+  additionalProperties: false,
+  examples: [{ immediately: true }],
+})
+
+export const KeyParams = Type.Object({
+  kid: Type.String({
+    pattern: '^[A-Za-z0-9_-]{43}$',
+    examples: ['NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs'],
+  }),
+})
+
+export const components = [SigningKey, SigningKeyList, RetiredKey, Rotation]
+
+export function presentKey(key: CountedKey, now: Date): Static<typeof SigningKey> {
+  return {
+    kid: key.kid,
+    alg: key.alg,
+    state: stateOf(key, now),
+    live_tokens: key.liveTokens,
+    created_at: key.createdAt.toISOString(),
+    activates_at: key.activatesAt.toISOString(),
+    retires_at: key.retiresAt?.toISOString() ?? null,
+    retired_at: key.retiredAt?.toISOString() ?? null,
+  }
+}

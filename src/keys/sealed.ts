@@ -1,0 +1,79 @@
+import type { KeyObject } from 'node:crypto'
+import {
+  base64url,
+  type CryptoKey,
+  calculateJwkThumbprint,
+  exportJWK,
+  FlattenedEncrypt,
+  type FlattenedJWE,
+  flattenedDecrypt,
+  generateKeyPair,
+  importJWK,
+  type JWK,
+} from 'jose'
+
+export const signingAlgs = ['EdDSA', 'ES256', 'RS256'] as const
+export type SigningAlg = (typeof signingAlgs)[number]
+
+/** As it stands in the JWKS. */
+export type PublicJwk = JWK & { kid: string; alg: SigningAlg; use: 'sig' }
+
+/** A private JWK encrypted under a master key (RFC 7517 §7). */
+export type SealedJwk = FlattenedJWE & { readonly brand?: 'SealedJwk' }
+
+export type NewKey = { kid: string; alg: SigningAlg; publicJwk: PublicJwk; sealedPrivateJwk: SealedJwk }
+
+/** A new key pair, named by its thumbprint (RFC 7638); its private part leaves this function sealed only. */
+export async function generateSigningKey(alg: SigningAlg, masterKey: KeyObject): Promise<NewKey> {
+  const pair = await generateKeyPair(alg, { extractable: true, modulusLength: 3072 })
+  const jwk = await exportJWK(pair.publicKey)
+  const kid = await calculateJwkThumbprint(jwk)
+  const sealedPrivateJwk = await seal(await exportJWK(pair.privateKey), kid, masterKey)
+  return { kid, alg, publicJwk: { ...jwk, kid, alg, use: 'sig' }, sealedPrivateJwk }
+}
+
+/** The private key in a form that signs and cannot be exported; undefined if none of the master keys opens it. */
+export async function openSigningKey(
+  sealed: SealedJwk,
+  { kid, alg }: { kid: string; alg: SigningAlg },
+  masterKeys: readonly KeyObject[],
+): Promise<CryptoKey | undefined> {
+  const jwk = await unsealPrivateJwk(sealed, kid, masterKeys)
+  return jwk && ((await importJWK({ ...jwk, ext: false }, alg)) as CryptoKey)
+}
+
+/** The same private key under `masterKey`; undefined if none of `masterKeys` opens it. */
+export async function resealSigningKey(
+  sealed: SealedJwk,
+  kid: string,
+  masterKeys: readonly KeyObject[],
+  masterKey: KeyObject,
+): Promise<SealedJwk | undefined> {
+  const jwk = await unsealPrivateJwk(sealed, kid, masterKeys)
+  return jwk && seal(jwk, kid, masterKey)
+}
+
+/** The kid is authenticated with it: a sealed key that is moved to another row does not open. */
+async function seal(jwk: JWK, kid: string, masterKey: KeyObject): Promise<SealedJwk> {
+  return new FlattenedEncrypt(Buffer.from(JSON.stringify(jwk)))
+    .setProtectedHeader({ alg: 'A256GCMKW', enc: 'A256GCM', cty: 'jwk+json' })
+    .setAdditionalAuthenticatedData(Buffer.from(kid))
+    .encrypt(masterKey)
+}
+
+/** Undefined if none of the master keys opens it. */
+export async function unsealPrivateJwk(
+  sealed: SealedJwk,
+  kid: string,
+  masterKeys: readonly KeyObject[],
+): Promise<JWK | undefined> {
+  for (const masterKey of masterKeys) {
+    try {
+      const algorithms = { keyManagementAlgorithms: ['A256GCMKW'], contentEncryptionAlgorithms: ['A256GCM'] }
+      const bound = { ...sealed, aad: base64url.encode(kid) }
+      const { plaintext } = await flattenedDecrypt(bound, masterKey, algorithms)
+      return JSON.parse(Buffer.from(plaintext).toString()) as JWK
+    } catch {}
+  }
+  return undefined
+}

@@ -1,0 +1,40 @@
+import type { JWTPayload } from 'jose'
+
+/** What a JWT says of its token. */
+export type TokenFacts = {
+  id: string
+  type: string
+  organizationKey: string
+  ownerSubject: string | null
+  scopes: string[]
+  audience: string[]
+  notBefore: Date | null
+  expiresAt: Date | null
+  createdAt: Date
+}
+
+/** The same members as an introspection of the token has, in whole seconds that never make it good for longer. */
+export function claimsOf(token: TokenFacts, issuer: string): JWTPayload {
+  const { id, scopes, audience, notBefore, expiresAt } = token
+  const iat = Math.floor(token.createdAt.getTime() / 1000)
+  return {
+    iss: issuer,
+    sub: token.ownerSubject ?? id,
+    ...(audience.length > 0 && { aud: audience }),
+    client_id: id,
+    iat,
+    nbf: notBefore ? Math.ceil(notBefore.getTime() / 1000) : iat,
+    ...(expiresAt && { exp: Math.floor(expiresAt.getTime() / 1000) }),
+    jti: id,
+    ...(scopes.length > 0 && { scope: scopes.join(' ') }),
+    organization: token.organizationKey,
+    type: token.type,
+  }
+}
+
+const required = ['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti']
+
+/** `at+jwt` promises all that RFC 9068 §2.2 requires; a token without audience or expiry cannot. */
+export function typOf(claims: JWTPayload): 'at+jwt' | 'JWT' {
+  return required.every((claim) => claims[claim] !== undefined) ? 'at+jwt' : 'JWT'
+}
