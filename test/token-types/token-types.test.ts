@@ -49,7 +49,8 @@ t.test('a type that makes no sense is refused, naming the field', async (t) => {
     [{ endpoint: 'ftp://host/{organization}' }, 400, 'endpoint'],
     [{ endpoint: 'https://host/{user}' }, 400, 'endpoint'],
     [{ allowed_scopes: ['a'], default_scopes: ['b'] }, 422, 'default_scopes'],
-    [{ format: 'jwt' }, 400, 'format'],
+    [{ format: 'paseto' }, 400, 'format'],
+    [{ format: 'jwt' }, 422, 'prefix'],
   ]
   for (const [more, status, field] of refused) {
     t.match(await create('refused', more), { status, body: { errors: [{ field }] } }, JSON.stringify(more))
