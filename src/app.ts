@@ -90,7 +90,6 @@ export async function buildApp({
 
   if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins, methods, exposedHeaders })
   await openapi(app)
-  metrics(app, measuring)
   // Nothing but /docs, which brings a policy of its own, is there to be rendered.
   const headers = { contentSecurityPolicy: { useDefaults: false, directives: apiPolicy } }
   await app.register(async (site) => {
@@ -99,6 +98,7 @@ export async function buildApp({
   })
 
   const answerOtherMethods = noteMethods(app)
+  metrics(app, measuring)
   for (const shape of [schemas.Problem, schemas.Actor]) app.addSchema(shape)
 
   // Without the headers for browsers, which have no business there: every header costs.
