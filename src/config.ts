@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import envSchema from 'env-schema'
 import { type Static, Type } from 'typebox'
+import { isNetwork, isOrigin } from './addresses.ts'
 import { type LogLevel, logLevels } from './http/log.ts'
 import { masterKeyPattern, parseMasterKey } from './keys/master-key.ts'
 import { type SigningAlg, signingAlgs } from './keys/sealed.ts'
@@ -170,8 +171,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     signingAlg: values.SIGNING_ALG,
     keyRotationDays: values.SIGNING_KEY_ROTATION_DAYS,
     logLevel: values.LOG_LEVEL,
-    trustProxy: list(values.TRUST_PROXY),
-    corsOrigins: list(values.CORS_ORIGINS),
+    trustProxy: list('TRUST_PROXY', values.TRUST_PROXY, isNetwork),
+    corsOrigins: list('CORS_ORIGINS', values.CORS_ORIGINS, isOrigin),
   }
 }
 
@@ -233,6 +234,9 @@ function readSecretFile(variable: string, path: string): string {
   }
 }
 
-function list(text: string): string[] {
-  return text.split(',').flatMap((item) => item.trim() || [])
+/** The items of a variable that holds several, separated by commas. */
+function list(variable: string, text: string, fits: (item: string) => boolean): string[] {
+  const items = text.split(',').flatMap((item) => item.trim() || [])
+  if (items.every(fits)) return items
+  throw new ConfigError(`${variable} has an item that is not of its form.`)
 }

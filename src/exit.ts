@@ -1,6 +1,7 @@
 import { NoAdministratorError } from './bootstrap.ts'
 import { ConfigError } from './config.ts'
 import { isUnavailable } from './db/database.ts'
+import { EmbeddedError } from './db/embedded/error.ts'
 import { DatabaseNewerError } from './db/migrate.ts'
 import { AppError } from './errors.ts'
 import { MasterKeyError } from './keys/care.ts'
@@ -23,6 +24,9 @@ export function explainExit(error: unknown): { message: string; code: number } {
   if (error instanceof UsageError || code.startsWith('ERR_PARSE_ARGS'))
     return { message, code: exitCodes.usage }
   if (configErrors.some((kind) => error instanceof kind)) return { message, code: exitCodes.config }
+  if (error instanceof EmbeddedError) return { message, code: exitCodes.unavailable }
+  if ('syscall' in error && error.syscall === 'listen')
+    return { message: `HOST and PORT cannot be listened on: ${message}`, code: exitCodes.config }
   if (isUnavailable(error)) {
     return { message: `The database cannot be reached: ${message || code}`, code: exitCodes.unavailable }
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import manifest from '../../package.json' with { type: 'json' }
 import { cloneDatabase } from '../support/database.ts'
-import { run } from '../support/process.ts'
+import { freePort, run, said } from '../support/process.ts'
 
 t.test('--help and --version say so and end well', async (t) => {
   const help = run(t, ['--help'])
@@ -32,6 +32,9 @@ t.test('a malformed variable ends with 78 and a sentence that names it and not i
     ['DATABASE_URL', 'mysql://user:hunter2@localhost/x'],
     ['DATABASE_POOL_SIZE', '0'],
     ['PUBLIC_URL', 'counterfoil.example/path'],
+    ['TRUST_PROXY', '10.0.0.0/8,hunter2'],
+    ['TRUST_PROXY', '10.0.0.0/33'],
+    ['CORS_ORIGINS', 'https://console.example/hunter2'],
     ['ADMIN_TOKEN', 'hunter2'],
     ['ADMIN_TOKEN', `cfm_hunter2${'a'.repeat(29)}`],
     ['ADMIN_TOKEN_FILE', '/nonesuch/file'],
@@ -61,6 +64,26 @@ t.test('a database that cannot be reached ends with 69', async (t) => {
   t.match(await started.exit, { code: 69 })
   t.match(started.output(), /The database cannot be reached/)
 })
+
+t.test(
+  'a port that is taken ends with 78, a data directory that is in use with 69, and a sentence',
+  async (t) => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'counterfoil-twice-'))
+    t.teardown(() => rm(dataDir, { recursive: true, force: true }))
+    const env = { DATA_DIR: dataDir, PORT: String(await freePort()) }
+    const first = run(t, [], env)
+    await said(first, 'Counterfoil runs')
+    const sameDirectory = run(t, [], { ...env, PORT: String(await freePort()) })
+    t.match(await sameDirectory.exit, { code: 69 })
+    t.match(sameDirectory.output(), /^counterfoil: another Counterfoil is using .+\n$/)
+    const url = { DATABASE_URL: await cloneDatabase(), ADMIN_TOKEN: 'an-administrator-token-of-this-test' }
+    const samePort = run(t, [], { ...url, PORT: env.PORT })
+    t.match(await samePort.exit, { code: 78 })
+    t.match(samePort.output(), /counterfoil: HOST and PORT cannot be listened on: .+\n$/)
+    first.child.kill('SIGTERM')
+    t.match(await first.exit, { code: 0 })
+  },
+)
 
 t.test('an empty database without ADMIN_TOKEN ends with 78', async (t) => {
   const started = run(t, [], { DATABASE_URL: await cloneDatabase() })

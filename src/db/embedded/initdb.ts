@@ -3,6 +3,7 @@ import { chown, mkdtemp, open, readdir, rename, rm, writeFile } from 'node:fs/pr
 import { platform } from 'node:os'
 import { join } from 'node:path'
 import { type Account, gist, run } from './command.ts'
+import { EmbeddedError } from './error.ts'
 
 type Places = { dataDir: string; directory: string; passwordFile: string }
 
@@ -32,7 +33,7 @@ export async function createCluster(places: Places, account: Account, initdb: st
   }
   const result = await run(account, initdb, ['--pgdata', draft, '--pwfile', passwordFile, ...options])
   if (result.code !== 0)
-    throw new Error(`PostgreSQL could not make its data directory: ${gist(result.output)}`)
+    throw new EmbeddedError(`PostgreSQL could not make its data directory: ${gist(result.output)}`)
   await rename(draft, directory)
   await syncDirectory(dataDir)
 }

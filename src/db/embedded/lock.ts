@@ -1,6 +1,7 @@
 import { chmod } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
+import { EmbeddedError } from './error.ts'
 
 // A lock ends with its connection, and an unreferenced connection with the next garbage collection.
 const held = new Set<DatabaseSync>()
@@ -23,7 +24,9 @@ export async function lockDirectory(dataDir: string): Promise<() => void> {
     lock?.close()
     const { errcode, message } = error as Error & { errcode?: number }
     const busy = errcode === 5
-    throw new Error(busy ? `another Counterfoil is using ${dataDir}` : `cannot lock ${file}: ${message}`)
+    throw new EmbeddedError(
+      busy ? `another Counterfoil is using ${dataDir}` : `cannot lock ${file}: ${message}`,
+    )
   }
   const taken = lock
   held.add(taken)

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Cluster } from './cluster.ts'
 import { gist, run, spawnAs } from './command.ts'
+import { EmbeddedError } from './error.ts'
 import { probe } from './probe.ts'
 
 // A free port that was taken before PostgreSQL got to it, a server that a dying Counterfoil launched and that comes
@@ -20,7 +21,7 @@ export async function startPostmaster(cluster: Cluster): Promise<number> {
     const port = (await settle(cluster, limit)) ?? (await launch(cluster))
     if (port) return port
     const log = await readFile(cluster.log, 'utf8')
-    if (limit.aborted || !passing.test(log)) throw new Error(`PostgreSQL did not start: ${gist(log)}`)
+    if (limit.aborted || !passing.test(log)) throw new EmbeddedError(`PostgreSQL did not start: ${gist(log)}`)
     await delay(100)
   }
 }
@@ -33,7 +34,7 @@ export async function stopPostmaster(cluster: Cluster): Promise<void> {
   if (stop.code === 0) return
   const notRunning = 3
   const status = await run(account, binaries.pg_ctl, ['status', '-D', directory])
-  if (status.code !== notRunning) throw new Error(`PostgreSQL did not stop: ${gist(stop.output)}`)
+  if (status.code !== notRunning) throw new EmbeddedError(`PostgreSQL did not stop: ${gist(stop.output)}`)
 }
 
 // A server that is starting up or shutting down is waited for: it will be ready, or gone.
