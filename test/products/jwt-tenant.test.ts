@@ -1,5 +1,5 @@
-// Walks the reference "JWT tokens of a tenant" from top to bottom. What is said of the JWT format (`eyJ…`) is walked
-// with the JWT tokens.
+// Walks the reference "JWT tokens of a tenant" from top to bottom.
+import * as jose from 'jose'
 import t from 'tap'
 import { type Reply, startProduct } from '../support/product.ts'
 
@@ -15,6 +15,15 @@ t.test('tokens are generated for a customisable lifespan', async (t) => {
     const { status, body } = await create({ ...api, lifetime_days: days })
     t.match({ status, body }, { status: 201, body: { expires_at: inDays(days), warnings: [] } })
   }
+})
+
+t.test('tokens are JWTs, which anybody verifies who has the published keys', async (t) => {
+  const { body } = await create({ ...api, lifetime_days: 30 })
+  t.match(body.secret, /^eyJ[\w-]+\.[\w-]+\.[\w-]+$/)
+  const keys = jose.createLocalJWKSet((await http('GET', '/.well-known/jwks.json', { token: '' })).body)
+  const { payload } = await jose.jwtVerify(body.secret, keys, { currentDate: clock.now })
+  t.match(payload, { jti: body.id, sub: 'u-1', organization: 'acme' })
+  t.equal(payload.exp, Date.parse(body.expires_at) / 1000)
 })
 
 t.test('the associated user is the one that is logged in', async (t) => {
@@ -46,6 +55,7 @@ t.test('left blank, a unique name is generated that matches the token by its end
     const [first, middle, last] = body.name.split('..')
     t.same([first, last], [body.secret.slice(0, 4), body.secret.slice(-4)])
     t.match(middle, /^[0-9A-Za-z]{11}$/)
+    t.match(first, /^eyJ/)
   }
   const { secret } = made[0]?.body ?? {}
   const found = (await list('?limit=200')).filter(

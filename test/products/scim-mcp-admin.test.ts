@@ -1,5 +1,4 @@
-// Walks the reference "SCIM and MCP tokens for administrators" from top to bottom. Its tokens are JWTs (`eyJ…`); what
-// is said of that format is walked with the JWT tokens.
+// Walks the reference "SCIM and MCP tokens for administrators" from top to bottom.
 import t from 'tap'
 import { type Reply, startProduct } from '../support/product.ts'
 
@@ -105,7 +104,7 @@ t.test('each row shows name, creation, expiration, type, masked token and last u
       name: 'Workday SCIM Connector – HR Onboarding',
       type: 'scim',
       created_at: inDays(0).replace('12:00:01', '12:00:00'),
-      hint: /^scim_[0-9A-Za-z]{4}…[0-9A-Za-z]{4}$/,
+      hint: /^eyJ[\w-]…[\w-]{4}$/,
     },
   ])
   t.ok(rows.every((row) => 'last_used_at' in row))
@@ -168,4 +167,21 @@ t.test('an auditor finds every credential that there was, deleted ones too', asy
     { action: 'token.updated', changes: { before: { comment } } },
     { action: 'token.created', target: { name: 'Workday SCIM Connector – HR Onboarding' } },
   ])
+})
+
+t.test('a token is a JWT, of which the list shows the two ends only', async (t) => {
+  const { body } = await create({ name: 'Masked', type: 'scim', lifetime_days: 182 })
+  t.match(body.secret, /^eyJ[\w-]+\.[\w-]+\.[\w-]+$/)
+  const [listed] = await list('?search=Masked')
+  t.equal(listed.hint, `${body.secret.slice(0, 4)}…${body.secret.slice(-4)}`)
+})
+
+t.test('the list tells when a token was last used, and which never were', async (t) => {
+  const { body: used } = await create({ name: 'In use', type: 'scim', lifetime_days: 182 })
+  await create({ name: 'In no use', type: 'scim', lifetime_days: 182 })
+  await introspect(used.secret)
+  await product.flushUsage()
+  t.equal((await list('?search=In+use'))[0].last_used_at, clock.now.toISOString())
+  const never = (await list('?never_used=true&limit=200')).map(({ name }) => name)
+  t.ok(never.includes('In no use') && !never.includes('In use'))
 })

@@ -33,6 +33,8 @@ export type Product = {
   /** A credential that may do this, for tokens of every organization. */
   credential(scopes: string[], more?: object): Promise<string>
   inDays(days: number): string
+  /** Writes down now what of uses is only counted so far. */
+  flushUsage(): Promise<void>
 }
 
 const day = 24 * 60 * 60 * 1000
@@ -111,6 +113,7 @@ export async function startProduct(t: Test, name: string, organization = 'acme')
       })
       return response.json()
     },
+    flushUsage: () => world.usage.flush(),
     inDays: (days) => new Date(world.clock.now.getTime() + days * day).toISOString(),
   }
 }
