@@ -6,20 +6,12 @@ import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import { generateSecret } from '../../src/tokens/secret.ts'
 import { cloneDatabase } from '../support/database.ts'
+import { freePort } from '../support/process.ts'
 import { recordLog, recordSecret } from '../support/records.ts'
 
 type Line = { msg: string; pid: number }
 
 const program = join(import.meta.dirname, '../../src/server.ts')
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 /** A service of two workers; `said` waits for the next log line that says so. */
 async function start(t: Test, port: number) {
