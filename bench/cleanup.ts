@@ -26,15 +26,14 @@ async function undoAll(): Promise<void> {
   }
 }
 
-/** A Node process of ours on the given cores. It does not outlive the run. */
+/** A Node process of ours on the given cores, of a program after Node's own flags. It does not outlive the run. */
 export function startNode(
   where: string,
-  program: string,
   args: string[],
   env: NodeJS.ProcessEnv,
   { ipc }: { ipc: boolean },
 ): ChildProcess {
-  const [command, rest] = pinned(where, process.execPath, [program, ...args])
+  const [command, rest] = pinned(where, process.execPath, args)
   const child = spawn(command, rest, {
     env: { PATH: process.env.PATH, NODE_ENV: 'production', ...env },
     stdio: ['ignore', 'ignore', 'pipe', ...(ipc ? (['ipc'] as const) : [])],
@@ -45,7 +44,7 @@ export function startNode(
     complaint = (complaint + text).slice(-2000)
   })
   child.on('exit', (code) => {
-    if (code) console.error(`${program} ended with code ${code}\n${complaint}`)
+    if (code) console.error(`node ${args.join(' ')} ended with code ${code}\n${complaint}`)
   })
   atEnd(() => stop(child))
   return child

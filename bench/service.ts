@@ -7,14 +7,16 @@ import { ask, freePort } from './http.ts'
 
 export type Service = { port: number; pid: number; startMs: number; stop(): Promise<void> }
 
-const program = join(import.meta.dirname, '..', 'src', 'server.ts')
+// As in the image: what was built, and the same flags.
+const program = join(import.meta.dirname, '..', 'dist', 'src', 'server.js')
+const flags = ['--max-semi-space-size=4']
 const patience = 60_000
 
 /** Counterfoil as anybody would start it, with `env` for its configuration; resolves when it is ready. */
 export async function startService(env: Record<string, string>, where = cores.server): Promise<Service> {
   const port = await freePort()
   const start = performance.now()
-  const child = startNode(where, program, [], { PORT: String(port), ...env }, { ipc: false })
+  const child = startNode(where, [...flags, program], { PORT: String(port), ...env }, { ipc: false })
   await ready(child, port)
   const startMs = performance.now() - start
   return { port, pid: child.pid ?? 0, startMs, stop: () => stop(child) }

@@ -2,6 +2,7 @@
 import cluster from 'node:cluster'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
 import closeWithGrace, { type Signals } from 'close-with-grace'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
@@ -36,6 +37,9 @@ const usage = `counterfoil [command]
 
 Configuration comes from environment variables: see docs/configuration.md.
 `
+
+// A cache that fills slowly is no reason to let the heap grow to several times of what it holds.
+setFlagsFromString('--heap-growing-percent=30')
 
 type Flags = { immediately: boolean }
 

@@ -30,7 +30,7 @@ export type Tally = { seconds: number; answers: number; active: number; wrong: n
 export type Generator = { run(load: Load): Promise<Tally>; stop(): void }
 
 export function startGenerator(): Generator {
-  const child = startNode(cores.generator, join(import.meta.dirname, 'generator.ts'), [], {}, { ipc: true })
+  const child = startNode(cores.generator, [join(import.meta.dirname, 'generator.ts')], {}, { ipc: true })
   return {
     async run(load) {
       child.send(load)

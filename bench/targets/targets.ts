@@ -84,6 +84,6 @@ async function ceiling(name: string, population: Population): Promise<Target> {
 }
 
 async function startProgram(name: string, env: NodeJS.ProcessEnv): Promise<Started & Pick<Target, 'stop'>> {
-  const child = startNode(cores.server, join(import.meta.dirname, name), [], env, { ipc: true })
+  const child = startNode(cores.server, [join(import.meta.dirname, name)], env, { ipc: true })
   return { ...(await firstMessage<Started>(child)), stop: () => stop(child) }
 }
