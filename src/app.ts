@@ -6,19 +6,24 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import { auditRoutes } from './audit/routes.ts'
 import type { Deps } from './deps.ts'
 import { discoveryRoutes } from './discovery/routes.ts'
+import { addressBehind } from './http/address.ts'
 import { authenticate } from './http/authenticate.ts'
-import { closeConnectionsWhenClosing } from './http/closing.ts'
+import { createClosing } from './http/closing.ts'
+import { Durations } from './http/durations.ts'
 import { healthRoutes } from './http/health.ts'
-import { logRequests } from './http/log.ts'
+import { isVerbose, logRequests } from './http/log.ts'
 import { noteMethods } from './http/methods.ts'
 import { type Measuring, measureAlone, metrics } from './http/metrics.ts'
 import { docs, openapi } from './http/openapi.ts'
-import { limitRequests } from './http/overload.ts'
+import { limitRequests, limitTo } from './http/overload.ts'
 import { answerClientError, sendNotFound, sendProblem } from './http/problem.ts'
 import { problemTypeRoutes } from './http/problem-types.ts'
 import * as schemas from './http/schemas.ts'
+import { serverWith } from './http/server.ts'
 import { refuseUnfitText } from './http/text.ts'
 import { schemaController } from './http/validation.ts'
+import { introspectDirectly } from './introspection/direct-routes.ts'
+import { measureIntrospection } from './introspection/metrics.ts'
 import { introspectionRoutes } from './introspection/routes.ts'
 import { signingKeyRoutes } from './keys/routes.ts'
 import { organizationRoutes } from './organizations/routes.ts'
@@ -58,7 +63,25 @@ export async function buildApp({
   limits = { introspection: 1000, management: 200 },
   ...deps
 }: AppOptions): Promise<FastifyInstance> {
+  const durations = new Durations(measuring.registry)
+  const count = measureIntrospection(measuring.registry, deps.credentials)
+  const introspections = limitTo(limits.introspection)
+  const answered = durations.of('POST', '/introspect', 200)
+  const closing = createClosing()
+  const direct = introspectDirectly({
+    ...deps,
+    inProgress: introspections,
+    isClosing: closing.isClosing,
+    newId: randomUUID,
+    addressOf: addressBehind(trustProxy),
+    answered(active, startedAt) {
+      count(active)
+      durations.measure(answered, performance.now() - startedAt)
+    },
+  })
   const app = Fastify({
+    // Where there is a line about every request, Fastify answers them all.
+    ...(!isVerbose(log) && { serverFactory: serverWith(direct) }),
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: trustProxy.length > 0 ? trustProxy : false,
@@ -85,7 +108,7 @@ export async function buildApp({
     reply.header('x-request-id', request.id)
     done()
   })
-  closeConnectionsWhenClosing(app)
+  closing.watch(app)
   logRequests(app)
 
   if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins, methods, exposedHeaders })
@@ -98,13 +121,13 @@ export async function buildApp({
   })
 
   const answerOtherMethods = noteMethods(app)
-  metrics(app, measuring)
+  metrics(app, measuring, durations)
   for (const shape of [schemas.Problem, schemas.Actor]) app.addSchema(shape)
 
   // Without the headers for browsers, which have no business there: every header costs.
   await app.register(async (protocol) => {
-    limitRequests(protocol, limits.introspection)
-    await protocol.register(introspectionRoutes, { ...deps, registry: measuring.registry })
+    limitRequests(protocol, introspections)
+    await protocol.register(introspectionRoutes, { ...deps, count })
   })
   await app.register(async (site) => {
     await site.register(helmet, headers)
@@ -115,7 +138,7 @@ export async function buildApp({
     await site.register(discoveryRoutes, deps)
     await site.register(
       async (v1) => {
-        limitRequests(v1, limits.management)
+        limitRequests(v1, limitTo(limits.management))
         v1.addHook('onRequest', authenticate(deps))
         v1.addHook('preHandler', refuseUnfitText)
         v1.addHook('onSend', async (request, reply) => {

@@ -28,7 +28,7 @@ export function authenticate({ credentials, usage, now, basic = 'no' }: Authenti
       return new AppError('invalid_token', 'The credential is unknown, expired or revoked.')
     }
     const { id: requestId, ip } = request
-    usage.note(principal.hash, at, ip)
+    usage.note(principal, at, ip)
     request.caller = { principal, actor: actorOf(principal), requestId, ip, now: at }
     return undefined
   }

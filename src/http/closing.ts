@@ -1,12 +1,19 @@
 import type { FastifyInstance } from 'fastify'
 
 /** Fastify closes connections that are idle when it closes; this has the others close once they are answered. */
-export function closeConnectionsWhenClosing(app: FastifyInstance): void {
+export function createClosing() {
   let closing = false
-  app.addHook('preClose', async () => {
-    closing = true
-  })
-  app.addHook('onSend', async (_request, reply) => {
-    if (closing) reply.header('connection', 'close')
-  })
+  return {
+    isClosing: () => closing,
+    watch(app: FastifyInstance): void {
+      app.addHook('preClose', (done) => {
+        closing = true
+        done()
+      })
+      app.addHook('onSend', (_request, reply, _payload, done) => {
+        if (closing) reply.header('connection', 'close')
+        done()
+      })
+    },
+  }
 }

@@ -28,12 +28,18 @@ declare module 'fastify' {
   }
 }
 
+/** Whether there is to be a line about every single request. */
+export function isVerbose({ level }: { level?: string }): boolean {
+  return level === 'debug' || level === 'trace'
+}
+
 /** One line a request: the route and its parameters rather than the URL, where people put tokens by mistake. */
 export function logRequests(app: FastifyInstance): void {
+  const quietToo = isVerbose(app.log)
   app.addHook('onResponse', (request, reply, done) => {
     done()
     const { routeOptions, log } = request
-    if (routeOptions.config.quiet && log.level !== 'debug' && log.level !== 'trace') return
+    if (routeOptions.config.quiet && !quietToo) return
     const { method, params, ip, caller } = request
     log.info(
       {

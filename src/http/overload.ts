@@ -8,23 +8,38 @@ declare module 'fastify' {
   }
 }
 
+/** How many requests are in progress, of as many as there may be. */
+export type InProgress = { enter(): boolean; leave(): void }
+
+export function limitTo(most: number): InProgress {
+  let count = 0
+  return {
+    enter() {
+      if (count >= most) return false
+      count += 1
+      return true
+    },
+    leave() {
+      count -= 1
+    },
+  }
+}
+
 /**
- * Lets at most `most` requests of this scope be in progress: what comes beyond that would only wait, and is told at
+ * Lets only so many requests of this scope be in progress: what comes beyond that would only wait, and is told at
  * once to come back. With it the queues for database connections are bounded as well. A scope's flood does not keep
  * another scope from answering.
  */
-export function limitRequests(scope: FastifyInstance, most: number): void {
+export function limitRequests(scope: FastifyInstance, inProgress: InProgress): void {
   scope.decorateRequest('admitted', false)
-  let inProgress = 0
   scope.addHook('onRequest', (request, _reply, done) => {
-    if (inProgress >= most) return done(new AppError('overloaded', 'Too many requests are in progress.'))
-    inProgress += 1
+    if (!inProgress.enter()) return done(new AppError('overloaded', 'Too many requests are in progress.'))
     request.admitted = true
     done()
   })
   // Also runs when the caller goes away before the answer.
   scope.addHook('onResponse', (request, _reply, done) => {
-    if (request.admitted) inProgress -= 1
+    if (request.admitted) inProgress.leave()
     done()
   })
 }

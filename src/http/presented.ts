@@ -22,7 +22,7 @@ export function presentedIn(rawHeaders: readonly string[], { basic, fields }: Pr
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]?.toLowerCase() ?? ''
     const value = (rawHeaders[i + 1] ?? '').trim()
-    if (name === 'authorization') found.push(() => inAuthorization(value, basic))
+    if (name === 'authorization') found.push(() => orRefuse(presentedInAuthorization(value, basic)))
     else if (fields.includes(name)) found.push(() => ({ secret: new Secret(visible(value)) }))
   }
   const [read, another] = found
@@ -31,11 +31,15 @@ export function presentedIn(rawHeaders: readonly string[], { basic, fields }: Pr
   return read()
 }
 
-function inAuthorization(value: string, basic: PresentedOptions['basic']): Presented {
+/** Undefined where the scheme is not understood. */
+export function presentedInAuthorization(
+  value: string,
+  basic: PresentedOptions['basic'],
+): Presented | undefined {
   const bearer = /^Bearer +([A-Za-z0-9\-._~+/]+=*)$/i.exec(value)?.[1]
   if (bearer) return { secret: new Secret(bearer) }
   const encoded = basic === 'no' ? undefined : /^Basic +([A-Za-z0-9+/_-]+=*)$/i.exec(value)?.[1]
-  if (encoded === undefined) throw notUnderstood()
+  if (encoded === undefined) return undefined
   const [user = '', ...rest] = Buffer.from(encoded, 'base64').toString().split(':')
   const password = rest.join(':')
   if (basic === 'password') return { secret: new Secret(visible(password)) }
@@ -47,8 +51,9 @@ function visible(text: string): string {
   throw new AppError('unauthenticated', 'Where a token should be is something that none can be.')
 }
 
-function notUnderstood(): AppError {
-  return new AppError(
+function orRefuse(presented: Presented | undefined): Presented {
+  if (presented) return presented
+  throw new AppError(
     'unauthenticated',
     'The Authorization header is not of a scheme that is understood here.',
   )

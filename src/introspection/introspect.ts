@@ -16,11 +16,19 @@ export function introspect(
   secret: Secret,
 ): Credential | undefined | Promise<Credential | undefined> {
   requirePermission(caller, 'tokens:introspect')
-  const decide = (credential: Credential | undefined) => {
-    if (!credential || !reaches(caller.principal, credential.organizationId)) return undefined
-    usage.note(credential.hash, caller.now, null)
-    return credential
-  }
   const found = credentials.verify(secret, caller.now)
-  return found instanceof Promise ? found.then(decide) : decide(found)
+  const { principal, now } = caller
+  if (found instanceof Promise) return found.then((credential) => decide(usage, principal, credential, now))
+  return decide(usage, principal, found, now)
+}
+
+export function decide(
+  usage: Usage,
+  principal: Credential,
+  credential: Credential | undefined,
+  now: Date,
+): Credential | undefined {
+  if (!credential || !reaches(principal, credential.organizationId)) return undefined
+  usage.note(credential, now, null)
+  return credential
 }

@@ -1,6 +1,6 @@
+import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
-import type { Registry } from 'prom-client'
 import type { Caller } from '../access/caller.ts'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
@@ -12,21 +12,22 @@ import { canSign } from '../keys/signing.ts'
 import { Secret } from '../tokens/secret.ts'
 import { revokeBySecret } from '../tokens/tokens.ts'
 import type { Credential } from './credential.ts'
+import { bodyPutBy } from './direct-routes.ts'
 import { introspect } from './introspect.ts'
-import { measureIntrospection } from './metrics.ts'
 import * as schema from './schema.ts'
 import { plainType, signedType, signIntrospection } from './signed.ts'
 
 const security = [{ bearer: [] }, { basic: [] }]
 const consumes = ['application/x-www-form-urlencoded']
 
+export type IntrospectionOptions = Deps & {
+  /** Told of every introspection whether it was of a good token. */
+  count(active: boolean): void
+}
+
 /** The protocol endpoints: form-encoded, and with the errors of RFC 6749 §5.2. */
-export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps & { registry: Registry }> = async (
-  app,
-  deps,
-) => {
-  const { db, credentials, usage, issuer, environment, signing } = deps
-  const count = measureIntrospection(deps.registry, credentials)
+export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions> = async (app, deps) => {
+  const { db, credentials, usage, issuer, environment, signing, count } = deps
   const types = canSign(signing) ? ([plainType, signedType] as const) : ([plainType] as const)
   const sign = async (caller: Caller, reply: FastifyReply, presented: Promise<object>) => {
     const jwt = await signIntrospection(db, signing, issuer, caller, await presented)
@@ -36,6 +37,10 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps & { registry: R
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(consumes, { parseAs: 'string' }, parseForm)
   app.setErrorHandler(sendOAuthError)
+  app.addHook('preParsing', ({ raw }, _reply, payload, done) => {
+    const body = bodyPutBy(raw)
+    done(null, body ? Readable.from([body]) : payload)
+  })
   app.addHook('onRequest', authenticate({ ...deps, basic: 'client' }))
   app.addHook('onSend', (_request, reply, _payload, done) => {
     reply.header('cache-control', 'no-store')

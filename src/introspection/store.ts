@@ -5,6 +5,7 @@ import type { HashText } from '../tokens/secret.ts'
 import type { Credential } from './credential.ts'
 import { seconds } from './seconds.ts'
 import { createSharing } from './share.ts'
+import { unused } from './use.ts'
 
 /** The credentials of those hashes that were issued. Kysely would not prepare the statement, so pg runs it by name. */
 export async function selectCredentials(
@@ -81,6 +82,8 @@ function fromRow(row: Row): Credential {
     expiresAt: row.expires_at,
     revokedAt: row.revoked_at,
     issuedAt: seconds(row.created_at),
+    answer: undefined,
+    ...unused,
   }
 }
 

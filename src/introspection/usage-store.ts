@@ -1,23 +1,23 @@
 import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
 import type { HashText } from '../tokens/secret.ts'
+import type { Use } from './use.ts'
 
-/** How often a secret was used, when last, and the last address that is known. */
-export type Use = { hash: HashText; at: Date; count: number; ip: string | null }
+export type UsedSecret = Use & { hash: HashText }
 
 /**
  * Adds to what is recorded and lowers nothing; gives back what could not be written now. It waits for no row that
  * somebody else is changing and takes the others in one order, so that neither changes nor other instances can come to
  * a deadlock with it. Secrets that are gone are left out.
  */
-export async function recordUses(db: Db, uses: Use[]): Promise<Use[]> {
+export async function recordUses(db: Db, uses: UsedSecret[]): Promise<UsedSecret[]> {
   const { rows } = await sql<{ hash: HashText }>`
     with used as (
       select * from unnest(
         ${uses.map(({ hash }) => Buffer.from(hash, 'base64'))}::bytea[],
-        ${uses.map(({ at }) => at)}::timestamptz[],
-        ${uses.map(({ count }) => count)}::bigint[],
-        ${uses.map(({ ip }) => ip)}::inet[]
+        ${uses.map(({ usedAt }) => new Date(usedAt))}::timestamptz[],
+        ${uses.map(({ uses: count }) => count)}::bigint[],
+        ${uses.map(({ usedFrom }) => usedFrom)}::inet[]
       ) as used (hash, at, count, ip)
     ), found as (
       select hash, organization_id, token_id, at, count, ip from used join token_secrets using (hash)

@@ -1,7 +1,8 @@
 import type { Db } from '../db/database.ts'
 import type { Repeat } from '../repeat.ts'
 import type { HashText } from '../tokens/secret.ts'
-import { recordUses, type Use } from './usage-store.ts'
+import { recordUses, type UsedSecret } from './usage-store.ts'
+import { unused } from './use.ts'
 
 export type UsageOptions = {
   onError(error: Error): void
@@ -12,7 +13,8 @@ export type UsageOptions = {
 
 /** Keeps account of when and how often secrets are used, at no cost to who uses them. */
 export type Usage = {
-  note(hash: HashText, at: Date, ip: string | null): void
+  /** It is kept with what is used, where it costs nothing to find. */
+  note(use: UsedSecret, at: Date, from: string | null): void
   /** Writes some of what was noted. What fails is tried again the next time. */
   flush(): Promise<void>
   /** Writes all of it. */
@@ -25,30 +27,37 @@ const rowsAtOnce = 2_000
 const vainAttempts = 3
 
 export function createUsage(db: Db, { onError, every, capacity = 100_000 }: UsageOptions): Usage {
-  const noted = new Map<HashText, Use>()
+  const waiting = new Map<HashText, UsedSecret>()
   let flushing: Promise<void> | undefined
 
-  function add({ hash, at, count, ip }: Use): void {
-    const use = noted.get(hash)
-    if (use) {
-      use.count += count
-      if (at > use.at) use.at = at
-      use.ip = ip ?? use.ip
-    } else if (noted.size < capacity) noted.set(hash, { hash, at, count, ip })
+  function add(use: UsedSecret, count: number, at: number, from: string | null): void {
+    const known = use.uses > 0 ? use : (waiting.get(use.hash) ?? use)
+    if (known.uses === 0) {
+      if (waiting.size >= capacity) return
+      waiting.set(use.hash, known)
+      known.usedFrom = null
+    }
+    known.uses += count
+    if (at > known.usedAt) known.usedAt = at
+    if (from !== null) known.usedFrom = from
   }
 
   async function write(): Promise<void> {
-    const uses: Use[] = []
-    for (const use of noted.values()) {
+    const uses: UsedSecret[] = []
+    for (const use of waiting.values()) {
       if (uses.length === rowsAtOnce) break
-      uses.push(use)
-      noted.delete(use.hash)
+      const { hash, uses: count, usedAt, usedFrom } = use
+      uses.push({ hash, uses: count, usedAt, usedFrom })
+      waiting.delete(hash)
+      use.uses = 0
     }
     let missed = uses
     try {
       if (uses.length > 0) missed = await recordUses(db, uses)
     } finally {
-      missed.forEach(add)
+      for (const { hash, uses: count, usedAt, usedFrom } of missed) {
+        add({ ...unused, hash }, count, usedAt, usedFrom)
+      }
     }
   }
 
@@ -61,17 +70,17 @@ export function createUsage(db: Db, { onError, every, capacity = 100_000 }: Usag
 
   const stop = every(flushMs, () => void flush().catch(onError))
   return {
-    note: (hash, at, ip) => add({ hash, at, count: 1, ip }),
+    note: (use, at, from) => add(use, 1, at.getTime(), from),
     flush,
     async close() {
       stop()
       await flushing?.catch(onError)
       try {
         let vain = 0
-        while (noted.size > 0 && vain < vainAttempts) {
-          const before = noted.size
+        while (waiting.size > 0 && vain < vainAttempts) {
+          const before = waiting.size
           await flush()
-          vain = noted.size < before ? 0 : vain + 1
+          vain = waiting.size < before ? 0 : vain + 1
         }
       } catch (error) {
         onError(error as Error)

@@ -42,7 +42,7 @@ export const layers = [
 ] as const
 
 /** What every layer may use, since it uses nothing itself. */
-export const pure = /^src\/[\w-]+\/(secret|status|endpoint|seconds|share)\.ts$/
+export const pure = /^src\/[\w-]+\/(secret|status|endpoint|seconds|share|use)\.ts$/
 const shared = /^src\/(errors|version|versions|platform|deps|access\/\w+)\.ts$/
 const process =
   /^src\/(server|service|workers|prepare|exit|welcome|config|addresses|bootstrap|admin-token)\.ts$/

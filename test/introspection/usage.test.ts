@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { createDb } from '../../src/db/database.ts'
 import { createUsage } from '../../src/introspection/usage.ts'
+import { unused } from '../../src/introspection/use.ts'
 import { Secret } from '../../src/tokens/secret.ts'
 import { createTime } from '../support/credentials.ts'
 import { createProxy } from '../support/proxy.ts'
@@ -29,7 +30,7 @@ async function shown(id: string) {
   return { at, ip, count: Number(secret?.useCount), secretAt: secret?.lastUsedAt?.toISOString(), token }
 }
 
-const hashOf = (secret: string) => new Secret(secret).hashText()
+const used = (secret: string) => ({ ...unused, hash: new Secret(secret).hashText() })
 
 t.test('a token shows when it was last introspected as active, and counts it', async (t) => {
   const { id, secret } = await world.issue()
@@ -77,9 +78,9 @@ t.test('noting a use changes neither ETag nor the time of the last change', asyn
 t.test('a late note lowers nothing and replaces no newer address', async (t) => {
   const { id, secret } = await world.issue()
   const now = clock.now
-  usage.note(hashOf(secret), now, '192.0.2.1')
+  usage.note(used(secret), now, '192.0.2.1')
   await usage.flush()
-  usage.note(hashOf(secret), new Date(now.getTime() - day), '192.0.2.2')
+  usage.note(used(secret), new Date(now.getTime() - day), '192.0.2.2')
   await usage.flush()
   t.match(await shown(id), { at: now.toISOString(), ip: '192.0.2.1', count: 2, secretAt: now.toISOString() })
 })
@@ -87,7 +88,7 @@ t.test('a late note lowers nothing and replaces no newer address', async (t) => 
 t.test('two instances add up', async (t) => {
   const { id, secret } = await world.issue()
   const instances = [startUsage(), startUsage()]
-  for (const instance of instances) instance.note(hashOf(secret), clock.now, null)
+  for (const instance of instances) instance.note(used(secret), clock.now, null)
   for (const { close } of instances) await close()
   t.equal((await shown(id)).count, 2)
 })
@@ -95,11 +96,11 @@ t.test('two instances add up', async (t) => {
 t.test('it is written again and again, and the rest on close', async (t) => {
   const { id, secret } = await world.issue()
   const { note, flush, close, time } = startUsage()
-  note(hashOf(secret), clock.now, null)
+  note(used(secret), clock.now, null)
   time.tick()
   await flush()
   t.equal((await shown(id)).count, 1)
-  note(hashOf(secret), clock.now, null)
+  note(used(secret), clock.now, null)
   await close()
   t.equal((await shown(id)).count, 2)
 })
@@ -107,8 +108,8 @@ t.test('it is written again and again, and the rest on close', async (t) => {
 t.test('more than fits into one statement is all written on close', async (t) => {
   const tokens = await Promise.all(Array.from({ length: 5 }, () => world.issue()))
   const { note, close } = startUsage()
-  for (let i = 0; i < 4500; i++) note(hashOf(`unknown ${i}`), clock.now, null)
-  for (const { secret } of tokens) note(hashOf(secret), clock.now, null)
+  for (let i = 0; i < 4500; i++) note(used(`unknown ${i}`), clock.now, null)
+  for (const { secret } of tokens) note(used(secret), clock.now, null)
   await close()
   for (const { id } of tokens) t.equal((await shown(id)).count, 1)
 })
@@ -118,7 +119,7 @@ t.test('a row that somebody is changing is not waited for, and written later', a
   const { note, flush } = startUsage()
   await world.db.transaction().execute(async (tx) => {
     await sql`select from tokens where id = ${id} for update`.execute(tx)
-    note(hashOf(secret), clock.now, null)
+    note(used(secret), clock.now, null)
     await flush()
     t.equal((await shown(id)).count, 0)
   })
@@ -129,7 +130,7 @@ t.test('a row that somebody is changing is not waited for, and written later', a
 t.test('a secret that is gone is forgotten', async (t) => {
   const { id, secret } = await world.issue()
   const { note, flush, close, errors } = startUsage()
-  note(hashOf(secret), clock.now, null)
+  note(used(secret), clock.now, null)
   await world.ask('DELETE', `/v1/organizations/default/tokens/${id}`)
   await flush()
   await close()
@@ -143,9 +144,9 @@ t.test('what could not be written is kept, with what comes meanwhile', async (t)
   t.teardown(() => db.destroy())
   const { note, flush } = startUsage(db)
   await proxy.close()
-  note(hashOf(secret), clock.now, null)
+  note(used(secret), clock.now, null)
   await t.rejects(flush())
-  note(hashOf(secret), clock.now, null)
+  note(used(secret), clock.now, null)
   await proxy.reopen()
   await flush()
   t.equal((await shown(id)).count, 2)
@@ -154,13 +155,13 @@ t.test('what could not be written is kept, with what comes meanwhile', async (t)
 t.test('its memory is bounded: past that, uses of further secrets go unnoted', async (t) => {
   const [first, second] = [await world.issue(), await world.issue()]
   const { note, flush } = startUsage(world.db, 1)
-  note(hashOf(first.secret), clock.now, null)
-  note(hashOf(second.secret), clock.now, null)
-  note(hashOf(first.secret), clock.now, null)
+  note(used(first.secret), clock.now, null)
+  note(used(second.secret), clock.now, null)
+  note(used(first.secret), clock.now, null)
   await flush()
   t.equal((await shown(first.id)).count, 2)
   t.equal((await shown(second.id)).count, 0)
-  note(hashOf(second.secret), clock.now, null)
+  note(used(second.secret), clock.now, null)
   await flush()
   t.equal((await shown(second.id)).count, 1)
 })

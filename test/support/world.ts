@@ -5,7 +5,7 @@ import { buildApp, type Limits } from '../../src/app.ts'
 import { bootstrap } from '../../src/bootstrap.ts'
 import type { Db } from '../../src/db/database.ts'
 import { readCursorKey } from '../../src/db/installation.ts'
-import { createLogger } from '../../src/http/log.ts'
+import { createLogger, type LogLevel } from '../../src/http/log.ts'
 import {
   type Credentials,
   type CredentialsOptions,
@@ -62,6 +62,7 @@ export type WorldOptions = {
   signing?: Partial<Signing>
   /** The database of another world; there its administrator stays the only one. */
   databaseUrl?: string
+  logLevel?: LogLevel
   /** How credentials are remembered. */
   hot?: Partial<CredentialsOptions>
 }
@@ -70,7 +71,14 @@ export const day = 24 * 60 * 60 * 1000
 
 export async function createWorld(
   t: Test,
-  { hot, databaseUrl: given, withExamples = true, signing: givenSigning, ...options }: WorldOptions = {},
+  {
+    hot,
+    databaseUrl: given,
+    withExamples = true,
+    signing: givenSigning,
+    logLevel = 'trace',
+    ...options
+  }: WorldOptions = {},
 ): Promise<World> {
   const { db, url: databaseUrl } = await openDatabase(t, given)
   const clock = {
@@ -86,7 +94,7 @@ export async function createWorld(
   const signing: Signing = { masterKeys: [newMasterKey()], alg: 'EdDSA', ...givenSigning }
   await prepareKeys(db, signing, clock.now)
   t.teardown(() => recordPrivateKeys(db, signing.masterKeys))
-  const log = createLogger('trace', { write: recordLog })
+  const log = createLogger(logLevel, { write: recordLog })
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
   const credentials = createCredentials({
     databaseUrl,

@@ -5,6 +5,7 @@ import type { Db } from '../../db/database.ts'
 import { AppError } from '../../errors.ts'
 import type { Credential } from '../../introspection/credential.ts'
 import { seconds } from '../../introspection/seconds.ts'
+import { unused } from '../../introspection/use.ts'
 import type { Secret } from '../secret.ts'
 import type { Token } from '../store.ts'
 import { findOrganizationWithType } from './store.ts'
@@ -42,7 +43,7 @@ async function environmentCredential(
   const tokenId = environmentTokenId(found.organizationId)
   const { createdAt, ...rest } = found
   const issuedAt = seconds(createdAt)
-  return { ...rest, ...unlimited, hash: secret.hashText(), tokenId, name, type, issuedAt }
+  return { ...rest, ...unlimited, ...unused, hash: secret.hashText(), tokenId, name, type, issuedAt }
 }
 
 /** How it shows among the tokens of the organization; undefined if it is not one of theirs. */

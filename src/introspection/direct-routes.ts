@@ -1,0 +1,109 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { holds } from '../access/caller.ts'
+import type { Deps } from '../deps.ts'
+import type { InProgress } from '../http/overload.ts'
+import { type Presented, presentedInAuthorization } from '../http/presented.ts'
+import { Secret } from '../tokens/secret.ts'
+import type { Credential } from './credential.ts'
+import { decide } from './introspect.ts'
+import { createAnswers } from './schema.ts'
+
+export type DirectOptions = Pick<Deps, 'credentials' | 'usage' | 'now' | 'issuer'> & {
+  inProgress: InProgress
+  isClosing(): boolean
+  newId(): string
+  addressOf(request: IncomingMessage): string | null
+  /** Told of every answer, and when its request came. */
+  answered(active: boolean, startedAt: number): void
+}
+
+/**
+ * Answers what nearly every resource server sends to `/introspect` without Fastify, which costs a third of the time
+ * where the answer is in memory. Whatever is out of the ordinary, errors among it, is left to `ordinarily` with its
+ * body put by for `bodyPutBy`; the answers are the same either way.
+ */
+export function introspectDirectly(options: DirectOptions) {
+  const { credentials, usage, now, issuer, inProgress, isClosing, newId, addressOf, answered } = options
+  const answerOf = createAnswers(issuer)
+
+  return (request: IncomingMessage, response: ServerResponse, ordinarily: () => void): void => {
+    const startedAt = performance.now()
+    const presented = isClosing() ? undefined : callerOf(request)
+    if (!presented) return void ordinarily()
+    let body: Buffer | undefined
+    const leave = () => {
+      if (body) bodies.set(request, body)
+      ordinarily()
+    }
+
+    const answer = (principal: Credential | undefined, found: Credential | undefined, at: Date) => {
+      const { clientId } = presented
+      const admitted = principal && (clientId === undefined || clientId === principal.tokenId)
+      if (!admitted || !holds(principal, 'tokens:introspect') || isClosing()) return void leave()
+      usage.note(principal, at, addressOf(request))
+      const credential = decide(usage, principal, found, at)
+      const text = answerOf(credential)
+      response.writeHead(200, [...headers, 'x-request-id', newId(), 'content-length', String(text.length)])
+      response.end(text, 'latin1')
+      answered(credential !== undefined, startedAt)
+    }
+
+    request.on('data', (chunk: Buffer) => {
+      body = body ? Buffer.concat([body, chunk]) : chunk
+    })
+    request.on('end', () => {
+      const token = body && onlyToken.exec(body.toString('latin1'))?.[1]
+      if (!token) return void leave()
+      const at = now()
+      const principal = credentials.verify(presented.secret, at)
+      if (!principal) return void leave()
+      const found = credentials.verify(new Secret(token), at)
+      if (!(principal instanceof Promise) && !(found instanceof Promise))
+        return void answer(principal, found, at)
+      if (!inProgress.enter()) return void leave()
+      // Both are looked up at the same time.
+      Promise.all([principal, found])
+        .finally(inProgress.leave)
+        .then(([caller, credential]) => answer(caller, credential, at), leave)
+    })
+  }
+}
+
+const bodies = new WeakMap<IncomingMessage, Buffer>()
+
+/** The body of a request that has been read already. */
+export function bodyPutBy(request: IncomingMessage): Buffer | undefined {
+  return bodies.get(request)
+}
+
+const headers = [
+  ...['content-type', 'application/json; charset=utf-8'],
+  ...['cache-control', 'no-store'],
+  ...['x-content-type-options', 'nosniff'],
+  ...['vary', 'Accept'],
+]
+const onlyToken = /^token=([A-Za-z0-9._~-]+)(?:&token_type_hint=[a-z_]{1,50})?$/
+const form = /^application\/x-www-form-urlencoded(; ?charset=utf-8)?$/i
+const longest = 8192
+
+/** The caller's credential, if neither the header fields nor the URL ask for anything else. */
+function callerOf({ method, url, rawHeaders }: IncomingMessage): Presented | undefined {
+  if (url !== '/introspect' || method !== 'POST') return undefined
+  let authorization: string | undefined
+  let isForm = false
+  let length = 0
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]?.toLowerCase()
+    const value = rawHeaders[i + 1] ?? ''
+    if (name === 'authorization') {
+      if (authorization !== undefined) return undefined
+      authorization = value
+    } else if (name === 'content-type') isForm = form.test(value)
+    else if (name === 'content-length') length = Number(value)
+    else if (name === 'accept' && value !== '*/*' && value !== 'application/json') return undefined
+    // What is asked for by a page in a browser gets more header fields.
+    else if (name === 'origin') return undefined
+  }
+  if (!isForm || authorization === undefined || length === 0 || length > longest) return undefined
+  return presentedInAuthorization(authorization, 'client')
+}

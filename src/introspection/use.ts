@@ -1,0 +1,10 @@
+/** How something was used, which is yet to be written down. */
+export type Use = {
+  uses: number
+  /** When last, in milliseconds since 1970. */
+  usedAt: number
+  /** The last address that is known. */
+  usedFrom: string | null
+}
+
+export const unused = { uses: 0, usedAt: 0, usedFrom: null }

@@ -1,0 +1,219 @@
+// What nearly every resource server sends is answered without Fastify. It must be answered as Fastify would.
+import { once } from 'node:events'
+import { Agent, request as send } from 'node:http'
+import { text } from 'node:stream/consumers'
+import fc from 'fast-check'
+import t, { type Test } from 'tap'
+import { createWorld, type World } from '../support/world.ts'
+
+type Headers = [name: string, value: string][]
+type Asked = { headers: Headers; body: string; path?: string }
+
+const form: [string, string] = ['content-type', 'application/x-www-form-urlencoded']
+/** Of their own for each answer, or of the connection. */
+const apart = ['date', 'connection', 'keep-alive', 'x-request-id', 'content-length']
+
+/** A listening Counterfoil that counts the requests which Fastify sees. */
+async function createListening(t: Test, options: Parameters<typeof createWorld>[1]) {
+  const world = await createWorld(t, { logLevel: 'info', ...options })
+  let seen = 0
+  world.app.addHook('onRequest', (_request, _reply, done) => {
+    seen += 1
+    done()
+  })
+  const { port } = new URL(await world.app.listen({ host: '127.0.0.1', port: 0 }))
+  const agent = new Agent({ keepAlive: true })
+  t.teardown(() => agent.destroy())
+
+  async function post({ headers, body, path = '/introspect' }: Asked) {
+    const before = seen
+    const flat = [
+      ['host', 'counterfoil.test'],
+      ['content-length', String(Buffer.byteLength(body))],
+      ...headers,
+    ].flat()
+    const request = send({ agent, port, path, method: 'POST', headers: flat })
+    request.end(body)
+    const [response] = await once(request, 'response')
+    const answer = { status: response.statusCode, headers: response.headers, text: await text(response) }
+    return { ...comparable(answer), direct: seen === before, id: response.headers['x-request-id'] }
+  }
+
+  /** Without the server, and so never directly. */
+  async function askFastify({ headers, body, path = '/introspect' }: Asked) {
+    const response = await world.app.inject({
+      ...{ method: 'POST', url: path, payload: body },
+      headers: Object.fromEntries(headers),
+    })
+    return comparable({ status: response.statusCode, headers: response.headers, text: response.payload })
+  }
+  return { ...world, post, askFastify }
+}
+
+function comparable({ status, headers, text }: { status: number; headers: object; text: string }) {
+  const { request_id: _, ...body } = JSON.parse(text)
+  const kept = Object.entries(headers).filter(([name]) => !apart.includes(name))
+  return {
+    status,
+    headers: Object.fromEntries(kept.map(([name, value]) => [name, [value].flat().join(', ')])),
+    body,
+  }
+}
+
+async function population(world: World) {
+  const server = await world.issue({
+    name: 'Resource server',
+    type: 'management',
+    scopes: ['tokens:introspect'],
+  })
+  const good = await world.issue({
+    name: 'Größe "7" 🎫',
+    scopes: ['read'],
+    owner: { subject: 'u-1', email: 'u@example.com' },
+  })
+  const revoked = await world.issue()
+  await world.ask('POST', `/v1/organizations/default/tokens/${revoked.id}/revoke`)
+  await world.ask('POST', '/v1/organizations', { body: { key: 'elsewhere', name: 'Elsewhere' } })
+  const foreign = await world.issue({}, 'elsewhere')
+  const reader = await world.manager(['tokens:read'])
+  const basic = (id: string, secret: string) => `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`
+  const mistyped = `${good.secret.slice(0, -1)}${good.secret.endsWith('a') ? 'b' : 'a'}`
+  const tokens = { good, revoked, foreign, mistyped: { secret: mistyped }, unknown: { secret: 'garbage' } }
+  const callers = {
+    bearer: `Bearer ${server.secret}`,
+    'another case': `bearer  ${server.secret}`,
+    basic: basic(server.id, server.secret),
+    'the secret of another id': basic(good.id, server.secret),
+    'without permission': `Bearer ${reader}`,
+    revoked: `Bearer ${revoked.secret}`,
+    'unknown scheme': `Digest ${server.secret}`,
+    nothing: 'Bearer ',
+  }
+  return { tokens, callers, server }
+}
+
+for (const [where, hot] of [
+  ['from memory', {}],
+  ['from the database', { cacheSize: 0 }],
+] as const) {
+  t.test(`${where}, the common request is answered without Fastify`, async (t) => {
+    const world = await createListening(t, { hot })
+    const { tokens, callers } = await population(world)
+    for (const caller of [callers.bearer, callers.basic]) {
+      for (const [name, { secret }] of Object.entries(tokens)) {
+        const body = `token=${secret}`
+        const { direct, id, ...answer } = await world.post({
+          headers: [['authorization', caller], form],
+          body,
+        })
+        t.ok(direct, name)
+        t.match(id, /^[0-9a-f-]{36}$/)
+        t.same(answer, await world.askFastify({ headers: [['authorization', caller], form], body }))
+        t.equal(answer.body.active, name === 'good')
+      }
+    }
+    const { payload } = await world.app.inject('/metrics')
+    t.match(
+      payload,
+      /http_request_duration_seconds_count\{method="POST",route="\/introspect",status="200"\} 20/,
+    )
+  })
+
+  t.test(`${where}, whatever is sent is answered as Fastify answers it`, async (t) => {
+    const world = await createListening(t, { hot })
+    const { tokens, callers } = await population(world)
+    const tokenOf = fc.constantFrom(...Object.values(tokens)).map(({ secret }) => secret)
+    const body = fc.oneof(
+      tokenOf.map((token) => `token=${token}`),
+      tokenOf.map((token) => `token=${token}&token_type_hint=access_token`),
+      tokenOf.map((token) => `token=${token}&token=${token}`),
+      tokenOf.map((token) => `token=${token}&resource=x`),
+      tokenOf.map((token) => `token=%${token.charCodeAt(0).toString(16)}${token.slice(1)}`),
+      fc.constantFrom(
+        '',
+        'token=',
+        'hint=x',
+        `token=${'x'.repeat(8200)}`,
+        `token=${'x'.repeat(70_000)}`,
+        '{}',
+      ),
+      fc.string().map((text) => `token=${encodeURIComponent(text.toWellFormed())}`),
+    )
+    const accept = fc.constantFrom(
+      '*/*',
+      'application/json',
+      'application/token-introspection+jwt;q=0',
+      'text/html',
+      '',
+    )
+    const type = fc.constantFrom(
+      form[1],
+      `${form[1]}; charset=utf-8`,
+      `${form[1]};charset=UTF-8`,
+      'application/json',
+      'x',
+    )
+    const asked = fc.record({
+      body,
+      path: fc.constantFrom(
+        '/introspect',
+        '/introspect',
+        '/introspect?',
+        '/introspect?token=x',
+        '/introspect/',
+      ),
+      headers: fc
+        .tuple(
+          fc.option(
+            fc
+              .constantFrom(...Object.values(callers))
+              .map((value) => ['authorization', value] as [string, string]),
+          ),
+          fc.option(type.map((value) => ['Content-Type', value] as [string, string])),
+          fc.option(accept.map((value) => ['accept', value] as [string, string])),
+          fc.option(fc.constant(['origin', 'https://a.example'] as [string, string])),
+        )
+        .map((some) => some.filter((one) => one !== null)),
+    })
+    await fc.assert(
+      fc.asyncProperty(asked, async (request) => {
+        const { direct: _, id, ...answer } = await world.post(request)
+        t.ok(id)
+        t.same(answer, await world.askFastify(request), JSON.stringify(request).slice(0, 300))
+      }),
+    )
+  })
+}
+
+t.test('two credentials are refused, as RFC 6750 §2 asks, be they the same', async (t) => {
+  const world = await createListening(t, {})
+  const { tokens, callers } = await population(world)
+  const twice: Headers = [['authorization', callers.bearer], ['Authorization', callers.bearer], form]
+  t.match(await world.post({ headers: twice, body: `token=${tokens.good.secret}` }), {
+    status: 400,
+    body: { error: 'invalid_request' },
+  })
+})
+
+t.test('with a line about every request, Fastify answers them all', async (t) => {
+  const world = await createListening(t, { logLevel: 'debug' })
+  const { tokens, callers } = await population(world)
+  const common = {
+    headers: [['authorization', callers.bearer], form] as Headers,
+    body: `token=${tokens.good.secret}`,
+  }
+  t.match(await world.post(common), { status: 200, direct: false, body: { active: true } })
+})
+
+t.test('what comes beyond the limit is told at once to come back', async (t) => {
+  const world = await createListening(t, {
+    hot: { cacheSize: 0 },
+    limits: { introspection: 0, management: 10 },
+  })
+  const { tokens, callers } = await population(world)
+  const common = {
+    headers: [['authorization', callers.bearer], form] as Headers,
+    body: `token=${tokens.good.secret}`,
+  }
+  t.match(await world.post(common), { status: 503, headers: { 'retry-after': '1' } })
+})
