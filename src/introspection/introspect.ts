@@ -1,26 +1,43 @@
-import { type Caller, reaches, requirePermission } from '../access/caller.ts'
+import { type Caller, requirePermission } from '../access/caller.ts'
+import { sees, type Viewer } from '../access/narrowing.ts'
 import type { Secret } from '../tokens/secret.ts'
-import type { Credential } from './credential.ts'
+import { type Credential, isGoodFrom } from './credential.ts'
 import type { Credentials } from './credentials.ts'
 import type { Usage } from './usage.ts'
 
+/** A secret that somebody presented, when, and from which address, where that is known. */
+export type Presentation = { secret: Secret; now: Date; ip: string | null }
+
+type Answer = Credential | undefined
+
 /**
- * The decision of RFC 7662 §2.2: the token if it is good and the calling resource server is meant to see it.
- * Unknown, expired, revoked, suspended or somebody else's is all the same `undefined`. A use of what is good
- * is noted. Not a promise where the answer is in memory.
+ * The decision of RFC 7662 §2.2: the token if it is good, may come from there, and the calling resource server is
+ * meant to see it. Unknown, expired, revoked, suspended or somebody else's is all the same `undefined`. A use of what
+ * is good is noted. Not a promise where the answer is in memory.
  */
 export function introspect(
   credentials: Credentials,
   usage: Usage,
   caller: Caller,
   secret: Secret,
-): Credential | undefined | Promise<Credential | undefined> {
+  ip: string | null,
+): Answer | Promise<Answer> {
   requirePermission(caller, 'tokens:introspect')
-  const decide = (credential: Credential | undefined) => {
-    if (!credential || !reaches(caller.principal, credential.organizationId)) return undefined
-    usage.note(credential.hash, caller.now, null)
+  return lookUp(credentials, usage, caller.principal, { secret, now: caller.now, ip })
+}
+
+/** The same for whoever is known by other means to be entitled to ask. */
+export function lookUp(
+  credentials: Credentials,
+  usage: Usage,
+  viewer: Viewer,
+  { secret, now, ip }: Presentation,
+): Answer | Promise<Answer> {
+  const decide = (credential: Answer) => {
+    if (!credential || !sees(viewer, credential) || !isGoodFrom(credential, ip)) return undefined
+    usage.note(credential.hash, now, ip)
     return credential
   }
-  const found = credentials.verify(secret, caller.now)
+  const found = credentials.verify(secret, now)
   return found instanceof Promise ? found.then(decide) : decide(found)
 }

@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import type { Registry } from 'prom-client'
 import type { Caller } from '../access/caller.ts'
+import { plainAddress } from '../addresses.ts'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { addVary, preferredType } from '../http/accept.ts'
@@ -73,7 +74,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps & { registry: R
     errorHandler: sendIntrospectionError,
     handler: ({ caller, body, headers }, reply) => {
       const type = preferredType(headers.accept, types)
-      const found = introspect(credentials, usage, caller, new Secret(body.token))
+      const found = introspect(credentials, usage, caller, new Secret(body.token), clientIp(body.client_ip))
       const present = (credential: Credential | undefined) => {
         count(credential !== undefined)
         return schema.presentCredential(credential, issuer)
@@ -103,6 +104,16 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps & { registry: R
       await credentials.settled()
       return reply.send(undefined)
     },
+  })
+}
+
+function clientIp(text: string | undefined): string | null {
+  if (text === undefined) return null
+  const address = plainAddress(text)
+  if (address !== null) return address
+  const detail = 'is not an IPv4 or IPv6 address'
+  throw new AppError('invalid_request', `client_ip ${detail}`, {
+    fields: [{ in: 'body', field: 'client_ip', detail }],
   })
 }
 

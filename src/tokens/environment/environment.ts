@@ -106,4 +106,6 @@ const unlimited = {
   notBefore: null,
   expiresAt: null,
   revokedAt: null,
+  allowedCidrs: null,
+  narrowedTo: null,
 }
