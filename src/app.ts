@@ -25,6 +25,8 @@ import { organizationRoutes } from './organizations/routes.ts'
 import { policyRoutes } from './policy/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
+import type { VerificationOptions } from './verification/options.ts'
+import { verificationRoutes } from './verification/routes.ts'
 
 /** How many requests may be in progress at a time. */
 export type Limits = { introspection: number; management: number }
@@ -33,6 +35,7 @@ export type AppOptions = Deps & {
   log: FastifyBaseLogger
   trustProxy: string[]
   corsOrigins: string[]
+  verification?: VerificationOptions
   measuring?: Measuring
   limits?: Limits
 }
@@ -54,6 +57,7 @@ export async function buildApp({
   log,
   trustProxy,
   corsOrigins,
+  verification = { fields: [], trustedNetworks: [] },
   measuring = measureAlone(),
   limits = { introspection: 1000, management: 200 },
   ...deps
@@ -105,6 +109,10 @@ export async function buildApp({
   await app.register(async (protocol) => {
     limitRequests(protocol, limits.introspection)
     await protocol.register(introspectionRoutes, { ...deps, registry: measuring.registry })
+  })
+  await app.register(async (gateways) => {
+    limitRequests(gateways, limits.introspection)
+    await gateways.register(verificationRoutes, { ...deps, registry: measuring.registry, verification })
   })
   await app.register(async (site) => {
     await site.register(helmet, headers)
