@@ -7,7 +7,7 @@ if (isInstalled('haproxy', '-v')) {
   const { write, render, start, gateway } = site
   const script = await write('counterfoil.lua', await render('haproxy/counterfoil.lua'))
   const config = (await render('haproxy/haproxy.cfg')).replace('/etc/haproxy/counterfoil.lua', script)
-  const env = { COUNTERFOIL_GATEWAY_TOKEN: gateway.secret }
+  const env = { COUNTERFOIL_CREDENTIAL: gateway.secret }
   await start('haproxy', ['-W', '-db', '-f', await write('haproxy.cfg', config)], 'Loading success', env)
 
   await behavesLikeAGateway(t, site, {

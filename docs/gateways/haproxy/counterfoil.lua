@@ -1,5 +1,5 @@
 -- Asks Counterfoil about a request, and keeps what it answers in variables of the transaction.
-local gateway = os.getenv('COUNTERFOIL_GATEWAY_TOKEN')
+local gateway = os.getenv('COUNTERFOIL_CREDENTIAL')
 -- Header fields in which users present tokens; add those of VERIFY_HEADERS in lower case.
 local presented = { 'authorization' }
 local identity = { 'id', 'subject', 'organization', 'scope', 'type', 'name', 'expires-at' }
