@@ -30,6 +30,8 @@ export type Reply = { status: number; headers: IncomingHttpHeaders; seen: Seen |
 export type Site = {
   world: World
   gateway: { id: string; secret: string }
+  /** Host and port of Counterfoil. */
+  counterfoil: string
   port: number
   folder: string
   /** A file of docs/gateways, with the addresses and the credential of this site in the place of those that it shows. */
@@ -61,7 +63,7 @@ export async function createSite(t: Test, options: WorldOptions = {}): Promise<S
     GATEWAY_TOKEN: gateway.secret,
   })
   return {
-    ...{ world, gateway, port, folder },
+    ...{ world, gateway, counterfoil, port, folder },
     async render(path) {
       const shown = await readFile(new URL(path, docs), 'utf8')
       return places.reduce((file, [place, value]) => file.replaceAll(place, value), shown)
