@@ -33,11 +33,12 @@ export function isOrigin(item: string): boolean {
   return URL.canParse(item) && new URL(item).origin === item
 }
 
-/** The one way to write an address, an IPv4 address as such; null where the text is none. */
+/** The address that a text is, an IPv4 address as such even where it comes as an IPv6 one; null where it is none. */
 export function plainAddress(text: string | undefined): string | null {
   const family = text === undefined || text.includes('%') ? 0 : isIP(text)
   if (text === undefined || family === 0) return null
-  return family === 4 ? text : formatIPv6(numberOf(text))
+  // Every request comes by here, and nearly none has anything to convert.
+  return family === 6 && /ffff/i.test(text) ? formatIPv6(numberOf(text)) : text
 }
 
 /** The one way to write a network: with its bits, and none set behind them. Undefined where the text is none. */

@@ -229,7 +229,9 @@ function list(variable: string, text: string, fits: (item: string) => boolean): 
   throw new ConfigError(`${variable} has an item that is not of its form.`)
 }
 
-/** RFC 9110 §5.1; Authorization is read anyway. */
+/** RFC 9110 §5.1. Authorization is read anyway, and in fields of ours gateways present themselves. */
 function isField(name: string): boolean {
-  return /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name) && name !== 'authorization'
+  return (
+    /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name) && name !== 'authorization' && !name.startsWith('x-counterfoil-')
+  )
 }
