@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer, type IncomingHttpHeaders, request } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type RequestListener, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -44,20 +44,25 @@ export type Site = {
   send(headers: string[], options?: { method?: string; path?: string; body?: string }): Promise<Reply>
 }
 
-export async function createSite(t: Test, options: WorldOptions = {}): Promise<Site> {
+/** The service, unless another is given, answers with what it was sent. */
+export async function createSite(
+  t: Test,
+  options: WorldOptions = {},
+  service: RequestListener = echo,
+): Promise<Site> {
   const world = await createWorld(t, { trustProxy: ['127.0.0.1'], ...options })
   const gateway = await world.issue(
     { name: 'Gateway', type: 'management', scopes: ['tokens:introspect'] },
     'platform',
   )
   const counterfoil = new URL(await world.app.listen({ host: '127.0.0.1', port: 0 })).host
-  const service = await startService(t)
+  const behind = await startService(t, service)
   const port = await freePort()
   const folder = await mkdtemp(join(tmpdir(), 'counterfoil-gateway-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const places = Object.entries({
     '127.0.0.1:7662': counterfoil,
-    '127.0.0.1:9000': service,
+    '127.0.0.1:9000': behind,
     8080: String(port),
     GATEWAY_ID: gateway.id,
     GATEWAY_TOKEN: gateway.secret,
@@ -77,11 +82,13 @@ export async function createSite(t: Test, options: WorldOptions = {}): Promise<S
   }
 }
 
-async function startService(t: Test): Promise<string> {
-  const server = createServer(async (request, response) => {
-    const { method, url, headers } = request
-    response.end(JSON.stringify({ method, url, headers, body: await text(request) }))
-  })
+const echo: RequestListener = async (request, response) => {
+  const { method, url, headers } = request
+  response.end(JSON.stringify({ method, url, headers, body: await text(request) }))
+}
+
+async function startService(t: Test, service: RequestListener): Promise<string> {
+  const server = createServer(service)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => {
