@@ -1,4 +1,8 @@
 import t from 'tap'
+import { lookUp } from '../../src/introspection/introspect.ts'
+import { platformId } from '../../src/platform.ts'
+import { Secret } from '../../src/tokens/secret.ts'
+import { createTime } from '../support/credentials.ts'
 import { createWorld, day } from '../support/world.ts'
 
 const verification = { fields: ['x-deploy-personal-token'], trustedNetworks: [] }
@@ -194,4 +198,21 @@ t.test('answers are counted by their outcome', async (t) => {
     ...{ allowed: 2, refused: 2, insufficient_scope: 1, gateway_refused: 1, failed: 1 },
   }))
     t.match(text, `counterfoil_verifications_total{outcome="${outcome}"} ${times}`)
+})
+
+t.test('what is in memory is answered without waiting for anything', async (t) => {
+  const held = Promise.withResolvers<void>()
+  const { credentials, usage, issue } = await createWorld(t, {
+    hot: { ...createTime(), onLease: () => held.resolve() },
+  })
+  await held.promise
+  const { id, secret: text } = await issue({ allowed_cidrs: ['192.0.2.0/24'] })
+  const everything = { organizationId: platformId, narrowedTo: null }
+  const ask = (ip: string) =>
+    lookUp(credentials, usage, everything, { secret: new Secret(text), now: clock.now, ip })
+  t.match(await ask('192.0.2.1'), { tokenId: id })
+  const answer = ask('192.0.2.1')
+  t.notOk(answer instanceof Promise)
+  t.match(answer, { tokenId: id })
+  t.equal(ask('198.51.100.1'), undefined)
 })
