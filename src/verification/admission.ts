@@ -8,8 +8,8 @@ import type { Usage } from '../introspection/usage.ts'
 import { platformId } from '../platform.ts'
 import { Secret } from '../tokens/secret.ts'
 
-/** How a gateway stands before us: the credential it sent, and the address at the other end of the connection. */
-export type Gateway = { credential: string | undefined; peer: string | null }
+/** How a gateway stands before us: its header field, and the address at the other end of the connection. */
+export type Gateway = { field: string | string[] | undefined; peer: string | null }
 
 const everything: Viewer = { organizationId: platformId, narrowedTo: null }
 const permission = 'tokens:introspect'
@@ -21,8 +21,8 @@ const permission = 'tokens:introspect'
 export function admission(credentials: Credentials, usage: Usage, trustedNetworks: string[]) {
   const isTrusted = networksOf(trustedNetworks)
 
-  return ({ credential, peer }: Gateway, now: Date): Viewer | Promise<Viewer> => {
-    if (credential === undefined) {
+  return ({ field, peer }: Gateway, now: Date): Viewer | Promise<Viewer> => {
+    if (field === undefined) {
       if (peer !== null && isTrusted(peer)) return everything
       throw new AppError(
         'unauthenticated',
@@ -39,7 +39,16 @@ export function admission(credentials: Credentials, usage: Usage, trustedNetwork
       usage.note(principal.hash, now, peer)
       return principal
     }
-    const found = credentials.verify(new Secret(credential), now)
+    const found = credentials.verify(secretIn(field), now)
     return found instanceof Promise ? found.then(admit) : admit(found)
   }
+}
+
+/** Node joins fields of one name by commas and spaces, so two are not taken for one either. */
+function secretIn(field: string | string[]): Secret {
+  if (typeof field === 'string' && /^[\x21-\x7E]+$/.test(field)) return new Secret(field)
+  throw new AppError(
+    'unauthenticated',
+    'X-Counterfoil-Gateway has to be one management token and nothing else.',
+  )
 }

@@ -1,7 +1,8 @@
 import { Counter, type Registry } from 'prom-client'
+import type { ErrorCode } from '../errors.ts'
 
 const outcomes = ['allowed', 'refused', 'insufficient_scope', 'gateway_refused', 'failed'] as const
-export type Outcome = (typeof outcomes)[number]
+type Outcome = (typeof outcomes)[number]
 
 /** Counts what gateways were told; what could not be decided, or was asked wrongly, has failed. */
 export function measureVerification(registry: Registry): (outcome: Outcome) => void {
@@ -13,4 +14,12 @@ export function measureVerification(registry: Registry): (outcome: Outcome) => v
   })
   const series = new Map(outcomes.map((outcome) => [outcome, counter.labels({ outcome })]))
   return (outcome) => series.get(outcome)?.inc()
+}
+
+/** What an error comes to; until the gateway is known it is the gateway that is refused. */
+export function outcomeOf(code: ErrorCode, gatewayIsKnown: boolean): Outcome {
+  if (code === 'ambiguous_credentials') return 'refused'
+  if (code !== 'unauthenticated' && code !== 'invalid_token' && code !== 'insufficient_scope') return 'failed'
+  if (!gatewayIsKnown) return 'gateway_refused'
+  return code === 'insufficient_scope' ? code : 'refused'
 }

@@ -15,7 +15,7 @@ import { lookUp } from '../introspection/introspect.ts'
 import type { Secret } from '../tokens/secret.ts'
 import { admission } from './admission.ts'
 import { identityOf } from './identity.ts'
-import { measureVerification, type Outcome } from './metrics.ts'
+import { measureVerification, outcomeOf } from './metrics.ts'
 import type { VerificationOptions } from './options.ts'
 import { hasTokenInQuery } from './original.ts'
 import { allowed, type Requirement, requirementOf } from './requirement.ts'
@@ -45,25 +45,34 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<Options> = async (app
   const presenting = { basic: 'password', fields: verification.fields } as const
 
   app.decorateRequest('viewer', null)
-  app.addHook('onRequest', ignoreBody)
+  // Of a body is left what the original request's header fields say of it, if that: it is not waited for.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null))
+  app.addHook('onRequest', ({ headers }, _reply, done) => {
+    // It would be refused where it is malformed.
+    delete headers['content-type']
+    done()
+  })
   app.addHook('onRequest', (request, _reply, done) => {
     const admitted = (viewer: Viewer) => {
       request.viewer = viewer
       done()
     }
     const { remoteAddress } = request.raw.socket
-    const gateway = { credential: gatewayCredential(request), peer: plainAddress(remoteAddress) }
+    const gateway = { field: request.headers[gatewayField], peer: plainAddress(remoteAddress) }
     const viewer = admit(gateway, now())
     if (viewer instanceof Promise) viewer.then(admitted, done)
     else admitted(viewer)
   })
-  app.addHook('onSend', (_request, reply, _payload, done) => {
+  app.addHook('onSend', (request, reply, _payload, done) => {
     reply.header('cache-control', 'no-store')
+    // If the body does not come after all, the next request on this connection would be taken for it.
+    if (announcesBody(request)) reply.header('connection', 'close')
     done()
   })
   app.setErrorHandler<FastifyError>((thrown, request, reply) => {
     const error = settle(thrown, request, reply)
-    count(outcomeOf(error, request))
+    count(outcomeOf(error.code, request.viewer !== null))
     // RFC 7662 §2.3 answers a resource server like this. 403 would say that it is the user who lacks something.
     if (error.code === 'insufficient_scope' && !request.viewer) reply.code(401)
     const due = request.viewer ? challenges(error, usesBasic(request)) : challenges(error, false).slice(0, 1)
@@ -125,23 +134,9 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<Options> = async (app
   })
 }
 
-/** What a body is left of the original request, or only announced by its header fields, is not waited for. */
-function ignoreBody({ headers }: FastifyRequest, reply: FastifyReply, done: () => void): void {
+function announcesBody({ headers }: FastifyRequest): boolean {
   const length = headers['content-length']
-  // If it does not come after all, the next request on this connection would be taken for it.
-  if ((length !== undefined && length !== '0') || headers['transfer-encoding'] !== undefined)
-    reply.header('connection', 'close')
-  for (const name of ['content-type', 'content-length', 'transfer-encoding']) delete headers[name]
-  done()
-}
-
-function gatewayCredential({ headers }: FastifyRequest): string | undefined {
-  const text = headers[gatewayField]
-  if (text === undefined || (typeof text === 'string' && /^[\x21-\x7E]+$/.test(text))) return text
-  throw new AppError(
-    'unauthenticated',
-    'X-Counterfoil-Gateway has to be one management token and nothing else.',
-  )
+  return (length !== undefined && length !== '0') || headers['transfer-encoding'] !== undefined
 }
 
 function viewerOf({ viewer }: FastifyRequest): Viewer {
@@ -169,11 +164,4 @@ function requirementInField(request: FastifyRequest): Requirement {
 
 function usesBasic({ headers }: FastifyRequest): boolean {
   return headers.authorization?.toLowerCase().startsWith('basic ') ?? false
-}
-
-function outcomeOf({ code }: AppError, { viewer }: FastifyRequest): Outcome {
-  if (code === 'insufficient_scope' && viewer) return code
-  if (code === 'unauthenticated' || code === 'invalid_token' || code === 'insufficient_scope')
-    return viewer ? 'refused' : 'gateway_refused'
-  return code === 'ambiguous_credentials' ? 'refused' : 'failed'
 }

@@ -77,7 +77,9 @@ export async function behavesLikeAGateway(t: Test, site: Site, ways: Ways): Prom
 
   t.test('a token that lacks a scope is not let through', async (t) => {
     const narrow = await world.issue({ scopes: ['orders:write'] })
-    t.equal((await send(bearer(narrow.secret))).status, ways.tooNarrow)
+    const { status, headers } = await send(bearer(narrow.secret))
+    t.equal(status, ways.tooNarrow)
+    t.match(headers['www-authenticate'], /^Bearer .*error="insufficient_scope"/)
     t.equal((await send(bearer((await world.issue({ scopes: [] })).secret))).status, ways.tooNarrow)
   })
 

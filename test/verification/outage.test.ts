@@ -26,4 +26,10 @@ t.test('of more questions at once than it can answer it turns away some', async 
   const busy = await createWorld(t, { limits })
   const answer = await busy.ask('GET', '/verify', { headers })
   t.match(answer, { status: 503, headers: { 'retry-after': '1' }, body: { code: 'overloaded' } })
+  const announced = await busy.ask('POST', '/verify', { headers, body: '{}' })
+  t.match(
+    announced,
+    { status: 503, headers: { connection: 'close' } },
+    'its body is never taken for a request',
+  )
 })
