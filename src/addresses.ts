@@ -1,4 +1,4 @@
-import { isIP } from 'node:net'
+import { BlockList, isIP, isIPv6 } from 'node:net'
 
 /** An address, or a network in CIDR notation. */
 export function isNetwork(item: string): boolean {
@@ -9,7 +9,72 @@ export function isNetwork(item: string): boolean {
   )
 }
 
+/**
+ * Tells whether an address lies in one of the networks. An IPv4 address is the same when it comes as an IPv6 one
+ * (`::ffff:10.0.0.1`, RFC 4291 §2.5.5.2).
+ */
+export function networksOf(items: readonly string[]): (address: string) => boolean {
+  const networks = new BlockList()
+  for (const item of items) {
+    const [address = '', bits] = item.split('/')
+    const family = familyOf(address)
+    if (bits === undefined) networks.addAddress(address, family)
+    else networks.addSubnet(address, Number(bits), family)
+  }
+  return (address) => networks.check(address, familyOf(address))
+}
+
+function familyOf(address: string): 'ipv4' | 'ipv6' {
+  return isIPv6(address) ? 'ipv6' : 'ipv4'
+}
+
 /** RFC 6454 §6.2: scheme, host and port, and nothing behind them. */
 export function isOrigin(item: string): boolean {
   return URL.canParse(item) && new URL(item).origin === item
+}
+
+/** The address that a text is, an IPv4 address as such even where it comes as an IPv6 one; null where it is none. */
+export function plainAddress(text: string | undefined): string | null {
+  const family = text === undefined || text.includes('%') ? 0 : isIP(text)
+  if (text === undefined || family === 0) return null
+  // Every request comes by here, and nearly none has anything to convert.
+  return family === 6 && /ffff/i.test(text) ? formatIPv6(numberOf(text)) : text
+}
+
+/** The one way to write a network: with its bits, and none set behind them. Undefined where the text is none. */
+export function plainNetwork(text: string): string | undefined {
+  if (!isNetwork(text) || text.includes('%')) return undefined
+  const [address = '', given] = text.split('/')
+  const width = isIPv6(address) ? 128 : 32
+  const bits = Number(given ?? width)
+  const rest = BigInt(width - bits)
+  const start = (numberOf(address) >> rest) << rest
+  if (width === 32) return `${formatIPv4(start)}/${bits}`
+  const mapped = bits >= 96 && start >> 32n === 0xffffn
+  return `${formatIPv6(start)}/${mapped ? bits - 96 : bits}`
+}
+
+function numberOf(address: string): bigint {
+  if (!isIPv6(address)) return address.split('.').reduce((sum, part) => (sum << 8n) | BigInt(part), 0n)
+  // URLs have one way to write it, with neither capitals nor the dots of IPv4.
+  const [start = '', end] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::')
+  const [before, after] = [groupsOf(start), groupsOf(end ?? '')]
+  const zeros = Array<string>(8 - before.length - after.length).fill('0')
+  return [...before, ...zeros, ...after].reduce((sum, group) => (sum << 16n) | BigInt(`0x${group}`), 0n)
+}
+
+function groupsOf(text: string): string[] {
+  return text === '' ? [] : text.split(':')
+}
+
+function formatIPv4(number: bigint): string {
+  return [24n, 16n, 8n, 0n].map((shift) => (number >> shift) & 0xffn).join('.')
+}
+
+function formatIPv6(number: bigint): string {
+  if (number >> 32n === 0xffffn) return formatIPv4(number & 0xffff_ffffn)
+  const groups = Array.from({ length: 8 }, (_, i) =>
+    ((number >> BigInt(112 - 16 * i)) & 0xffffn).toString(16),
+  )
+  return new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1)
 }

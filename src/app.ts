@@ -30,6 +30,8 @@ import { organizationRoutes } from './organizations/routes.ts'
 import { policyRoutes } from './policy/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
+import type { VerificationOptions } from './verification/options.ts'
+import { verificationRoutes } from './verification/routes.ts'
 
 /** How many requests may be in progress at a time. */
 export type Limits = { introspection: number; management: number }
@@ -38,6 +40,7 @@ export type AppOptions = Deps & {
   log: FastifyBaseLogger
   trustProxy: string[]
   corsOrigins: string[]
+  verification?: VerificationOptions
   measuring?: Measuring
   limits?: Limits
 }
@@ -59,6 +62,7 @@ export async function buildApp({
   log,
   trustProxy,
   corsOrigins,
+  verification = { fields: [], trustedNetworks: [] },
   measuring = measureAlone(),
   limits = { introspection: 1000, management: 200 },
   ...deps
@@ -128,6 +132,10 @@ export async function buildApp({
   await app.register(async (protocol) => {
     limitRequests(protocol, introspections)
     await protocol.register(introspectionRoutes, { ...deps, count })
+  })
+  await app.register(async (gateways) => {
+    limitRequests(gateways, limitTo(limits.introspection))
+    await gateways.register(verificationRoutes, { ...deps, registry: measuring.registry, verification })
   })
   await app.register(async (site) => {
     await site.register(helmet, headers)

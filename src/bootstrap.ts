@@ -71,6 +71,8 @@ const administrator = {
   scopes: ['platform:admin'],
   audience: undefined,
   metadata: {},
+  allowedCidrs: null,
+  narrowedTo: null,
   notBefore: null,
   expiry: undefined,
 }

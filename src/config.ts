@@ -1,13 +1,14 @@
 import type { KeyObject } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import envSchema from 'env-schema'
 import { type Static, Type } from 'typebox'
 import { isNetwork, isOrigin } from './addresses.ts'
+import { ConfigError, withFiles } from './config-files.ts'
 import { type LogLevel, logLevels } from './http/log.ts'
 import { masterKeyPattern, parseMasterKey } from './keys/master-key.ts'
 import { type SigningAlg, signingAlgs } from './keys/sealed.ts'
 import type { EnvironmentSecret } from './tokens/environment/environment.ts'
 import { Secret } from './tokens/secret.ts'
+import type { VerificationOptions } from './verification/options.ts'
 
 /** Every environment variable there is; docs/configuration.md is checked against this by a test. */
 export const Environment = Type.Object({
@@ -112,6 +113,14 @@ export const Environment = Type.Object({
     default: '',
     description: 'Origins, separated by commas, whose pages may call.',
   }),
+  VERIFY_HEADERS: Type.String({
+    default: '',
+    description: 'Header fields, separated by commas, in which users may present a token to a gateway.',
+  }),
+  VERIFY_TRUSTED_NETWORKS: Type.String({
+    default: '',
+    description: 'Addresses or networks, separated by commas, from which gateways need no credential.',
+  }),
 })
 
 /** The variables that can also be given as the path of a file, by the name with `_FILE` behind it. */
@@ -144,13 +153,11 @@ export type Config = {
   logLevel: LogLevel
   trustProxy: string[]
   corsOrigins: string[]
+  verification: VerificationOptions
 }
 
-/** A variable is malformed; the message is a sentence that names it. */
-export class ConfigError extends Error {}
-
 export function readConfig(env: Record<string, string | undefined>): Config {
-  const values = validate(withFiles(env))
+  const values = validate(withFiles(env, secretVariables))
   const adminToken = values.ADMIN_TOKEN === undefined ? undefined : new Secret(values.ADMIN_TOKEN)
   if (adminToken?.isMistyped())
     throw new ConfigError('ADMIN_TOKEN looks like a token of Counterfoil with a typo in it.')
@@ -173,6 +180,10 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     logLevel: values.LOG_LEVEL,
     trustProxy: list('TRUST_PROXY', values.TRUST_PROXY, isNetwork),
     corsOrigins: list('CORS_ORIGINS', values.CORS_ORIGINS, isOrigin),
+    verification: {
+      fields: list('VERIFY_HEADERS', values.VERIFY_HEADERS.toLowerCase(), isField),
+      trustedNetworks: list('VERIFY_TRUSTED_NETWORKS', values.VERIFY_TRUSTED_NETWORKS, isNetwork),
+    },
   }
 }
 
@@ -211,32 +222,16 @@ function validate(data: Record<string, string>): Static<typeof Environment> {
   }
 }
 
-/** Empty variables count as not given: that is how compose files and shells pass what is not set. */
-function withFiles(env: Record<string, string | undefined>): Record<string, string> {
-  const given = Object.entries(env).filter((entry): entry is [string, string] => Boolean(entry[1]))
-  const data = Object.fromEntries(given)
-  for (const name of secretVariables) {
-    const path = data[`${name}_FILE`]
-    if (path === undefined) continue
-    if (data[name] !== undefined) throw new ConfigError(`${name} and ${name}_FILE cannot both be given.`)
-    data[name] = readSecretFile(`${name}_FILE`, path)
-  }
-  return data
-}
-
-function readSecretFile(variable: string, path: string): string {
-  try {
-    return readFileSync(path, 'utf8').trim()
-  } catch (error) {
-    throw new ConfigError(
-      `${variable} names a file that cannot be read (${(error as NodeJS.ErrnoException).code}).`,
-    )
-  }
-}
-
 /** The items of a variable that holds several, separated by commas. */
 function list(variable: string, text: string, fits: (item: string) => boolean): string[] {
   const items = text.split(',').flatMap((item) => item.trim() || [])
   if (items.every(fits)) return items
   throw new ConfigError(`${variable} has an item that is not of its form.`)
+}
+
+/** RFC 9110 §5.1. Authorization is read anyway, and in fields of ours gateways present themselves. */
+function isField(name: string): boolean {
+  return (
+    /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name) && name !== 'authorization' && !name.startsWith('x-counterfoil-')
+  )
 }

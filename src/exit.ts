@@ -1,5 +1,5 @@
 import { NoAdministratorError } from './bootstrap.ts'
-import { ConfigError } from './config.ts'
+import { ConfigError } from './config-files.ts'
 import { isUnavailable } from './db/database.ts'
 import { EmbeddedError } from './db/embedded/error.ts'
 import { DatabaseNewerError } from './db/migrate.ts'

@@ -1,6 +1,7 @@
 import { adminTokenIn } from './admin-token.ts'
 import { bootstrap } from './bootstrap.ts'
-import { type Config, ConfigError } from './config.ts'
+import type { Config } from './config.ts'
+import { ConfigError } from './config-files.ts'
 import { createDb, type Db } from './db/database.ts'
 import { startEmbedded } from './db/embedded.ts'
 import { migrate, pendingMigrations } from './db/migrate.ts'

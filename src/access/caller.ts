@@ -24,7 +24,7 @@ export function holds(principal: Credential, permission: Permission): boolean {
 }
 
 /** Management tokens of the platform organization act on every organization, all others on their own only. */
-export function reaches(principal: Credential, organizationId: string): boolean {
+export function reaches(principal: Pick<Credential, 'organizationId'>, organizationId: string): boolean {
   return principal.organizationId === organizationId || principal.organizationId === platformId
 }
 

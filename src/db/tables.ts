@@ -1,4 +1,5 @@
 import type { ColumnType, Generated, Selectable } from 'kysely'
+import type { Narrowing } from '../access/narrowing.ts'
 import type { PublicJwk, SealedJwk, SigningAlg } from '../keys/sealed.ts'
 import type { PolicyDocument } from '../policy/document.ts'
 
@@ -64,6 +65,10 @@ type TokensTable = {
   revokedReason: string | null
   lastUsedAt: Date | null
   lastUsedIp: string | null
+  /** From where it is good; null: from anywhere. */
+  allowedCidrs: string[] | null
+  /** Which of the tokens that it reaches it is meant for; null: all of them. */
+  narrowedTo: JsonOrNull<Narrowing>
   version: Generated<number>
   createdAt: Date
   createdBy: Json<Actor>

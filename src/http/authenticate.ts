@@ -1,8 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Caller } from '../access/caller.ts'
+import { plainAddress } from '../addresses.ts'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
-import type { Credential } from '../introspection/credential.ts'
+import { type Credential, isGoodFrom } from '../introspection/credential.ts'
 import { type PresentedOptions, presentedIn } from './presented.ts'
 
 declare module 'fastify' {
@@ -24,10 +25,15 @@ export function authenticate({ credentials, usage, now, basic = 'no' }: Authenti
     clientId: string | undefined,
     at: Date,
   ): AppError | undefined => {
-    if (!principal || (clientId !== undefined && clientId !== principal.tokenId)) {
-      return new AppError('invalid_token', 'The credential is unknown, expired or revoked.')
-    }
-    const { id: requestId, ip } = request
+    // What stands in X-Forwarded-For may be anything.
+    const ip = plainAddress(request.ip)
+    const known = principal && (clientId === undefined || clientId === principal.tokenId)
+    if (!known || !isGoodFrom(principal, ip))
+      return new AppError(
+        'invalid_token',
+        'The credential is unknown, expired, revoked or not good from there.',
+      )
+    const { id: requestId } = request
     usage.note(principal, at, ip)
     request.caller = { principal, actor: actorOf(principal), requestId, ip, now: at }
     return undefined

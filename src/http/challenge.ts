@@ -1,10 +1,29 @@
-import type { AppError } from '../errors.ts'
+import type { AppError, ErrorCode } from '../errors.ts'
+
+const bearerErrors: Partial<Record<ErrorCode, string>> = {
+  invalid_token: 'invalid_token',
+  insufficient_scope: 'insufficient_scope',
+  ambiguous_credentials: 'invalid_request',
+}
 
 /** The WWW-Authenticate challenge of RFC 6750 §3 for an error; undefined where none is due. */
 export function bearerChallenge({ code, message, scope }: AppError): string | undefined {
   const realm = 'Bearer realm="counterfoil"'
   if (code === 'unauthenticated') return realm
-  if (code !== 'invalid_token' && code !== 'insufficient_scope') return undefined
+  const error = bearerErrors[code]
+  if (!error) return undefined
   const named = scope ? `, scope="${scope}"` : ''
-  return `${realm}, error="${code}", error_description="${message}"${named}`
+  return `${realm}, error="${error}", error_description="${message}"${named}`
+}
+
+/**
+ * The challenges where HTTP Basic will do as well. RFC 6749 §5.2: who tried the Authorization header is challenged in
+ * the scheme that it used.
+ */
+export function challenges(error: AppError, basic: boolean): string[] {
+  const bearer = bearerChallenge(error)
+  if (!bearer) return []
+  const basicChallenge = 'Basic realm="counterfoil", charset="UTF-8"'
+  if (error.code === 'unauthenticated') return [bearer, basicChallenge]
+  return basic && error.code === 'invalid_token' ? [basicChallenge] : [bearer]
 }

@@ -17,9 +17,11 @@ export function noteMethods(app: FastifyInstance): (scope: FastifyInstance) => v
   return (scope) => {
     for (const [url, methods] of [...offered]) {
       const allow = [...methods].sort().join(', ')
+      const refused = known.filter((name) => !methods.has(name))
+      if (refused.length === 0) continue
       scope.route({
         url,
-        method: known.filter((name) => !methods.has(name)),
+        method: refused,
         schema: { hide: true },
         handler: async (_request, reply) => {
           reply.header('allow', allow)

@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { AppError } from '../errors.ts'
-import { bearerChallenge } from './challenge.ts'
+import { challenges } from './challenge.ts'
 import { settle } from './problem.ts'
 import { describeStatus, errorHeaders, ref } from './schemas.ts'
 
@@ -58,15 +58,6 @@ function send(error: AppError, request: FastifyRequest, reply: FastifyReply): vo
   const due = challenges(error, basic)
   if (due.length > 0) reply.header('www-authenticate', due)
   reply.send({ error: oauthCode(error, basic), error_description: error.message, request_id: request.id })
-}
-
-/** RFC 6749 §5.2: a client that tried the Authorization header is challenged in the scheme that it used. */
-function challenges(error: AppError, basic: boolean): string[] {
-  const bearer = bearerChallenge(error)
-  if (!bearer) return []
-  const basicChallenge = 'Basic realm="counterfoil", charset="UTF-8"'
-  if (error.code === 'unauthenticated') return [bearer, basicChallenge]
-  return basic && error.code === 'invalid_token' ? [basicChallenge] : [bearer]
 }
 
 function oauthCode({ code }: AppError, basic: boolean): string {

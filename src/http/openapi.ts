@@ -66,6 +66,13 @@ export async function openapi(app: FastifyInstance): Promise<void> {
             description:
               'The id of a management token as user name, its secret as password (RFC 6749 §2.3.1).',
           },
+          gateway: {
+            type: 'apiKey',
+            in: 'header',
+            name: 'X-Counterfoil-Gateway',
+            description:
+              'A management token with `tokens:introspect`, or nothing from a network that VERIFY_TRUSTED_NETWORKS names.',
+          },
         },
       },
       security: [{ bearer: [] }],

@@ -4,7 +4,7 @@ import type { Deps } from '../deps.ts'
 import type { InProgress } from '../http/overload.ts'
 import { type Presented, presentedInAuthorization } from '../http/presented.ts'
 import { Secret } from '../tokens/secret.ts'
-import type { Credential } from './credential.ts'
+import { type Credential, isGoodFrom } from './credential.ts'
 import { decide } from './introspect.ts'
 import { createAnswers } from './schema.ts'
 
@@ -38,10 +38,13 @@ export function introspectDirectly(options: DirectOptions) {
 
     const answer = (principal: Credential | undefined, found: Credential | undefined, at: Date) => {
       const { clientId } = presented
-      const admitted = principal && (clientId === undefined || clientId === principal.tokenId)
-      if (!admitted || !holds(principal, 'tokens:introspect') || isClosing()) return void leave()
-      usage.note(principal, at, addressOf(request))
-      const credential = decide(usage, principal, found, at)
+      const ip = addressOf(request)
+      const known = principal && (clientId === undefined || clientId === principal.tokenId)
+      if (!known || !isGoodFrom(principal, ip) || !holds(principal, 'tokens:introspect') || isClosing()) {
+        return void leave()
+      }
+      usage.note(principal, at, ip)
+      const credential = decide(usage, principal, found, at, null)
       const text = answerOf(credential)
       response.writeHead(200, [...headers, 'x-request-id', newId(), 'content-length', String(text.length)])
       response.end(text, 'latin1')

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import type { Caller } from '../access/caller.ts'
+import { plainAddress } from '../addresses.ts'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { addVary, preferredType } from '../http/accept.ts'
@@ -78,7 +79,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
     errorHandler: sendIntrospectionError,
     handler: ({ caller, body, headers }, reply) => {
       const type = preferredType(headers.accept, types)
-      const found = introspect(credentials, usage, caller, new Secret(body.token))
+      const found = introspect(credentials, usage, caller, new Secret(body.token), clientIp(body.client_ip))
       const present = (credential: Credential | undefined) => {
         count(credential !== undefined)
         return schema.presentCredential(credential, issuer)
@@ -108,6 +109,16 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
       await credentials.settled()
       return reply.send(undefined)
     },
+  })
+}
+
+function clientIp(text: string | undefined): string | null {
+  if (text === undefined) return null
+  const address = plainAddress(text)
+  if (address !== null) return address
+  const detail = 'is not an IPv4 or IPv6 address'
+  throw new AppError('invalid_request', `client_ip ${detail}`, {
+    fields: [{ in: 'body', field: 'client_ip', detail }],
   })
 }
 

@@ -12,6 +12,13 @@ export const TokenForm = Type.Object(
       examples: ['api_0123456789abcdefghijABCDEFGHIJ2PElSk'],
     }),
     token_type_hint: Type.Optional(Type.String({ description: 'Accepted and not needed.' })),
+    client_ip: Type.Optional(
+      Type.String({
+        description:
+          'The address that the token was presented from, for tokens that are good from some networks only; without it they are inactive. Ignored by `/revoke`.',
+        examples: ['192.0.2.7'],
+      }),
+    ),
   },
   { $id: 'TokenForm' },
 )

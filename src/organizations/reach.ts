@@ -11,6 +11,12 @@ export async function reachableOrganization(db: Db, caller: Caller, keyOrId: str
   throw noSuchOrganization()
 }
 
+/** Those of the keys that no organization has. */
+export async function unknownOrganizations(db: Db, keys: string[]): Promise<string[]> {
+  const known = await store.selectKnownKeys(db, keys)
+  return keys.filter((key) => !known.includes(key))
+}
+
 /** Locks it until the end of the transaction: whatever is being created inside it is there then, or waits. */
 export async function lockOrganization(tx: Db, id: string): Promise<Organization> {
   const organization = await store.lockOrganization(tx, id)

@@ -11,6 +11,13 @@ export async function findOrganization(db: Db, keyOrId: string): Promise<Organiz
     .executeTakeFirst()
 }
 
+/** Those of the keys that there is an organization of. */
+export async function selectKnownKeys(db: Db, keys: string[]): Promise<string[]> {
+  if (keys.length === 0) return []
+  const rows = await db.selectFrom('organizations').select('key').where('key', 'in', keys).execute()
+  return rows.map(({ key }) => key)
+}
+
 /** Locks the row until the end of the transaction, so that a change is decided on what it will replace. */
 export async function lockOrganization(tx: Db, id: string): Promise<Organization | undefined> {
   return tx.selectFrom('organizations').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()

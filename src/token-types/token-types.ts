@@ -64,6 +64,13 @@ export async function listTokenTypes(db: Db): Promise<TokenType[]> {
   return store.selectTokenTypes(db)
 }
 
+/** Those of the names that no token type has. */
+export async function unknownTokenTypes(db: Db, names: string[]): Promise<string[]> {
+  if (names.length === 0) return []
+  const known = await store.selectTokenTypes(db)
+  return names.filter((name) => !known.some((type) => type.name === name))
+}
+
 export async function getTokenType(db: Db, name: string): Promise<TokenType> {
   return (await store.findTokenType(db, name)) ?? notFound()
 }

@@ -1,8 +1,20 @@
 import type { TokenRow } from '../db/tables.ts'
 
-type Granted = Pick<TokenRow, 'type' | 'ownerSubject' | 'scopes' | 'audience' | 'notBefore' | 'expiresAt'>
+type Granted = Pick<
+  TokenRow,
+  'type' | 'ownerSubject' | 'scopes' | 'audience' | 'allowedCidrs' | 'narrowedTo' | 'notBefore' | 'expiresAt'
+>
 
 /** What a token lets its holder do, for the change log: there it can still be read when the token is gone. */
-export function grantOf({ type, ownerSubject, scopes, audience, notBefore, expiresAt }: Granted) {
-  return { type, owner: ownerSubject, scopes, audience, not_before: notBefore, expires_at: expiresAt }
+export function grantOf(token: Granted) {
+  return {
+    type: token.type,
+    owner: token.ownerSubject,
+    scopes: token.scopes,
+    audience: token.audience,
+    ...(token.allowedCidrs && { allowed_cidrs: token.allowedCidrs }),
+    ...(token.narrowedTo && { narrowed_to: token.narrowedTo }),
+    not_before: token.notBefore,
+    expires_at: token.expiresAt,
+  }
 }

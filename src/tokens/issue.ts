@@ -1,5 +1,6 @@
 import { v7 as uuid } from 'uuid'
 import type { Origin } from '../access/caller.ts'
+import type { Narrowing } from '../access/narrowing.ts'
 import { record } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import type { OwnerSource, TokenType } from '../db/tables.ts'
@@ -14,6 +15,7 @@ import { grantOf } from './grant.ts'
 import { type AskedExpiry, grantExpiry, type Warning } from './lifetime.ts'
 import { type Issuing, mintSecret } from './mint.ts'
 import { nameFor } from './name.ts'
+import { refuseWrongNarrowing } from './narrowing.ts'
 import { claimPlace } from './places.ts'
 import { Secret } from './secret.ts'
 import * as store from './store.ts'
@@ -32,6 +34,10 @@ export type NewToken = {
   /** Undefined: the type's audience. */
   audience: string[] | undefined
   metadata: Record<string, unknown>
+  /** Null: good from anywhere. */
+  allowedCidrs: string[] | null
+  /** Null: it sees all tokens that it reaches. */
+  narrowedTo: Narrowing | null
   notBefore: Date | null
   /** Undefined: as the policy has it. */
   expiry: AskedExpiry | undefined
@@ -61,8 +67,9 @@ export async function issueToken(
   refuseForeignScopes(type, scopes)
   if (scopes.length === 0) refuseNoScopes(policy, type)
   if (type.name === managementType) refuseMisplacedPermissions(organizationId, input.owner, scopes)
+  await refuseWrongNarrowing(tx, organization, type.name, scopes, input.narrowedTo)
   const { expiresAt, warnings } = grantExpiry(policy.lifetime, input.expiry, origin.now)
-  const { comment, owner, metadata, notBefore } = input
+  const { comment, owner, metadata, notBefore, allowedCidrs, narrowedTo } = input
   if (notBefore && expiresAt && notBefore >= expiresAt)
     throw invalidValue('not_before', 'must be before expires_at')
 
@@ -99,6 +106,8 @@ export async function issueToken(
       scopes,
       audience,
       metadata: JSON.stringify(metadata),
+      allowedCidrs,
+      narrowedTo: narrowedTo && JSON.stringify(narrowedTo),
       notBefore,
       expiresAt,
       createdAt: origin.now,

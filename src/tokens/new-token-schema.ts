@@ -4,6 +4,7 @@ import { parseInstant } from '../http/instant.ts'
 import { Audience, nullable, Scopes } from '../http/schemas.ts'
 import type { NewToken as ParsedToken } from './issue.ts'
 import { type AskedExpiry, daysFrom } from './lifetime.ts'
+import { parseNetworks } from './networks.ts'
 
 export const Name = Type.String({
   minLength: 1,
@@ -34,6 +35,44 @@ export const Metadata = Type.Record(
   },
 )
 
+export const AllowedCidrs = Type.Unsafe<string[] | null>({
+  type: ['array', 'null'],
+  items: { type: 'string', minLength: 1, maxLength: 49 },
+  minItems: 1,
+  maxItems: 50,
+  description: 'Networks in CIDR notation, or addresses, from which alone it is good. Null: from anywhere.',
+  examples: [['192.0.2.0/24', '2001:db8::/32']],
+})
+
+const narrowedNames = { minItems: 1, maxItems: 100, uniqueItems: true }
+
+export const NarrowedTo = Type.Object(
+  {
+    organizations: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 36, examples: ['default'] }), {
+        ...narrowedNames,
+        description: 'Keys; only for tokens of the platform organization.',
+      }),
+    ),
+    audience: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 500, examples: ['https://api.example'] }), {
+        ...narrowedNames,
+        description: 'A token has to have at least one of these.',
+      }),
+    ),
+    types: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 50, examples: ['api'] }), narrowedNames),
+    ),
+  },
+  {
+    $id: 'NarrowedTo',
+    additionalProperties: false,
+    minProperties: 1,
+    description:
+      'Which tokens a resource server sees of those that it reaches: all others are inactive to it.',
+  },
+)
+
 export const NewToken = Type.Object(
   {
     name: Type.Optional({ ...Name, description: 'May be left out where the policy has one generated.' }),
@@ -56,6 +95,13 @@ export const NewToken = Type.Object(
     }),
     audience: Type.Optional({ ...Audience, description: 'Left out: the audience of the type.' }),
     metadata: Type.Optional(Metadata),
+    allowed_cidrs: Type.Optional(AllowedCidrs),
+    narrowed_to: Type.Optional(
+      Type.Unsafe<Static<typeof NarrowedTo> | null>({
+        anyOf: [{ $ref: 'NarrowedTo#' }, { type: 'null' }],
+        description: 'For management tokens with `tokens:introspect`. Null: it sees all that it reaches.',
+      }),
+    ),
     not_before: Type.Optional(nullable.dateTime({ description: 'Not good before.' })),
     lifetime_days: Type.Optional(
       Type.Integer({
@@ -101,6 +147,8 @@ export function parseNewToken(body: Static<typeof NewToken>, now: Date): ParsedT
     scopes: body.scopes,
     audience: body.audience,
     metadata: body.metadata ?? {},
+    allowedCidrs: body.allowed_cidrs ? parseNetworks(body.allowed_cidrs) : null,
+    narrowedTo: body.narrowed_to ?? null,
     notBefore: instant('not_before', body.not_before),
     expiry: askedExpiry(body, now),
   }

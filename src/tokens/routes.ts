@@ -120,7 +120,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
     url: item,
     schema: {
       operationId: 'updateToken',
-      summary: 'Change the name or the comment of a token',
+      summary: 'Change the name or the comment of a token, or from where it is good',
       tags,
       params: schema.TokenParams,
       headers: IfMatch,
@@ -133,7 +133,8 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
     handler: async (request, reply) => {
       const { caller, params, body } = request
       const expected = expectedVersions(request)
-      const token = await tokens.updateToken(db, caller, params.organization, params.token, body, expected)
+      const change = schema.parseTokenChange(body)
+      const token = await tokens.updateToken(db, caller, params.organization, params.token, change, expected)
       return show(reply, token, caller.now)
     },
   })

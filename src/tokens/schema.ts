@@ -5,9 +5,18 @@ import { expandEndpoint } from '../token-types/endpoint.ts'
 import { Creation } from './creation-schema.ts'
 import { expiryOf, expiryStates } from './expiry.ts'
 import type { Issued } from './issue.ts'
-import { Comment, Metadata, Name, NewToken, ownerMembers } from './new-token-schema.ts'
+import { parseNetworks } from './networks.ts'
+import {
+  AllowedCidrs,
+  Comment,
+  Metadata,
+  Name,
+  NarrowedTo,
+  NewToken,
+  ownerMembers,
+} from './new-token-schema.ts'
 import { statuses, statusOf } from './status.ts'
-import type { Token as StoredToken } from './store.ts'
+import type { TokenChange as StoredChange, Token as StoredToken } from './store.ts'
 
 export const Owner = Type.Object(
   { ...ownerMembers, email: nullable.string({ examples: ['ada@example.com'] }) },
@@ -15,7 +24,11 @@ export const Owner = Type.Object(
 )
 
 export const TokenChange = Type.Object(
-  { name: Type.Optional(Name), comment: Type.Optional(Comment) },
+  {
+    name: Type.Optional(Name),
+    comment: Type.Optional(Comment),
+    allowed_cidrs: Type.Optional(AllowedCidrs),
+  },
   { $id: 'TokenChange', additionalProperties: false },
 )
 
@@ -41,6 +54,12 @@ const tokenMembers = {
   scopes: Type.Array(Type.String(), { examples: [['read']] }),
   audience: Type.Array(Type.String(), { examples: [['https://api.example']] }),
   metadata: Metadata,
+  allowed_cidrs: AllowedCidrs,
+  narrowed_to: Type.Unsafe<Static<typeof NarrowedTo> | null>({
+    anyOf: [{ $ref: 'NarrowedTo#' }, { type: 'null' }],
+    description: 'Of a resource server: null if it sees all that it reaches.',
+    examples: [null],
+  }),
   status: Type.Enum([...statuses], { type: 'string' }),
   hint: Type.String({ description: 'The start and the end of its secret.', examples: ['api_0123…ElSk'] }),
   endpoint: nullable.string({
@@ -100,7 +119,17 @@ export const TokenPage = Type.Object(
   { $id: 'TokenPage', description: 'One page of a list.' },
 )
 
-export const components = [Owner, Warning, Token, IssuedToken, TokenPage, NewToken, TokenChange, Revocation]
+export const components = [
+  Owner,
+  Warning,
+  Token,
+  IssuedToken,
+  TokenPage,
+  NarrowedTo,
+  NewToken,
+  TokenChange,
+  Revocation,
+]
 
 export const DeletionQuery = Type.Object(
   {
@@ -115,6 +144,12 @@ export const DeletionQuery = Type.Object(
 )
 
 export const TokenParams = Type.Object({ ...OrganizationParams.properties, token: Id })
+
+export function parseTokenChange(body: Static<typeof TokenChange>): StoredChange {
+  const { allowed_cidrs: networks, ...change } = body
+  if (networks === undefined) return change
+  return { ...change, allowedCidrs: networks && parseNetworks(networks) }
+}
 
 export function presentIssued({ token, secret, warnings }: Issued, now: Date): Static<typeof IssuedToken> {
   return { ...presentToken(token, now), secret: secret.reveal(), warnings }
@@ -136,6 +171,8 @@ export function presentToken(token: StoredToken, now: Date): Static<typeof Token
     scopes: token.scopes,
     audience: token.audience,
     metadata: token.metadata as Static<typeof Metadata>,
+    allowed_cidrs: token.allowedCidrs,
+    narrowed_to: token.narrowedTo,
     status: statusOf(token, now),
     hint: token.hint,
     endpoint: expandEndpoint(token.endpoint, token.organizationKey),

@@ -14,6 +14,9 @@ export type Token = TokenRow & {
   readOnly?: true
 }
 
+/** What of a token can be changed as long as it is there. */
+export type TokenChange = Partial<Pick<TokenRow, 'name' | 'comment' | 'allowedCidrs'>>
+
 type Key = { organizationId: string; id: string }
 
 export async function insertToken(

@@ -22,6 +22,7 @@ import {
 import { type Issued, issueToken, type NewToken } from './issue.ts'
 import type { Issuing } from './mint.ts'
 import { refuseShortName } from './name.ts'
+import { refuseWiderView } from './narrowing.ts'
 import { claimName } from './places.ts'
 import type { Secret } from './secret.ts'
 import * as store from './store.ts'
@@ -36,11 +37,15 @@ export async function createToken<Answer>(
   issuing: Issuing,
   present: (issued: Issued) => Answer,
 ): Promise<Outcome<Answer>> {
-  const { id } = await reachableOrganization(db, caller, organizationKey)
+  const organization = await reachableOrganization(db, caller, organizationKey)
+  const { id } = organization
   const self = onlyOwner(caller, 'tokens:write')
   if (self !== undefined && input.owner && input.owner.subject !== self)
     requirePermission(caller, 'tokens:write')
-  if (input.type === managementType) refuseUnheldPermissions(caller, input.scopes ?? [])
+  if (input.type === managementType) {
+    refuseUnheldPermissions(caller, input.scopes ?? [])
+    refuseWiderView(caller, organization, input)
+  }
   const owner = self === undefined ? input.owner : selfAsOwner(caller)
   const origin = onBehalfOf(caller, owner)
   return once(db, caller, id, attempt, async (tx) =>
@@ -71,7 +76,7 @@ export async function updateToken(
   caller: Caller,
   organizationKey: string,
   id: string,
-  change: { name?: string; comment?: string | null },
+  change: store.TokenChange,
   expected: ExpectedVersions,
 ): Promise<store.Token> {
   const holdPolicy = change.name !== undefined

@@ -123,12 +123,13 @@ async function answersAsExpected(
 }
 
 /** RFC 6750 §3: a challenge says nothing to who sent nothing, that a token is bad, or which scope is missing. */
-function refusesProperly(t: Test, { needs }: Row, caller: Caller, answer: Answer): void {
+function refusesProperly(t: Test, { needs, byGateway }: Row, caller: Caller, answer: Answer): void {
   if (answer.status !== 401 && answer.status !== 403) return
   const challenge = [answer.headers['www-authenticate']].flat().join(', ')
   t.match(challenge, /^Bearer realm="counterfoil"/)
   if (!caller.token) t.notMatch(challenge, /error/)
-  else if (!caller.good) t.match(challenge, /error="invalid_token"/)
+  else if (!caller.good || (byGateway && caller.good.home === 'other'))
+    t.match(challenge, /error="invalid_token"/)
   else t.match(challenge, new RegExp(`error="insufficient_scope", .*, scope="${needs}"`))
 }
 
@@ -141,6 +142,11 @@ function send(operation: Operation, caller: Caller, target: Target): Promise<Ans
     code: 'not_found',
   }
   const url = operation.path.replace(/\{(\w+)\}/g, (_match, name) => values[name] ?? '')
-  const ask = matrix[operation.id]?.ask?.(target, ++count) ?? {}
+  const row = matrix[operation.id]
+  if (row?.byGateway) {
+    const headers: Record<string, string> = caller.token ? { 'x-counterfoil-gateway': caller.token } : {}
+    return world.ask(operation.method, url, { token: target.token.secret, headers })
+  }
+  const ask = row?.ask?.(target, ++count) ?? {}
   return world.ask(operation.method, url, { ...ask, token: caller.token })
 }

@@ -25,6 +25,8 @@ export type Row = {
   /** The status for another organization's administrator, who has every permission but not here. */
   elsewhere: number
   ask?: (target: Target, n: number) => Ask
+  /** Asked by a gateway, with its own credential apart from the user's; beyond its reach every token is bad. */
+  byGateway?: true
 }
 
 const token = ({ token }: Target) => ({ form: { token: token.secret } })
@@ -42,6 +44,7 @@ export const matrix: Record<string, Row> = {
 
   // RFC 7662 §2.3: 401 also for what lacks a permission. To those beyond reach every token is inactive.
   introspect: { needs: 'tokens:introspect', ok: 200, lacking: 401, elsewhere: 200, ask: token },
+  verify: { needs: 'tokens:introspect', ok: 200, lacking: 401, elsewhere: 401, byGateway: true },
   // RFC 7009 §2.2: "invalid tokens do not cause an error response".
   revokeBySecret: { needs: 'tokens:write', own: { others: 200 }, ok: 200, elsewhere: 200, ask: token },
 

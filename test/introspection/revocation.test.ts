@@ -103,7 +103,7 @@ t.test('a token that was asked for before it existed is good as soon as it exist
     .executeTakeFirstOrThrow()
   const input = {
     ...{ name: 'Given', type: 'api', comment: null, owner: null, scopes: [], audience: undefined },
-    ...{ metadata: {}, notBefore: null, expiry: undefined },
+    ...{ metadata: {}, allowedCidrs: null, narrowedTo: null, notBefore: null, expiry: undefined },
   }
   const origin = {
     ...{ actor: { type: 'system', id: 'test', name: 'Test' } as const, requestId: uuid() },

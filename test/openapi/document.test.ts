@@ -49,19 +49,25 @@ t.test('the id of an operation is the name of the function that does it', async 
 t.test('every operation says which credentials it takes', async (t) => {
   t.same(document.security, [{ bearer: [] }])
   for (const { id, path, responses, definition } of operations) {
-    const expected = /^\/v1\//.test(path) ? undefined : /^\/(introspect|revoke)$/.test(path) ? both : []
+    const expected = /^\/v1\//.test(path) ? undefined : (elsewhere[path] ?? [])
     t.same(definition.security, expected, id)
     t.equal('401' in responses, expected?.length !== 0, `${id} is 401 without one`)
   }
 })
 
 const both = [{ bearer: [] }, { basic: [] }]
+const elsewhere: Record<string, object[]> = {
+  '/introspect': both,
+  '/revoke': both,
+  '/verify': [{ gateway: [] }],
+}
 
 t.test('every status has a description of its own and a schema', async (t) => {
   for (const { id, responses } of operations) {
     for (const [status, response] of Object.entries<any>(responses)) {
       t.match(response.description, /^(?!Default Response).{4,}$/, `${id} ${status}`)
-      const empty = ['204', '304'].includes(status) || (id === 'revokeBySecret' && status === '200')
+      const empty =
+        ['204', '304'].includes(status) || (['revokeBySecret', 'verify'].includes(id) && status === '200')
       const schemas = Object.values<any>(response.content ?? {}).map(({ schema }) => schema)
       // Of an introspection there are two forms (RFC 9701).
       const forms = id === 'introspect' && status === '200' ? 2 : 1

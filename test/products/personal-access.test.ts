@@ -1,10 +1,9 @@
-// Walks the reference "personal access tokens" from top to bottom. How a gateway reads a token from HTTP Basic or from
-// a header of its own is walked with forward authentication.
+// Walks the reference "personal access tokens" from top to bottom.
 import t from 'tap'
 import { startProduct } from '../support/product.ts'
 
 const product = await startProduct(t, 'personal-access')
-const { create, list, introspect, http, tokens, clock, inDays, organization } = product
+const { create, list, introspect, verify, http, tokens, clock, inDays, organization } = product
 const hour = 60 * 60 * 1000
 const day = 24 * hour
 const policyUrl = `${organization}/policy`
@@ -56,6 +55,25 @@ t.test('a token needs a name, works in place of a password at once, and is shown
   t.match(await introspect(body.secret), { active: true, sub: 'ada' })
   t.notOk((await page(ada)).text.includes(body.secret))
 })
+
+t.test(
+  'a token stands in for the password, without a user name, or comes in x-deploy-personal-token',
+  async (t) => {
+    const { body } = await create({ name: 'curl', type, owner: ada, lifetime_days: 7 })
+    const basic = (password: string) => ({ authorization: `Basic ${btoa(`:${password}`)}` })
+    const field = (token: string) => ({ 'x-deploy-personal-token': token })
+    const query = `?type=${type}&organization=acme`
+    for (const presented of [basic, field]) {
+      const answer = await verify(presented(body.secret), query)
+      t.equal(answer.status, 200)
+      t.equal(answer.headers.get('x-token-subject'), 'ada')
+      t.equal((await verify(presented('pat_unknown'), query)).status, 401)
+    }
+    t.equal((await verify({ ...basic(body.secret), ...field(body.secret) }, query)).status, 401)
+    await http('DELETE', `${tokens}/${body.id}`)
+    for (const presented of [basic, field]) t.equal((await verify(presented(body.secret), query)).status, 401)
+  },
+)
 
 t.test('a user sees and manages their own tokens with a credential of their own', async (t) => {
   const manager = { name: 'Session', type: 'management', scopes: ['tokens:own'], owner: ada }

@@ -1,10 +1,9 @@
-// Walks the reference "scoped tokens of a platform" from top to bottom. That a request without the scope is a 403 is
-// walked with forward authentication.
+// Walks the reference "scoped tokens of a platform" from top to bottom.
 import t from 'tap'
 import { startProduct } from '../support/product.ts'
 
 const product = await startProduct(t, 'scoped-platform', 'tenant-7')
-const { create, list, introspect, http, tokens, clock, inDays, organization } = product
+const { create, list, introspect, verify, http, tokens, clock, inDays, organization } = product
 const day = 24 * 60 * 60 * 1000
 const type = 'user-management'
 const ada = { subject: 'ada', email: 'ada@example.com', identity_source: 'internal' }
@@ -86,6 +85,20 @@ t.test('at least one scope is needed, out of read, write and bulk', async (t) =>
     t.equal((await introspect(made.body.secret)).scope, scopes.join(' '))
   }
 })
+
+t.test(
+  'a request to an endpoint that the token is not scoped for is 403, an unknown token 401',
+  async (t) => {
+    const { body } = await create({ ...valid, name: 'Reads only', scopes: ['um:read'] })
+    const bearer = (secret: string) => ({ authorization: `Bearer ${secret}` })
+    t.equal((await verify(bearer(body.secret), '?scope=um:read')).status, 200)
+    for (const scope of ['um:write', 'um:bulk', 'um:read+um:write']) {
+      const answer = await verify(bearer(body.secret), `?scope=${scope}`)
+      t.match(answer, { status: 403, body: { code: 'insufficient_scope' } })
+    }
+    t.equal((await verify(bearer('pat_tenant-7_unknown'), '?scope=um:read')).status, 401)
+  },
+)
 
 t.test('the value is displayed only once, in the form pat_<tenant>_<token>', async (t) => {
   const { body } = await create({ ...valid, name: 'Shown once' })

@@ -30,6 +30,8 @@ export type Product = {
   list(query?: string, token?: string): Promise<any[]>
   /** What a resource server is told of a presented token. */
   introspect(secret: string): Promise<any>
+  /** What a gateway is told about a request with these header fields, on a route that needs this. */
+  verify(headers: Record<string, string>, query?: string): Promise<Reply>
   /** A credential that may do this, for tokens of every organization. */
   credential(scopes: string[], more?: object): Promise<string>
   inDays(days: number): string
@@ -38,6 +40,7 @@ export type Product = {
 }
 
 const day = 24 * 60 * 60 * 1000
+const verification = { fields: ['x-deploy-personal-token'], trustedNetworks: [] }
 
 /** The policy and the token types that docs/policies.md has for a product. */
 export async function documented(name: string): Promise<{ policy: object; types: object[] }> {
@@ -52,7 +55,7 @@ export async function documented(name: string): Promise<{ policy: object; types:
 }
 
 export async function startProduct(t: Test, name: string, organization = 'acme'): Promise<Product> {
-  const world = await createWorld(t, { withExamples: false })
+  const world = await createWorld(t, { withExamples: false, verification })
   const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
 
   async function http(method: string, path: string, { token = backend, body, headers }: Request = {}) {
@@ -113,6 +116,11 @@ export async function startProduct(t: Test, name: string, organization = 'acme')
       })
       return response.json()
     },
+    verify: (headers, query = '') =>
+      http('GET', `/verify${query}`, {
+        token: '',
+        headers: { 'x-counterfoil-gateway': resourceServer, ...headers },
+      }),
     flushUsage: () => world.usage.flush(),
     inDays: (days) => new Date(world.clock.now.getTime() + days * day).toISOString(),
   }

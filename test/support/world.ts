@@ -17,6 +17,7 @@ import type { Signing } from '../../src/keys/signing.ts'
 import { repeat } from '../../src/repeat.ts'
 import { type EnvironmentSecret, environmentLookup } from '../../src/tokens/environment/environment.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
+import type { VerificationOptions } from '../../src/verification/options.ts'
 import { openDatabase } from './database.ts'
 import { newMasterKey, recordPrivateKeys } from './master-key.ts'
 import { recordLog, recordSecret } from './records.ts'
@@ -58,6 +59,7 @@ export type WorldOptions = {
   trustProxy?: string[]
   corsOrigins?: string[]
   limits?: Limits
+  verification?: VerificationOptions
   environment?: EnvironmentSecret
   signing?: Partial<Signing>
   /** The database of another world; there its administrator stays the only one. */

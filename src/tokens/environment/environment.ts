@@ -107,4 +107,6 @@ const unlimited = {
   notBefore: null,
   expiresAt: null,
   revokedAt: null,
+  allowedCidrs: null,
+  narrowedTo: null,
 }

@@ -1,0 +1,33 @@
+import { readFileSync } from 'node:fs'
+
+/** A variable is malformed; the message is a sentence that names it. */
+export class ConfigError extends Error {}
+
+/**
+ * What is set of the environment, with the variables of these names also from their files. Empty variables count as
+ * not given: that is how compose files and shells pass what is not set.
+ */
+export function withFiles(
+  env: Record<string, string | undefined>,
+  names: readonly string[],
+): Record<string, string> {
+  const given = Object.entries(env).filter((entry): entry is [string, string] => Boolean(entry[1]))
+  const data = Object.fromEntries(given)
+  for (const name of names) {
+    const path = data[`${name}_FILE`]
+    if (path === undefined) continue
+    if (data[name] !== undefined) throw new ConfigError(`${name} and ${name}_FILE cannot both be given.`)
+    data[name] = readSecretFile(`${name}_FILE`, path)
+  }
+  return data
+}
+
+function readSecretFile(variable: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch (error) {
+    throw new ConfigError(
+      `${variable} names a file that cannot be read (${(error as NodeJS.ErrnoException).code}).`,
+    )
+  }
+}

@@ -1,0 +1,54 @@
+import { holds } from '../access/caller.ts'
+import type { Viewer } from '../access/narrowing.ts'
+import { networksOf } from '../addresses.ts'
+import { AppError } from '../errors.ts'
+import { isGoodFrom } from '../introspection/credential.ts'
+import type { Credentials } from '../introspection/credentials.ts'
+import type { Usage } from '../introspection/usage.ts'
+import { platformId } from '../platform.ts'
+import { Secret } from '../tokens/secret.ts'
+
+/** How a gateway stands before us: its header field, and the address at the other end of the connection. */
+export type Gateway = { field: string | string[] | undefined; peer: string | null }
+
+const everything: Viewer = { organizationId: platformId, narrowedTo: null }
+const permission = 'tokens:introspect'
+
+/**
+ * Which tokens a gateway gets to see. It is known by a management token of its own, or by its address: that of its
+ * connection, since what stands in header fields anybody can write.
+ */
+export function admission(credentials: Credentials, usage: Usage, trustedNetworks: string[]) {
+  const isTrusted = networksOf(trustedNetworks)
+
+  return ({ field, peer }: Gateway, now: Date): Viewer | Promise<Viewer> => {
+    if (field === undefined) {
+      if (peer !== null && isTrusted(peer)) return everything
+      throw new AppError(
+        'unauthenticated',
+        'The gateway has to say who it is: by X-Counterfoil-Gateway, or from a network that VERIFY_TRUSTED_NETWORKS names.',
+      )
+    }
+    const admit = (principal: Awaited<ReturnType<Credentials['verify']>>): Viewer => {
+      if (!principal || !isGoodFrom(principal, peer))
+        throw new AppError('invalid_token', 'The credential of the gateway is not good.')
+      if (!holds(principal, permission))
+        throw new AppError('insufficient_scope', `The gateway needs the permission ${permission}.`, {
+          scope: permission,
+        })
+      usage.note(principal, now, peer)
+      return principal
+    }
+    const found = credentials.verify(secretIn(field), now)
+    return found instanceof Promise ? found.then(admit) : admit(found)
+  }
+}
+
+/** Node joins fields of one name by commas and spaces, so two are not taken for one either. */
+function secretIn(field: string | string[]): Secret {
+  if (typeof field === 'string' && /^[\x21-\x7E]+$/.test(field)) return new Secret(field)
+  throw new AppError(
+    'unauthenticated',
+    'X-Counterfoil-Gateway has to be one management token and nothing else.',
+  )
+}

@@ -1,0 +1,36 @@
+import type { Credential } from '../introspection/credential.ts'
+
+/**
+ * Who presented a token, as header fields for the service behind the gateway. All of them are always there, so that a
+ * gateway that copies them overwrites whatever a client sent under these names.
+ */
+export function identityOf(token: Credential): Record<IdentityField, string> {
+  return {
+    'x-token-id': token.tokenId,
+    'x-token-subject': encoded(token.ownerSubject ?? token.tokenId),
+    'x-token-organization': encoded(token.organizationKey),
+    'x-token-scope': token.scopes.map(encoded).join(' '),
+    'x-token-type': encoded(token.type),
+    'x-token-name': encoded(token.name),
+    'x-token-expires-at': token.expiresAt?.toISOString() ?? 'never',
+  }
+}
+
+export const identityFields = {
+  'x-token-id': 'The id of the token.',
+  'x-token-subject': 'The subject of its owner, or of a service the id of the token; percent-encoded.',
+  'x-token-organization': 'The key of its organization.',
+  'x-token-scope': 'Its scopes, separated by spaces.',
+  'x-token-type': 'Its token type.',
+  'x-token-name': 'Its name, percent-encoded.',
+  'x-token-expires-at': 'When it expires (RFC 3339), or `never`.',
+} as const
+
+type IdentityField = keyof typeof identityFields
+
+const visible = /^[\x21-\x24\x26-\x7E]*$/
+
+/** As in a URL, all but visible ASCII: nothing that a name or a subject holds can end a header field or begin one. */
+function encoded(text: string): string {
+  return visible.test(text) ? text : text.replace(/[^\x21-\x24\x26-\x7E]/gu, (one) => encodeURIComponent(one))
+}

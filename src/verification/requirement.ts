@@ -1,0 +1,41 @@
+import { AppError } from '../errors.ts'
+import type { Credential } from '../introspection/credential.ts'
+
+/** What a gateway asks of a token besides being good. */
+export type Requirement = {
+  /** All of them. */
+  scopes: string[]
+  audience: string | undefined
+  /** One of them; none: any. */
+  types: string[]
+  organizations: string[]
+}
+
+type Given = { scope?: string; audience?: string; type?: string; organization?: string }
+
+export function requirementOf({ scope, audience, type, organization }: Given): Requirement {
+  return { scopes: words(scope), audience, types: words(type), organizations: words(organization) }
+}
+
+/**
+ * The token that was found, if it is what is asked for. One for something else looks like none at all (RFC 6750 §3.1:
+ * `invalid_token`); of one with too little scope is said what is missing.
+ */
+export function allowed(token: Credential | undefined, required: Requirement): Credential {
+  const { scopes, audience, types, organizations } = required
+  if (
+    !token ||
+    (audience !== undefined && !token.audience.includes(audience)) ||
+    (types.length > 0 && !types.includes(token.type)) ||
+    (organizations.length > 0 && !organizations.includes(token.organizationKey))
+  )
+    throw new AppError('invalid_token', 'The token is unknown, expired, revoked or not good here.')
+  const missing = scopes.filter((scope) => !token.scopes.includes(scope))
+  if (missing.length === 0) return token
+  const detail = `The token lacks the scope ${missing.join(' ')}.`
+  throw new AppError('insufficient_scope', detail, { scope: scopes.join(' ') })
+}
+
+function words(text = ''): string[] {
+  return text.split(' ').filter((word) => word !== '')
+}

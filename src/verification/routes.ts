@@ -1,0 +1,167 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { Registry } from 'prom-client'
+import type { Static } from 'typebox'
+import type { Viewer } from '../access/narrowing.ts'
+import { plainAddress } from '../addresses.ts'
+import type { Deps } from '../deps.ts'
+import { AppError } from '../errors.ts'
+import { challenges } from '../http/challenge.ts'
+import { presentedIn } from '../http/presented.ts'
+import { problemDocument, settle } from '../http/problem.ts'
+import { problems } from '../http/schemas.ts'
+import type { Credential } from '../introspection/credential.ts'
+import { lookUp } from '../introspection/introspect.ts'
+import type { Secret } from '../tokens/secret.ts'
+import { admission } from './admission.ts'
+import { identityOf } from './identity.ts'
+import { measureVerification, outcomeOf } from './metrics.ts'
+import type { VerificationOptions } from './options.ts'
+import { hasTokenInQuery } from './original.ts'
+import { allowed, type Requirement, requirementOf } from './requirement.ts'
+import { Verified, VerifyQuery } from './schema.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the gateway that asks may see; null until it is known. */
+    viewer: Viewer | null
+  }
+}
+
+const gatewayField = 'x-counterfoil-gateway'
+const requirementField = 'x-counterfoil-require'
+const others = ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
+
+type Options = Pick<Deps, 'credentials' | 'usage' | 'now'> & {
+  registry: Registry
+  verification: VerificationOptions
+}
+
+/** Forward authentication: gateways ask with the header fields of the request that they are about to let through. */
+export const verificationRoutes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
+  const { credentials, usage, now, verification } = options
+  const count = measureVerification(options.registry)
+  const admit = admission(credentials, usage, verification.trustedNetworks)
+  const presenting = { basic: 'password', fields: verification.fields } as const
+
+  app.decorateRequest('viewer', null)
+  // Of a body is left what the original request's header fields say of it, if that: it is not waited for.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null))
+  app.addHook('onRequest', ({ headers }, _reply, done) => {
+    // It would be refused where it is malformed.
+    delete headers['content-type']
+    done()
+  })
+  app.addHook('onRequest', (request, _reply, done) => {
+    const admitted = (viewer: Viewer) => {
+      request.viewer = viewer
+      done()
+    }
+    const { remoteAddress } = request.raw.socket
+    const gateway = { field: request.headers[gatewayField], peer: plainAddress(remoteAddress) }
+    const viewer = admit(gateway, now())
+    if (viewer instanceof Promise) viewer.then(admitted, done)
+    else admitted(viewer)
+  })
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    reply.header('cache-control', 'no-store')
+    // If the body does not come after all, the next request on this connection would be taken for it.
+    if (announcesBody(request)) reply.header('connection', 'close')
+    done()
+  })
+  app.setErrorHandler<FastifyError>((thrown, request, reply) => {
+    const error = settle(thrown, request, reply)
+    count(outcomeOf(error.code, request.viewer !== null))
+    // RFC 7662 §2.3 answers a resource server like this. 403 would say that it is the user who lacks something.
+    if (error.code === 'insufficient_scope' && !request.viewer) reply.code(401)
+    const due = request.viewer ? challenges(error, usesBasic(request)) : challenges(error, false).slice(0, 1)
+    if (due.length > 0) reply.header('www-authenticate', due)
+    reply.type('application/problem+json').send(problemDocument(error, request.id))
+  })
+
+  const decide = (request: FastifyRequest, reply: FastifyReply, required: Requirement, original?: string) => {
+    const secret = presentedBy(request, original)
+    const answer = (token: Credential | undefined) => {
+      const identity = identityOf(allowed(token, required))
+      count('allowed')
+      return reply.headers(identity).send(undefined)
+    }
+    const ip = userAddress(request)
+    const found = lookUp(credentials, usage, viewerOf(request), { secret, now: now(), ip })
+    return found instanceof Promise ? found.then(answer) : void answer(found)
+  }
+
+  const presentedBy = ({ raw, headers }: FastifyRequest, original: string | undefined): Secret => {
+    const inQuery = hasTokenInQuery(headers, original)
+    try {
+      const { secret } = presentedIn(raw.rawHeaders, presenting)
+      if (!inQuery) return secret
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== 'invalid_request') throw error
+    }
+    throw new AppError('ambiguous_credentials', 'Send one token, in a header field and not in the URL.')
+  }
+
+  const definition = {
+    operationId: 'verify',
+    summary: 'Say to a gateway whether to let a request through',
+    description:
+      'Answers every method alike and ignores bodies. The token of the user is read from Bearer, from Basic as the ' +
+      'password with any user name, and from the header fields that `VERIFY_HEADERS` names. Below `/verify/` the rest ' +
+      'of the URL is that of the original request, and what is asked for stands in `X-Counterfoil-Require`, written ' +
+      'like this query.',
+    tags: ['Verifying'],
+    security: [{ gateway: [] }],
+    querystring: VerifyQuery,
+    response: { 200: Verified, ...problems(400, 401, 403, 500, 503) },
+  }
+  // A preflight request is let through by nobody but the service that it is for.
+  const config = { quiet: true, cors: false } as const
+  const handler = (
+    request: FastifyRequest<{ Querystring: Static<typeof VerifyQuery> }>,
+    reply: FastifyReply,
+  ) => decide(request, reply, requirementOf(request.query))
+  app.route({ method: 'GET', url: '/verify', config, schema: definition, handler })
+  const schema = { hide: true, querystring: VerifyQuery }
+  app.route({ method: [...others], url: '/verify', config, schema, handler })
+  app.route({
+    method: ['GET', ...others],
+    url: '/verify/*',
+    config,
+    schema: { hide: true },
+    handler: (request, reply) => decide(request, reply, requirementInField(request), request.url),
+  })
+}
+
+function announcesBody({ headers }: FastifyRequest): boolean {
+  const length = headers['content-length']
+  return (length !== undefined && length !== '0') || headers['transfer-encoding'] !== undefined
+}
+
+function viewerOf({ viewer }: FastifyRequest): Viewer {
+  if (!viewer) throw new Error('nobody has asked who the gateway is')
+  return viewer
+}
+
+/** Without a proxy that is trusted to say whom it stands for, the connection is the gateway's own. */
+function userAddress({ ips }: FastifyRequest): string | null {
+  return ips && ips.length > 1 ? plainAddress(ips.at(-1)) : null
+}
+
+function requirementInField(request: FastifyRequest): Requirement {
+  const text = request.headers[requirementField]
+  if (text === undefined) return requirementOf({})
+  const given = new URLSearchParams([text].flat().join('&'))
+  const query = Object.fromEntries(given)
+  if (Object.keys(query).length === given.size && request.validateInput(query, VerifyQuery))
+    return requirementOf(query)
+  const detail = 'is not of the form of the query of /verify'
+  throw new AppError('invalid_request', `X-Counterfoil-Require ${detail}.`, {
+    fields: [{ in: 'header', field: requirementField, detail }],
+  })
+}
+
+function usesBasic({ headers }: FastifyRequest): boolean {
+  return headers.authorization?.toLowerCase().startsWith('basic ') ?? false
+}

@@ -1,0 +1,50 @@
+import { Type } from 'typebox'
+import { identityFields } from './identity.ts'
+
+const scopeToken = '[\\x21\\x23-\\x5B\\x5D-\\x7E]+'
+
+/** What is asked for, in the URL that a gateway is configured with. */
+export const VerifyQuery = Type.Object(
+  {
+    scope: Type.Optional(
+      Type.String({
+        maxLength: 2000,
+        pattern: `^${scopeToken}( ${scopeToken})*$`,
+        description: 'Scopes, separated by spaces; the token needs all of them.',
+        examples: ['read'],
+      }),
+    ),
+    audience: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 500,
+        description: 'The token has to have this audience.',
+        examples: ['https://api.example'],
+      }),
+    ),
+    type: Type.Optional(
+      Type.String({
+        pattern: '\\S',
+        maxLength: 2000,
+        description: 'Token types, separated by spaces; the token has to be of one of them.',
+        examples: ['api'],
+      }),
+    ),
+    organization: Type.Optional(
+      Type.String({
+        pattern: '\\S',
+        maxLength: 2000,
+        description: 'Keys of organizations, separated by spaces; the token has to belong to one of them.',
+        examples: ['default'],
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+
+const headers = Object.fromEntries(
+  Object.entries(identityFields).map(([name, description]) => [name, { type: 'string', description }]),
+)
+
+/** Fastify serialises by the type, the document shows the headers. */
+export const Verified = Type.Unsafe<undefined>({ type: 'null', description: 'Let it through', headers })

@@ -1,0 +1,23 @@
+import t from 'tap'
+import { createSite, isInstalled } from '../support/gateway.ts'
+import { behavesLikeAGateway, closesWithCounterfoil } from './cases.ts'
+
+if (isInstalled('haproxy', '-v')) {
+  const site = await createSite(t)
+  const { write, render, start, gateway } = site
+  const script = await write('counterfoil.lua', await render('haproxy/counterfoil.lua'))
+  const config = (await render('haproxy/haproxy.cfg')).replace('/etc/haproxy/counterfoil.lua', script)
+  const env = { COUNTERFOIL_CREDENTIAL: gateway.secret }
+  await start('haproxy', ['-W', '-db', '-f', await write('haproxy.cfg', config)], 'Loading success', env)
+
+  await behavesLikeAGateway(t, site, {
+    tooNarrow: 403,
+    fields: ['id', 'subject', 'organization', 'scope', 'type', 'name', 'expires-at'].map(
+      (name) => `x-token-${name}`,
+    ),
+    tellsAddress: true,
+  })
+  t.test('without Counterfoil nobody is let through', (t) => closesWithCounterfoil(t, site, 503))
+} else {
+  t.test('HAProxy is not installed', { skip: 'apt-get install haproxy' }, async () => {})
+}

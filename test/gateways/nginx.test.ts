@@ -1,0 +1,19 @@
+import t from 'tap'
+import { createSite, isInstalled } from '../support/gateway.ts'
+import { behavesLikeAGateway, closesWithCounterfoil } from './cases.ts'
+import { startNginx } from './nginx.ts'
+
+if (isInstalled('nginx', '-v')) {
+  const site = await createSite(t)
+  await startNginx(site, await site.render('nginx/counterfoil.conf'))
+  await behavesLikeAGateway(t, site, {
+    tooNarrow: 403,
+    fields: ['id', 'subject', 'organization', 'scope', 'type', 'name', 'expires-at'].map(
+      (name) => `x-token-${name}`,
+    ),
+    tellsAddress: true,
+  })
+  t.test('without Counterfoil nobody is let through', (t) => closesWithCounterfoil(t, site, 503))
+} else {
+  t.test('nginx is not installed', { skip: 'apt-get install nginx-light' }, async () => {})
+}
