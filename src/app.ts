@@ -4,6 +4,7 @@ import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import { auditRoutes } from './audit/routes.ts'
+import { clientKeyRoutes } from './client-keys/routes.ts'
 import type { Deps } from './deps.ts'
 import { discoveryRoutes } from './discovery/routes.ts'
 import { authenticate } from './http/authenticate.ts'
@@ -124,6 +125,7 @@ export async function buildApp({
           if (request.method !== 'GET') await deps.credentials.settled()
         })
         await v1.register(tokenRoutes, deps)
+        await v1.register(clientKeyRoutes, deps)
         await v1.register(tokenTypeRoutes, deps)
         await v1.register(organizationRoutes, deps)
         await v1.register(policyRoutes, deps)

@@ -3,6 +3,7 @@ export const catalogue = {
   invalid_request: { status: 400, title: 'The request is malformed' },
   unauthenticated: { status: 401, title: 'Credentials are required' },
   invalid_token: { status: 401, title: 'The presented credential is not good' },
+  invalid_client: { status: 401, title: 'The client assertion is not good' },
   insufficient_scope: { status: 403, title: 'The credential lacks a permission' },
   creation_disabled: {
     status: 403,

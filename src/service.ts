@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { buildApp } from './app.ts'
+import { forgetAssertions } from './client-keys/assertion.ts'
 import type { Config } from './config.ts'
 import { readCursorKey } from './db/installation.ts'
 import type { Measuring } from './http/metrics.ts'
@@ -52,6 +53,7 @@ export async function startService({
   const keyCare = scheduleKeyCare(db, signing, config.keyRotationDays, log)
   const stopForgetting = repeat(hourMs, () => {
     forgetAnswers(db, new Date()).catch((err) => log.warn({ err }, 'old answers could not be dropped'))
+    forgetAssertions(db, new Date()).catch((err) => log.warn({ err }, 'old assertions could not be dropped'))
   })
   const close = async () => {
     stopForgetting()

@@ -96,6 +96,35 @@ type SigningKeysTable = {
   retiredAt: Date | null
 }
 
+/** A public key that a client signs with, and what it says of itself. */
+export type ClientJwk = {
+  kty: 'OKP' | 'EC' | 'RSA'
+  kid?: string
+  alg?: string
+  use: 'sig'
+  crv?: string
+  x?: string
+  y?: string
+  n?: string
+  e?: string
+}
+
+/** Of the two there is one. */
+type ClientKeysTable = {
+  organizationId: string
+  tokenId: string
+  jwks: JsonOrNull<{ keys: ClientJwk[] }>
+  jwksUri: string | null
+  createdAt: Date
+  updatedAt: Date
+}
+
+type ClientAssertionsTable = {
+  tokenId: string
+  jtiHash: Buffer
+  expiresAt: Date
+}
+
 type AuditEventsTable = {
   organizationId: string
   id: string
@@ -134,10 +163,13 @@ export type Tables = {
   idempotencyKeys: IdempotencyKeysTable
   installation: InstallationTable
   signingKeys: SigningKeysTable
+  clientKeys: ClientKeysTable
+  clientAssertions: ClientAssertionsTable
 }
 
 export type Organization = Selectable<OrganizationsTable>
 export type TokenType = Selectable<TokenTypesTable>
 export type TokenRow = Selectable<TokensTable>
 export type SigningKey = Selectable<SigningKeysTable>
+export type ClientKeys = Selectable<ClientKeysTable>
 export type AuditEvent = Selectable<AuditEventsTable>

@@ -3,7 +3,8 @@ import type { Caller } from '../access/caller.ts'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import type { Credential } from '../introspection/credential.ts'
-import { type PresentedOptions, presentedIn } from './presented.ts'
+import type { Usage } from '../introspection/usage.ts'
+import { type Presented, type PresentedOptions, presentedIn } from './presented.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -14,11 +15,13 @@ declare module 'fastify' {
 
 export type AuthenticateOptions = Pick<Deps, 'credentials' | 'usage' | 'now'> & {
   basic?: PresentedOptions['basic']
+  /** Whether a request without a credential in its header fields may bring one later; it then has no caller yet. */
+  later?: (request: FastifyRequest) => boolean
 }
 
 /** An onRequest hook: no body is read before it is known who sends it. Where it is in memory nothing is awaited. */
-export function authenticate({ credentials, usage, now, basic = 'no' }: AuthenticateOptions) {
-  const admit = (
+export function authenticate({ credentials, usage, now, basic = 'no', later }: AuthenticateOptions) {
+  const decide = (
     request: FastifyRequest,
     principal: Credential | undefined,
     clientId: string | undefined,
@@ -27,20 +30,36 @@ export function authenticate({ credentials, usage, now, basic = 'no' }: Authenti
     if (!principal || (clientId !== undefined && clientId !== principal.tokenId)) {
       return new AppError('invalid_token', 'The credential is unknown, expired or revoked.')
     }
-    const { id: requestId, ip } = request
-    usage.note(principal.hash, at, ip)
-    request.caller = { principal, actor: actorOf(principal), requestId, ip, now: at }
+    admit(usage, request, principal, at)
     return undefined
   }
 
+  const present = (request: FastifyRequest): Presented | undefined => {
+    try {
+      return presentedIn(request.raw.rawHeaders, { basic, fields: [] })
+    } catch (error) {
+      if (later?.(request)) return undefined
+      throw error
+    }
+  }
+
   return (request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void => {
-    const { secret, clientId } = presentedIn(request.raw.rawHeaders, { basic, fields: [] })
+    const presented = present(request)
+    if (!presented) return void done()
+    const { secret, clientId } = presented
     const at = now()
     const found = credentials.verify(secret, at)
     if (found instanceof Promise) {
-      found.then((principal) => done(admit(request, principal, clientId, at)), done)
-    } else done(admit(request, found, clientId, at))
+      found.then((principal) => done(decide(request, principal, clientId, at)), done)
+    } else done(decide(request, found, clientId, at))
   }
+}
+
+/** Whoever authenticated, in whatever way, is the caller from here on. */
+export function admit(usage: Usage, request: FastifyRequest, principal: Credential, at: Date): void {
+  const { id: requestId, ip } = request
+  usage.note(principal.hash, at, ip)
+  request.caller = { principal, actor: actorOf(principal), requestId, ip, now: at }
 }
 
 function actorOf({ tokenId, name }: Credential): Caller['actor'] {

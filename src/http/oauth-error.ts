@@ -65,7 +65,7 @@ function challenges(error: AppError, basic: boolean): string[] {
   const bearer = bearerChallenge(error)
   if (!bearer) return []
   const basicChallenge = 'Basic realm="counterfoil", charset="UTF-8"'
-  if (error.code === 'unauthenticated') return [bearer, basicChallenge]
+  if (error.code === 'unauthenticated' || error.code === 'invalid_client') return [bearer, basicChallenge]
   return basic && error.code === 'invalid_token' ? [basicChallenge] : [bearer]
 }
 
@@ -74,5 +74,7 @@ function oauthCode({ code }: AppError, basic: boolean): string {
   if (code === 'unavailable' || code === 'overloaded') return 'temporarily_unavailable'
   if (code === 'internal_error') return 'server_error'
   if (code === 'built_in') return 'unsupported_token_type'
-  return code === 'invalid_token' || code === 'insufficient_scope' ? code : 'invalid_request'
+  return code === 'invalid_token' || code === 'invalid_client' || code === 'insufficient_scope'
+    ? code
+    : 'invalid_request'
 }

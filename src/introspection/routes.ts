@@ -6,6 +6,7 @@ import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { addVary, preferredType } from '../http/accept.ts'
 import { authenticate } from '../http/authenticate.ts'
+import { mayBringAssertion, withAssertions } from '../http/client-assertion.ts'
 import { OAuthError, oauthErrors, sendIntrospectionError, sendOAuthError } from '../http/oauth-error.ts'
 import { empty, ref } from '../http/schemas.ts'
 import { canSign } from '../keys/signing.ts'
@@ -34,9 +35,9 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps & { registry: R
   }
   for (const shape of [...schema.components, OAuthError]) app.addSchema(shape)
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(consumes, { parseAs: 'string' }, parseForm)
+  app.addContentTypeParser(consumes, { parseAs: 'string' }, withAssertions(parseForm, deps))
   app.setErrorHandler(sendOAuthError)
-  app.addHook('onRequest', authenticate({ ...deps, basic: 'client' }))
+  app.addHook('onRequest', authenticate({ ...deps, basic: 'client', later: mayBringAssertion }))
   app.addHook('onSend', (_request, reply, _payload, done) => {
     reply.header('cache-control', 'no-store')
     reply.header('x-content-type-options', 'nosniff')

@@ -29,6 +29,7 @@ export type Row = {
 
 const token = ({ token }: Target) => ({ form: { token: token.secret } })
 const own = { others: 404 }
+const clientKeys = { jwks_uri: 'https://service.example/jwks.json' }
 
 /** Who may do what: a row for every operation of the OpenAPI document. */
 export const matrix: Record<string, Row> = {
@@ -67,6 +68,14 @@ export const matrix: Record<string, Row> = {
   revokeOwnerTokens: { needs: 'tokens:write', ok: 200, elsewhere: 404 },
   getSelf: { needs: 'credential', ok: 200, elsewhere: 200 },
   revokeSelf: { needs: 'credential', ok: 200, elsewhere: 200 },
+
+  getClientKeys: { needs: 'tokens:read', own, ok: 200, elsewhere: 404 },
+  // Not with tokens:own: who gives a token keys hands out what the token may do.
+  replaceClientKeys: {
+    ...{ needs: 'tokens:write', ok: 200, elsewhere: 404 },
+    ask: () => ({ body: clientKeys }),
+  },
+  deleteClientKeys: { needs: 'tokens:write', ok: 204, elsewhere: 404 },
 
   createTokenType: {
     ...{ needs: 'platform:admin', ok: 201, elsewhere: 403 },
@@ -148,6 +157,12 @@ export async function makeSpare(world: World, operationId: string, n: number): P
     await world.ask('POST', '/v1/organizations', { body: { key: organization, name: 'Spare' } })
     await world.ask('POST', `/v1/organizations/${organization}/suspend`)
     return { ...target, organization }
+  }
+  if (/ClientKeys$/.test(operationId)) {
+    const token = await world.issue({ type: 'management', scopes: ['tokens:write'], owner })
+    const url = `/v1/organizations/default/tokens/${token.id}/client-keys`
+    await world.ask('PUT', url, { body: { jwks_uri: 'https://other.example/jwks.json' } })
+    return { ...target, token }
   }
   if (operationId === 'retireSigningKey')
     await world.ask('POST', '/v1/signing-keys/rotate', { body: { immediately: true } })
