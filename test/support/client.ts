@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import { recordSecret } from './records.ts'
 import { type Answer, issuer, type World } from './world.ts'
 
 export const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
@@ -32,10 +33,13 @@ export async function makeClient(
   if (answer.status !== 200) throw new Error(answer.text)
   return {
     ...{ id, secret, keysUrl, publicJwk, privateKey: pair.privateKey },
-    sign(claims = {}, header = {}, key = pair.privateKey) {
+    async sign(claims = {}, header = {}, key = pair.privateKey) {
       const now = Math.floor(world.clock.now.getTime() / 1000)
       const payload = { iss: id, sub: id, aud: issuer, iat: now, exp: now + 60, jti: randomUUID(), ...claims }
-      return new SignJWT(payload).setProtectedHeader({ alg, kid, ...header }).sign(key, { crit: { x: true } })
+      const jwt = new SignJWT(payload).setProtectedHeader({ alg, kid, ...header })
+      const assertion = await jwt.sign(key, { crit: { x: true } })
+      recordSecret(assertion)
+      return assertion
     },
     introspect: (token, form) => world.ask('POST', '/introspect', { token: '', form: { token, ...form } }),
   }
