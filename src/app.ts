@@ -24,6 +24,7 @@ import { introspectionRoutes } from './introspection/routes.ts'
 import { signingKeyRoutes } from './keys/routes.ts'
 import { organizationRoutes } from './organizations/routes.ts'
 import { policyRoutes } from './policy/routes.ts'
+import { statusListRoutes } from './status-lists/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
 
@@ -114,6 +115,7 @@ export async function buildApp({
     await site.register(healthRoutes, deps)
     await site.register(problemTypeRoutes)
     await site.register(discoveryRoutes, deps)
+    await site.register(statusListRoutes, deps)
     await site.register(
       async (v1) => {
         limitRequests(v1, limits.management)

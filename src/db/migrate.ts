@@ -6,6 +6,7 @@ import * as policy from '../../migrations/0003-policy.ts'
 import * as lists from '../../migrations/0004-lists.ts'
 import * as signingKeys from '../../migrations/0005-signing-keys.ts'
 import * as clientKeys from '../../migrations/0006-client-keys.ts'
+import * as statusLists from '../../migrations/0010-status-lists.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -15,6 +16,7 @@ const migrations = {
   '0004-lists': lists,
   '0005-signing-keys': signingKeys,
   '0006-client-keys': clientKeys,
+  '0010-status-lists': statusLists,
 }
 
 /** Until the end of the transaction no other instance sets this database up. */

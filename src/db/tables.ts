@@ -39,6 +39,8 @@ type TokenTypesTable = {
   scopesRequired: Generated<boolean>
   audience: string[]
   endpoint: string | null
+  /** Whether its JWTs name a status list. */
+  statusList: Generated<boolean>
   suspendedAt: Date | null
   version: Generated<number>
   createdAt: Date
@@ -125,6 +127,21 @@ type ClientAssertionsTable = {
   expiresAt: Date
 }
 
+type StatusListsTable = {
+  id: string
+  organizationId: string
+  size: number
+  /** How many tokens it will still take. */
+  free: number
+  createdAt: Date
+}
+
+type StatusListEntriesTable = {
+  listId: string
+  idx: number
+  tokenId: string
+}
+
 type AuditEventsTable = {
   organizationId: string
   id: string
@@ -165,6 +182,8 @@ export type Tables = {
   signingKeys: SigningKeysTable
   clientKeys: ClientKeysTable
   clientAssertions: ClientAssertionsTable
+  statusLists: StatusListsTable
+  statusListEntries: StatusListEntriesTable
 }
 
 export type Organization = Selectable<OrganizationsTable>

@@ -71,6 +71,7 @@ export async function issueToken(
   const facts = {
     id,
     type,
+    organizationId,
     organizationKey: organization.key,
     ownerSubject: owner?.subject ?? null,
     scopes,

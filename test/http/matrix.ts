@@ -9,6 +9,8 @@ export type Target = {
   type: string
   token: { id: string; secret: string }
   kid: string
+  /** The id of a status list. */
+  list: string
 }
 
 export type Row = {
@@ -39,6 +41,7 @@ export const matrix: Record<string, Row> = {
   describeProblem: { needs: 'nothing', ok: 200, elsewhere: 200 },
 
   getJwks: { needs: 'nothing', ok: 200, elsewhere: 200 },
+  getStatusList: { needs: 'nothing', ok: 200, elsewhere: 200 },
   getServerMetadata: { needs: 'nothing', ok: 200, elsewhere: 200 },
 
   // RFC 7662 §2.3: 401 also for what lacks a permission. To those beyond reach every token is inactive.
@@ -146,7 +149,18 @@ export async function makeTarget(world: World): Promise<Target> {
     type: 'api',
     token: await world.issue({ name: 'Target', owner }),
     kid: (await world.ask('GET', '/v1/signing-keys')).body.items.at(-1).kid,
+    list: await someStatusList(world),
   }
+}
+
+/** One for all targets: nothing that is done to them can spoil it. */
+export async function someStatusList(world: World): Promise<string> {
+  const find = async () => (await world.sql('select id from status_lists limit 1')).rows[0]?.id
+  const found = await find()
+  if (found) return found
+  await world.ask('POST', '/v1/token-types', { body: { name: 'listed', format: 'jwt', status_list: true } })
+  await world.issue({ type: 'listed' })
+  return find()
 }
 
 /** Something that the operation can be done to, by whoever may, without spoiling it for the next one. */

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { type Answer, createWorld } from '../support/world.ts'
 import { contractOf, type Operation, operationsOf } from './contract.ts'
+import { someStatusList } from './matrix.ts'
 import { type Request, requestFor } from './requests.ts'
 import { changed, growth, type Snapshot, snapshot } from './snapshot.ts'
 
@@ -16,6 +17,7 @@ const known: Record<string, string> = {
   type: 'spare',
   subject: 'u-4712',
   code: 'not_found',
+  list: await someStatusList(world),
 }
 const self = { secret: '' }
 await renew('')
