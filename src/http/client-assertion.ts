@@ -5,25 +5,25 @@ import { AppError } from '../errors.ts'
 import { admit } from './authenticate.ts'
 
 type Form = Record<string, string>
-export type FormParser = (
+type FormParser = (
   request: FastifyRequest,
   text: string,
   done: (error: Error | null, form?: Form) => void,
 ) => void
 
-/** A form may bring the credential that the header fields do not. */
-export function mayBringAssertion({ headers }: FastifyRequest): boolean {
-  const type = headers['content-type'] ?? ''
-  return headers.authorization === undefined && /^application\/x-www-form-urlencoded *(;|$)/i.test(type)
-}
+/** How many requests may send a body before it is known who sends it. */
+export const mostUnknown = 100
+
+const isForm = /^application\/x-www-form-urlencoded *(;|$)/i
 
 /**
- * Goes with `authenticate` that puts off whoever `mayBringAssertion`: here, where the body is known and before
- * anything is made of it, they authenticate by it (RFC 7521 §4.2) or are refused. With a form parser and not with a
- * hook of its own, so that those who come with a header pay nothing for it.
+ * Client authentication by what is in the body (RFC 7521 §4.2). `authenticate` puts those off who `mayCome` by it; where
+ * the body is parsed, and before anything is made of it, they authenticate or are refused. It is done with the parser
+ * and not with a hook of its own, so that those who come with a header pay nothing for it.
  */
-export function withAssertions(parse: FormParser, deps: Deps): FormParser {
+export function clientAssertions(deps: Deps) {
   const { usage, issuer, now } = deps
+  let unknown = 0
 
   async function authenticate(request: FastifyRequest, form: Form): Promise<void> {
     if (!hasAssertion(form))
@@ -38,13 +38,32 @@ export function withAssertions(parse: FormParser, deps: Deps): FormParser {
     admit(usage, request, principal, at)
   }
 
-  return (request, text, done) =>
-    parse(request, text, (error, form = {}) => {
-      if (error) done(error)
-      else if (!request.caller) authenticate(request, form).then(() => done(null, form), done)
-      else if (hasAssertion(form)) done(twice())
-      else done(null, form)
-    })
+  return {
+    /** Of other methods no body would be parsed, and nobody would ask who it is. */
+    mayCome({ method, headers, raw }: FastifyRequest): boolean {
+      if (method !== 'POST' || headers.authorization !== undefined) return false
+      if (!isForm.test(headers['content-type'] ?? '')) return false
+      // Stands against strangers who send bodies byte by byte, to take the places of those who show a credential.
+      if (unknown >= mostUnknown)
+        throw new AppError('overloaded', 'Too many requests are in progress whose caller is not known yet.')
+      unknown += 1
+      // When the body has been read, or its sender is gone.
+      raw.once('close', () => {
+        unknown -= 1
+      })
+      return true
+    },
+
+    parser(parse: FormParser): FormParser {
+      return (request, text, done) =>
+        parse(request, text, (error, form = {}) => {
+          if (error) done(error)
+          else if (!request.caller) authenticate(request, form).then(() => done(null, form), done)
+          else if (hasAssertion(form)) done(twice())
+          else done(null, form)
+        })
+    },
+  }
 }
 
 function hasAssertion(form: Form): boolean {

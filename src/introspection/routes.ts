@@ -6,7 +6,7 @@ import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { addVary, preferredType } from '../http/accept.ts'
 import { authenticate } from '../http/authenticate.ts'
-import { mayBringAssertion, withAssertions } from '../http/client-assertion.ts'
+import { clientAssertions } from '../http/client-assertion.ts'
 import { OAuthError, oauthErrors, sendIntrospectionError, sendOAuthError } from '../http/oauth-error.ts'
 import { empty, ref } from '../http/schemas.ts'
 import { canSign } from '../keys/signing.ts'
@@ -28,6 +28,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps & { registry: R
 ) => {
   const { db, credentials, usage, issuer, environment, signing } = deps
   const count = measureIntrospection(deps.registry, credentials)
+  const assertions = clientAssertions(deps)
   const types = canSign(signing) ? ([plainType, signedType] as const) : ([plainType] as const)
   const sign = async (caller: Caller, reply: FastifyReply, presented: Promise<object>) => {
     const jwt = await signIntrospection(db, signing, issuer, caller, await presented)
@@ -35,9 +36,9 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps & { registry: R
   }
   for (const shape of [...schema.components, OAuthError]) app.addSchema(shape)
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(consumes, { parseAs: 'string' }, withAssertions(parseForm, deps))
+  app.addContentTypeParser(consumes, { parseAs: 'string' }, assertions.parser(parseForm))
   app.setErrorHandler(sendOAuthError)
-  app.addHook('onRequest', authenticate({ ...deps, basic: 'client', later: mayBringAssertion }))
+  app.addHook('onRequest', authenticate({ ...deps, basic: 'client', later: assertions.mayCome }))
   app.addHook('onSend', (_request, reply, _payload, done) => {
     reply.header('cache-control', 'no-store')
     reply.header('x-content-type-options', 'nosniff')
