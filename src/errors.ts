@@ -43,6 +43,8 @@ export type ErrorExtras = {
   fields?: FieldError[]
   /** The permission the caller would need; named in the RFC 6750 challenge. */
   scope?: string
+  /** What is behind it, for the logs. */
+  cause?: unknown
 }
 
 /** The only error the domain throws; everything else is a defect and becomes a constant 500. */
@@ -53,7 +55,7 @@ export class AppError extends Error {
   readonly scope: string | undefined
 
   constructor(code: ErrorCode, detail: string, extras: ErrorExtras = {}) {
-    super(detail)
+    super(detail, { cause: extras.cause })
     this.code = code
     this.fields = extras.fields
     this.scope = extras.scope

@@ -55,7 +55,7 @@ export async function authenticateClient(
     clockTolerance: tolerance,
     currentDate: now,
   }).catch((error) => {
-    throw refusalFor(error)
+    throw refusalFor(error, tokenId)
   })
   const { exp, jti } = strict(verified, now)
   if (clientId !== undefined && clientId !== tokenId) throw refusal('client_id is not its iss')
@@ -90,7 +90,9 @@ function strict({ payload, protectedHeader }: JWTVerifyResult, now: Date): { exp
   const { aud, exp = 0, iat = 0, jti } = payload
   const seconds = now.getTime() / 1000
   // RFC 8725 §3.11: a JWT that was made for something else authenticates nobody.
-  const typ = protectedHeader.typ?.toLowerCase().replace(/^application\//, '') ?? 'jwt'
+  const typ = String(protectedHeader.typ ?? 'JWT')
+    .toLowerCase()
+    .replace(/^application\//, '')
   if (typ !== 'jwt' && typ !== 'client-authentication+jwt') throw refusal('its typ is not one of those')
   // For others, too, it would be good at others.
   if (Array.isArray(aud) && aud.length > 1) throw refusal(unfit('aud'))
@@ -100,9 +102,12 @@ function strict({ payload, protectedHeader }: JWTVerifyResult, now: Date): { exp
   return { exp, jti }
 }
 
-function refusalFor(error: unknown): AppError {
-  if (error instanceof OutboundError)
-    return new AppError('unavailable', `The jwks_uri of the client ${error.message}. Try again shortly.`)
+function refusalFor(error: unknown, tokenId: string): AppError {
+  // What is wrong is for the log: whoever registers addresses would learn by it what is behind them.
+  if (error instanceof OutboundError) {
+    const cause = new Error(`The jwks_uri of ${tokenId} ${error.message}`, { cause: error })
+    return new AppError('unavailable', 'The keys of the client cannot be had. Try again shortly.', { cause })
+  }
   if (error instanceof errors.JWTExpired) return refusal('it has expired')
   if (error instanceof errors.JWTClaimValidationFailed) return refusal(unfit(error.claim))
   if (error instanceof errors.JOSEAlgNotAllowed) return refusal(`its alg is not one of ${assertionAlgs}`)
@@ -115,7 +120,7 @@ function unfit(claim: string): string {
 }
 
 /** RFC 6749 §5.2. */
-function refusal(why = 'no client is known that it comes from'): AppError {
+function refusal(why = 'it is not from a client that is known and good'): AppError {
   return new AppError('invalid_client', `The client assertion is not good: ${why}.`)
 }
 

@@ -16,7 +16,7 @@ declare module 'fastify' {
 export type AuthenticateOptions = Pick<Deps, 'credentials' | 'usage' | 'now'> & {
   basic?: PresentedOptions['basic']
   /** Whether a request without a credential in its header fields may bring one later; it then has no caller yet. */
-  later?: (request: FastifyRequest) => boolean
+  later?: (request: FastifyRequest, reply: FastifyReply) => boolean
 }
 
 /** An onRequest hook: no body is read before it is known who sends it. Where it is in memory nothing is awaited. */
@@ -34,17 +34,17 @@ export function authenticate({ credentials, usage, now, basic = 'no', later }: A
     return undefined
   }
 
-  const present = (request: FastifyRequest): Presented | undefined => {
+  const present = (request: FastifyRequest, reply: FastifyReply): Presented | undefined => {
     try {
       return presentedIn(request.raw.rawHeaders, { basic, fields: [] })
     } catch (error) {
-      if (later?.(request)) return undefined
+      if (later?.(request, reply)) return undefined
       throw error
     }
   }
 
-  return (request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void => {
-    const presented = present(request)
+  return (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
+    const presented = present(request, reply)
     if (!presented) return void done()
     const { secret, clientId } = presented
     const at = now()

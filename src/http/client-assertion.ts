@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { authenticateClient } from '../client-keys/assertion.ts'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
@@ -11,7 +11,7 @@ type FormParser = (
   done: (error: Error | null, form?: Form) => void,
 ) => void
 
-/** How many requests may send a body before it is known who sends it. */
+/** How many requests may be in progress that showed no credential at their beginning. */
 export const mostUnknown = 100
 
 const isForm = /^application\/x-www-form-urlencoded *(;|$)/i
@@ -34,20 +34,26 @@ export function clientAssertions(deps: Deps) {
     const at = now()
     const { client_assertion_type: type, client_assertion: assertion, client_id: clientId } = form
     const endpoint = `${issuer}${request.routeOptions.url}`
-    const principal = await authenticateClient(deps, { type, assertion, clientId }, endpoint, at)
-    admit(usage, request, principal, at)
+    try {
+      const principal = await authenticateClient(deps, { type, assertion, clientId }, endpoint, at)
+      admit(usage, request, principal, at)
+    } catch (error) {
+      if (error instanceof AppError && error.cause)
+        request.log.warn({ reqId: request.id, err: error.cause }, error.message)
+      throw error
+    }
   }
 
   return {
     /** Of other methods no body would be parsed, and nobody would ask who it is. */
-    mayCome({ method, headers, raw }: FastifyRequest): boolean {
+    mayCome({ method, headers }: FastifyRequest, { raw }: FastifyReply): boolean {
       if (method !== 'POST' || headers.authorization !== undefined) return false
       if (!isForm.test(headers['content-type'] ?? '')) return false
-      // Stands against strangers who send bodies byte by byte, to take the places of those who show a credential.
+      // Stands against strangers who send bodies byte by byte, and clients whose keys are at an address that takes its
+      // time: they would take the places of all who show a credential.
       if (unknown >= mostUnknown)
         throw new AppError('overloaded', 'Too many requests are in progress whose caller is not known yet.')
       unknown += 1
-      // When the body has been read, or its sender is gone.
       raw.once('close', () => {
         unknown -= 1
       })

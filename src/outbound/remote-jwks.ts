@@ -5,6 +5,7 @@ import {
   errors,
   type JSONWebKeySet,
   type JWTVerifyGetKey,
+  type RemoteJWKSet,
 } from 'jose'
 import { LRUCache } from 'lru-cache'
 import { OutboundError } from './error.ts'
@@ -13,6 +14,8 @@ import { OutboundError } from './error.ts'
 export const cooldownMs = 30_000
 /** How long keys are believed without being fetched again. */
 export const maxAgeMs = 600_000
+/** How many may wait for the keys of one URL. */
+export const mostWaiting = 20
 /** Of how many URLs keys are kept: at 256 KiB each 50 MiB, if all of them are made to be large. */
 const capacity = 200
 
@@ -24,13 +27,29 @@ export function createRemoteJwks(fetchJson: FetchJson, elapsed: () => number) {
   return (url: string): JWTVerifyGetKey => {
     const known = sets.get(url)
     if (known) return known
-    const set = createRemoteJWKSet(new URL(url), {
-      cooldownDuration: cooldownMs,
-      cacheMaxAge: maxAgeMs,
-      [customFetch]: coolingDown((href) => fetchKeys(href, fetchJson), elapsed),
-    })
+    const set = notCrowded(
+      createRemoteJWKSet(new URL(url), {
+        cooldownDuration: cooldownMs,
+        cacheMaxAge: maxAgeMs,
+        [customFetch]: coolingDown((href) => fetchKeys(href, fetchJson), elapsed),
+      }),
+    )
     sets.set(url, set)
     return set
+  }
+}
+
+/** Stands against an address that takes its time, to have more and more of us wait for it. */
+function notCrowded(set: RemoteJWKSet): JWTVerifyGetKey {
+  let waiting = 0
+  return async (header, token) => {
+    if (set.reloading && waiting >= mostWaiting) throw new OutboundError('has others waiting for it')
+    waiting += 1
+    try {
+      return await set(header, token)
+    } finally {
+      waiting -= 1
+    }
   }
 }
 

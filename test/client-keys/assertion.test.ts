@@ -85,6 +85,7 @@ const attacks: Record<string, () => Promise<string> | string> = {
   'a kid that is not registered': () => sign({}, { kid: 'two' }),
   'RFC 7515 §4.1.11: a critical extension that nobody knows': () => sign({}, { crit: ['x'], x: 1 }),
   'RFC 8725 §3.11: the typ of an access token': () => sign({}, { typ: 'at+jwt' }),
+  'a typ that is no text': () => sign({}, { typ: 7 }),
   'the typ of a signed introspection': () => sign({}, { typ: 'token-introspection+jwt' }),
   expired: () => sign({ exp: now - 30 }),
   'no exp': () => sign({ exp: undefined }),

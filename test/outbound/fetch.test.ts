@@ -1,9 +1,10 @@
 import type { RequestListener } from 'node:http'
+import { setImmediate as turn } from 'node:timers/promises'
 import { exportJWK, generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import t, { type Test } from 'tap'
 import { OutboundError } from '../../src/outbound/error.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
-import { cooldownMs } from '../../src/outbound/remote-jwks.ts'
+import { cooldownMs, mostWaiting } from '../../src/outbound/remote-jwks.ts'
 import { json, serve } from './server.ts'
 
 const allow = ['127.0.0.1']
@@ -132,6 +133,24 @@ t.test('a URL that fails is called again only after the cooldown', async (t) => 
   answer = json({ keys: [jwk] })
   t.match(await verify(), { payload: { sub: 'one' } })
   t.equal(calls.length, 3)
+})
+
+t.test('some wait for an address that takes its time, and others not at all', async (t) => {
+  const { jwk, sign } = await keyPair('one')
+  let go = () => {}
+  const { url, calls } = await serve(t, (request, response) => {
+    go = () => json({ keys: [jwk] })(request, response)
+  })
+  const { jwks } = createOutbound({ allow })
+  const jwt = await sign()
+  const verify = () => jwtVerify(jwt, jwks(url))
+  const waiting = Array.from({ length: mostWaiting }, verify)
+  while (calls.length === 0) await turn()
+  await t.rejects(verify(), { message: 'has others waiting for it' })
+  go()
+  for (const one of waiting) t.match(await one, { payload: { sub: 'one' } })
+  t.match(await verify(), { payload: { sub: 'one' } })
+  t.equal(calls.length, 1)
 })
 
 async function keyPair(kid: string) {
