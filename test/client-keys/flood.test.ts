@@ -32,3 +32,15 @@ t.test('strangers who do not finish their bodies keep out nobody who shows a cre
   const answer = await retried(async () => introspect(secret, withAssertion(await sign())))
   t.match(answer, { status: 200, body: { active: true } })
 })
+
+t.test('whoever has been answered takes no place any more', async (t) => {
+  const world = await createWorld(t)
+  const base = await world.app.listen({ host: '127.0.0.1', port: 0 })
+  for (let i = 0; i <= mostUnknown; i++) {
+    const { status } = await fetch(`${base}/introspect`, {
+      method: 'POST',
+      body: new URLSearchParams('token=x'),
+    })
+    t.equal(status, 401)
+  }
+})
