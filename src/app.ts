@@ -4,6 +4,7 @@ import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import { auditRoutes } from './audit/routes.ts'
+import { clientKeyRoutes } from './client-keys/routes.ts'
 import type { Deps } from './deps.ts'
 import { discoveryRoutes } from './discovery/routes.ts'
 import { addressBehind } from './http/address.ts'
@@ -28,6 +29,7 @@ import { introspectionRoutes } from './introspection/routes.ts'
 import { signingKeyRoutes } from './keys/routes.ts'
 import { organizationRoutes } from './organizations/routes.ts'
 import { policyRoutes } from './policy/routes.ts'
+import { statusListRoutes } from './status-lists/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
 import type { VerificationOptions } from './verification/options.ts'
@@ -144,6 +146,7 @@ export async function buildApp({
     await site.register(healthRoutes, deps)
     await site.register(problemTypeRoutes)
     await site.register(discoveryRoutes, deps)
+    await site.register(statusListRoutes, deps)
     await site.register(
       async (v1) => {
         limitRequests(v1, limitTo(limits.management))
@@ -155,6 +158,7 @@ export async function buildApp({
           if (request.method !== 'GET') await deps.credentials.settled()
         })
         await v1.register(tokenRoutes, deps)
+        await v1.register(clientKeyRoutes, deps)
         await v1.register(tokenTypeRoutes, deps)
         await v1.register(organizationRoutes, deps)
         await v1.register(policyRoutes, deps)

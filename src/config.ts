@@ -121,6 +121,11 @@ export const Environment = Type.Object({
     default: '',
     description: 'Addresses or networks, separated by commas, from which gateways need no credential.',
   }),
+  OUTBOUND_ALLOW: Type.String({
+    default: '',
+    description:
+      'Addresses or networks, separated by commas, that are not public and yet may be asked for the keys of others.',
+  }),
 })
 
 /** The variables that can also be given as the path of a file, by the name with `_FILE` behind it. */
@@ -154,6 +159,7 @@ export type Config = {
   trustProxy: string[]
   corsOrigins: string[]
   verification: VerificationOptions
+  outboundAllow: string[]
 }
 
 export function readConfig(env: Record<string, string | undefined>): Config {
@@ -184,6 +190,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
       fields: list('VERIFY_HEADERS', values.VERIFY_HEADERS.toLowerCase(), isField),
       trustedNetworks: list('VERIFY_TRUSTED_NETWORKS', values.VERIFY_TRUSTED_NETWORKS, isNetwork),
     },
+    outboundAllow: list('OUTBOUND_ALLOW', values.OUTBOUND_ALLOW, isNetwork),
   }
 }
 

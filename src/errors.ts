@@ -4,6 +4,7 @@ export const catalogue = {
   unauthenticated: { status: 401, title: 'Credentials are required' },
   invalid_token: { status: 401, title: 'The presented credential is not good' },
   ambiguous_credentials: { status: 401, title: 'There is more than one credential, or one in the URL' },
+  invalid_client: { status: 401, title: 'The client assertion is not good' },
   insufficient_scope: { status: 403, title: 'The credential lacks a permission' },
   creation_disabled: {
     status: 403,
@@ -43,6 +44,8 @@ export type ErrorExtras = {
   fields?: FieldError[]
   /** The permission the caller would need; named in the RFC 6750 challenge. */
   scope?: string
+  /** What is behind it, for the logs. */
+  cause?: unknown
 }
 
 /** The only error the domain throws; everything else is a defect and becomes a constant 500. */
@@ -53,7 +56,7 @@ export class AppError extends Error {
   readonly scope: string | undefined
 
   constructor(code: ErrorCode, detail: string, extras: ErrorExtras = {}) {
-    super(detail)
+    super(detail, { cause: extras.cause })
     this.code = code
     this.fields = extras.fields
     this.scope = extras.scope

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { buildApp } from './app.ts'
+import { forgetAssertions } from './client-keys/assertion.ts'
 import type { Config } from './config.ts'
 import { readCursorKey } from './db/installation.ts'
 import type { Measuring } from './http/metrics.ts'
@@ -8,6 +9,7 @@ import { createCredentials } from './introspection/credentials.ts'
 import { createUsage } from './introspection/usage.ts'
 import { scheduleKeyCare } from './keys/schedule.ts'
 import type { Signing } from './keys/signing.ts'
+import { createOutbound } from './outbound/outbound.ts'
 import type { Database } from './prepare.ts'
 import { repeat } from './repeat.ts'
 import { environmentLookup } from './tokens/environment/environment.ts'
@@ -46,10 +48,12 @@ export async function startService({
     now: () => new Date(),
     issuer: publicUrl(config),
     cursorKey: await readCursorKey(db),
+    outbound: createOutbound({ allow: config.outboundAllow }),
   })
   const keyCare = scheduleKeyCare(db, signing, config.keyRotationDays, log)
   const stopForgetting = repeat(hourMs, () => {
     forgetAnswers(db, new Date()).catch((err) => log.warn({ err }, 'old answers could not be dropped'))
+    forgetAssertions(db, new Date()).catch((err) => log.warn({ err }, 'old assertions could not be dropped'))
   })
   const close = async () => {
     stopForgetting()

@@ -25,6 +25,8 @@ export const actions = [
   'signing_key.rotated',
   'signing_key.retired',
   'signing_key.rewrapped',
+  'client_keys.replaced',
+  'client_keys.deleted',
 ] as const
 
 export type Action = (typeof actions)[number]

@@ -5,7 +5,9 @@ import * as announceChanges from '../../migrations/0002-announce-changes.ts'
 import * as policy from '../../migrations/0003-policy.ts'
 import * as lists from '../../migrations/0004-lists.ts'
 import * as signingKeys from '../../migrations/0005-signing-keys.ts'
+import * as clientKeys from '../../migrations/0006-client-keys.ts'
 import * as narrowing from '../../migrations/0008-narrowing.ts'
+import * as statusLists from '../../migrations/0010-status-lists.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -14,7 +16,9 @@ const migrations = {
   '0003-policy': policy,
   '0004-lists': lists,
   '0005-signing-keys': signingKeys,
+  '0006-client-keys': clientKeys,
   '0008-narrowing': narrowing,
+  '0010-status-lists': statusLists,
 }
 
 /** Until the end of the transaction no other instance sets this database up. */

@@ -40,6 +40,8 @@ type TokenTypesTable = {
   scopesRequired: Generated<boolean>
   audience: string[]
   endpoint: string | null
+  /** Whether its JWTs name a status list. */
+  statusList: Generated<boolean>
   suspendedAt: Date | null
   version: Generated<number>
   createdAt: Date
@@ -101,6 +103,50 @@ type SigningKeysTable = {
   retiredAt: Date | null
 }
 
+/** A public key that a client signs with, and what it says of itself. */
+export type ClientJwk = {
+  kty: 'OKP' | 'EC' | 'RSA'
+  kid?: string
+  alg?: string
+  use: 'sig'
+  crv?: string
+  x?: string
+  y?: string
+  n?: string
+  e?: string
+}
+
+/** Of the two there is one. */
+type ClientKeysTable = {
+  organizationId: string
+  tokenId: string
+  jwks: JsonOrNull<{ keys: ClientJwk[] }>
+  jwksUri: string | null
+  createdAt: Date
+  updatedAt: Date
+}
+
+type ClientAssertionsTable = {
+  tokenId: string
+  jtiHash: Buffer
+  expiresAt: Date
+}
+
+type StatusListsTable = {
+  id: string
+  organizationId: string
+  size: number
+  /** How many tokens it will still take. */
+  free: number
+  createdAt: Date
+}
+
+type StatusListEntriesTable = {
+  listId: string
+  idx: number
+  tokenId: string
+}
+
 type AuditEventsTable = {
   organizationId: string
   id: string
@@ -139,10 +185,15 @@ export type Tables = {
   idempotencyKeys: IdempotencyKeysTable
   installation: InstallationTable
   signingKeys: SigningKeysTable
+  clientKeys: ClientKeysTable
+  clientAssertions: ClientAssertionsTable
+  statusLists: StatusListsTable
+  statusListEntries: StatusListEntriesTable
 }
 
 export type Organization = Selectable<OrganizationsTable>
 export type TokenType = Selectable<TokenTypesTable>
 export type TokenRow = Selectable<TokensTable>
 export type SigningKey = Selectable<SigningKeysTable>
+export type ClientKeys = Selectable<ClientKeysTable>
 export type AuditEvent = Selectable<AuditEventsTable>

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox'
+import { assertionAlgs } from '../client-keys/public-keys.ts'
 import type { PublicJwk } from '../keys/sealed.ts'
 
 const Jwk = Type.Object({
@@ -27,14 +28,20 @@ export const ServerMetadata = Type.Object(
     service_documentation: Type.String({ examples: ['https://tokens.example/docs'] }),
     introspection_endpoint: Type.String({ examples: ['https://tokens.example/introspect'] }),
     introspection_endpoint_auth_methods_supported: Type.Array(Type.String(), {
-      examples: [['client_secret_basic', 'Bearer']],
+      examples: [['client_secret_basic', 'Bearer', 'private_key_jwt']],
+    }),
+    introspection_endpoint_auth_signing_alg_values_supported: Type.Array(Type.String(), {
+      examples: [['EdDSA', 'ES256']],
     }),
     introspection_signing_alg_values_supported: Type.Optional(
       Type.Array(Type.String(), { examples: [['EdDSA']] }),
     ),
     revocation_endpoint: Type.String({ examples: ['https://tokens.example/revoke'] }),
     revocation_endpoint_auth_methods_supported: Type.Array(Type.String(), {
-      examples: [['client_secret_basic']],
+      examples: [['client_secret_basic', 'private_key_jwt']],
+    }),
+    revocation_endpoint_auth_signing_alg_values_supported: Type.Array(Type.String(), {
+      examples: [['EdDSA', 'ES256']],
     }),
   },
   { $id: 'ServerMetadata', description: 'Authorization server metadata (RFC 8414 §2).' },
@@ -73,9 +80,11 @@ export function presentMetadata(issuer: string, signingAlgs: string[]): Static<t
     grant_types_supported: [],
     service_documentation: `${issuer}/docs`,
     introspection_endpoint: `${issuer}/introspect`,
-    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'Bearer'],
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'Bearer', 'private_key_jwt'],
+    introspection_endpoint_auth_signing_alg_values_supported: assertionAlgs,
     ...(signingAlgs.length > 0 && { introspection_signing_alg_values_supported: signingAlgs }),
     revocation_endpoint: `${issuer}/revoke`,
-    revocation_endpoint_auth_methods_supported: ['client_secret_basic'],
+    revocation_endpoint_auth_methods_supported: ['client_secret_basic', 'private_key_jwt'],
+    revocation_endpoint_auth_signing_alg_values_supported: assertionAlgs,
   }
 }

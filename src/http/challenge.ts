@@ -9,7 +9,7 @@ const bearerErrors: Partial<Record<ErrorCode, string>> = {
 /** The WWW-Authenticate challenge of RFC 6750 §3 for an error; undefined where none is due. */
 export function bearerChallenge({ code, message, scope }: AppError): string | undefined {
   const realm = 'Bearer realm="counterfoil"'
-  if (code === 'unauthenticated') return realm
+  if (code === 'unauthenticated' || code === 'invalid_client') return realm
   const error = bearerErrors[code]
   if (!error) return undefined
   const named = scope ? `, scope="${scope}"` : ''
@@ -24,6 +24,6 @@ export function challenges(error: AppError, basic: boolean): string[] {
   const bearer = bearerChallenge(error)
   if (!bearer) return []
   const basicChallenge = 'Basic realm="counterfoil", charset="UTF-8"'
-  if (error.code === 'unauthenticated') return [bearer, basicChallenge]
+  if (error.code === 'unauthenticated' || error.code === 'invalid_client') return [bearer, basicChallenge]
   return basic && error.code === 'invalid_token' ? [basicChallenge] : [bearer]
 }

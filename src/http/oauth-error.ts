@@ -65,5 +65,7 @@ function oauthCode({ code }: AppError, basic: boolean): string {
   if (code === 'unavailable' || code === 'overloaded') return 'temporarily_unavailable'
   if (code === 'internal_error') return 'server_error'
   if (code === 'built_in') return 'unsupported_token_type'
-  return code === 'invalid_token' || code === 'insufficient_scope' ? code : 'invalid_request'
+  return code === 'invalid_token' || code === 'invalid_client' || code === 'insufficient_scope'
+    ? code
+    : 'invalid_request'
 }

@@ -27,6 +27,8 @@ type Found = Credential | undefined
 export type Credentials = {
   /** The credential behind a secret, if it is good now. Every reason against it looks the same from here. */
   verify(secret: Secret, now: Date): Found | Promise<Found>
+  /** The same by its hash, and past what is in memory. */
+  verifyFresh(hash: HashText, now: Date): Promise<Found>
   /** To be awaited between a change and the answer to who asked for it: from then on this process knows of it. */
   settled(): Promise<void>
   /** How many hashes the database was asked for. */
@@ -78,6 +80,7 @@ export function createCredentials(options: CredentialsOptions): Credentials {
       if (!(found instanceof Promise)) return ifGood(found, now)
       return found.then((credential) => ifGood(credential, now))
     },
+    verifyFresh: async (hash, now) => ifGood(await lookup(hash), now),
     lookups: () => lookups,
     settled: settled ?? (async () => {}),
     async close() {

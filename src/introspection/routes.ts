@@ -7,6 +7,7 @@ import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { addVary, preferredType } from '../http/accept.ts'
 import { authenticate } from '../http/authenticate.ts'
+import { clientAssertions } from '../http/client-assertion.ts'
 import { OAuthError, oauthErrors, sendIntrospectionError, sendOAuthError } from '../http/oauth-error.ts'
 import { empty, ref } from '../http/schemas.ts'
 import { canSign } from '../keys/signing.ts'
@@ -29,6 +30,7 @@ export type IntrospectionOptions = Deps & {
 /** The protocol endpoints: form-encoded, and with the errors of RFC 6749 §5.2. */
 export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions> = async (app, deps) => {
   const { db, credentials, usage, issuer, environment, signing, count } = deps
+  const assertions = clientAssertions(deps)
   const types = canSign(signing) ? ([plainType, signedType] as const) : ([plainType] as const)
   const sign = async (caller: Caller, reply: FastifyReply, presented: Promise<object>) => {
     const jwt = await signIntrospection(db, signing, issuer, caller, await presented)
@@ -36,13 +38,13 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
   }
   for (const shape of [...schema.components, OAuthError]) app.addSchema(shape)
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(consumes, { parseAs: 'string' }, parseForm)
+  app.addContentTypeParser(consumes, { parseAs: 'string' }, assertions.parser(parseForm))
   app.setErrorHandler(sendOAuthError)
   app.addHook('preParsing', ({ raw }, _reply, payload, done) => {
     const body = bodyPutBy(raw)
     done(null, body ? Readable.from([body]) : payload)
   })
-  app.addHook('onRequest', authenticate({ ...deps, basic: 'client' }))
+  app.addHook('onRequest', authenticate({ ...deps, basic: 'client', later: assertions.mayCome }))
   app.addHook('onSend', (_request, reply, _payload, done) => {
     reply.header('cache-control', 'no-store')
     reply.header('x-content-type-options', 'nosniff')

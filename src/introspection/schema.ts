@@ -19,8 +19,20 @@ export const TokenForm = Type.Object(
         examples: ['192.0.2.7'],
       }),
     ),
+    client_assertion_type: Type.Optional(
+      Type.String({
+        description: 'With `client_assertion`, in place of the Authorization header (RFC 7521 §4.2).',
+        examples: ['urn:ietf:params:oauth:client-assertion-type:jwt-bearer'],
+      }),
+    ),
+    client_assertion: Type.Optional(
+      Type.String({ description: 'A JWT that the caller signed with one of its client keys (RFC 7523 §3).' }),
+    ),
+    client_id: Type.Optional(
+      Type.String({ description: 'The id of the calling token, as the assertion has it too. Not needed.' }),
+    ),
   },
-  { $id: 'TokenForm' },
+  { $id: 'TokenForm', examples: [{ token: 'api_0123456789abcdefghijABCDEFGHIJ2PElSk' }] },
 )
 
 export const IntrospectionResponse = Type.Object(

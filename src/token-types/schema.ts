@@ -28,6 +28,12 @@ const changeable = {
     description: 'What a token gets that asks for none.',
     examples: [['https://host.example']],
   }),
+  status_list: Type.Optional(
+    Type.Boolean({
+      description:
+        'Whether its JWTs from now on name a status list, by which verifiers learn of revocations.',
+    }),
+  ),
   endpoint: Type.Optional(
     nullable.string({
       pattern: '^https?://[^\\s{}]*(\\{organization\\}[^\\s{}]*)*$',
@@ -88,6 +94,7 @@ export const TokenType = Type.Object(
     scopes_required: Type.Boolean(),
     audience: Type.Array(Type.String(), { examples: [['https://host.example']] }),
     endpoint: nullable.string({ examples: ['https://host.example/mcp/v1/{organization}/mcp'] }),
+    status_list: Type.Boolean({ description: 'Whether its JWTs name a status list.' }),
     suspended_at: nullable.dateTime({ description: 'Since when none of its tokens is good.' }),
     created_at: DateTime(),
     updated_at: DateTime(),
@@ -108,12 +115,13 @@ export function parseTokenType(body: Static<typeof NewTokenType>): ParsedType {
 }
 
 export function parseTokenTypeChange(body: Static<typeof TokenTypeChange>): ParsedChange {
-  const { allowed_scopes, default_scopes, scopes_required, ...same } = body
+  const { allowed_scopes, default_scopes, scopes_required, status_list, ...same } = body
   return {
     ...same,
     ...(allowed_scopes !== undefined && { allowedScopes: allowed_scopes }),
     ...(default_scopes !== undefined && { defaultScopes: default_scopes }),
     ...(scopes_required !== undefined && { scopesRequired: scopes_required }),
+    ...(status_list !== undefined && { statusList: status_list }),
   }
 }
 
@@ -129,6 +137,7 @@ export function presentTokenType(row: Row): Static<typeof TokenType> {
     scopes_required: row.scopesRequired,
     audience: row.audience,
     endpoint: row.endpoint,
+    status_list: row.statusList,
     suspended_at: row.suspendedAt?.toISOString() ?? null,
     created_at: row.createdAt.toISOString(),
     updated_at: row.updatedAt.toISOString(),

@@ -13,7 +13,13 @@ import * as store from './store.ts'
 export type TokenTypeChange = Partial<
   Pick<
     TokenType,
-    'description' | 'allowedScopes' | 'defaultScopes' | 'scopesRequired' | 'audience' | 'endpoint'
+    | 'description'
+    | 'allowedScopes'
+    | 'defaultScopes'
+    | 'scopesRequired'
+    | 'audience'
+    | 'endpoint'
+    | 'statusList'
   >
 >
 
@@ -50,10 +56,12 @@ export async function addTokenType(tx: Db, origin: Origin, input: NewTokenType):
     scopesRequired: input.scopesRequired ?? false,
     audience: input.audience ?? [],
     endpoint: input.endpoint ?? null,
+    statusList: input.statusList ?? false,
     createdAt: origin.now,
     updatedAt: origin.now,
   }
   refuseForeignDefaults(values)
+  refuseListedOpaque(values)
   const type = await store.insertTokenType(tx, values)
   if (!type) throw new AppError('already_exists', `There is a token type ${input.name} already.`)
   await log(tx, origin, 'token_type.created', type)
@@ -84,6 +92,7 @@ export async function updateTokenType(
 ): Promise<TokenType> {
   return changing(db, caller, name, expected, async (tx, type) => {
     refuseForeignDefaults({ ...type, ...change })
+    refuseListedOpaque({ ...type, ...change })
     const changes = differences(type, change)
     if (!changes) return type
     const changed = await store.updateTokenType(tx, type, { ...change, updatedAt: caller.now })
@@ -169,6 +178,11 @@ function refuseForeignDefaults({
 }: Pick<TokenType, 'allowedScopes' | 'defaultScopes'>) {
   const foreign = allowedScopes && defaultScopes.find((scope) => !allowedScopes.includes(scope))
   if (foreign) throw invalidValue('default_scopes', `has ${foreign}, which is not among the allowed scopes`)
+}
+
+/** An opaque token has no place to say where its status is. */
+function refuseListedOpaque({ format, statusList }: Pick<TokenType, 'format' | 'statusList'>) {
+  if (statusList && format !== 'jwt') throw invalidValue('status_list', 'is for JWTs only')
 }
 
 async function log(

@@ -1,4 +1,5 @@
 import type { JWTPayload } from 'jose'
+import type { StatusReference } from '../status-lists/places.ts'
 
 /** What a JWT says of its token. */
 export type TokenFacts = {
@@ -11,9 +12,11 @@ export type TokenFacts = {
   notBefore: Date | null
   expiresAt: Date | null
   createdAt: Date
+  /** Where its status can be looked up without us; undefined where the type does not have it so. */
+  status: StatusReference | undefined
 }
 
-/** The same members as an introspection of the token has, in whole seconds that never make it good for longer. */
+/** The same members as an introspection of the token has, and its place in a status list, in whole seconds that never make it good for longer. */
 export function claimsOf(token: TokenFacts, issuer: string): JWTPayload {
   const { id, scopes, audience, notBefore, expiresAt } = token
   const iat = Math.floor(token.createdAt.getTime() / 1000)
@@ -29,6 +32,7 @@ export function claimsOf(token: TokenFacts, issuer: string): JWTPayload {
     ...(scopes.length > 0 && { scope: scopes.join(' ') }),
     organization: token.organizationKey,
     type: token.type,
+    ...(token.status && { status: { status_list: token.status } }),
   }
 }
 

@@ -9,7 +9,10 @@ import { Revocation } from './schema.ts'
 const tags = ['Tokens']
 
 /** What is asked and done about whoever tokens are created for. */
-export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db'>> = async (app, { db }) => {
+export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db' | 'signing'>> = async (
+  app,
+  { db, signing },
+) => {
   app.route({
     method: 'GET',
     url: '/organizations/:organization/tokens/options',
@@ -27,7 +30,7 @@ export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db'>> = async
     handler: async ({ caller, params, query }) => {
       const candidate = { subject: query.owner, source: query.owner_identity_source }
       return schema.presentOptions(
-        await getTokenOptions(db, caller, params.organization, candidate),
+        await getTokenOptions(db, caller, params.organization, candidate, signing),
         caller.now,
       )
     },

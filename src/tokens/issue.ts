@@ -78,6 +78,7 @@ export async function issueToken(
   const facts = {
     id,
     type,
+    organizationId,
     organizationKey: organization.key,
     ownerSubject: owner?.subject ?? null,
     scopes,

@@ -2,6 +2,7 @@ import type { Db } from '../db/database.ts'
 import type { TokenType } from '../db/tables.ts'
 import { invalidValue } from '../errors.ts'
 import { holdActiveSigner, type Signing, signJwt } from '../keys/signing.ts'
+import { givePlace } from '../status-lists/places.ts'
 import { claimsOf, type TokenFacts, typOf } from './claims.ts'
 import { generateSecret, Secret } from './secret.ts'
 
@@ -11,6 +12,8 @@ export type Issuing = { issuer: string; signing: Signing }
 /** A new secret, and the kid of the key that signed it if it is a JWT. */
 export type Minted = { secret: Secret; signedBy: string | null }
 
+type NewFacts = { type: TokenType; organizationId: string }
+
 /** What /introspect takes; more would not fit into a header either. */
 const longestJwt = 8000
 
@@ -18,14 +21,16 @@ const longestJwt = 8000
 export async function mintSecret(
   tx: Db,
   { issuer, signing }: Issuing,
-  { type, ...facts }: Omit<TokenFacts, 'type'> & { type: TokenType },
+  { type, organizationId, ...facts }: Omit<TokenFacts, 'type' | 'status'> & NewFacts,
 ): Promise<Minted> {
   if (type.format === 'opaque') {
     const label = type.carriesOrganization ? `${type.prefix}_${facts.organizationKey}` : type.prefix
     return { secret: generateSecret(label), signedBy: null }
   }
-  const claims = claimsOf({ ...facts, type: type.name }, issuer)
-  const signer = await holdActiveSigner(tx, signing, facts.createdAt)
+  const { id: tokenId, createdAt: now } = facts
+  const status = type.statusList ? await givePlace(tx, issuer, { organizationId, tokenId, now }) : undefined
+  const claims = claimsOf({ ...facts, type: type.name, status }, issuer)
+  const signer = await holdActiveSigner(tx, signing, now)
   const jwt = await signJwt(signer, typOf(claims), claims)
   if (jwt.length > longestJwt)
     throw invalidValue(

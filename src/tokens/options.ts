@@ -2,6 +2,7 @@ import { type Caller, holds } from '../access/caller.ts'
 import { permissions } from '../access/permissions.ts'
 import type { Db } from '../db/database.ts'
 import type { TokenType } from '../db/tables.ts'
+import { canSign, type Signing } from '../keys/signing.ts'
 import { managementType, platformId } from '../platform.ts'
 import { listTokenTypes } from '../token-types/token-types.ts'
 import { type Candidate, type Standing, standingOf } from './creation.ts'
@@ -18,11 +19,14 @@ export async function getTokenOptions(
   caller: Caller,
   organizationKey: string,
   candidate: Candidate,
+  signing: Signing,
 ): Promise<TokenOptions> {
   const standing = await standingOf(db, caller, organizationKey, candidate)
   const { organization, policy } = standing
   const types = (await listTokenTypes(db))
     .filter(({ name, suspendedAt }) => !suspendedAt && (policy.allowed_types?.includes(name) ?? true))
+    // Without a master key a create would be refused.
+    .filter(({ format }) => format === 'opaque' || canSign(signing))
     .map((type) => ({ ...type, needsScopes: needsScopes(policy, type) }))
     .map((type) => (type.name === managementType ? grantable(type, caller, organization.id) : type))
   return { ...standing, types }

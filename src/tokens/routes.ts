@@ -23,7 +23,7 @@ const tags = ['Tokens']
 export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) => {
   const { db, cursorKey, environment, issuer, signing } = deps
   for (const shape of [...schema.components, ...creationSchema.components]) app.addSchema(shape)
-  await app.register(creationRoutes, { db })
+  await app.register(creationRoutes, { db, signing })
 
   app.route({
     method: 'POST',

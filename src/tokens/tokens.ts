@@ -184,7 +184,7 @@ type Where = {
 }
 
 /** Locks what is about to change, once it is clear that the caller may, and that nobody else changed it meanwhile. */
-async function changing<T>(
+export async function changing<T>(
   db: Db,
   caller: Caller,
   { organizationKey, id, expected, holdPolicy = false }: Where,
@@ -221,7 +221,8 @@ async function find(
   return store.findToken(db, { organizationId, id })
 }
 
-function refuseUnheldPermissions(caller: Caller, scopes: string[]): void {
+/** Nobody hands out what they do not hold. */
+export function refuseUnheldPermissions(caller: Caller, scopes: string[]): void {
   const asked: Permission[] = permissions.filter((permission) => scopes.includes(permission))
   for (const permission of asked) requirePermission(caller, permission)
 }

@@ -40,6 +40,7 @@ t.test('RFC 9110 §13.1.2: who has the JWK Set already gets 304, until it change
 t.test('RFC 8414 §3.2: the metadata name what exists, and all of it answers', async (t) => {
   const world = await createWorld(t)
   const { status, body } = await world.ask('GET', metadata, { token: '' })
+  const algs = ['EdDSA', 'Ed25519', 'ES256', 'RS256', 'PS256']
   t.equal(status, 200)
   t.same(body, {
     issuer,
@@ -48,10 +49,12 @@ t.test('RFC 8414 §3.2: the metadata name what exists, and all of it answers', a
     grant_types_supported: [],
     service_documentation: `${issuer}/docs`,
     introspection_endpoint: `${issuer}/introspect`,
-    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'Bearer'],
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'Bearer', 'private_key_jwt'],
+    introspection_endpoint_auth_signing_alg_values_supported: algs,
     introspection_signing_alg_values_supported: ['EdDSA'],
     revocation_endpoint: `${issuer}/revoke`,
-    revocation_endpoint_auth_methods_supported: ['client_secret_basic'],
+    revocation_endpoint_auth_methods_supported: ['client_secret_basic', 'private_key_jwt'],
+    revocation_endpoint_auth_signing_alg_values_supported: algs,
   })
   const addresses = Object.values(body).filter(
     (value): value is string => typeof value === 'string' && value !== issuer,

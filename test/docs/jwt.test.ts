@@ -1,14 +1,14 @@
 import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { keptMs } from '../../src/status-lists/status-lists.ts'
 import { createWorld, issuer } from '../support/world.ts'
+import { blocks, root } from './markdown.ts'
 
-const root = join(import.meta.dirname, '../..')
+const [program = '', statusProgram = '', ...more] = blocks('docs/jwt.md', 'js')
+t.same(more, [])
 
 t.test('the program of docs/jwt.md verifies our JWTs as it stands, and nothing else', async (t) => {
-  const [, program = ''] = /```js\n(.*?)```/s.exec(await readFile(join(root, 'docs/jwt.md'), 'utf8')) ?? []
   const world = await createWorld(t)
   // The program goes by the real clock.
   world.clock.now = new Date()
@@ -26,4 +26,23 @@ t.test('the program of docs/jwt.md verifies our JWTs as it stands, and nothing e
   const elsewhere = await world.issue({ type: 'jwt', lifetime_days: 1, audience: ['https://other.example'] })
   t.equal(await verdictOn(elsewhere.secret), 'ERR_JWT_CLAIM_VALIDATION_FAILED')
   t.equal(await verdictOn(`${secret.slice(0, -8)}AAAAAAAA`), 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED')
+})
+
+t.test('the second program of docs/jwt.md learns of a revocation from the status list', async (t) => {
+  const world = await createWorld(t)
+  world.clock.now = new Date()
+  const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
+  const type = { name: 'jwt', format: 'jwt', audience: ['https://api.example'], status_list: true }
+  await world.ask('POST', '/v1/token-types', { body: type })
+  const { id, secret } = await world.issue({ type: 'jwt', lifetime_days: 1 })
+  const isRevoked = async () => {
+    const script = `${program}\n${statusProgram}\nconsole.log(await isRevoked(await verify(process.env.TOKEN)))`
+    const env = { COUNTERFOIL_URL: url, COUNTERFOIL_ISSUER: issuer, TOKEN: secret }
+    const args = ['--input-type=module', '--eval', script]
+    return (await promisify(execFile)(process.execPath, args, { cwd: root, env })).stdout.trim()
+  }
+  t.equal(await isRevoked(), 'false')
+  await world.ask('POST', `/v1/organizations/default/tokens/${id}/revoke`)
+  world.clock.advance(keptMs)
+  t.equal(await isRevoked(), 'true')
 })

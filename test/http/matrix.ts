@@ -9,6 +9,8 @@ export type Target = {
   type: string
   token: { id: string; secret: string }
   kid: string
+  /** The id of a status list. */
+  list: string
 }
 
 export type Row = {
@@ -31,6 +33,7 @@ export type Row = {
 
 const token = ({ token }: Target) => ({ form: { token: token.secret } })
 const own = { others: 404 }
+const clientKeys = { jwks_uri: 'https://service.example/jwks.json' }
 
 /** Who may do what: a row for every operation of the OpenAPI document. */
 export const matrix: Record<string, Row> = {
@@ -40,6 +43,7 @@ export const matrix: Record<string, Row> = {
   describeProblem: { needs: 'nothing', ok: 200, elsewhere: 200 },
 
   getJwks: { needs: 'nothing', ok: 200, elsewhere: 200 },
+  getStatusList: { needs: 'nothing', ok: 200, elsewhere: 200 },
   getServerMetadata: { needs: 'nothing', ok: 200, elsewhere: 200 },
 
   // RFC 7662 §2.3: 401 also for what lacks a permission. To those beyond reach every token is inactive.
@@ -70,6 +74,14 @@ export const matrix: Record<string, Row> = {
   revokeOwnerTokens: { needs: 'tokens:write', ok: 200, elsewhere: 404 },
   getSelf: { needs: 'credential', ok: 200, elsewhere: 200 },
   revokeSelf: { needs: 'credential', ok: 200, elsewhere: 200 },
+
+  getClientKeys: { needs: 'tokens:read', own, ok: 200, elsewhere: 404 },
+  // Not with tokens:own: who gives a token keys hands out what the token may do.
+  replaceClientKeys: {
+    ...{ needs: 'tokens:write', ok: 200, elsewhere: 404 },
+    ask: () => ({ body: clientKeys }),
+  },
+  deleteClientKeys: { needs: 'tokens:write', ok: 204, elsewhere: 404 },
 
   createTokenType: {
     ...{ needs: 'platform:admin', ok: 201, elsewhere: 403 },
@@ -140,7 +152,18 @@ export async function makeTarget(world: World): Promise<Target> {
     type: 'api',
     token: await world.issue({ name: 'Target', owner }),
     kid: (await world.ask('GET', '/v1/signing-keys')).body.items.at(-1).kid,
+    list: await someStatusList(world),
   }
+}
+
+/** One for all targets: nothing that is done to them can spoil it. */
+export async function someStatusList(world: World): Promise<string> {
+  const find = async () => (await world.sql('select id from status_lists limit 1')).rows[0]?.id
+  const found = await find()
+  if (found) return found
+  await world.ask('POST', '/v1/token-types', { body: { name: 'listed', format: 'jwt', status_list: true } })
+  await world.issue({ type: 'listed' })
+  return find()
 }
 
 /** Something that the operation can be done to, by whoever may, without spoiling it for the next one. */
@@ -151,6 +174,12 @@ export async function makeSpare(world: World, operationId: string, n: number): P
     await world.ask('POST', '/v1/organizations', { body: { key: organization, name: 'Spare' } })
     await world.ask('POST', `/v1/organizations/${organization}/suspend`)
     return { ...target, organization }
+  }
+  if (/ClientKeys$/.test(operationId)) {
+    const token = await world.issue({ type: 'management', scopes: ['tokens:write'], owner })
+    const url = `/v1/organizations/default/tokens/${token.id}/client-keys`
+    await world.ask('PUT', url, { body: { jwks_uri: 'https://other.example/jwks.json' } })
+    return { ...target, token }
   }
   if (operationId === 'retireSigningKey')
     await world.ask('POST', '/v1/signing-keys/rotate', { body: { immediately: true } })

@@ -1,13 +1,19 @@
 import t from 'tap'
+import { makeClient } from '../support/client.ts'
 import { createWorld } from '../support/world.ts'
 import { operationsOf } from './contract.ts'
+import { someStatusList } from './matrix.ts'
 
 const verification = { fields: [], trustedNetworks: ['127.0.0.1'] }
 const world = await createWorld(t, { verification })
 const operations = await operationsOf(world.app)
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
-const { id: token } = await world.issue()
-const concrete: Record<string, string> = { organization: 'default', type: 'api', code: 'not_found', token }
+// A token that has everything which is below a token.
+const { id: token } = await makeClient(world)
+const list = await someStatusList(world)
+const concrete: Record<string, string> = {
+  ...{ organization: 'default', type: 'api', code: 'not_found', token, list },
+}
 const urlOf = (path: string) => path.replace(/\{(\w+)\}/g, (_match, name) => concrete[name] ?? '')
 
 t.test(

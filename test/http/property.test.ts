@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { type Answer, createWorld } from '../support/world.ts'
 import { contractOf, type Operation, operationsOf } from './contract.ts'
+import { someStatusList } from './matrix.ts'
 import { type Request, requestFor } from './requests.ts'
 import { changed, growth, type Snapshot, snapshot } from './snapshot.ts'
 
@@ -16,9 +17,10 @@ const known: Record<string, string> = {
   type: 'spare',
   subject: 'u-4712',
   code: 'not_found',
+  list: await someStatusList(world),
 }
 const self = { secret: '' }
-await renew()
+await renew('')
 let before = await renewKeys()
 
 for (const operation of operations) {
@@ -28,6 +30,7 @@ for (const operation of operations) {
       known.organization = /(update|suspend|resume|delete)Organization/.test(operation.id)
         ? 'spare'
         : 'default'
+      if (/ClientKeys$/.test(operation.id)) before = await renew(operation.id)
       const request = requestFor(operation, () => known)
       await fc.assert(
         fc.asyncProperty(request, async (request) => {
@@ -35,7 +38,8 @@ for (const operation of operations) {
           const after = await snapshot(world.db)
           const wrong = [...violations(operation, answer), ...wrongWrites(operation, answer, before, after)]
           before = after
-          if (answer.status < 300 && /delete|revoke/i.test(operation.id)) before = await renew()
+          if (answer.status < 300 && /delete|revoke|replaceClientKeys/i.test(operation.id))
+            before = await renew(operation.id)
           if (answer.status < 300 && /SigningKey$/.test(operation.id)) before = await renewKeys()
           if (wrong.length > 0) throw new Error(`${answer.status}: ${wrong.join('; ')}`)
         }),
@@ -51,6 +55,8 @@ const additions: Record<string, Record<string, number>> = {
   createTokenType: { token_types: 1 },
   createOrganization: { organizations: 1 },
   rotateSigningKey: { signing_keys: 1 },
+  replaceClientKeys: { client_keys: 1 },
+  deleteClientKeys: { client_keys: -1 },
   deleteToken: { tokens: -1, token_secrets: -1 },
   deleteTokenType: { token_types: -1 },
   deleteOrganization: { organizations: -1 },
@@ -81,11 +87,18 @@ async function send({ method, id }: Operation, { path, query, headers, body }: R
   })
 }
 
-async function renew(): Promise<Snapshot> {
+/** For this operation: only management tokens have client keys. */
+async function renew(operationId: string): Promise<Snapshot> {
   await world.ask('POST', '/v1/organizations', { body: { key: 'spare', name: 'Spare' } })
   await world.ask('POST', '/v1/organizations/spare/suspend')
   await world.ask('POST', '/v1/token-types', { body: { name: 'spare', prefix: 'spare' } })
-  known.token = (await world.issue({ name: 'Target' })).id
+  const management = { type: 'management', scopes: ['tokens:introspect'] }
+  const { id } = await world.issue({ name: 'Target', ...(/ClientKeys$/.test(operationId) && management) })
+  known.token = id
+  if (operationId === 'deleteClientKeys') {
+    const body = { jwks_uri: 'https://service.example/jwks.json' }
+    await world.ask('PUT', `/v1/organizations/default/tokens/${id}/client-keys`, { body })
+  }
   self.secret = (await world.issue({ name: 'Self' })).secret
   return snapshot(world.db)
 }

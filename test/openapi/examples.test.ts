@@ -45,11 +45,13 @@ function validateExamples(t: Test, ajv: Ajv2020, place: string[]): void {
 
 t.test('the examples of requests work as they stand', async (t) => {
   const { id: token } = await world.issue()
+  const { id: server } = await world.issue({ type: 'management', scopes: ['tokens:introspect'] })
   const values: Record<string, string> = { organization: 'default', token, type: 'api', subject: 'u-4711' }
   let count = 0
   for (const { id, method, path, body } of operations) {
     if (!body || id === 'revokeSelf') continue
-    const url = path.replace(/\{(\w+)\}/g, (_match, name) => values[name] ?? '')
+    const target: Record<string, string> = /ClientKeys$/.test(id) ? { ...values, token: server } : values
+    const url = path.replace(/\{(\w+)\}/g, (_match, name) => target[name] ?? '')
     for (const example of body.examples) {
       const answer = await world.ask(
         method,

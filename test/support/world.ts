@@ -14,6 +14,7 @@ import {
 import { createUsage, type Usage } from '../../src/introspection/usage.ts'
 import { prepareKeys } from '../../src/keys/care.ts'
 import type { Signing } from '../../src/keys/signing.ts'
+import { createOutbound, type OutboundOptions } from '../../src/outbound/outbound.ts'
 import { repeat } from '../../src/repeat.ts'
 import { type EnvironmentSecret, environmentLookup } from '../../src/tokens/environment/environment.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
@@ -62,6 +63,8 @@ export type WorldOptions = {
   verification?: VerificationOptions
   environment?: EnvironmentSecret
   signing?: Partial<Signing>
+  /** Whom it may call; nobody who is not public unless given. */
+  outbound?: OutboundOptions
   /** The database of another world; there its administrator stays the only one. */
   databaseUrl?: string
   logLevel?: LogLevel
@@ -79,6 +82,7 @@ export async function createWorld(
     withExamples = true,
     signing: givenSigning,
     logLevel = 'trace',
+    outbound = { allow: [] },
     ...options
   }: WorldOptions = {},
 ): Promise<World> {
@@ -116,6 +120,7 @@ export async function createWorld(
     issuer,
     cursorKey: await readCursorKey(db),
     environment: undefined,
+    outbound: createOutbound(outbound),
     trustProxy: [],
     corsOrigins: [],
     ...options,

@@ -127,3 +127,15 @@ t.test('readers, writers and owners see the options, others do not', async (t) =
   t.match(await options('', owner), { status: 200, body: { creation: { allowed: true } } })
   t.match(await options('', await world.manager(['policy:read'])), { status: 403 })
 })
+
+t.test('JWTs are offered only where they can be signed', async (t) => {
+  const offered = async ({ ask }: typeof world) =>
+    (await ask('GET', `${base}/tokens/options`)).body.types.map(({ name }: { name: string }) => name)
+  const signing = await createWorld(t)
+  await signing.ask('POST', '/v1/token-types', { body: { name: 'jwt', format: 'jwt' } })
+  t.same(await offered(signing), ['api', 'jwt', 'management', 'mcp', 'scim'])
+  const { databaseUrl } = signing
+  const bare = await createWorld(t, { databaseUrl, signing: { masterKeys: [] } })
+  const ask: typeof bare.ask = (method, url) => bare.ask(method, url, { token: signing.admin })
+  t.same(await offered({ ...bare, ask }), ['api', 'management', 'mcp', 'scim'])
+})

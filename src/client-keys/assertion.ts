@@ -1,0 +1,130 @@
+import { hash } from 'node:crypto'
+import { createLocalJWKSet, decodeJwt, errors, type JWTVerifyResult, jwtVerify } from 'jose'
+import { validate as isUuid } from 'uuid'
+import type { Db } from '../db/database.ts'
+import { AppError } from '../errors.ts'
+import type { Credential } from '../introspection/credential.ts'
+import type { Credentials } from '../introspection/credentials.ts'
+import { OutboundError } from '../outbound/error.ts'
+import type { Outbound } from '../outbound/outbound.ts'
+import { assertionAlgs } from './public-keys.ts'
+import * as store from './store.ts'
+
+/** The parameters of RFC 7521 §4.2. */
+export type Assertion = {
+  type: string | undefined
+  assertion: string | undefined
+  clientId: string | undefined
+}
+
+export type ClientDeps = { db: Db; credentials: Credentials; outbound: Outbound; issuer: string }
+
+const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
+
+/** How far away `exp` may be, and how far the client's clock from ours, in seconds. */
+const longestLife = 300
+const tolerance = 30
+/** How long beyond that it is remembered, for an instance whose clock is behind. */
+const memory = 600
+
+/**
+ * The management token that signed an assertion with one of its client keys (RFC 7523 §3), if the token is good now and
+ * the assertion was never used before, on whichever instance. `endpoint` is the URL that is being called.
+ */
+export async function authenticateClient(
+  { db, credentials, outbound, issuer }: ClientDeps,
+  { type, assertion, clientId }: Assertion,
+  endpoint: string,
+  now: Date,
+): Promise<Credential> {
+  if (type === undefined) throw missing('client_assertion_type')
+  if (assertion === undefined) throw missing('client_assertion')
+  if (type !== jwtBearer) throw refusal('its type is not known here')
+  const client = await findClient(db, assertion)
+  const keys = client?.jwks
+    ? createLocalJWKSet(client.jwks)
+    : client?.jwksUri && outbound.jwks(client.jwksUri)
+  if (!client || !keys) throw refusal()
+  const { tokenId } = client
+  const verified = await jwtVerify(assertion, keys, {
+    algorithms: assertionAlgs,
+    issuer: tokenId,
+    subject: tokenId,
+    audience: [issuer, endpoint],
+    requiredClaims: ['exp', 'jti'],
+    clockTolerance: tolerance,
+    currentDate: now,
+  }).catch((error) => {
+    throw refusalFor(error, tokenId)
+  })
+  const { exp, jti } = strict(verified, now)
+  if (clientId !== undefined && clientId !== tokenId) throw refusal('client_id is not its iss')
+  // Asked anew: with a secret, too, whoever is revoked is refused from that moment on.
+  const principal = await credentials.verifyFresh(client.hash, now)
+  if (!principal) throw refusal()
+  await store.deleteExpiredAssertions(db, now, 10)
+  const expiresAt = new Date((exp + tolerance + memory) * 1000)
+  if (!(await store.insertAssertion(db, { tokenId, jtiHash: hash('sha256', jti, 'buffer'), expiresAt })))
+    throw refusal('it was used before')
+  return principal
+}
+
+/** Drops assertions that have run out and that no later one has dropped. */
+export async function forgetAssertions(db: Db, now: Date): Promise<void> {
+  await store.deleteExpiredAssertions(db, now, 10_000)
+}
+
+/** By what the assertion claims; whether that is true is for its signature to show. */
+async function findClient(db: Db, assertion: string): Promise<store.Client | undefined> {
+  try {
+    const { iss = '' } = decodeJwt(assertion)
+    return isUuid(iss) ? await store.findClient(db, iss) : undefined
+  } catch (error) {
+    if (error instanceof errors.JOSEError) return undefined
+    throw error
+  }
+}
+
+/** What RFC 7523 §3 asks for beyond what jose checks, and what keeps an assertion from being of use for long. */
+function strict({ payload, protectedHeader }: JWTVerifyResult, now: Date): { exp: number; jti: string } {
+  const { aud, exp = 0, iat = 0, jti } = payload
+  const seconds = now.getTime() / 1000
+  // RFC 8725 §3.11: a JWT that was made for something else authenticates nobody.
+  const typ = String(protectedHeader.typ ?? 'JWT')
+    .toLowerCase()
+    .replace(/^application\//, '')
+  if (typ !== 'jwt' && typ !== 'client-authentication+jwt') throw refusal('its typ is not one of those')
+  // For others, too, it would be good at others.
+  if (Array.isArray(aud) && aud.length > 1) throw refusal(unfit('aud'))
+  if (exp > seconds + longestLife + tolerance) throw refusal(unfit('exp'))
+  if (iat > seconds + tolerance) throw refusal(unfit('iat'))
+  if (typeof jti !== 'string' || jti === '' || jti.length > 255) throw refusal(unfit('jti'))
+  return { exp, jti }
+}
+
+function refusalFor(error: unknown, tokenId: string): AppError {
+  // What is wrong is for the log: whoever registers addresses would learn by it what is behind them.
+  if (error instanceof OutboundError) {
+    const cause = new Error(`The jwks_uri of ${tokenId} ${error.message}`, { cause: error })
+    return new AppError('unavailable', 'The keys of the client cannot be had. Try again shortly.', { cause })
+  }
+  if (error instanceof errors.JWTExpired) return refusal('it has expired')
+  if (error instanceof errors.JWTClaimValidationFailed) return refusal(unfit(error.claim))
+  if (error instanceof errors.JOSEAlgNotAllowed) return refusal(`its alg is not one of ${assertionAlgs}`)
+  // Also what no JOSE library would call an error of its own, such as a key at the jwks_uri that is none.
+  return refusal()
+}
+
+function unfit(claim: string): string {
+  return `its claim ${claim} is missing or not as it has to be`
+}
+
+/** RFC 6749 §5.2. */
+function refusal(why = 'it is not from a client that is known and good'): AppError {
+  return new AppError('invalid_client', `The client assertion is not good: ${why}.`)
+}
+
+function missing(field: string): AppError {
+  const detail = 'is missing'
+  return new AppError('invalid_request', `${field} ${detail}`, { fields: [{ in: 'body', field, detail }] })
+}

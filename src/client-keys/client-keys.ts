@@ -1,0 +1,122 @@
+import { isDeepStrictEqual } from 'node:util'
+import { type Caller, requirePermission } from '../access/caller.ts'
+import { type Action, record } from '../audit/audit.ts'
+import type { Db } from '../db/database.ts'
+import type { ClientJwk, ClientKeys } from '../db/tables.ts'
+import { AppError, invalidValue } from '../errors.ts'
+import { reachableOrganization } from '../organizations/reach.ts'
+import type { Outbound } from '../outbound/outbound.ts'
+import { managementType } from '../platform.ts'
+import type { EnvironmentSecret } from '../tokens/environment/environment.ts'
+import { changing, getToken, refuseUnheldPermissions } from '../tokens/tokens.ts'
+import { type GivenJwk, publicKeysOf, thumbprintsOf } from './public-keys.ts'
+import * as store from './store.ts'
+
+/** The keys themselves, or where they are. */
+export type GivenKeys = { jwks: GivenJwk[] | undefined; jwksUri: string | undefined }
+
+type Which = { organizationKey: string; id: string }
+
+/** The keys that a management token authenticates with in place of its secret. */
+export async function getClientKeys(
+  db: Db,
+  caller: Caller,
+  { organizationKey, id }: Which,
+  environment: EnvironmentSecret | undefined,
+): Promise<ClientKeys> {
+  const token = await getToken(db, caller, organizationKey, id, environment)
+  return (await keysOf(db, token)) ?? noKeys()
+}
+
+/** Gives the token these keys and takes away those that it had. Its secret stays good beside them. */
+export async function replaceClientKeys(
+  db: Db,
+  caller: Caller,
+  outbound: Outbound,
+  which: Which,
+  given: GivenKeys,
+): Promise<ClientKeys> {
+  const { jwks, jwksUri } = checked(given, outbound)
+  return changingKeys(db, caller, which, async (tx, token, current) => {
+    if (current && isDeepStrictEqual([current.jwks?.keys, current.jwksUri], [jwks, jwksUri])) return current
+    const replaced = await store.upsertClientKeys(tx, {
+      organizationId: token.organizationId,
+      tokenId: token.id,
+      jwks: jwks ? JSON.stringify({ keys: jwks }) : null,
+      jwksUri: jwksUri ?? null,
+      createdAt: caller.now,
+      updatedAt: caller.now,
+    })
+    await log(tx, caller, 'client_keys.replaced', token, current, replaced)
+    return replaced
+  })
+}
+
+export async function deleteClientKeys(db: Db, caller: Caller, which: Which): Promise<void> {
+  await changingKeys(db, caller, which, async (tx, token, current) => {
+    if (!current) throw noKeys()
+    await store.deleteClientKeys(tx, current)
+    await log(tx, caller, 'client_keys.deleted', token, current, undefined)
+  })
+}
+
+function checked({ jwks, jwksUri }: GivenKeys, outbound: Outbound) {
+  if ((jwks === undefined) === (jwksUri === undefined))
+    throw invalidValue('jwks', 'or jwks_uri is needed, and not both')
+  const flaw = jwksUri === undefined ? undefined : outbound.flawOf(jwksUri)
+  if (flaw) throw invalidValue('jwks_uri', flaw)
+  return { jwks: jwks && publicKeysOf(jwks), jwksUri: jwksUri ?? null }
+}
+
+type Token = { organizationId: string; id: string; name: string; type: string; scopes: string[] }
+
+/**
+ * Whoever gives a token keys can then act as that token: so it takes all that the token may do, and not only the
+ * permission to change tokens.
+ */
+async function changingKeys<T>(
+  db: Db,
+  caller: Caller,
+  { organizationKey, id }: Which,
+  change: (tx: Db, token: Token, current: ClientKeys | undefined) => Promise<T>,
+): Promise<T> {
+  await reachableOrganization(db, caller, organizationKey)
+  requirePermission(caller, 'tokens:write')
+  return changing(db, caller, { organizationKey, id }, async (tx, token) => {
+    const current = await keysOf(tx, token)
+    refuseUnheldPermissions(caller, token.scopes)
+    return change(tx, token, current)
+  })
+}
+
+async function keysOf(db: Db, { organizationId, id, type }: Token): Promise<ClientKeys | undefined> {
+  if (type !== managementType)
+    throw new AppError('not_found', `Only tokens of the type ${managementType} have client keys.`)
+  return store.findClientKeys(db, { organizationId, tokenId: id })
+}
+
+function noKeys(): never {
+  throw new AppError('not_found', 'The token has no client keys.')
+}
+
+async function log(
+  tx: Db,
+  caller: Caller,
+  action: Action,
+  { organizationId, id, name }: Token,
+  before: ClientKeys | undefined,
+  after: ClientKeys | undefined,
+): Promise<void> {
+  await record(tx, caller, {
+    organizationId,
+    action,
+    target: { type: 'token', id, name },
+    changes: { before: await described(before), after: await described(after) },
+  })
+}
+
+async function described(keys: ClientKeys | undefined): Promise<Record<string, unknown>> {
+  if (!keys) return {}
+  if (keys.jwksUri !== null) return { jwks_uri: keys.jwksUri }
+  return { thumbprints: await thumbprintsOf((keys.jwks?.keys ?? []) as ClientJwk[]) }
+}

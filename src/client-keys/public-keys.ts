@@ -1,0 +1,60 @@
+import { createPublicKey, type KeyObject, type webcrypto } from 'node:crypto'
+import { calculateJwkThumbprint } from 'jose'
+import type { ClientJwk } from '../db/tables.ts'
+import { invalidValue } from '../errors.ts'
+
+/** A key as it was given: with members that are of no use here, and maybe with some that should never have been sent. */
+export type GivenJwk = webcrypto.JsonWebKey & { kid?: string; alg?: string }
+
+/** The algorithms that a client may sign with: asymmetric ones only, none of them out of fashion (RFC 8725 §3.2). */
+export const assertionAlgs = ['EdDSA', 'Ed25519', 'ES256', 'RS256', 'PS256']
+
+const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
+
+/** Their public members, or a 422 that names the key and repeats nothing of it. */
+export function publicKeysOf(given: GivenJwk[]): ClientJwk[] {
+  const keys = given.map(publicKeyOf)
+  const kids = keys.flatMap(({ kid }) => kid ?? [])
+  if (new Set(kids).size < kids.length) throw invalidValue('jwks.keys', 'has two keys of the same kid')
+  return keys
+}
+
+/** What tells the keys of a set apart in the change log. */
+export async function thumbprintsOf(keys: ClientJwk[]): Promise<string[]> {
+  return Promise.all(keys.map((key) => calculateJwkThumbprint(key)))
+}
+
+function publicKeyOf(jwk: GivenJwk, index: number): ClientJwk {
+  const flaw = (detail: string) => invalidValue(`jwks.keys.${index}`, detail)
+  if (privateMembers.some((member) => member in jwk))
+    throw flaw('has a private part, which has to stay with the client: make a new key')
+  const key = importKey(jwk)
+  const algs = key && algsOf(key)
+  if (!algs) throw flaw('is not a public key of Ed25519, P-256 or RSA with 2048 to 8192 bits')
+  if (jwk.alg !== undefined && !algs.includes(jwk.alg)) throw flaw(`can only be for ${algs.join(' or ')}`)
+  const { kid, alg } = jwk
+  // Exported, so that there is nothing in it but what makes up the key.
+  return {
+    ...(key.export({ format: 'jwk' }) as ClientJwk),
+    ...(kid !== undefined && { kid }),
+    ...(alg !== undefined && { alg }),
+    use: 'sig',
+  }
+}
+
+function importKey(jwk: GivenJwk): KeyObject | undefined {
+  try {
+    return createPublicKey({ key: jwk, format: 'jwk' })
+  } catch {
+    return undefined
+  }
+}
+
+function algsOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): string[] | undefined {
+  const { modulusLength = 0, namedCurve } = asymmetricKeyDetails ?? {}
+  if (asymmetricKeyType === 'ed25519') return ['EdDSA', 'Ed25519']
+  if (asymmetricKeyType === 'ec' && namedCurve === 'prime256v1') return ['ES256']
+  // Beyond that a signature costs us more than it is worth.
+  if (asymmetricKeyType === 'rsa' && modulusLength >= 2048 && modulusLength <= 8192) return ['RS256', 'PS256']
+  return undefined
+}

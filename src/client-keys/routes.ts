@@ -1,0 +1,66 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { Deps } from '../deps.ts'
+import { answer, noContent, problems, ref } from '../http/schemas.ts'
+import * as keys from './client-keys.ts'
+import * as schema from './schema.ts'
+
+const url = '/organizations/:organization/tokens/:token/client-keys'
+const tags = ['Client keys']
+
+export const clientKeyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) => {
+  const { db, outbound, environment } = deps
+  for (const shape of schema.components) app.addSchema(shape)
+
+  app.route({
+    method: 'GET',
+    url,
+    schema: {
+      operationId: 'getClientKeys',
+      summary: 'Read the keys that a management token authenticates with',
+      tags,
+      params: schema.TokenParams,
+      response: { 200: answer(schema.ClientKeys, 'Its keys'), ...problems(400, 401, 403, 404, 500, 503) },
+    },
+    handler: async ({ caller, params }) => {
+      const which = { organizationKey: params.organization, id: params.token }
+      return schema.presentClientKeys(await keys.getClientKeys(db, caller, which, environment))
+    },
+  })
+
+  app.route({
+    method: 'PUT',
+    url,
+    schema: {
+      operationId: 'replaceClientKeys',
+      summary: 'Let a management token authenticate with keys too (private_key_jwt), these and no others',
+      tags,
+      params: schema.TokenParams,
+      body: ref(schema.NewClientKeys),
+      response: {
+        200: answer(schema.ClientKeys, 'Its keys'),
+        ...problems(400, 401, 403, 404, 409, 413, 415, 422, 500, 503),
+      },
+    },
+    handler: async ({ caller, params, body }) => {
+      const which = { organizationKey: params.organization, id: params.token }
+      const given = schema.parseClientKeys(body)
+      return schema.presentClientKeys(await keys.replaceClientKeys(db, caller, outbound, which, given))
+    },
+  })
+
+  app.route({
+    method: 'DELETE',
+    url,
+    schema: {
+      operationId: 'deleteClientKeys',
+      summary: 'Take all its keys away from a management token',
+      tags,
+      params: schema.TokenParams,
+      response: { ...noContent, ...problems(400, 401, 403, 404, 409, 413, 415, 500, 503) },
+    },
+    handler: async ({ caller, params }, reply) => {
+      await keys.deleteClientKeys(db, caller, { organizationKey: params.organization, id: params.token })
+      return reply.code(204).send(undefined)
+    },
+  })
+}

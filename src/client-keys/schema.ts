@@ -1,0 +1,90 @@
+import { type Static, Type } from 'typebox'
+import type { ClientKeys as Row } from '../db/tables.ts'
+import { Id, OrganizationParams } from '../http/schemas.ts'
+import type { GivenKeys } from './client-keys.ts'
+
+const text = (maxLength: number, options: object = {}) =>
+  Type.Optional(Type.String({ maxLength, ...options }))
+
+const members = {
+  kty: Type.Enum(['OKP', 'EC', 'RSA'], { type: 'string' }),
+  kid: text(255, {
+    minLength: 1,
+    description: 'Needed where there are several keys.',
+    examples: ['2026-03'],
+  }),
+  alg: text(20, { examples: ['EdDSA'] }),
+  use: Type.Optional(Type.Literal('sig', { examples: ['sig'] })),
+  crv: text(20, { examples: ['Ed25519'] }),
+  x: text(100, { examples: ['11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo'] }),
+  y: text(100, { description: 'Of a key of P-256.' }),
+  n: text(2000, { description: 'Of a key of RSA.' }),
+  e: text(20, { description: 'Of a key of RSA.' }),
+}
+
+const jwksUri = (options: object = {}) =>
+  Type.Optional(
+    Type.String({
+      description: 'Where the keys are; they are fetched when they are needed, and kept for ten minutes.',
+      examples: ['https://service.example/jwks.json'],
+      ...options,
+    }),
+  )
+
+const example = {
+  jwks: {
+    keys: [
+      {
+        kty: 'OKP',
+        crv: 'Ed25519',
+        x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo',
+        kid: '2026-03',
+        use: 'sig',
+      },
+    ],
+  },
+}
+
+export const NewClientKeys = Type.Object(
+  {
+    jwks: Type.Optional(
+      Type.Object(
+        {
+          keys: Type.Array(Type.Object(members, { additionalProperties: true }), {
+            minItems: 1,
+            maxItems: 10,
+          }),
+        },
+        {
+          description:
+            'Public keys of Ed25519, P-256 or RSA. Members that a public key does not need are dropped.',
+        },
+      ),
+    ),
+    jwks_uri: jwksUri({ maxLength: 2000 }),
+  },
+  { $id: 'NewClientKeys', additionalProperties: false, examples: [example] },
+)
+
+export const ClientKeys = Type.Object(
+  {
+    jwks: Type.Optional(Type.Object({ keys: Type.Array(Type.Object(members)) })),
+    jwks_uri: jwksUri(),
+  },
+  {
+    $id: 'ClientKeys',
+    description: 'The public keys of a client (RFC 7517 §5), or where they are.',
+    examples: [example],
+  },
+)
+
+export const TokenParams = Type.Object({ ...OrganizationParams.properties, token: Id })
+export const components = [NewClientKeys, ClientKeys]
+
+export function parseClientKeys({ jwks, jwks_uri }: Static<typeof NewClientKeys>): GivenKeys {
+  return { jwks: jwks?.keys, jwksUri: jwks_uri }
+}
+
+export function presentClientKeys({ jwks, jwksUri }: Row): Static<typeof ClientKeys> {
+  return { ...(jwks && { jwks }), ...(jwksUri !== null && { jwks_uri: jwksUri }) }
+}

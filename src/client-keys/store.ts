@@ -1,0 +1,80 @@
+import { type Insertable, sql } from 'kysely'
+import type { Db } from '../db/database.ts'
+import type { ClientKeys, Tables } from '../db/tables.ts'
+import type { HashText } from '../tokens/secret.ts'
+
+type Key = { organizationId: string; tokenId: string }
+
+/** Whoever may be behind an assertion: a token by the hash of its newest secret, and the keys that it has. */
+export type Client = Pick<ClientKeys, 'tokenId' | 'jwks' | 'jwksUri'> & { hash: HashText }
+
+export async function findClientKeys(db: Db, { organizationId, tokenId }: Key) {
+  return db
+    .selectFrom('clientKeys')
+    .selectAll()
+    .where('organizationId', '=', organizationId)
+    .where('tokenId', '=', tokenId)
+    .executeTakeFirst()
+}
+
+export async function findClient(db: Db, tokenId: string): Promise<Client | undefined> {
+  return db
+    .selectFrom('clientKeys')
+    .innerJoin('tokenSecrets', (join) =>
+      join
+        .onRef('tokenSecrets.organizationId', '=', 'clientKeys.organizationId')
+        .onRef('tokenSecrets.tokenId', '=', 'clientKeys.tokenId'),
+    )
+    .where('clientKeys.tokenId', '=', tokenId)
+    .select(['clientKeys.tokenId', 'jwks', 'jwksUri'])
+    .select(sql<HashText>`encode(token_secrets.hash, 'base64')`.as('hash'))
+    .orderBy('tokenSecrets.createdAt', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+}
+
+export async function upsertClientKeys(tx: Db, keys: Insertable<Tables['clientKeys']>): Promise<ClientKeys> {
+  const { jwks, jwksUri, updatedAt } = keys
+  return tx
+    .insertInto('clientKeys')
+    .values(keys)
+    .onConflict((conflict) =>
+      conflict.columns(['organizationId', 'tokenId']).doUpdateSet({ jwks, jwksUri, updatedAt }),
+    )
+    .returningAll()
+    .executeTakeFirstOrThrow()
+}
+
+export async function deleteClientKeys(tx: Db, { organizationId, tokenId }: Key): Promise<void> {
+  await tx
+    .deleteFrom('clientKeys')
+    .where('organizationId', '=', organizationId)
+    .where('tokenId', '=', tokenId)
+    .execute()
+}
+
+/** False if it is there already, on whichever instance it was used. */
+export async function insertAssertion(
+  db: Db,
+  assertion: Insertable<Tables['clientAssertions']>,
+): Promise<boolean> {
+  const inserted = await db
+    .insertInto('clientAssertions')
+    .values(assertion)
+    .onConflict((conflict) => conflict.columns(['tokenId', 'jtiHash']).doNothing())
+    .returning('jtiHash')
+    .executeTakeFirst()
+  return inserted !== undefined
+}
+
+/** At most so many, past those that somebody else is dropping. */
+export async function deleteExpiredAssertions(db: Db, now: Date, limit: number): Promise<void> {
+  const expired = db
+    .selectFrom('clientAssertions')
+    .select(['tokenId', 'jtiHash'])
+    .where('expiresAt', '<=', now)
+    .limit(limit)
+    .forUpdate()
+    .skipLocked()
+  await sql`delete from client_assertions where (token_id, jti_hash) in (${expired})`.execute(db)
+}

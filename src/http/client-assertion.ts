@@ -1,0 +1,83 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { authenticateClient } from '../client-keys/assertion.ts'
+import type { Deps } from '../deps.ts'
+import { AppError } from '../errors.ts'
+import { admit } from './authenticate.ts'
+
+type Form = Record<string, string>
+type FormParser = (
+  request: FastifyRequest,
+  text: string,
+  done: (error: Error | null, form?: Form) => void,
+) => void
+
+/** How many requests may be in progress that showed no credential at their beginning. */
+export const mostUnknown = 100
+
+const isForm = /^application\/x-www-form-urlencoded *(;|$)/i
+
+/**
+ * Client authentication by what is in the body (RFC 7521 §4.2). `authenticate` puts those off who `mayCome` by it; where
+ * the body is parsed, and before anything is made of it, they authenticate or are refused. It is done with the parser
+ * and not with a hook of its own, so that those who come with a header pay nothing for it.
+ */
+export function clientAssertions(deps: Deps) {
+  const { usage, issuer, now } = deps
+  let unknown = 0
+
+  async function authenticate(request: FastifyRequest, form: Form): Promise<void> {
+    if (!hasAssertion(form))
+      throw new AppError(
+        'unauthenticated',
+        'Send a token in the Authorization header, or a client_assertion.',
+      )
+    const at = now()
+    const { client_assertion_type: type, client_assertion: assertion, client_id: clientId } = form
+    const endpoint = `${issuer}${request.routeOptions.url}`
+    try {
+      const principal = await authenticateClient(deps, { type, assertion, clientId }, endpoint, at)
+      if (!admit(usage, request, principal, at))
+        throw new AppError('invalid_client', 'The client is not good from there.')
+    } catch (error) {
+      if (error instanceof AppError && error.cause)
+        request.log.warn({ reqId: request.id, err: error.cause }, error.message)
+      throw error
+    }
+  }
+
+  return {
+    /** Of other methods no body would be parsed, and nobody would ask who it is. */
+    mayCome({ method, headers }: FastifyRequest, { raw }: FastifyReply): boolean {
+      if (method !== 'POST' || headers.authorization !== undefined) return false
+      if (!isForm.test(headers['content-type'] ?? '')) return false
+      // Stands against strangers who send bodies byte by byte, and clients whose keys are at an address that takes its
+      // time: they would take the places of all who show a credential.
+      if (unknown >= mostUnknown)
+        throw new AppError('overloaded', 'Too many requests are in progress whose caller is not known yet.')
+      unknown += 1
+      raw.once('close', () => {
+        unknown -= 1
+      })
+      return true
+    },
+
+    parser(parse: FormParser): FormParser {
+      return (request, text, done) =>
+        parse(request, text, (error, form = {}) => {
+          if (error) done(error)
+          else if (!request.caller) authenticate(request, form).then(() => done(null, form), done)
+          else if (hasAssertion(form)) done(twice())
+          else done(null, form)
+        })
+    },
+  }
+}
+
+function hasAssertion(form: Form): boolean {
+  return form.client_assertion !== undefined || form.client_assertion_type !== undefined
+}
+
+/** RFC 6749 §2.3: "The client MUST NOT use more than one authentication method in each request." */
+function twice(): AppError {
+  return new AppError('invalid_request', 'The request has more than one credential; send one.')
+}

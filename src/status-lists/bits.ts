@@ -1,0 +1,14 @@
+import { promisify } from 'node:util'
+import { deflate } from 'node:zlib'
+
+const compress = promisify(deflate)
+
+/**
+ * The `lst` of a list with one bit a token, which is set at these places: counted from the least significant bit of
+ * the first byte on, and compressed (draft-ietf-oauth-status-list §4.1 and §4.2).
+ */
+export async function encodeBits(size: number, places: Iterable<number>): Promise<string> {
+  const bytes = Buffer.alloc(size / 8)
+  for (const place of places) bytes[place >> 3] = (bytes[place >> 3] ?? 0) | (1 << (place & 7))
+  return (await compress(bytes, { level: 9 })).toString('base64url')
+}

@@ -1,0 +1,46 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import type { Deps } from '../deps.ts'
+import { preferredType } from '../http/accept.ts'
+import { matchesEtag } from '../http/etag.ts'
+import { empty, Id, problems } from '../http/schemas.ts'
+import { createStatusLists, listTtl } from './status-lists.ts'
+
+const type = 'application/statuslist+jwt'
+
+/** For everybody who verifies JWTs: it needs no credential, as they need none for the keys. */
+export const statusListRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) => {
+  const getStatusList = createStatusLists(deps.db, deps.signing, deps.issuer)
+
+  app.route({
+    method: 'GET',
+    url: '/status-lists/:list',
+    schema: {
+      operationId: 'getStatusList',
+      summary: 'Which JWTs have been revoked (Token Status List), signed',
+      tags: ['Verifying'],
+      security: [],
+      params: Type.Object({ list: Id }),
+      headers: Type.Object({
+        'if-none-match': Type.Optional(
+          Type.String({ description: 'Answer with 304 if this is still its ETag.', examples: ['"abc"'] }),
+        ),
+      }),
+      response: {
+        200: {
+          description: 'The list; the JWTs that are in it say where',
+          content: { [type]: { schema: { type: 'string' } } },
+        },
+        304: empty('It has not changed'),
+        ...problems(400, 404, 406, 500, 503),
+      },
+    },
+    handler: async ({ params, headers }, reply) => {
+      preferredType(headers.accept, [type])
+      const { jwt, etag } = await getStatusList(params.list, deps.now())
+      reply.headers({ etag, 'cache-control': `public, max-age=${listTtl}` })
+      if (matchesEtag(headers['if-none-match'], etag)) return reply.code(304).send(undefined)
+      return reply.type(type).send(jwt)
+    },
+  })
+}

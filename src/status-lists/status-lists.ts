@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+import type { Db } from '../db/database.ts'
+import { AppError } from '../errors.ts'
+import { activeSigner, canSign, type Signing, signJwt } from '../keys/signing.ts'
+import { encodeBits } from './bits.ts'
+import { uriOf } from './places.ts'
+import * as store from './store.ts'
+
+/** In seconds: how long a verifier may keep a list before it asks for a newer one. */
+export const listTtl = 30
+/** And how long it may go on with a list when it cannot get a newer one. */
+const lifetime = 300
+/** How long an instance gives out the same list. What a flood of requests costs is bounded by it. */
+export const keptMs = 10_000
+/** How many lists an instance keeps. */
+const capacity = 100
+
+export type StatusList = { jwt: string; etag: string }
+
+type Kept = { at: number; list: Promise<StatusList | undefined> }
+
+/**
+ * Lists as they are given out. One bit a token: 1 if it is revoked or gone, or its organization or type is suspended.
+ * What has expired is left as it was, since the token itself says so.
+ */
+export function createStatusLists(db: Db, signing: Signing, issuer: string) {
+  const kept = new LRUCache<string, Kept>({ max: capacity })
+
+  return async function getStatusList(id: string, now: Date): Promise<StatusList> {
+    const at = now.getTime()
+    let one = kept.get(id)
+    if (!one || at - one.at >= keptMs) {
+      one = { at, list: signList(db, signing, issuer, id, now) }
+      kept.set(id, one)
+      // What could not be had, or is not there, is not remembered.
+      const forget = () => void kept.delete(id)
+      one.list.then((list) => list ?? forget(), forget)
+    }
+    const list = await one.list
+    if (!list) throw new AppError('not_found', 'There is no such status list.')
+    return list
+  }
+}
+
+/** A Status List Token (draft-ietf-oauth-status-list §5.1); undefined if there is no such list. */
+async function signList(
+  db: Db,
+  signing: Signing,
+  issuer: string,
+  id: string,
+  now: Date,
+): Promise<StatusList | undefined> {
+  const list = await store.findList(db, id)
+  if (!list) return undefined
+  if (!canSign(signing)) throw new AppError('unavailable', 'There is no master key to sign the list with.')
+  const lst = await encodeBits(list.size, await store.selectInvalid(db, id))
+  const iat = Math.floor(now.getTime() / 1000)
+  const jwt = await signJwt(await activeSigner(db, signing, now), 'statuslist+jwt', {
+    iss: issuer,
+    sub: uriOf(issuer, id),
+    iat,
+    exp: iat + lifetime,
+    ttl: listTtl,
+    status_list: { bits: 1, lst },
+  })
+  return { jwt, etag: `"${createHash('sha256').update(jwt).digest('base64url')}"` }
+}

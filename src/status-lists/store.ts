@@ -1,0 +1,72 @@
+import { sql } from 'kysely'
+import type { Db } from '../db/database.ts'
+
+/** Takes one of the places that are left in the list that is being filled; nobody else does before this transaction ends. */
+export async function takePlace(
+  tx: Db,
+  organizationId: string,
+): Promise<{ id: string; size: number } | undefined> {
+  return tx
+    .updateTable('statusLists')
+    .set({ free: sql<number>`free - 1` })
+    .where('organizationId', '=', organizationId)
+    .where('free', '>', 0)
+    .returning(['id', 'size'])
+    .executeTakeFirst()
+}
+
+/** Waits for whoever is about to add one too, and then adds none. */
+export async function insertList(
+  tx: Db,
+  list: { id: string; organizationId: string; size: number; free: number; createdAt: Date },
+): Promise<void> {
+  await tx
+    .insertInto('statusLists')
+    .values(list)
+    .onConflict((conflict) => conflict.column('organizationId').where('free', '>', 0).doNothing())
+    .execute()
+}
+
+/** False if that place is taken. */
+export async function insertEntry(
+  tx: Db,
+  entry: { listId: string; idx: number; tokenId: string },
+): Promise<boolean> {
+  const inserted = await tx
+    .insertInto('statusListEntries')
+    .values(entry)
+    .onConflict((conflict) => conflict.columns(['listId', 'idx']).doNothing())
+    .returning('idx')
+    .executeTakeFirst()
+  return inserted !== undefined
+}
+
+export async function findList(db: Db, id: string): Promise<{ id: string; size: number } | undefined> {
+  return db.selectFrom('statusLists').select(['id', 'size']).where('id', '=', id).executeTakeFirst()
+}
+
+/** The places of tokens that are revoked or gone, or whose organization or type is suspended or gone. */
+export async function selectInvalid(db: Db, listId: string): Promise<number[]> {
+  const rows = await db
+    .selectFrom('statusListEntries')
+    .innerJoin('statusLists', 'statusLists.id', 'statusListEntries.listId')
+    .leftJoin('tokens', (join) =>
+      join
+        .onRef('tokens.organizationId', '=', 'statusLists.organizationId')
+        .onRef('tokens.id', '=', 'statusListEntries.tokenId'),
+    )
+    .leftJoin('organizations', 'organizations.id', 'tokens.organizationId')
+    .leftJoin('tokenTypes', 'tokenTypes.name', 'tokens.type')
+    .where('statusListEntries.listId', '=', listId)
+    .where((where) =>
+      where.or([
+        where('tokens.id', 'is', null),
+        where('tokens.revokedAt', 'is not', null),
+        where('organizations.suspendedAt', 'is not', null),
+        where('tokenTypes.suspendedAt', 'is not', null),
+      ]),
+    )
+    .select('idx')
+    .execute()
+  return rows.map(({ idx }) => idx)
+}

@@ -1,0 +1,46 @@
+import { type AddressInfo, connect } from 'node:net'
+import t from 'tap'
+import { mostUnknown } from '../../src/http/client-assertion.ts'
+import { makeClient, withAssertion } from '../support/client.ts'
+import { retried } from '../support/retried.ts'
+import { createWorld } from '../support/world.ts'
+
+t.test('strangers who do not finish their bodies keep out nobody who shows a credential', async (t) => {
+  const world = await createWorld(t)
+  const { secret, sign, introspect } = await makeClient(world)
+  await world.app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = world.app.server.address() as AddressInfo
+  const head = [
+    ...['POST /introspect HTTP/1.1', 'Host: counterfoil.test', 'Content-Length: 100'],
+    ...['Content-Type: application/x-www-form-urlencoded', '', 'token='],
+  ].join('\r\n')
+  // Some more than there is room for: a few may find it taken by the questions below.
+  const strangers = Array.from({ length: mostUnknown + 10 }, () => {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write(head)
+    return socket
+  })
+  t.teardown(() => strangers.map((socket) => socket.destroy()))
+  const nobody = () => world.ask('POST', '/introspect', { token: '', form: { token: 'x' } })
+  // Until all of them have been heard.
+  let refused = await nobody()
+  while (refused.status !== 503) refused = await nobody()
+  t.match(refused, { headers: { 'retry-after': '1' }, body: { error: 'temporarily_unavailable' } })
+  t.match(await world.ask('POST', '/introspect', { token: secret, form: { token: secret } }), { status: 200 })
+  for (const socket of strangers) socket.destroy()
+  const answer = await retried(async () => introspect(secret, withAssertion(await sign())))
+  t.match(answer, { status: 200, body: { active: true } })
+})
+
+t.test('whoever has been answered takes no place any more', async (t) => {
+  const world = await createWorld(t)
+  const base = await world.app.listen({ host: '127.0.0.1', port: 0 })
+  for (let i = 0; i <= mostUnknown; i++) {
+    const { status } = await fetch(`${base}/introspect`, {
+      method: 'POST',
+      body: new URLSearchParams('token=x'),
+    })
+    t.equal(status, 401)
+  }
+})
