@@ -112,6 +112,11 @@ export const Environment = Type.Object({
     default: '',
     description: 'Origins, separated by commas, whose pages may call.',
   }),
+  OUTBOUND_ALLOW: Type.String({
+    default: '',
+    description:
+      'Addresses or networks, separated by commas, that are not public and yet may be asked for the keys of others.',
+  }),
 })
 
 /** The variables that can also be given as the path of a file, by the name with `_FILE` behind it. */
@@ -144,6 +149,7 @@ export type Config = {
   logLevel: LogLevel
   trustProxy: string[]
   corsOrigins: string[]
+  outboundAllow: string[]
 }
 
 /** A variable is malformed; the message is a sentence that names it. */
@@ -173,6 +179,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     logLevel: values.LOG_LEVEL,
     trustProxy: list('TRUST_PROXY', values.TRUST_PROXY, isNetwork),
     corsOrigins: list('CORS_ORIGINS', values.CORS_ORIGINS, isOrigin),
+    outboundAllow: list('OUTBOUND_ALLOW', values.OUTBOUND_ALLOW, isNetwork),
   }
 }
 

@@ -2,6 +2,7 @@ import type { Db } from './db/database.ts'
 import type { Credentials } from './introspection/credentials.ts'
 import type { Usage } from './introspection/usage.ts'
 import type { Signing } from './keys/signing.ts'
+import type { Outbound } from './outbound/outbound.ts'
 import type { EnvironmentSecret } from './tokens/environment/environment.ts'
 
 /** What routes are given: the outside world, so that tests can give another. */
@@ -15,4 +16,5 @@ export type Deps = {
   /** What cursors are signed with. */
   cursorKey: Buffer
   environment: EnvironmentSecret | undefined
+  outbound: Outbound
 }

@@ -17,6 +17,7 @@ import { createUsage } from './introspection/usage.ts'
 import { rewrapKeys, rotateKeys } from './keys/care.ts'
 import { masterKeyPath } from './keys/master-key.ts'
 import type { Signing } from './keys/signing.ts'
+import { createOutbound } from './outbound/outbound.ts'
 import { bringsMasterKey, type Database, openDatabase, prepare, signingOf } from './prepare.ts'
 import { publicUrl, startService } from './service.ts'
 import { version } from './version.ts'
@@ -187,6 +188,7 @@ async function printOpenapi(): Promise<void> {
     issuer: 'http://localhost:7662',
     cursorKey: Buffer.alloc(32),
     environment: undefined,
+    outbound: createOutbound({ allow: [] }),
     signing: { masterKeys: [], alg: 'EdDSA' },
     trustProxy: [],
     corsOrigins: [],

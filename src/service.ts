@@ -8,6 +8,7 @@ import { createCredentials } from './introspection/credentials.ts'
 import { createUsage } from './introspection/usage.ts'
 import { scheduleKeyCare } from './keys/schedule.ts'
 import type { Signing } from './keys/signing.ts'
+import { createOutbound } from './outbound/outbound.ts'
 import type { Database } from './prepare.ts'
 import { repeat } from './repeat.ts'
 import { environmentLookup } from './tokens/environment/environment.ts'
@@ -46,6 +47,7 @@ export async function startService({
     now: () => new Date(),
     issuer: publicUrl(config),
     cursorKey: await readCursorKey(db),
+    outbound: createOutbound({ allow: config.outboundAllow }),
   })
   const keyCare = scheduleKeyCare(db, signing, config.keyRotationDays, log)
   const stopForgetting = repeat(hourMs, () => {

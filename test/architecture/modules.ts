@@ -43,9 +43,8 @@ export const layers = [
 
 /** What every layer may use, since it uses nothing itself. */
 export const pure = /^src\/[\w-]+\/(secret|status|endpoint|seconds|share)\.ts$/
-const shared = /^src\/(errors|version|versions|platform|deps|access\/\w+)\.ts$/
-const process =
-  /^src\/(server|service|workers|prepare|exit|welcome|config|addresses|bootstrap|admin-token)\.ts$/
+const shared = /^src\/(errors|version|versions|platform|deps|addresses|access\/\w+)\.ts$/
+const process = /^src\/(server|service|workers|prepare|exit|welcome|config|bootstrap|admin-token)\.ts$/
 
 export function layerOf(module: string): (typeof layers)[number] {
   if (process.test(module)) return 'process'

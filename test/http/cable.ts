@@ -7,6 +7,7 @@ import { readCursorKey } from '../../src/db/installation.ts'
 import { createLogger } from '../../src/http/log.ts'
 import { createCredentials } from '../../src/introspection/credentials.ts'
 import { createUsage } from '../../src/introspection/usage.ts'
+import { createOutbound } from '../../src/outbound/outbound.ts'
 import { repeat } from '../../src/repeat.ts'
 import { recordLog } from '../support/records.ts'
 import { issuer, type World } from '../support/world.ts'
@@ -22,6 +23,7 @@ export async function appBehindCable(t: Test, { databaseUrl, clock, signing }: W
   const app = await buildApp({
     ...{ db, credentials, usage, log, now: () => clock.now, issuer, signing },
     ...{ trustProxy: [], corsOrigins: [], cursorKey: await readCursorKey(db), environment: undefined },
+    outbound: createOutbound({ allow: [] }),
   })
   t.teardown(async () => {
     await app.close()

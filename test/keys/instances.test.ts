@@ -6,6 +6,7 @@ import { readCursorKey } from '../../src/db/installation.ts'
 import { createLogger } from '../../src/http/log.ts'
 import { createCredentials } from '../../src/introspection/credentials.ts'
 import { createUsage } from '../../src/introspection/usage.ts'
+import { createOutbound } from '../../src/outbound/outbound.ts'
 import { repeat } from '../../src/repeat.ts'
 import { recordPrivateKeys } from '../support/master-key.ts'
 import { recordLog } from '../support/records.ts'
@@ -29,6 +30,7 @@ const other = await buildApp({
   now: () => new Date(world.clock.now.getTime() - lag.ms),
   issuer,
   signing: world.signing,
+  outbound: createOutbound({ allow: [] }),
   trustProxy: [],
   corsOrigins: [],
 })

@@ -14,6 +14,7 @@ import {
 import { createUsage, type Usage } from '../../src/introspection/usage.ts'
 import { prepareKeys } from '../../src/keys/care.ts'
 import type { Signing } from '../../src/keys/signing.ts'
+import { createOutbound, type OutboundOptions } from '../../src/outbound/outbound.ts'
 import { repeat } from '../../src/repeat.ts'
 import { type EnvironmentSecret, environmentLookup } from '../../src/tokens/environment/environment.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
@@ -60,6 +61,8 @@ export type WorldOptions = {
   limits?: Limits
   environment?: EnvironmentSecret
   signing?: Partial<Signing>
+  /** Whom it may call; nobody who is not public unless given. */
+  outbound?: OutboundOptions
   /** The database of another world; there its administrator stays the only one. */
   databaseUrl?: string
   /** How credentials are remembered. */
@@ -70,7 +73,14 @@ export const day = 24 * 60 * 60 * 1000
 
 export async function createWorld(
   t: Test,
-  { hot, databaseUrl: given, withExamples = true, signing: givenSigning, ...options }: WorldOptions = {},
+  {
+    hot,
+    databaseUrl: given,
+    withExamples = true,
+    signing: givenSigning,
+    outbound = { allow: [] },
+    ...options
+  }: WorldOptions = {},
 ): Promise<World> {
   const { db, url: databaseUrl } = await openDatabase(t, given)
   const clock = {
@@ -106,6 +116,7 @@ export async function createWorld(
     issuer,
     cursorKey: await readCursorKey(db),
     environment: undefined,
+    outbound: createOutbound(outbound),
     trustProxy: [],
     corsOrigins: [],
     ...options,
