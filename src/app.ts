@@ -6,7 +6,6 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import { auditRoutes } from './audit/routes.ts'
 import type { Deps } from './deps.ts'
 import { discoveryRoutes } from './discovery/routes.ts'
-import { authenticate } from './http/authenticate.ts'
 import { closeConnectionsWhenClosing } from './http/closing.ts'
 import { healthRoutes } from './http/health.ts'
 import { logRequests } from './http/log.ts'
@@ -17,9 +16,12 @@ import { limitRequests } from './http/overload.ts'
 import { answerClientError, sendNotFound, sendProblem } from './http/problem.ts'
 import { problemTypeRoutes } from './http/problem-types.ts'
 import * as schemas from './http/schemas.ts'
+import { authenticateUsers } from './http/sign-in.ts'
 import { refuseUnfitText } from './http/text.ts'
 import { schemaController } from './http/validation.ts'
 import { introspectionRoutes } from './introspection/routes.ts'
+import { issuerRoutes } from './issuers/routes.ts'
+import { createSignIn } from './issuers/sign-in.ts'
 import { signingKeyRoutes } from './keys/routes.ts'
 import { organizationRoutes } from './organizations/routes.ts'
 import { policyRoutes } from './policy/routes.ts'
@@ -116,7 +118,7 @@ export async function buildApp({
     await site.register(
       async (v1) => {
         limitRequests(v1, limits.management)
-        v1.addHook('onRequest', authenticate(deps))
+        v1.addHook('onRequest', authenticateUsers(deps, createSignIn(deps)))
         v1.addHook('preHandler', refuseUnfitText)
         v1.addHook('onSend', async (request, reply) => {
           reply.header('cache-control', 'no-store')
@@ -127,6 +129,7 @@ export async function buildApp({
         await v1.register(tokenTypeRoutes, deps)
         await v1.register(organizationRoutes, deps)
         await v1.register(policyRoutes, deps)
+        await v1.register(issuerRoutes, deps)
         await v1.register(signingKeyRoutes, deps)
         await v1.register(auditRoutes, deps)
       },

@@ -14,7 +14,7 @@ export const catalogue = {
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
   already_exists: { status: 409, title: 'Something of this name exists already' },
   name_taken: { status: 409, title: 'Another token of the organization has this name' },
-  limit_reached: { status: 409, title: 'There are as many active tokens as the policy allows' },
+  limit_reached: { status: 409, title: 'There are as many as are allowed' },
   in_use: { status: 409, title: 'It is still in use' },
   suspended: { status: 409, title: 'It is suspended' },
   not_suspended: { status: 409, title: 'Suspend it before deleting it' },
@@ -42,6 +42,8 @@ export type ErrorExtras = {
   fields?: FieldError[]
   /** The permission the caller would need; named in the RFC 6750 challenge. */
   scope?: string
+  /** What is behind it, for the logs. */
+  cause?: unknown
 }
 
 /** The only error the domain throws; everything else is a defect and becomes a constant 500. */
@@ -52,7 +54,7 @@ export class AppError extends Error {
   readonly scope: string | undefined
 
   constructor(code: ErrorCode, detail: string, extras: ErrorExtras = {}) {
-    super(detail)
+    super(detail, { cause: extras.cause })
     this.code = code
     this.fields = extras.fields
     this.scope = extras.scope

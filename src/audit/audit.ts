@@ -25,6 +25,9 @@ export const actions = [
   'signing_key.rotated',
   'signing_key.retired',
   'signing_key.rewrapped',
+  'trusted_issuer.created',
+  'trusted_issuer.updated',
+  'trusted_issuer.deleted',
 ] as const
 
 export type Action = (typeof actions)[number]
@@ -33,7 +36,7 @@ export type Happening = {
   organizationId: string
   action: Action
   target: {
-    type: 'organization' | 'policy' | 'token_type' | 'token' | 'signing_key'
+    type: 'organization' | 'policy' | 'token_type' | 'token' | 'signing_key' | 'trusted_issuer'
     id: string
     name: string
   }

@@ -1,4 +1,5 @@
 import type { ColumnType, Generated, Selectable } from 'kysely'
+import type { Permission } from '../access/permissions.ts'
 import type { PublicJwk, SealedJwk, SigningAlg } from '../keys/sealed.ts'
 import type { PolicyDocument } from '../policy/document.ts'
 
@@ -10,7 +11,10 @@ export type TokenFormat = 'opaque' | 'jwt'
 export type OwnerSource = 'internal' | 'ldap' | 'sso'
 
 /** Who did something, as it was known then. */
-export type Actor = { type: 'token'; id: string; name: string } | { type: 'system'; id: string; name: string }
+export type Actor =
+  | { type: 'token'; id: string; name: string }
+  | { type: 'user'; id: string; name: string /** Whose word the id is. */; issuer: string }
+  | { type: 'system'; id: string; name: string }
 
 /** The members that a change touched, before and after it. */
 export type Changes = { before: Record<string, unknown>; after: Record<string, unknown> }
@@ -96,6 +100,35 @@ type SigningKeysTable = {
   retiredAt: Date | null
 }
 
+/** Which claim says what of a user. */
+export type ClaimNames = {
+  subject: string
+  email: string
+  groups: string
+  /** Null: all users belong to the organization that the issuer is registered in. */
+  organization: string | null
+}
+
+export type GroupPermissions = { group: string; permissions: Permission[] }
+
+type TrustedIssuersTable = {
+  organizationId: string
+  id: string
+  name: string
+  /** What `iss` has to be, to the letter. */
+  issuer: string
+  /** Null: its metadata says. */
+  jwksUri: string | null
+  audience: string
+  algorithms: string[]
+  claims: Json<ClaimNames>
+  defaultPermissions: Permission[]
+  groupPermissions: Json<GroupPermissions[]>
+  version: Generated<number>
+  createdAt: Date
+  updatedAt: Date
+}
+
 type AuditEventsTable = {
   organizationId: string
   id: string
@@ -134,10 +167,12 @@ export type Tables = {
   idempotencyKeys: IdempotencyKeysTable
   installation: InstallationTable
   signingKeys: SigningKeysTable
+  trustedIssuers: TrustedIssuersTable
 }
 
 export type Organization = Selectable<OrganizationsTable>
 export type TokenType = Selectable<TokenTypesTable>
 export type TokenRow = Selectable<TokensTable>
 export type SigningKey = Selectable<SigningKeysTable>
+export type TrustedIssuer = Selectable<TrustedIssuersTable>
 export type AuditEvent = Selectable<AuditEventsTable>

@@ -51,6 +51,8 @@ const additions: Record<string, Record<string, number>> = {
   createTokenType: { token_types: 1 },
   createOrganization: { organizations: 1 },
   rotateSigningKey: { signing_keys: 1 },
+  createTrustedIssuer: { trusted_issuers: 1 },
+  deleteTrustedIssuer: { trusted_issuers: -1 },
   deleteToken: { tokens: -1, token_secrets: -1 },
   deleteTokenType: { token_types: -1 },
   deleteOrganization: { organizations: -1 },
@@ -86,6 +88,9 @@ async function renew(): Promise<Snapshot> {
   await world.ask('POST', '/v1/organizations/spare/suspend')
   await world.ask('POST', '/v1/token-types', { body: { name: 'spare', prefix: 'spare' } })
   known.token = (await world.issue({ name: 'Target' })).id
+  const issuer = { name: 'Target', issuer: 'https://target.example', audience: 'counterfoil' }
+  const created = await world.ask('POST', '/v1/organizations/default/issuers', { body: issuer })
+  if (created.status === 201) known.issuer = created.body.id
   self.secret = (await world.issue({ name: 'Self' })).secret
   return snapshot(world.db)
 }
