@@ -87,6 +87,8 @@ async function renew(): Promise<Snapshot> {
   await world.ask('POST', '/v1/organizations', { body: { key: 'spare', name: 'Spare' } })
   await world.ask('POST', '/v1/organizations/spare/suspend')
   await world.ask('POST', '/v1/token-types', { body: { name: 'spare', prefix: 'spare' } })
+  // By whatever was made of the policy no token could be created.
+  await world.ask('PUT', '/v1/organizations/default/policy', { body: {} })
   known.token = (await world.issue({ name: 'Target' })).id
   const issuer = { name: 'Target', issuer: 'https://target.example', audience: 'counterfoil' }
   const created = await world.ask('POST', '/v1/organizations/default/issuers', { body: issuer })
