@@ -45,7 +45,8 @@ export function isKey(text: string): boolean {
 /** An e-mail address that nobody has verified may be anybody's. */
 function claimsOf(payload: JWTPayload): Map<string, unknown> {
   const claims = new Map<string, unknown>(Object.entries(payload))
-  if (payload.email_verified === false) claims.delete('email')
+  // Some issuers have it as a text.
+  if (String(payload.email_verified) === 'false') claims.delete('email')
   return claims
 }
 

@@ -40,25 +40,32 @@ export async function verifySignIn(
   now: Date,
 ): Promise<JWTPayload> {
   const options = { issuer, audience, algorithms, clockTolerance, currentDate: now, requiredClaims: ['exp'] }
-  const { payload, protectedHeader } = await jwtVerify(secret.reveal(), keys, options).catch(refuse)
+  const { payload, protectedHeader } = await jwtVerify(secret.reveal(), keys, options).catch((error) =>
+    refuse(error, issuer),
+  )
   refuseOtherKinds(payload, protectedHeader.typ)
   return payload
 }
 
-function refuse(error: unknown): never {
+function refuse(error: unknown, issuer: string): never {
   if (error instanceof AppError) throw error
   if (error instanceof errors.JWTExpired) throw notGood('The sign-in has expired.')
   if (error instanceof errors.JOSEError) throw notGood()
   // Of the others all come from the issuer: it cannot be reached, or has keys that are none. Which one is not said,
   // since whoever registers addresses would learn by it what is behind them.
   const detail = 'The keys of the issuer cannot be had, so that nobody knows who signed in.'
-  throw new AppError('unavailable', detail, { cause: error })
+  throw new AppError('unavailable', detail, {
+    cause: new Error(`${issuer} ${(error as Error).message}`, { cause: error }),
+  })
 }
 
 /** RFC 8725 §3.11: what was made for another use does not pass for a sign-in, be it signed by the same keys. */
-function refuseOtherKinds(payload: JWTPayload, typ: string | undefined): void {
-  const kind = typ?.toLowerCase().replace(/^application\//, '')
-  if (kind !== undefined && !types.includes(kind)) throw notGood()
+function refuseOtherKinds(payload: JWTPayload, typ: unknown): void {
+  // Nothing holds an issuer to what the types of jose promise.
+  const kind = String(typ ?? 'JWT')
+    .toLowerCase()
+    .replace(/^application\//, '')
+  if (!types.includes(kind)) throw notGood()
   // A security event, such as a logout token (OpenID Connect Back-Channel Logout §2.4), which need not have a typ.
   if (payload.events !== undefined) throw notGood()
   // Bound to a key that whoever presents it would have to prove (RFC 9449 §7.2, RFC 8705 §3): it is no bearer token.

@@ -21,7 +21,7 @@ const header = JSON.parse(Buffer.from(head, 'base64url').toString())
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
 const withClaims = (change: object) => provider.sign({ ...claims, ...change })
-const withHeader = (change: Partial<JWTHeaderParameters>) => provider.sign(claims, change)
+const withHeader = (change: Record<string, unknown>) => provider.sign(claims, change)
 const hmac = (key: string) => {
   const input = `${encode({ ...header, alg: 'HS256' })}.${body}`
   return `${input}.${createHmac('sha256', key).update(input).digest('base64url')}`
@@ -66,6 +66,8 @@ const attacks: Record<string, string> = {
   'RFC 8725 §3.11: a signed introspection answer': await withHeader({ typ: 'token-introspection+jwt' }),
   'a status list': await withHeader({ typ: 'statuslist+jwt' }),
   'a logout token': await withHeader({ typ: 'logout+jwt' }),
+  'a typ that is no text': await withHeader({ typ: 7 }),
+  'a kid that is no text': await withHeader({ kid: 7 }),
   'a DPoP proof': await withHeader({ typ: 'dpop+jwt' }),
   'a logout token without a typ': await withClaims({
     events: { 'http://schemas.openid.net/event/backchannel-logout': {} },

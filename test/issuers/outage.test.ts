@@ -1,7 +1,9 @@
 // Issuers that do not answer, or not as they should.
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { createServer, type RequestListener, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import t from 'tap'
 import { json, serve } from '../outbound/server.ts'
 import { audience, startProvider } from './provider.ts'
@@ -59,6 +61,8 @@ t.test('while an issuer cannot be reached its users are told so, and nobody else
   t.match(await answerTo(provider.issuer), cannotKnow)
   t.equal(provider.calls.length, asked, 'it is not asked again for every request')
   provider.replace()
+  const logs = await readFile(join(process.env.TEST_RECORDS ?? '', 'logs'), 'utf8')
+  t.ok(logs.includes(`${provider.issuer} answers with the status 502`), 'but logged')
 })
 
 t.test('RFC 8414 §3: the metadata of an issuer that speaks OAuth only is found too', async (t) => {
@@ -143,6 +147,8 @@ t.test('a name that leads to an address inside is registered and never called', 
   t.ok(resolved.includes('rebound.example'))
 })
 
+const known = 'https://login.example'
+
 t.test('those who wait for an issuer that keeps silent leave room for all others', async (t) => {
   const held: ServerResponse[] = []
   const silent = createServer((_request, response) => void held.push(response)).listen(0, '127.0.0.1')
@@ -151,15 +157,16 @@ t.test('those who wait for an issuer that keeps silent leave room for all others
   await trust(world, { issuer: url }, { ...reader, jwks_uri: `${url}/keys` })
   const token = await from(url)
   const waiting = Array.from({ length: 30 }, () => world.ask('GET', tokens, { token }))
-  // Of thirty no more than ten wait; the others have their answer while nothing has come from the issuer.
-  const turnedAway = await firstOf(waiting, 20)
+  // Of thirty no more than twenty wait; the others have their answer while nothing has come from the issuer.
+  const turnedAway = await firstOf(waiting, 10)
   for (const answer of turnedAway) t.match(answer, cannotKnow)
   t.equal(held.length, 1, 'all of them wait for one call')
   t.equal((await world.ask('GET', tokens)).status, 200)
+  t.equal((await answerTo(known)).status, 200, 'whose keys are in memory')
   const [response] = held
   if (response) keys()({} as never, response as never)
   const all = await Promise.all(waiting)
-  t.equal(all.filter(({ status }) => status === 200).length, 10)
+  t.equal(all.filter(({ status }) => status === 200).length, 20)
   t.equal((await world.ask('GET', tokens, { token })).status, 200)
   silent.closeAllConnections()
   silent.close()
