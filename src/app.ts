@@ -102,6 +102,7 @@ export async function buildApp({
   const answerOtherMethods = noteMethods(app)
   metrics(app, measuring)
   for (const shape of [schemas.Problem, schemas.Actor]) app.addSchema(shape)
+  const signIn = createSignIn(deps)
 
   // Without the headers for browsers, which have no business there: every header costs.
   await app.register(async (protocol) => {
@@ -118,7 +119,7 @@ export async function buildApp({
     await site.register(
       async (v1) => {
         limitRequests(v1, limits.management)
-        v1.addHook('onRequest', authenticateUsers(deps, createSignIn(deps)))
+        v1.addHook('onRequest', authenticateUsers(deps, signIn))
         v1.addHook('preHandler', refuseUnfitText)
         v1.addHook('onSend', async (request, reply) => {
           reply.header('cache-control', 'no-store')
