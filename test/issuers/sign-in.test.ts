@@ -1,4 +1,5 @@
 // Against a real OpenID provider, with tokens that it gave in real flows.
+import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { audience, startProvider } from './provider.ts'
 import { createTrustingWorld, trust } from './trust.ts'
@@ -136,10 +137,11 @@ t.test('a sign-in is no token of ours, to be read or revoked as one', async (t) 
 
 t.test('a retry with the same Idempotency-Key is one user’s own', async (t) => {
   const { accessToken: bob } = await provider.signIn('bob')
+  const key = randomUUID()
   const send = (token: string) =>
     ask('POST', tokens, {
       token,
-      headers: { 'idempotency-key': '8e03978e-40d5-43dd-bc93-6894a57f9324' },
+      headers: { 'idempotency-key': key },
       body: { name: 'Once', type: 'api' },
     })
   const [first, again, another] = [await send(ada.accessToken), await send(ada.accessToken), await send(bob)]

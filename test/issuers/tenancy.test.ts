@@ -1,4 +1,5 @@
 // Whose word counts where.
+import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { audience, startProvider } from './provider.ts'
 import { createTrustingWorld, trust } from './trust.ts'
@@ -149,8 +150,9 @@ t.test('users of two issuers with one subject are not one to the change log, nor
   const own = { default_permissions: ['tokens:own'] }
   await trust(world, provider, own, 'acme')
   await trust(world, evil, own, 'acme')
+  const key = randomUUID()
   const create = async (token: string) => {
-    const headers = { 'idempotency-key': '5d0b5a1e-7c1e-4e0c-9f53-0b8f1d2b3c4d' }
+    const headers = { 'idempotency-key': key }
     const body = { name: 'Once', type: 'api' }
     return (await ask('POST', '/v1/organizations/acme/tokens', { token, headers, body })).body
   }
