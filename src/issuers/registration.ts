@@ -28,7 +28,7 @@ export function checkedRegistration(
   if (ofPlatform && organization === undefined)
     throw invalidValue(
       'claims.organization',
-      'has to be said here: the claim with the key of the user’s organization; null for users of the platform itself',
+      "has to be said here: the claim with the key of the user's organization; null for users of the platform itself",
     )
   if (!ofPlatform && organization)
     throw invalidValue('claims.organization', 'is for issuers of the platform; here all users belong to one')

@@ -20,7 +20,7 @@ export function userFrom(payload: JWTPayload, registration: TrustedIssuer): Omit
     issuerId: registration.id,
     permissions: permissions.filter((permission) => granted.has(permission)),
     ownerSubject: subject,
-    ownerEmail: text(said.get(claims.email), 320) ?? null,
+    ownerEmail: email(said.get(claims.email)),
     ownerSource: 'sso',
   }
 }
@@ -53,6 +53,11 @@ function claimsOf(payload: JWTPayload): Map<string, unknown> {
 function text(value: unknown, longest: number): string | undefined {
   const fits = typeof value === 'string' && value.trim() !== '' && value.length <= longest
   return fits && value.isWellFormed() && !value.includes('\0') ? value : undefined
+}
+
+function email(value: unknown): string | null {
+  const address = text(value, 320)
+  return address !== undefined && /^[^\s@\p{C}]+@[^\s@\p{C}]+$/u.test(address) ? address : null
 }
 
 function groupsIn(value: unknown): unknown[] {

@@ -30,7 +30,13 @@ const registration: fc.Arbitrary<TrustedIssuer> = fc.record({
   updatedAt: fc.constant(epoch),
 })
 
-const value = fc.oneof(json, group, fc.array(fc.oneof(group, json), { maxLength: 5 }))
+const value = fc.oneof(
+  json,
+  group,
+  fc.emailAddress(),
+  fc.constantFrom('a@b\r\nx: y', 'a b@c'),
+  fc.array(fc.oneof(group, json), { maxLength: 5 }),
+)
 const claims: fc.Arbitrary<JWTPayload> = fc
   .array(fc.tuple(fc.oneof(name, fc.constant('email_verified'), text), fc.oneof(value, fc.boolean())))
   .map((members) => JSON.parse(JSON.stringify(Object.fromEntries(members))))
@@ -54,7 +60,8 @@ t.test(
           user.permissions.every((permission) => mayHave.includes(permission)) &&
           user.ownerSubject === said.get(registration.claims.subject) &&
           user.ownerSubject.isWellFormed() &&
-          !user.ownerSubject.includes('\0')
+          !user.ownerSubject.includes('\0') &&
+          (user.ownerEmail === null || /^[^\s@]+@[^\s@]+$/.test(user.ownerEmail))
         )
       } catch (error) {
         return error instanceof AppError && error.code === 'invalid_token'
