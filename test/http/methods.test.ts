@@ -6,12 +6,10 @@ const world = await createWorld(t)
 const operations = await operationsOf(world.app)
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 const { id: token } = await world.issue()
+const concrete: Record<string, string> = { organization: 'default', type: 'api', code: 'not_found', token }
 const registration = { name: 'Sign-in', issuer: 'https://login.example', audience: 'counterfoil' }
-const created = await world.ask('POST', '/v1/organizations/default/issuers', { body: registration })
-const concrete: Record<string, string> = {
-  ...{ organization: 'default', type: 'api', code: 'not_found', token },
-  issuer: created.body.id,
-}
+const trusted = await world.ask('POST', '/v1/organizations/default/issuers', { body: registration })
+concrete.issuer = trusted.body.id
 const urlOf = (path: string) => path.replace(/\{(\w+)\}/g, (_match, name) => concrete[name] ?? '')
 
 t.test(
