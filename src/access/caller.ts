@@ -44,8 +44,8 @@ function carries(held: readonly string[], permission: Permission): boolean {
   return held.includes(permission) || held.includes('platform:admin')
 }
 
-/** Principals of the platform organization act on every organization, all others on their own only. */
-export function reaches(principal: Principal, organizationId: string): boolean {
+/** Management tokens of the platform organization act on every organization, all others on their own only. */
+export function reaches(principal: Pick<Credential, 'organizationId'>, organizationId: string): boolean {
   return principal.organizationId === organizationId || principal.organizationId === platformId
 }
 

@@ -13,6 +13,9 @@ export const actions = [
   'organization.resumed',
   'organization.deleted',
   'policy.updated',
+  'trusted_issuer.created',
+  'trusted_issuer.updated',
+  'trusted_issuer.deleted',
   'token_type.created',
   'token_type.updated',
   'token_type.suspended',
@@ -25,9 +28,6 @@ export const actions = [
   'signing_key.rotated',
   'signing_key.retired',
   'signing_key.rewrapped',
-  'trusted_issuer.created',
-  'trusted_issuer.updated',
-  'trusted_issuer.deleted',
 ] as const
 
 export type Action = (typeof actions)[number]

@@ -31,6 +31,35 @@ type OrganizationsTable = {
   updatedAt: Date
 }
 
+/** Which claim says what of a user. */
+export type ClaimNames = {
+  subject: string
+  email: string
+  groups: string
+  /** Null: all users belong to the organization that the issuer is registered in. */
+  organization: string | null
+}
+
+export type GroupPermissions = { group: string; permissions: Permission[] }
+
+type TrustedIssuersTable = {
+  organizationId: string
+  id: string
+  name: string
+  /** What `iss` has to be, to the letter. */
+  issuer: string
+  /** Null: its metadata says. */
+  jwksUri: string | null
+  audience: string
+  algorithms: string[]
+  claims: Json<ClaimNames>
+  defaultPermissions: Permission[]
+  groupPermissions: Json<GroupPermissions[]>
+  version: Generated<number>
+  createdAt: Date
+  updatedAt: Date
+}
+
 type TokenTypesTable = {
   name: string
   description: string | null
@@ -100,35 +129,6 @@ type SigningKeysTable = {
   retiredAt: Date | null
 }
 
-/** Which claim says what of a user. */
-export type ClaimNames = {
-  subject: string
-  email: string
-  groups: string
-  /** Null: all users belong to the organization that the issuer is registered in. */
-  organization: string | null
-}
-
-export type GroupPermissions = { group: string; permissions: Permission[] }
-
-type TrustedIssuersTable = {
-  organizationId: string
-  id: string
-  name: string
-  /** What `iss` has to be, to the letter. */
-  issuer: string
-  /** Null: its metadata says. */
-  jwksUri: string | null
-  audience: string
-  algorithms: string[]
-  claims: Json<ClaimNames>
-  defaultPermissions: Permission[]
-  groupPermissions: Json<GroupPermissions[]>
-  version: Generated<number>
-  createdAt: Date
-  updatedAt: Date
-}
-
 type AuditEventsTable = {
   organizationId: string
   id: string
@@ -160,6 +160,7 @@ type InstallationTable = {
 
 export type Tables = {
   organizations: OrganizationsTable
+  trustedIssuers: TrustedIssuersTable
   tokenTypes: TokenTypesTable
   tokens: TokensTable
   tokenSecrets: TokenSecretsTable
@@ -167,12 +168,11 @@ export type Tables = {
   idempotencyKeys: IdempotencyKeysTable
   installation: InstallationTable
   signingKeys: SigningKeysTable
-  trustedIssuers: TrustedIssuersTable
 }
 
 export type Organization = Selectable<OrganizationsTable>
+export type TrustedIssuer = Selectable<TrustedIssuersTable>
 export type TokenType = Selectable<TokenTypesTable>
 export type TokenRow = Selectable<TokensTable>
 export type SigningKey = Selectable<SigningKeysTable>
-export type TrustedIssuer = Selectable<TrustedIssuersTable>
 export type AuditEvent = Selectable<AuditEventsTable>

@@ -7,10 +7,10 @@ import { owner } from './callers.ts'
 export type Target = {
   organization: string
   type: string
-  token: { id: string; secret: string }
-  kid: string
   /** The id of a trusted issuer. */
   issuer: string
+  token: { id: string; secret: string }
+  kid: string
 }
 
 export type Row = {
@@ -29,11 +29,12 @@ export type Row = {
   ask?: (target: Target, n: number) => Ask
 }
 
-const token = ({ token }: Target) => ({ form: { token: token.secret } })
-const own = { others: 404 }
 const anIssuer = (_target: unknown, n: number) => ({
   body: { name: 'Sign-in', issuer: `https://login-${n}.example`, audience: 'counterfoil' },
 })
+
+const token = ({ token }: Target) => ({ form: { token: token.secret } })
+const own = { others: 404 }
 
 /** Who may do what: a row for every operation of the OpenAPI document. */
 export const matrix: Record<string, Row> = {
@@ -153,9 +154,9 @@ export async function makeTarget(world: World): Promise<Target> {
   return {
     organization: 'default',
     type: 'api',
+    issuer: (await world.ask('GET', issuers)).body.items.at(-1)?.id ?? (await newIssuer(world, 0)),
     token: await world.issue({ name: 'Target', owner }),
     kid: (await world.ask('GET', '/v1/signing-keys')).body.items.at(-1).kid,
-    issuer: (await world.ask('GET', issuers)).body.items.at(-1)?.id ?? (await newIssuer(world, 0)),
   }
 }
 
