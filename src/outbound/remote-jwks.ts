@@ -13,8 +13,8 @@ import { OutboundError } from './error.ts'
 export const cooldownMs = 30_000
 /** How long keys are believed without being fetched again. */
 export const maxAgeMs = 600_000
-/** Of how many URLs keys are kept. */
-const capacity = 1000
+/** Of how many URLs keys are kept: at 256 KiB each 50 MiB, if all of them are made to be large. */
+const capacity = 200
 
 type FetchJson = (url: string) => Promise<unknown>
 
