@@ -8,7 +8,6 @@ import { clientKeyRoutes } from './client-keys/routes.ts'
 import type { Deps } from './deps.ts'
 import { discoveryRoutes } from './discovery/routes.ts'
 import { addressBehind } from './http/address.ts'
-import { authenticate } from './http/authenticate.ts'
 import { createClosing } from './http/closing.ts'
 import { Durations } from './http/durations.ts'
 import { healthRoutes } from './http/health.ts'
@@ -21,11 +20,14 @@ import { answerClientError, sendNotFound, sendProblem } from './http/problem.ts'
 import { problemTypeRoutes } from './http/problem-types.ts'
 import * as schemas from './http/schemas.ts'
 import { serverWith } from './http/server.ts'
+import { authenticateUsers } from './http/sign-in.ts'
 import { refuseUnfitText } from './http/text.ts'
 import { schemaController } from './http/validation.ts'
 import { introspectDirectly } from './introspection/direct-routes.ts'
 import { measureIntrospection } from './introspection/metrics.ts'
 import { introspectionRoutes } from './introspection/routes.ts'
+import { issuerRoutes } from './issuers/routes.ts'
+import { createSignIn } from './issuers/sign-in.ts'
 import { signingKeyRoutes } from './keys/routes.ts'
 import { organizationRoutes } from './organizations/routes.ts'
 import { policyRoutes } from './policy/routes.ts'
@@ -129,6 +131,7 @@ export async function buildApp({
   const answerOtherMethods = noteMethods(app)
   metrics(app, measuring, durations)
   for (const shape of [schemas.Problem, schemas.Actor]) app.addSchema(shape)
+  const signIn = createSignIn(deps)
 
   // Without the headers for browsers, which have no business there: every header costs.
   await app.register(async (protocol) => {
@@ -150,7 +153,7 @@ export async function buildApp({
     await site.register(
       async (v1) => {
         limitRequests(v1, limitTo(limits.management))
-        v1.addHook('onRequest', authenticate(deps))
+        v1.addHook('onRequest', authenticateUsers(deps, signIn))
         v1.addHook('preHandler', refuseUnfitText)
         v1.addHook('onSend', async (request, reply) => {
           reply.header('cache-control', 'no-store')
@@ -162,6 +165,7 @@ export async function buildApp({
         await v1.register(tokenTypeRoutes, deps)
         await v1.register(organizationRoutes, deps)
         await v1.register(policyRoutes, deps)
+        await v1.register(issuerRoutes, deps)
         await v1.register(signingKeyRoutes, deps)
         await v1.register(auditRoutes, deps)
       },

@@ -16,7 +16,7 @@ export const catalogue = {
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
   already_exists: { status: 409, title: 'Something of this name exists already' },
   name_taken: { status: 409, title: 'Another token of the organization has this name' },
-  limit_reached: { status: 409, title: 'There are as many active tokens as the policy allows' },
+  limit_reached: { status: 409, title: 'There are as many as are allowed' },
   in_use: { status: 409, title: 'It is still in use' },
   suspended: { status: 409, title: 'It is suspended' },
   not_suspended: { status: 409, title: 'Suspend it before deleting it' },

@@ -1,4 +1,4 @@
-import type { Actor } from '../db/tables.ts'
+import type { Actor, OwnerSource } from '../db/tables.ts'
 import { AppError } from '../errors.ts'
 import type { Credential } from '../introspection/credential.ts'
 import { managementType, platformId } from '../platform.ts'
@@ -14,13 +14,36 @@ export type Origin = {
   now: Date
 }
 
-/** Who asks: what a domain function needs to decide, to date and to attribute. */
-export type Caller = Origin & { principal: Credential }
+/** A user who signed in at a trusted issuer, with what its registration lets them do. */
+export type User = {
+  issuerId: string
+  organizationId: string
+  permissions: readonly Permission[]
+  ownerSubject: string
+  ownerEmail: string | null
+  ownerSource: OwnerSource
+  /** Users see all of their organization that they are permitted to see. */
+  narrowedTo: null
+}
 
-/** Only management tokens carry permissions: a `tokens:write` scope on any other token means nothing here. */
-export function holds(principal: Credential, permission: Permission): boolean {
-  if (principal.type !== managementType) return false
-  return principal.scopes.includes(permission) || principal.scopes.includes('platform:admin')
+/** On whose behalf a request comes. */
+export type Principal = Credential | User
+
+/** Who asks: what a domain function needs to decide, to date and to attribute. */
+export type Caller = Origin & { principal: Principal }
+
+export function isUser(principal: Principal): principal is User {
+  return 'issuerId' in principal
+}
+
+/** Of tokens only those for management carry permissions: a `tokens:write` scope on any other means nothing here. */
+export function holds(principal: Principal, permission: Permission): boolean {
+  if (isUser(principal)) return carries(principal.permissions, permission)
+  return principal.type === managementType && carries(principal.scopes, permission)
+}
+
+function carries(held: readonly string[], permission: Permission): boolean {
+  return held.includes(permission) || held.includes('platform:admin')
 }
 
 /** Management tokens of the platform organization act on every organization, all others on their own only. */

@@ -13,6 +13,9 @@ export const actions = [
   'organization.resumed',
   'organization.deleted',
   'policy.updated',
+  'trusted_issuer.created',
+  'trusted_issuer.updated',
+  'trusted_issuer.deleted',
   'token_type.created',
   'token_type.updated',
   'token_type.suspended',
@@ -35,7 +38,7 @@ export type Happening = {
   organizationId: string
   action: Action
   target: {
-    type: 'organization' | 'policy' | 'token_type' | 'token' | 'signing_key'
+    type: 'organization' | 'policy' | 'token_type' | 'token' | 'signing_key' | 'trusted_issuer'
     id: string
     name: string
   }

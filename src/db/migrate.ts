@@ -6,6 +6,7 @@ import * as policy from '../../migrations/0003-policy.ts'
 import * as lists from '../../migrations/0004-lists.ts'
 import * as signingKeys from '../../migrations/0005-signing-keys.ts'
 import * as clientKeys from '../../migrations/0006-client-keys.ts'
+import * as trustedIssuers from '../../migrations/0007-trusted-issuers.ts'
 import * as narrowing from '../../migrations/0008-narrowing.ts'
 import * as statusLists from '../../migrations/0010-status-lists.ts'
 import type { Db } from './database.ts'
@@ -17,6 +18,7 @@ const migrations = {
   '0004-lists': lists,
   '0005-signing-keys': signingKeys,
   '0006-client-keys': clientKeys,
+  '0007-trusted-issuers': trustedIssuers,
   '0008-narrowing': narrowing,
   '0010-status-lists': statusLists,
 }

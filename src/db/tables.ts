@@ -1,5 +1,6 @@
 import type { ColumnType, Generated, Selectable } from 'kysely'
 import type { Narrowing } from '../access/narrowing.ts'
+import type { Permission } from '../access/permissions.ts'
 import type { PublicJwk, SealedJwk, SigningAlg } from '../keys/sealed.ts'
 import type { PolicyDocument } from '../policy/document.ts'
 
@@ -11,7 +12,10 @@ export type TokenFormat = 'opaque' | 'jwt'
 export type OwnerSource = 'internal' | 'ldap' | 'sso'
 
 /** Who did something, as it was known then. */
-export type Actor = { type: 'token'; id: string; name: string } | { type: 'system'; id: string; name: string }
+export type Actor =
+  | { type: 'token'; id: string; name: string }
+  | { type: 'user'; id: string; name: string /** Whose word the id is. */; issuer: string }
+  | { type: 'system'; id: string; name: string }
 
 /** The members that a change touched, before and after it. */
 export type Changes = { before: Record<string, unknown>; after: Record<string, unknown> }
@@ -23,6 +27,35 @@ type OrganizationsTable = {
   suspendedAt: Date | null
   policy: JsonWithDefault<PolicyDocument>
   policyVersion: Generated<number>
+  version: Generated<number>
+  createdAt: Date
+  updatedAt: Date
+}
+
+/** Which claim says what of a user. */
+export type ClaimNames = {
+  subject: string
+  email: string
+  groups: string
+  /** Null: all users belong to the organization that the issuer is registered in. */
+  organization: string | null
+}
+
+export type GroupPermissions = { group: string; permissions: Permission[] }
+
+type TrustedIssuersTable = {
+  organizationId: string
+  id: string
+  name: string
+  /** What `iss` has to be, to the letter. */
+  issuer: string
+  /** Null: its metadata says. */
+  jwksUri: string | null
+  audience: string
+  algorithms: string[]
+  claims: Json<ClaimNames>
+  defaultPermissions: Permission[]
+  groupPermissions: Json<GroupPermissions[]>
   version: Generated<number>
   createdAt: Date
   updatedAt: Date
@@ -178,6 +211,7 @@ type InstallationTable = {
 
 export type Tables = {
   organizations: OrganizationsTable
+  trustedIssuers: TrustedIssuersTable
   tokenTypes: TokenTypesTable
   tokens: TokensTable
   tokenSecrets: TokenSecretsTable
@@ -192,6 +226,7 @@ export type Tables = {
 }
 
 export type Organization = Selectable<OrganizationsTable>
+export type TrustedIssuer = Selectable<TrustedIssuersTable>
 export type TokenType = Selectable<TokenTypesTable>
 export type TokenRow = Selectable<TokensTable>
 export type SigningKey = Selectable<SigningKeysTable>

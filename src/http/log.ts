@@ -49,7 +49,7 @@ export function logRequests(app: FastifyInstance): void {
         params: maskSecrets(JSON.stringify(params ?? {})),
         status: reply.statusCode,
         ms: Math.round(reply.elapsedTime * 100) / 100,
-        principal: caller?.principal.tokenId,
+        principal: caller?.actor.id,
         ip,
       },
       'request',

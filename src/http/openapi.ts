@@ -50,6 +50,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
         { name: 'Token types', description: 'What kinds of token there are; for platform administrators.' },
         { name: 'Signing keys', description: 'What JWTs are signed with; for platform administrators.' },
         { name: 'Organizations', description: 'Whose tokens they are; for platform administrators.' },
+        { name: 'Sign-in', description: 'Whose users may manage tokens as themselves.' },
         { name: 'Policy', description: 'What an organization allows its tokens to be.' },
         { name: 'Change log', description: 'Who did what, and when.' },
         { name: 'Operations', description: 'For those who run it.' },
@@ -59,7 +60,8 @@ export async function openapi(app: FastifyInstance): Promise<void> {
           bearer: {
             type: 'http',
             scheme: 'bearer',
-            description: 'A token of the type `management` (RFC 6750).',
+            description:
+              'A token of the type `management` (RFC 6750), or under `/v1` a token that a trusted issuer gave a user.',
           },
           basic: {
             type: 'http',

@@ -89,11 +89,24 @@ export const Problem = Type.Object(
 
 export const Actor = Type.Object(
   {
-    type: Type.Enum(['token', 'system'], { type: 'string' }),
-    id: Type.String({ examples: ['019aa0c4-5b2f-7a10-8c3d-6e7f80912a3b'] }),
+    type: Type.Enum(['token', 'user', 'system'], { type: 'string' }),
+    id: Type.String({
+      description: 'The id of a token, or the subject of a user.',
+      examples: ['019aa0c4-5b2f-7a10-8c3d-6e7f80912a3b'],
+    }),
     name: Type.String({ description: 'Its name at that time.', examples: ['Bootstrap administrator'] }),
+    issuer: Type.Optional(
+      Type.String({ description: 'Of a user: who vouched.', examples: ['https://login.example'] }),
+    ),
   },
-  { $id: 'Actor', description: 'Who did it.' },
+  {
+    $id: 'Actor',
+    description: 'Who did it.',
+    examples: [
+      { type: 'token', id: '019aa0c4-5b2f-7a10-8c3d-6e7f80912a3b', name: 'Bootstrap administrator' },
+      { type: 'user', id: 'u-4711', name: 'ada@example.com', issuer: 'https://login.example' },
+    ],
+  },
 )
 
 const responseHeaders = {

@@ -1,4 +1,4 @@
-import type { Caller } from '../access/caller.ts'
+import { type Caller, isUser } from '../access/caller.ts'
 import type { Db } from '../db/database.ts'
 import { AppError } from '../errors.ts'
 import type { Secret } from '../tokens/secret.ts'
@@ -25,7 +25,7 @@ export async function once<Answer>(
   work: (tx: Db) => Promise<Answer>,
 ): Promise<Outcome<Answer>> {
   if (!key) return { answer: await db.transaction().execute(work), replayed: false }
-  const seal = deriveSeal(key, [organizationId, caller.principal.tokenId])
+  const seal = deriveSeal(key, [organizationId, ...identityOf(caller)])
   const fingerprint = seal.fingerprint(JSON.stringify(request))
   const { hash } = seal
   const expiresAt = new Date(caller.now.getTime() + windowMs)
@@ -46,6 +46,11 @@ export async function once<Answer>(
     }
     return { answer: JSON.parse(seal.open(kept.answer, fingerprint)) as Answer, replayed: true }
   })
+}
+
+/** No two principals have the same one: a subject is unique only to those who vouch for it. */
+function identityOf({ principal }: Caller): string[] {
+  return isUser(principal) ? [principal.issuerId, principal.ownerSubject] : [principal.tokenId]
 }
 
 /** Drops what has run out and that no later request has dropped. */

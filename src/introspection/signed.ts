@@ -13,13 +13,13 @@ export async function signIntrospection(
   db: Db,
   signing: Signing,
   issuer: string,
-  { principal, now }: Caller,
+  { actor, now }: Caller,
   response: object,
 ): Promise<string> {
   const signer = await activeSigner(db, signing, now)
   return signJwt(signer, 'token-introspection+jwt', {
     iss: issuer,
-    aud: principal.tokenId,
+    aud: actor.id,
     iat: Math.floor(now.getTime() / 1000),
     token_introspection: response,
   })

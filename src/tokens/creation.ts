@@ -5,7 +5,7 @@ import { AppError } from '../errors.ts'
 import { reachableOrganization } from '../organizations/reach.ts'
 import type { Policy } from '../policy/document.ts'
 import { effectivePolicy } from '../policy/effective.ts'
-import { onlyOwner, selfAsOwner } from './access.ts'
+import { isSignedInAs, onlyOwner, selfAsOwner } from './access.ts'
 import { latestOwnerSource } from './place-store.ts'
 import { limitRefusal, type Usages, usagesOf } from './places.ts'
 
@@ -60,8 +60,10 @@ async function ownerOf(
   organizationId: string,
   { subject, source }: Candidate,
 ): Promise<Candidate> {
-  const self = holds(caller.principal, 'tokens:write') ? null : selfAsOwner(caller)
-  if (self && (subject === undefined || subject === self.subject)) return self
+  const self = selfAsOwner(caller)
+  const onlySelf = !holds(caller.principal, 'tokens:write')
+  if (self && onlySelf && (subject === undefined || subject === self.subject)) return self
+  if (self && isSignedInAs(caller, subject)) return self
   if (subject === undefined || source !== undefined) return { subject, source }
   return { subject, source: await latestOwnerSource(db, organizationId, subject) }
 }

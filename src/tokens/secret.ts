@@ -30,8 +30,13 @@ export class Secret {
 
   /** What may be shown for ever: all up to the fourth random character (of a JWT the first four), and the last four. */
   hint(): string {
-    const start = jws.test(this.#text) ? 4 : this.#text.length - randomLength - checksumLength + 4
+    const start = this.isJws() ? 4 : this.#text.length - randomLength - checksumLength + 4
     return `${this.#text.slice(0, start)}…${this.#text.slice(-4)}`
+  }
+
+  /** Whether it looks like a signed JWT, ours or another's. */
+  isJws(): boolean {
+    return jws.test(this.#text)
   }
 
   /** A string of our shape whose checksum is wrong cannot have been issued by us: no database query needed. */

@@ -11,7 +11,7 @@ import { managementType } from '../platform.ts'
 import type { Policy } from '../policy/document.ts'
 import { effectivePolicy } from '../policy/effective.ts'
 import { type ExpectedVersions, refuseStale } from '../versions.ts'
-import { onlyOwner, selfAsOwner } from './access.ts'
+import { onlyOwner, ownerOfNew, presentedToken } from './access.ts'
 import {
   type EnvironmentSecret,
   environmentToken,
@@ -46,7 +46,7 @@ export async function createToken<Answer>(
     refuseUnheldPermissions(caller, input.scopes ?? [])
     refuseWiderView(caller, organization, input)
   }
-  const owner = self === undefined ? input.owner : selfAsOwner(caller)
+  const owner = ownerOfNew(caller, self, input.owner)
   const origin = onBehalfOf(caller, owner)
   return once(db, caller, id, attempt, async (tx) =>
     present(await issueToken(tx, origin, id, { ...input, owner }, issuing)),
@@ -124,13 +124,13 @@ export async function getSelf(
   caller: Caller,
   environment: EnvironmentSecret | undefined,
 ): Promise<store.Token> {
-  const { organizationId, tokenId: id } = caller.principal
+  const { organizationId, id } = presentedToken(caller)
   return visible(await find(db, { organizationId, id }, environment), undefined)
 }
 
 /** Whoever holds a token may end it, whatever its permissions. */
 export async function revokeSelf(db: Db, caller: Caller, reason: string | null): Promise<store.Token> {
-  const { organizationId, tokenId: id } = caller.principal
+  const { organizationId, id } = presentedToken(caller)
   refuseEnvironment(organizationId, id)
   return db.transaction().execute(async (tx) => {
     const token = visible(await store.lockToken(tx, { organizationId, id }), undefined)

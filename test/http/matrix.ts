@@ -7,6 +7,8 @@ import { owner } from './callers.ts'
 export type Target = {
   organization: string
   type: string
+  /** The id of a trusted issuer. */
+  issuer: string
   token: { id: string; secret: string }
   kid: string
   /** The id of a status list. */
@@ -30,6 +32,10 @@ export type Row = {
   /** Asked by a gateway, with its own credential apart from the user's; beyond its reach every token is bad. */
   byGateway?: true
 }
+
+const anIssuer = (_target: unknown, n: number) => ({
+  body: { name: 'Sign-in', issuer: `https://login-${n}.example`, audience: 'counterfoil' },
+})
 
 const token = ({ token }: Target) => ({ form: { token: token.secret } })
 const own = { others: 404 }
@@ -128,6 +134,12 @@ export const matrix: Record<string, Row> = {
   },
   retireSigningKey: { needs: 'platform:admin', ok: 200, elsewhere: 403 },
 
+  createTrustedIssuer: { ...{ needs: 'policy:write', ok: 201, elsewhere: 404 }, ask: anIssuer },
+  listTrustedIssuers: { needs: 'policy:read', ok: 200, elsewhere: 404 },
+  getTrustedIssuer: { needs: 'policy:read', ok: 200, elsewhere: 404 },
+  replaceTrustedIssuer: { ...{ needs: 'policy:write', ok: 200, elsewhere: 404 }, ask: anIssuer },
+  deleteTrustedIssuer: { needs: 'policy:write', ok: 204, elsewhere: 404 },
+
   listAuditEvents: { needs: 'audit:read', ok: 200, elsewhere: 404 },
   exportAuditEvents: { needs: 'audit:read', ok: 200, elsewhere: 404 },
 }
@@ -146,10 +158,18 @@ export function expectedStatus(
   return good.home === 'other' ? elsewhere : lacking
 }
 
+const issuers = '/v1/organizations/default/issuers'
+
+async function newIssuer(world: World, n: number): Promise<string> {
+  const body = { name: 'Spare', issuer: `https://spare-${n}.example`, audience: 'counterfoil' }
+  return (await world.ask('POST', issuers, { body })).body.id
+}
+
 export async function makeTarget(world: World): Promise<Target> {
   return {
     organization: 'default',
     type: 'api',
+    issuer: (await world.ask('GET', issuers)).body.items.at(-1)?.id ?? (await newIssuer(world, 0)),
     token: await world.issue({ name: 'Target', owner }),
     kid: (await world.ask('GET', '/v1/signing-keys')).body.items.at(-1).kid,
     list: await someStatusList(world),
@@ -181,6 +201,8 @@ export async function makeSpare(world: World, operationId: string, n: number): P
     await world.ask('PUT', url, { body: { jwks_uri: 'https://other.example/jwks.json' } })
     return { ...target, token }
   }
+  if (/^(replace|delete)TrustedIssuer$/.test(operationId))
+    return { ...target, issuer: await newIssuer(world, n) }
   if (operationId === 'retireSigningKey')
     await world.ask('POST', '/v1/signing-keys/rotate', { body: { immediately: true } })
   if (/(update|suspend|resume|delete)TokenType/.test(operationId)) {

@@ -14,6 +14,9 @@ const list = await someStatusList(world)
 const concrete: Record<string, string> = {
   ...{ organization: 'default', type: 'api', code: 'not_found', token, list },
 }
+const registration = { name: 'Sign-in', issuer: 'https://login.example', audience: 'counterfoil' }
+const trusted = await world.ask('POST', '/v1/organizations/default/issuers', { body: registration })
+concrete.issuer = trusted.body.id
 const urlOf = (path: string) => path.replace(/\{(\w+)\}/g, (_match, name) => concrete[name] ?? '')
 
 t.test(

@@ -57,6 +57,8 @@ const additions: Record<string, Record<string, number>> = {
   rotateSigningKey: { signing_keys: 1 },
   replaceClientKeys: { client_keys: 1 },
   deleteClientKeys: { client_keys: -1 },
+  createTrustedIssuer: { trusted_issuers: 1 },
+  deleteTrustedIssuer: { trusted_issuers: -1 },
   deleteToken: { tokens: -1, token_secrets: -1 },
   deleteTokenType: { token_types: -1 },
   deleteOrganization: { organizations: -1 },
@@ -99,6 +101,12 @@ async function renew(operationId: string): Promise<Snapshot> {
     const body = { jwks_uri: 'https://service.example/jwks.json' }
     await world.ask('PUT', `/v1/organizations/default/tokens/${id}/client-keys`, { body })
   }
+  // By whatever was made of the policy no token could be created.
+  await world.ask('PUT', '/v1/organizations/default/policy', { body: {} })
+  known.token = (await world.issue({ name: 'Target' })).id
+  const issuer = { name: 'Target', issuer: 'https://target.example', audience: 'counterfoil' }
+  const created = await world.ask('POST', '/v1/organizations/default/issuers', { body: issuer })
+  if (created.status === 201) known.issuer = created.body.id
   self.secret = (await world.issue({ name: 'Self' })).secret
   return snapshot(world.db)
 }

@@ -37,6 +37,7 @@ t.test('the id of an operation is the name of the function that does it', async 
     ['token-types', 'Token types'],
     ['organizations', 'Organizations'],
     ['keys', 'Signing keys'],
+    ['issuers', 'Sign-in'],
   ]) {
     const files = modules.filter((module) => featureOf(module) === folder && layerOf(module) === 'domain')
     const domain = Object.assign({}, ...(await Promise.all(files.map((file) => import(`../../${file}`)))))

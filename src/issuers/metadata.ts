@@ -1,0 +1,44 @@
+import { LRUCache } from 'lru-cache'
+import { OutboundError } from '../outbound/error.ts'
+import type { Outbound } from '../outbound/outbound.ts'
+import { cooldownMs, maxAgeMs } from '../outbound/remote-jwks.ts'
+
+/** Of how many issuers it is kept where their keys are. */
+const capacity = 1000
+
+/** Finds out where an issuer has its keys, and remembers it; that it could not be found out, for a little while. */
+export function createMetadata({ fetchJson }: Pick<Outbound, 'fetchJson'>) {
+  const known = new LRUCache<string, Promise<string>>({ max: capacity, ttl: maxAgeMs })
+  return (issuer: string): Promise<string> => {
+    const before = known.get(issuer)
+    if (before) return before
+    const asked = jwksUriOf(issuer, fetchJson)
+    known.set(issuer, asked)
+    asked.catch(() => known.set(issuer, asked, { ttl: cooldownMs }))
+    return asked
+  }
+}
+
+async function jwksUriOf(issuer: string, fetchJson: Outbound['fetchJson']): Promise<string> {
+  const [openid, oauth] = metadataUrls(issuer)
+  const metadata = await fetchJson(openid).catch(() => fetchJson(oauth))
+  // Stands against one issuer that passes off another's metadata as its own, and the other way round.
+  if (member(metadata, 'issuer') !== issuer) throw new OutboundError('is not the metadata of this issuer')
+  const uri = member(metadata, 'jwks_uri')
+  if (typeof uri !== 'string') throw new OutboundError('does not say where its keys are')
+  return uri
+}
+
+/** Where OpenID Connect Discovery §4 and RFC 8414 §3 have it. */
+function metadataUrls(issuer: string): [openid: string, oauth: string] {
+  const { origin, pathname } = new URL(issuer)
+  const path = pathname.replace(/\/$/, '')
+  return [
+    `${origin}${path}/.well-known/openid-configuration`,
+    `${origin}/.well-known/oauth-authorization-server${path}`,
+  ]
+}
+
+function member(document: unknown, name: string): unknown {
+  return new Map(Object.entries(document ?? {})).get(name)
+}

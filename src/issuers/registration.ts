@@ -1,0 +1,83 @@
+import { type Caller, requirePermission } from '../access/caller.ts'
+import { type Permission, permissions } from '../access/permissions.ts'
+import type { ClaimNames, TrustedIssuer } from '../db/tables.ts'
+import { AppError, invalidValue } from '../errors.ts'
+import type { Outbound } from '../outbound/outbound.ts'
+import { platformId } from '../platform.ts'
+
+/** What is said of an issuer; that of `claims.organization` nothing is said is something else than null. */
+export type Registration = Pick<
+  TrustedIssuer,
+  'name' | 'issuer' | 'jwksUri' | 'audience' | 'algorithms' | 'defaultPermissions' | 'groupPermissions'
+> & { claims: Omit<ClaimNames, 'organization'> & { organization: string | null | undefined } }
+
+/** RFC 8725 §3.1 and §3.2: signatures only that nobody can make who can check them. */
+export const algorithms = [
+  ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
+  ...['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
+]
+export const defaultAlgorithms = ['RS256', 'PS256', 'ES256', 'EdDSA']
+
+/** The claims that the users' organization and permissions come from, checked against where they are registered. */
+export function checkedRegistration(
+  { claims, ...registration }: Registration,
+  organizationId: string,
+): Omit<Registration, 'claims'> & { claims: ClaimNames } {
+  const { organization } = claims
+  const ofPlatform = organizationId === platformId
+  if (ofPlatform && organization === undefined)
+    throw invalidValue(
+      'claims.organization',
+      "has to be said here: the claim with the key of the user's organization; null for users of the platform itself",
+    )
+  if (!ofPlatform && organization)
+    throw invalidValue('claims.organization', 'is for issuers of the platform; here all users belong to one')
+  refuseMisplacedAdministrators(registration, ofPlatform && organization === null)
+  return { ...registration, claims: { ...claims, organization: organization ?? null } }
+}
+
+function refuseMisplacedAdministrators(
+  { defaultPermissions, groupPermissions }: Omit<Registration, 'claims'>,
+  usersOfPlatform: boolean,
+): void {
+  if (usersOfPlatform) return
+  const detail = 'has platform:admin, which only users who belong to the platform can have'
+  if (defaultPermissions.includes('platform:admin')) throw invalidValue('default_permissions', detail)
+  if (groupPermissions.some((group) => group.permissions.includes('platform:admin')))
+    throw invalidValue('group_permissions', detail)
+}
+
+/** Stands against calls into the network of the operator, and against our own JWTs coming back as sign-ins. */
+export function refuseUnfitUrls(
+  { issuer, jwksUri }: Registration,
+  outbound: Outbound,
+  ourselves: string,
+): void {
+  if (issuer === ourselves) throw invalidValue('issuer', 'is this very service')
+  const flaw = outbound.flawOf(issuer)
+  if (flaw) throw invalidValue('issuer', flaw)
+  const keyFlaw = jwksUri === null ? undefined : outbound.flawOf(jwksUri)
+  if (keyFlaw) throw invalidValue('jwks_uri', keyFlaw)
+}
+
+/**
+ * Nobody grants what they do not hold. Whoever says where the keys are can sign in as anybody, so that every word of
+ * a registration counts as granting all that is in it; and as with tokens, granting anything needs `tokens:write`.
+ */
+export function refuseUnheldGrants(caller: Caller, registration: Registration): void {
+  const granted = grantsOf(registration)
+  if (granted.length > 0) requirePermission(caller, 'tokens:write')
+  for (const permission of granted) requirePermission(caller, permission)
+}
+
+function grantsOf({ defaultPermissions, groupPermissions }: Registration): Permission[] {
+  const granted = [...defaultPermissions, ...groupPermissions.flatMap((group) => group.permissions)]
+  return permissions.filter((permission) => granted.includes(permission))
+}
+
+export function refuseOneMore(count: number): void {
+  if (count < most) return
+  throw new AppError('limit_reached', `The organization has ${count} of ${most} trusted issuers.`)
+}
+
+const most = 100

@@ -1,0 +1,129 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
+import type { TrustedIssuer } from '../db/tables.ts'
+import type { Deps } from '../deps.ts'
+import { etag, expectedVersions } from '../http/etag.ts'
+import { answer, IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
+import * as issuers from './issuers.ts'
+import * as schema from './schema.ts'
+
+const collection = '/organizations/:organization/issuers'
+const item = `${collection}/:issuer`
+const tags = ['Sign-in']
+
+export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, outbound, issuer }) => {
+  for (const shape of schema.components) app.addSchema(shape)
+  const surroundings = { outbound, issuer }
+
+  app.route({
+    method: 'POST',
+    url: collection,
+    schema: {
+      operationId: 'createTrustedIssuer',
+      summary: 'Trust an OpenID provider: its users may then sign in',
+      tags,
+      params: OrganizationParams,
+      body: ref(schema.IssuerRegistration),
+      response: {
+        201: answer(schema.TrustedIssuer, 'The trusted issuer', 'ETag', 'Location'),
+        ...problems(400, 401, 403, 404, 409, 413, 415, 422, 500, 503),
+      },
+    },
+    handler: async ({ caller, params: { organization }, body }, reply) => {
+      const input = schema.parseRegistration(body)
+      const created = await issuers.createTrustedIssuer(db, caller, organization, input, surroundings)
+      reply.code(201).header('location', `/v1/organizations/${organization}/issuers/${created.id}`)
+      return show(reply, created)
+    },
+  })
+
+  app.route({
+    method: 'GET',
+    url: collection,
+    schema: {
+      operationId: 'listTrustedIssuers',
+      summary: 'List the issuers that an organization trusts',
+      tags,
+      params: OrganizationParams,
+      response: {
+        200: answer(schema.TrustedIssuerList, 'All of them'),
+        ...problems(400, 401, 403, 404, 500, 503),
+      },
+    },
+    handler: async ({ caller, params }) => {
+      const rows = await issuers.listTrustedIssuers(db, caller, params.organization)
+      return { items: rows.map(schema.presentIssuer) }
+    },
+  })
+
+  app.route({
+    method: 'GET',
+    url: item,
+    schema: {
+      operationId: 'getTrustedIssuer',
+      summary: 'Read what is trusted of an issuer',
+      tags,
+      params: schema.IssuerParams,
+      response: {
+        200: answer(schema.TrustedIssuer, 'The trusted issuer', 'ETag'),
+        ...problems(400, 401, 403, 404, 500, 503),
+      },
+    },
+    handler: async ({ caller, params }, reply) =>
+      show(reply, await issuers.getTrustedIssuer(db, caller, params.organization, params.issuer)),
+  })
+
+  app.route({
+    method: 'PUT',
+    url: item,
+    schema: {
+      operationId: 'replaceTrustedIssuer',
+      summary: 'Say anew what is trusted of an issuer; it counts from the next request on',
+      tags,
+      params: schema.IssuerParams,
+      headers: IfMatch,
+      body: ref(schema.IssuerRegistration),
+      response: {
+        200: answer(schema.TrustedIssuer, 'The trusted issuer', 'ETag'),
+        ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 500, 503),
+      },
+    },
+    handler: async (request, reply) => {
+      const { caller, params, body } = request
+      const where = {
+        organizationKey: params.organization,
+        id: params.issuer,
+        expected: expectedVersions(request),
+      }
+      const input = schema.parseRegistration(body)
+      return show(reply, await issuers.replaceTrustedIssuer(db, caller, where, input, surroundings))
+    },
+  })
+
+  app.route({
+    method: 'DELETE',
+    url: item,
+    schema: {
+      operationId: 'deleteTrustedIssuer',
+      summary: 'Trust an issuer no more: its users cannot sign in, the tokens that they made stay',
+      tags,
+      params: schema.IssuerParams,
+      headers: IfMatch,
+      response: { ...noContent, ...problems(400, 401, 403, 404, 412, 413, 415, 500, 503) },
+    },
+    handler: async (request, reply) => {
+      const { caller, params } = request
+      await issuers.deleteTrustedIssuer(db, caller, {
+        organizationKey: params.organization,
+        id: params.issuer,
+        expected: expectedVersions(request),
+      })
+      return reply.code(204).send(undefined)
+    },
+  })
+}
+
+function show(reply: FastifyReply, issuer: TrustedIssuer) {
+  reply.header('etag', etag(issuer))
+  return schema.presentIssuer(issuer)
+}

@@ -1,0 +1,156 @@
+import { type Static, Type } from 'typebox'
+import { permissions } from '../access/permissions.ts'
+import type { TrustedIssuer as Row } from '../db/tables.ts'
+import { DateTime, Id, nullable, OrganizationParams, ref } from '../http/schemas.ts'
+import { algorithms, defaultAlgorithms, type Registration } from './registration.ts'
+
+const closed = { additionalProperties: false }
+
+const Permissions = Type.Array(Type.Enum([...permissions], { type: 'string' }), { uniqueItems: true })
+
+const claim = (description: string, example: string) =>
+  Type.String({ minLength: 1, maxLength: 200, description, examples: [example] })
+
+const claims = {
+  subject: claim('Whose value is the subject of the user, and of the owner of tokens.', 'sub'),
+  email: claim('Whose value is the e-mail address; it need not be there.', 'email'),
+  groups: claim('Whose value is the names of the groups, or one name; it need not be there.', 'groups'),
+}
+
+const defaultClaims = { subject: 'sub', email: 'email', groups: 'groups' }
+
+const OrganizationClaim = nullable.string({
+  minLength: 1,
+  maxLength: 200,
+  description:
+    "In the platform organization only, and needed there: whose value is the key of the user's organization. Null: " +
+    'all users belong to the organization that the issuer is registered in.',
+  examples: [null],
+})
+
+const members = {
+  name: Type.String({ minLength: 1, maxLength: 200, pattern: '\\S', examples: ['Acme sign-in'] }),
+  issuer: Type.String({
+    maxLength: 500,
+    // Without a query or a fragment (RFC 8414 §2).
+    pattern: '^https?://[\\x21\\x22\\x24-\\x3E\\x40-\\x7E]+$',
+    description: 'What `iss` is, to the letter.',
+    examples: ['https://login.example/realms/acme'],
+  }),
+  audience: Type.String({
+    minLength: 1,
+    maxLength: 500,
+    description: 'What `aud` has to have (RFC 8725 §3.9).',
+    examples: ['counterfoil'],
+  }),
+}
+
+const jwksUri = {
+  maxLength: 1000,
+  description: 'Where its keys are. Null: where its metadata says (OpenID Connect Discovery, RFC 8414).',
+  examples: [null],
+}
+
+const GroupPermissions = Type.Object(
+  {
+    group: Type.String({ minLength: 1, maxLength: 500, examples: ['token-administrators'] }),
+    permissions: { ...Permissions, examples: [['tokens:read', 'tokens:write']] },
+  },
+  closed,
+)
+
+const grants = {
+  default_permissions: {
+    ...Permissions,
+    description: 'What every user may do.',
+    examples: [['tokens:own']],
+  },
+  group_permissions: Type.Array(GroupPermissions, {
+    maxItems: 200,
+    description: 'What the users of a group may do besides.',
+  }),
+}
+
+const Algorithms = Type.Array(Type.Enum(algorithms, { type: 'string' }), {
+  minItems: 1,
+  uniqueItems: true,
+  description: 'With which its tokens may be signed (RFC 8725 §3.1).',
+  examples: [defaultAlgorithms],
+})
+
+export const IssuerRegistration = Type.Object(
+  {
+    ...members,
+    jwks_uri: Type.Optional(nullable.string(jwksUri)),
+    algorithms: Type.Optional(Algorithms),
+    claims: Type.Optional(
+      Type.Object(
+        {
+          subject: Type.Optional(claims.subject),
+          email: Type.Optional(claims.email),
+          groups: Type.Optional(claims.groups),
+          organization: Type.Optional(OrganizationClaim),
+        },
+        { ...closed, description: 'Which claim says what; what is left out is as in the example.' },
+      ),
+    ),
+    default_permissions: Type.Optional(grants.default_permissions),
+    group_permissions: Type.Optional(grants.group_permissions),
+  },
+  {
+    $id: 'IssuerRegistration',
+    ...closed,
+    description: 'Whose word counts, for whom, and what they may do.',
+  },
+)
+
+export const TrustedIssuer = Type.Object(
+  {
+    id: Id,
+    ...members,
+    jwks_uri: nullable.string(jwksUri),
+    algorithms: Algorithms,
+    claims: Type.Object({ ...claims, organization: OrganizationClaim }),
+    ...grants,
+    created_at: DateTime(),
+    updated_at: DateTime(),
+  },
+  { $id: 'TrustedIssuer', description: 'An identity provider whose users may sign in.' },
+)
+
+export const TrustedIssuerList = Type.Object(
+  { items: Type.Array(ref(TrustedIssuer)) },
+  { $id: 'TrustedIssuerList', description: 'All of them, by issuer and audience.' },
+)
+
+export const IssuerParams = Type.Object({ ...OrganizationParams.properties, issuer: Id })
+
+export const components = [TrustedIssuer, TrustedIssuerList, IssuerRegistration]
+
+export function parseRegistration(body: Static<typeof IssuerRegistration>): Registration {
+  const { name, issuer, audience } = body
+  return {
+    ...{ name, issuer, audience },
+    jwksUri: body.jwks_uri ?? null,
+    algorithms: body.algorithms ?? defaultAlgorithms,
+    claims: { ...defaultClaims, ...body.claims, organization: body.claims?.organization },
+    defaultPermissions: body.default_permissions ?? [],
+    groupPermissions: body.group_permissions ?? [],
+  }
+}
+
+export function presentIssuer(row: Row): Static<typeof TrustedIssuer> {
+  return {
+    id: row.id,
+    name: row.name,
+    issuer: row.issuer,
+    audience: row.audience,
+    jwks_uri: row.jwksUri,
+    algorithms: row.algorithms,
+    claims: row.claims,
+    default_permissions: row.defaultPermissions,
+    group_permissions: row.groupPermissions,
+    created_at: row.createdAt.toISOString(),
+    updated_at: row.updatedAt.toISOString(),
+  }
+}

@@ -1,0 +1,125 @@
+import { type Insertable, sql, type Updateable } from 'kysely'
+import { validate as isUuid } from 'uuid'
+import type { Db } from '../db/database.ts'
+import type { Tables, TrustedIssuer } from '../db/tables.ts'
+import { platformId } from '../platform.ts'
+
+type Key = { organizationId: string; id: string }
+type Organization = { id: string; suspendedAt: Date | null }
+
+export async function findIssuer(db: Db, { organizationId, id }: Key): Promise<TrustedIssuer | undefined> {
+  return db
+    .selectFrom('trustedIssuers')
+    .selectAll()
+    .where('organizationId', '=', organizationId)
+    .where('id', '=', id)
+    .executeTakeFirst()
+}
+
+/** Locks the row until the end of the transaction, so that a change is decided on what it will replace. */
+export async function lockIssuer(tx: Db, { organizationId, id }: Key): Promise<TrustedIssuer | undefined> {
+  return tx
+    .selectFrom('trustedIssuers')
+    .selectAll()
+    .where('organizationId', '=', organizationId)
+    .where('id', '=', id)
+    .forUpdate()
+    .executeTakeFirst()
+}
+
+export async function selectIssuers(db: Db, organizationId: string): Promise<TrustedIssuer[]> {
+  return db
+    .selectFrom('trustedIssuers')
+    .selectAll()
+    .where('organizationId', '=', organizationId)
+    .orderBy('issuer')
+    .orderBy('audience')
+    .execute()
+}
+
+/** What is registered under this `iss`: by the platform, and by the organization of that key or id. */
+export async function selectRegistrations(
+  db: Db,
+  issuer: string,
+  organization: string | undefined,
+): Promise<TrustedIssuer[]> {
+  return db
+    .selectFrom('trustedIssuers')
+    .selectAll('trustedIssuers')
+    .innerJoin('organizations', 'organizations.id', 'trustedIssuers.organizationId')
+    .where('trustedIssuers.issuer', '=', issuer)
+    .where((where) =>
+      where.or([
+        where('organizations.id', '=', platformId),
+        ...(organization === undefined ? [] : [where(keyOrId(organization), '=', organization)]),
+      ]),
+    )
+    .execute()
+}
+
+export async function findOrganization(db: Db, by: string): Promise<Organization | undefined> {
+  return db
+    .selectFrom('organizations')
+    .select(['id', 'suspendedAt'])
+    .where(keyOrId(by), '=', by)
+    .executeTakeFirst()
+}
+
+export async function countIssuers(db: Db, organizationId: string): Promise<number> {
+  const { count } = await db
+    .selectFrom('trustedIssuers')
+    .select(sql<number>`count(*)::int`.as('count'))
+    .where('organizationId', '=', organizationId)
+    .executeTakeFirstOrThrow()
+  return count
+}
+
+/** Whether the organization has this issuer for this audience already, in another registration than `except`. */
+export async function isRegistered(
+  db: Db,
+  { organizationId, issuer, audience }: { organizationId: string; issuer: string; audience: string },
+  except?: string,
+): Promise<boolean> {
+  const found = await db
+    .selectFrom('trustedIssuers')
+    .select('id')
+    .where('organizationId', '=', organizationId)
+    .where('issuer', '=', issuer)
+    .where('audience', '=', audience)
+    .$if(except !== undefined, (query) => query.where('id', '<>', except as string))
+    .executeTakeFirst()
+  return found !== undefined
+}
+
+export async function insertIssuer(
+  tx: Db,
+  issuer: Insertable<Tables['trustedIssuers']>,
+): Promise<TrustedIssuer> {
+  return tx.insertInto('trustedIssuers').values(issuer).returningAll().executeTakeFirstOrThrow()
+}
+
+export async function updateIssuer(
+  tx: Db,
+  { organizationId, id, version }: TrustedIssuer,
+  change: Updateable<Tables['trustedIssuers']>,
+): Promise<TrustedIssuer> {
+  return tx
+    .updateTable('trustedIssuers')
+    .set({ ...change, version: version + 1 })
+    .where('organizationId', '=', organizationId)
+    .where('id', '=', id)
+    .returningAll()
+    .executeTakeFirstOrThrow()
+}
+
+export async function deleteIssuer(tx: Db, { organizationId, id }: Key): Promise<void> {
+  await tx
+    .deleteFrom('trustedIssuers')
+    .where('organizationId', '=', organizationId)
+    .where('id', '=', id)
+    .execute()
+}
+
+function keyOrId(text: string) {
+  return isUuid(text) ? 'organizations.id' : 'organizations.key'
+}

@@ -1,0 +1,150 @@
+import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
+import type { RequestListener } from 'node:http'
+import { CompactSign } from 'jose'
+import Provider from 'oidc-provider'
+import * as openid from 'openid-client'
+import type { Test } from 'tap'
+import { serve } from '../outbound/server.ts'
+import { recordSecret } from '../support/records.ts'
+import { browse } from './browser.ts'
+
+/** What the provider says of somebody, besides who they are. */
+export type Account = { email?: string; email_verified?: boolean; groups?: string[]; tenant?: string }
+
+export type OpenidProvider = {
+  issuer: string
+  /** The audience of ID tokens. */
+  clientId: string
+  /** What was asked for at it. */
+  calls: string[]
+  /** The tokens that somebody is given who signs in: the access token is for Counterfoil. */
+  signIn(subject: string, account?: Account): Promise<{ accessToken: string; idToken: string }>
+  /** The access token that a program is given. */
+  clientCredentials(): Promise<string>
+  /** A token with the provider's own signature that it would never give; text is signed as it stands. */
+  sign(claims: object | string, header?: Record<string, unknown>): Promise<string>
+  publicKey: KeyObject
+  /** From now on it signs with another key and knows nothing of the one before. */
+  rotate(): void
+  /** What answers from now on in the place of the provider; undefined: the provider again. */
+  replace(listener?: RequestListener): void
+}
+
+/** What access tokens are for: the resource indicator (RFC 8707) of Counterfoil. */
+export const audience = 'https://counterfoil.test/v1'
+
+const redirectUri = 'http://127.0.0.1:1/signed-in'
+
+/** A real OpenID provider on loopback. */
+export async function startProvider(t: Test): Promise<OpenidProvider> {
+  let answer: RequestListener = () => {}
+  let replacement: RequestListener | undefined
+  const { url: issuer, calls } = await serve(t, (request, response) =>
+    (replacement ?? answer)(request, response),
+  )
+  const accounts = new Map<string, Account>()
+  const clientId = 'console'
+  const clientSecret = randomUUID()
+  let key = newKey()
+  const start = () => {
+    const jwks = { keys: [{ ...key.privateKey.export({ format: 'jwk' }), kid: key.kid, use: 'sig' }] }
+    answer = new Provider(issuer, { ...configuration({ accounts, clientId, clientSecret }), jwks }).callback()
+  }
+  start()
+
+  const client = async () =>
+    openid.discovery(new URL(issuer), clientId, clientSecret, undefined, {
+      execute: [openid.allowInsecureRequests],
+    })
+
+  return {
+    issuer,
+    clientId,
+    calls,
+    async signIn(subject, account = {}) {
+      accounts.set(subject, account)
+      const config = await client()
+      const verifier = openid.randomPKCECodeVerifier()
+      const start = openid.buildAuthorizationUrl(config, {
+        redirect_uri: redirectUri,
+        scope: 'openid email groups manage',
+        resource: audience,
+        code_challenge: await openid.calculatePKCECodeChallenge(verifier),
+        code_challenge_method: 'S256',
+      })
+      const end = await browse(start, subject, redirectUri)
+      const tokens = await openid.authorizationCodeGrant(config, end, { pkceCodeVerifier: verifier })
+      return { accessToken: recorded(tokens.access_token), idToken: recorded(tokens.id_token) }
+    },
+    async clientCredentials() {
+      const parameters = { scope: 'manage', resource: audience }
+      return recorded((await openid.clientCredentialsGrant(await client(), parameters)).access_token)
+    },
+    async sign(claims, header = {}) {
+      const payload = typeof claims === 'string' ? claims : JSON.stringify(claims)
+      // What is undefined is left out.
+      const text = JSON.stringify({ alg: 'RS256', kid: key.kid, ...header })
+      return new CompactSign(Buffer.from(payload)).setProtectedHeader(JSON.parse(text)).sign(key.privateKey)
+    },
+    get publicKey() {
+      return key.publicKey
+    },
+    rotate() {
+      key = newKey()
+      start()
+    },
+    replace(listener) {
+      replacement = listener
+    },
+  }
+}
+
+function newKey() {
+  return { kid: randomUUID(), ...generateKeyPairSync('rsa', { modulusLength: 2048 }) }
+}
+
+/** Nothing that Counterfoil stores or logs may hold it. */
+function recorded(token: string | undefined): string {
+  if (!token) throw new Error('the provider gave no token')
+  recordSecret(token)
+  return token
+}
+
+type Known = { accounts: Map<string, Account>; clientId: string; clientSecret: string }
+
+function configuration({ accounts, clientId, clientSecret }: Known): object {
+  return {
+    clients: [
+      {
+        client_id: clientId,
+        client_secret: clientSecret,
+        grant_types: ['authorization_code', 'client_credentials'],
+        redirect_uris: [redirectUri],
+        application_type: 'native',
+      },
+    ],
+    claims: { openid: ['sub'], email: ['email', 'email_verified'], groups: ['groups', 'tenant'] },
+    conformIdTokenClaims: false,
+    findAccount: async (_context: unknown, subject: string) => ({
+      accountId: subject,
+      claims: async () => ({ sub: subject, ...accounts.get(subject) }),
+    }),
+    extraTokenClaims: async (_context: unknown, { accountId }: { accountId?: string }) =>
+      accounts.get(accountId ?? ''),
+    cookies: { keys: [randomUUID()] },
+    features: {
+      devInteractions: { enabled: true },
+      clientCredentials: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        useGrantedResource: async () => true,
+        getResourceServerInfo: async () => ({
+          scope: 'manage',
+          audience,
+          accessTokenFormat: 'jwt',
+          jwt: { sign: { alg: 'RS256' } },
+        }),
+      },
+    },
+  }
+}
