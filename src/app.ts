@@ -2,7 +2,12 @@ import { randomUUID } from 'node:crypto'
 import { maxHeaderSize } from 'node:http'
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyPluginAsync,
+  LogController,
+} from 'fastify'
 import { auditRoutes } from './audit/routes.ts'
 import type { Deps } from './deps.ts'
 import { discoveryRoutes } from './discovery/routes.ts'
@@ -23,20 +28,22 @@ import { introspectionRoutes } from './introspection/routes.ts'
 import { signingKeyRoutes } from './keys/routes.ts'
 import { organizationRoutes } from './organizations/routes.ts'
 import { policyRoutes } from './policy/routes.ts'
+import { revocationRoutes, revocationStreamRoutes } from './revocations/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
 
 /** How many requests may be in progress at a time. */
-export type Limits = { introspection: number; management: number }
+export type Limits = { introspection: number; management: number; streams: number }
 
 export type AppOptions = Deps & {
   log: FastifyBaseLogger
   trustProxy: string[]
   corsOrigins: string[]
   measuring?: Measuring
-  limits?: Limits
+  limits?: Partial<Limits>
 }
 
+const usualLimits: Limits = { introspection: 1000, management: 200, streams: 100 }
 const bodyLimit = 64 * 1024
 const apiPolicy = { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
@@ -55,9 +62,10 @@ export async function buildApp({
   trustProxy,
   corsOrigins,
   measuring = measureAlone(),
-  limits = { introspection: 1000, management: 200 },
+  limits,
   ...deps
 }: AppOptions): Promise<FastifyInstance> {
+  const most = { ...usualLimits, ...limits }
   const app = Fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -103,7 +111,7 @@ export async function buildApp({
 
   // Without the headers for browsers, which have no business there: every header costs.
   await app.register(async (protocol) => {
-    limitRequests(protocol, limits.introspection)
+    limitRequests(protocol, most.introspection)
     await protocol.register(introspectionRoutes, { ...deps, registry: measuring.registry })
   })
   await app.register(async (site) => {
@@ -113,25 +121,32 @@ export async function buildApp({
     await site.register(healthRoutes, deps)
     await site.register(problemTypeRoutes)
     await site.register(discoveryRoutes, deps)
-    await site.register(
-      async (v1) => {
-        limitRequests(v1, limits.management)
-        v1.addHook('onRequest', authenticate(deps))
-        v1.addHook('preHandler', refuseUnfitText)
-        v1.addHook('onSend', async (request, reply) => {
-          reply.header('cache-control', 'no-store')
-          // What a caller was told is done is done here too, whoever asks next.
-          if (request.method !== 'GET') await deps.credentials.settled()
-        })
-        await v1.register(tokenRoutes, deps)
-        await v1.register(tokenTypeRoutes, deps)
-        await v1.register(organizationRoutes, deps)
-        await v1.register(policyRoutes, deps)
-        await v1.register(signingKeyRoutes, deps)
-        await v1.register(auditRoutes, deps)
-      },
-      { prefix: '/v1' },
-    )
+    const v1 = (requests: number, features: FastifyPluginAsync<Deps>[]) =>
+      site.register(
+        async (scope) => {
+          limitRequests(scope, requests)
+          scope.addHook('onRequest', authenticate(deps))
+          scope.addHook('preHandler', refuseUnfitText)
+          scope.addHook('onSend', async (request, reply) => {
+            reply.header('cache-control', 'no-store')
+            // What a caller was told is done is done here too, whoever asks next.
+            if (request.method !== 'GET') await deps.credentials.settled()
+          })
+          for (const feature of features) await scope.register(feature, deps)
+        },
+        { prefix: '/v1' },
+      )
+    await v1(most.management, [
+      tokenRoutes,
+      tokenTypeRoutes,
+      organizationRoutes,
+      policyRoutes,
+      signingKeyRoutes,
+      auditRoutes,
+      revocationRoutes,
+    ])
+    // Requests that stay, and so are counted apart.
+    await v1(most.streams, [revocationStreamRoutes])
     answerOtherMethods(site)
   })
   return app

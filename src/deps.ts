@@ -2,6 +2,7 @@ import type { Db } from './db/database.ts'
 import type { Credentials } from './introspection/credentials.ts'
 import type { Usage } from './introspection/usage.ts'
 import type { Signing } from './keys/signing.ts'
+import type { Tail } from './revocations/tail.ts'
 import type { EnvironmentSecret } from './tokens/environment/environment.ts'
 
 /** What routes are given: the outside world, so that tests can give another. */
@@ -9,6 +10,8 @@ export type Deps = {
   db: Db
   credentials: Credentials
   usage: Usage
+  /** Where revocations are followed. */
+  tail: Tail
   now: () => Date
   issuer: string
   signing: Signing

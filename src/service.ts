@@ -10,6 +10,8 @@ import { scheduleKeyCare } from './keys/schedule.ts'
 import type { Signing } from './keys/signing.ts'
 import type { Database } from './prepare.ts'
 import { repeat } from './repeat.ts'
+import { forgetRevocations } from './revocations/revocations.ts'
+import { createTail } from './revocations/tail.ts'
 import { environmentLookup } from './tokens/environment/environment.ts'
 
 const hourMs = 60 * 60 * 1000
@@ -34,15 +36,16 @@ export async function startService({
   const onLease = (holds: boolean) =>
     holds ? log.info('answering from memory') : log.warn('asking the database every time')
   const environment = config.environment && environmentLookup(db, config.environment)
+  const tail = createTail({ databaseUrl, every: repeat, onError })
   const credentials = createCredentials({
     ...{ databaseUrl, listenUrl: config.listenUrl, cacheSize: config.cacheSize },
-    ...{ environment, every: repeat, onError, onLease },
+    ...{ environment, every: repeat, onError, onLease, onChange: tail.wake },
   })
   const usage = createUsage(db, { onError, every: repeat })
   const app = await buildApp({
     ...config,
     ...options,
-    ...{ db, credentials, usage },
+    ...{ db, credentials, usage, tail },
     now: () => new Date(),
     issuer: publicUrl(config),
     cursorKey: await readCursorKey(db),
@@ -50,10 +53,14 @@ export async function startService({
   const keyCare = scheduleKeyCare(db, signing, config.keyRotationDays, log)
   const stopForgetting = repeat(hourMs, () => {
     forgetAnswers(db, new Date()).catch((err) => log.warn({ err }, 'old answers could not be dropped'))
+    forgetRevocations(db, new Date()).catch((err) =>
+      log.warn({ err }, 'old revocations could not be dropped'),
+    )
   })
   const close = async () => {
     stopForgetting()
     await app.close()
+    await tail.close()
     await usage.close()
     await credentials.close()
     await keyCare.stop()

@@ -5,6 +5,7 @@ import * as announceChanges from '../../migrations/0002-announce-changes.ts'
 import * as policy from '../../migrations/0003-policy.ts'
 import * as lists from '../../migrations/0004-lists.ts'
 import * as signingKeys from '../../migrations/0005-signing-keys.ts'
+import * as revocations from '../../migrations/0009-revocations.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -13,6 +14,7 @@ const migrations = {
   '0003-policy': policy,
   '0004-lists': lists,
   '0005-signing-keys': signingKeys,
+  '0009-revocations': revocations,
 }
 
 /** Until the end of the transaction no other instance sets this database up. */

@@ -125,6 +125,23 @@ type InstallationTable = {
   cursorKey: Buffer
 }
 
+export type RevocationReason = 'revoked' | 'deleted' | 'secret_ended' | 'changed' | 'suspended' | 'reset'
+
+/** Written by triggers only. */
+type RevocationsTable = {
+  id: Generated<string>
+  /** Null only inside the transaction that makes it. */
+  position: Generated<string | null>
+  at: Generated<Date>
+  reason: RevocationReason
+  organizationId: string | null
+  organizationKey: string | null
+  type: string | null
+  audience: string[] | null
+  tokenId: string | null
+  hash: Buffer | null
+}
+
 export type Tables = {
   organizations: OrganizationsTable
   tokenTypes: TokenTypesTable
@@ -134,6 +151,7 @@ export type Tables = {
   idempotencyKeys: IdempotencyKeysTable
   installation: InstallationTable
   signingKeys: SigningKeysTable
+  revocations: RevocationsTable
 }
 
 export type Organization = Selectable<OrganizationsTable>
@@ -141,3 +159,4 @@ export type TokenType = Selectable<TokenTypesTable>
 export type TokenRow = Selectable<TokensTable>
 export type SigningKey = Selectable<SigningKeysTable>
 export type AuditEvent = Selectable<AuditEventsTable>
+export type RevocationRow = Selectable<RevocationsTable>

@@ -45,6 +45,10 @@ export const matrix: Record<string, Row> = {
   // RFC 7009 §2.2: "invalid tokens do not cause an error response".
   revokeBySecret: { needs: 'tokens:write', own: { others: 200 }, ok: 200, elsewhere: 200, ask: token },
 
+  // Whoever reaches less sees less.
+  listRevocations: { needs: 'tokens:introspect', ok: 200, elsewhere: 200 },
+  followRevocations: { needs: 'tokens:introspect', ok: 200, elsewhere: 200 },
+
   createToken: {
     ...{ needs: 'tokens:write', own: { others: 201 }, ok: 201, elsewhere: 404 },
     ask: () => ({ body: { name: 'Made', type: 'api' } }),

@@ -7,6 +7,7 @@ import { createLogger } from '../../src/http/log.ts'
 import { createCredentials } from '../../src/introspection/credentials.ts'
 import { createUsage } from '../../src/introspection/usage.ts'
 import { repeat } from '../../src/repeat.ts'
+import { createTail } from '../../src/revocations/tail.ts'
 import { recordPrivateKeys } from '../support/master-key.ts'
 import { recordLog } from '../support/records.ts'
 import { createWorld, issuer } from '../support/world.ts'
@@ -24,8 +25,9 @@ const credentials = createCredentials({
   onError,
 })
 const usage = createUsage(db, { onError, every: () => () => {} })
+const tail = createTail({ databaseUrl: world.databaseUrl, every: () => () => {}, onError })
 const other = await buildApp({
-  ...{ db, credentials, usage, log, cursorKey: await readCursorKey(db), environment: undefined },
+  ...{ db, credentials, usage, tail, log, cursorKey: await readCursorKey(db), environment: undefined },
   now: () => new Date(world.clock.now.getTime() - lag.ms),
   issuer,
   signing: world.signing,

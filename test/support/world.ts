@@ -15,6 +15,7 @@ import { createUsage, type Usage } from '../../src/introspection/usage.ts'
 import { prepareKeys } from '../../src/keys/care.ts'
 import type { Signing } from '../../src/keys/signing.ts'
 import { repeat } from '../../src/repeat.ts'
+import { createTail, type TailOptions } from '../../src/revocations/tail.ts'
 import { type EnvironmentSecret, environmentLookup } from '../../src/tokens/environment/environment.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
 import { openDatabase } from './database.ts'
@@ -57,20 +58,29 @@ export type WorldOptions = {
   withExamples?: boolean
   trustProxy?: string[]
   corsOrigins?: string[]
-  limits?: Limits
+  limits?: Partial<Limits>
   environment?: EnvironmentSecret
   signing?: Partial<Signing>
   /** The database of another world; there its administrator stays the only one. */
   databaseUrl?: string
   /** How credentials are remembered. */
   hot?: Partial<CredentialsOptions>
+  /** How revocations are followed; unless this says otherwise a stream ends with its first beat. */
+  feed?: Partial<TailOptions>
 }
 
 export const day = 24 * 60 * 60 * 1000
 
 export async function createWorld(
   t: Test,
-  { hot, databaseUrl: given, withExamples = true, signing: givenSigning, ...options }: WorldOptions = {},
+  {
+    hot,
+    feed,
+    databaseUrl: given,
+    withExamples = true,
+    signing: givenSigning,
+    ...options
+  }: WorldOptions = {},
 ): Promise<World> {
   const { db, url: databaseUrl } = await openDatabase(t, given)
   const clock = {
@@ -88,12 +98,14 @@ export async function createWorld(
   t.teardown(() => recordPrivateKeys(db, signing.masterKeys))
   const log = createLogger('trace', { write: recordLog })
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
+  const tail = createTail({ databaseUrl, every: repeat, onError, lifetimeMs: 0, ...feed })
   const credentials = createCredentials({
     databaseUrl,
     cacheSize: 1000,
     environment: options.environment && environmentLookup(db, options.environment),
     every: repeat,
     onError,
+    onChange: tail.wake,
     ...hot,
   })
   const usage = createUsage(db, { onError, every: () => () => {} })
@@ -101,6 +113,7 @@ export async function createWorld(
     db,
     credentials,
     usage,
+    tail,
     log,
     now: () => clock.now,
     issuer,
@@ -113,6 +126,7 @@ export async function createWorld(
   })
   t.teardown(async () => {
     await app.close()
+    await tail.close()
     await credentials.close()
     await usage.close()
   })
