@@ -11,6 +11,7 @@ import { empty, ref } from '../http/schemas.ts'
 import { canSign } from '../keys/signing.ts'
 import { Secret } from '../tokens/secret.ts'
 import { revokeBySecret } from '../tokens/tokens.ts'
+import { batchRoutes } from './batch-routes.ts'
 import type { Credential } from './credential.ts'
 import { introspect } from './introspect.ts'
 import { measureIntrospection } from './metrics.ts'
@@ -42,6 +43,8 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<Deps & { registry: R
     reply.header('x-content-type-options', 'nosniff')
     done()
   })
+
+  await app.register(batchRoutes, { ...deps, count })
 
   app.route({
     method: 'POST',

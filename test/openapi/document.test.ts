@@ -49,7 +49,11 @@ t.test('the id of an operation is the name of the function that does it', async 
 t.test('every operation says which credentials it takes', async (t) => {
   t.same(document.security, [{ bearer: [] }])
   for (const { id, path, responses, definition } of operations) {
-    const expected = /^\/v1\//.test(path) ? undefined : /^\/(introspect|revoke)$/.test(path) ? both : []
+    const expected = /^\/v1\//.test(path)
+      ? undefined
+      : /^\/(introspect(\/batch)?|revoke)$/.test(path)
+        ? both
+        : []
     t.same(definition.security, expected, id)
     t.equal('401' in responses, expected?.length !== 0, `${id} is 401 without one`)
   }
@@ -73,7 +77,7 @@ t.test('every status has a description of its own and a schema', async (t) => {
 
 t.test('errors are problems (RFC 9457), and at the protocol endpoints those of RFC 6749 §5.2', async (t) => {
   for (const { id, path, responses } of operations) {
-    const protocol = /^\/(introspect|revoke)$/.test(path)
+    const protocol = /^\/(introspect(\/batch)?|revoke)$/.test(path)
     const [type, name] = protocol
       ? ['application/json', 'OAuthError']
       : ['application/problem+json', 'Problem']
