@@ -1,4 +1,4 @@
-import type { FastifyPluginAsync, FastifyReply } from 'fastify'
+import type { FastifyPluginAsync, onRequestAsyncHookHandler } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
 import { admit, checkDemand } from './bearer.ts'
 import type { Introspection } from './introspection.ts'
@@ -7,7 +7,7 @@ import { createVerifier, type Demand, type Verifier, type VerifierOptions } from
 declare module 'fastify' {
   interface FastifyInstance {
     /** An onRequest or preHandler hook that lets in who brings a token that is good for this. */
-    authenticate(demand?: Demand): (request: FastifyRequest, reply: FastifyReply) => Promise<void>
+    authenticate(demand?: Demand): onRequestAsyncHookHandler
   }
   interface FastifyRequest {
     /** What the token of the request stands for, where `authenticate` let it in. */
