@@ -18,6 +18,9 @@ export type MemoryOptions = {
 const settleMs = 3_000
 const mostNamed = 10_000
 
+/** Reasons that are the end of a secret; after others it may still be good. */
+const final: Revocation['reason'][] = ['revoked', 'deleted', 'secret_ended']
+
 type Kept = { answer: Introspection; askedAt: number; vouched: boolean }
 
 /**
@@ -28,15 +31,15 @@ export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: Mem
   const good = new LRUCache<string, Kept>({ max: size })
   const bad = new LRUCache<string, number>({ max: Math.ceil(size / 10) })
   /** What the feed has named of late, and when; the oldest first. */
-  const named = new Map<string, number>()
+  const named = new Map<string, { at: number; ended: boolean }>()
   let followedSince: number | undefined
   let trustedUntil = Number.NEGATIVE_INFINITY
 
-  function name(what: string): void {
+  function name(what: string, ended = false): void {
     const now = elapsed()
     named.delete(what)
-    named.set(what, now)
-    for (const [other, at] of named) {
+    named.set(what, { at: now, ended })
+    for (const [other, { at }] of named) {
       if (at > now - settleMs - timeoutMs) break
       named.delete(other)
     }
@@ -48,7 +51,7 @@ export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: Mem
     const about = answer.active
       ? [hash, `organization ${answer.organization}`, `type ${answer.type}`]
       : [hash]
-    return about.some((what) => (named.get(what) ?? Number.NEGATIVE_INFINITY) >= since)
+    return about.some((what) => (named.get(what)?.at ?? Number.NEGATIVE_INFINITY) >= since)
   }
 
   function forgetWhere(matches: (answer: Introspection) => boolean): void {
@@ -71,6 +74,8 @@ export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: Mem
         const vouched = kept.vouched && now < trustedUntil && age < feedTtlMs
         return vouched || age < ttlMs ? kept.answer : undefined
       }
+      const news = named.get(hash)
+      if (news?.ended && now - news.at < settleMs) return { active: false }
       const askedAt = bad.get(hash)
       return askedAt !== undefined && now - askedAt < ttlMs ? { active: false } : undefined
     },
@@ -81,11 +86,11 @@ export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: Mem
       bad.delete(hash)
       good.set(hash, { answer, askedAt, vouched: followedSince !== undefined && since >= followedSince })
     },
-    /** Forgets what the feed names. */
-    tell({ hash, organization, type }: Revocation): void {
+    /** Forgets what the feed names. What has ended is refused without asking an instance that may not know yet. */
+    tell({ hash, organization, type, reason }: Revocation): void {
       if (hash !== null) {
         good.delete(hash)
-        name(hash)
+        name(hash, final.includes(reason))
       } else if (organization !== null) {
         forgetWhere((answer) => answer.organization === organization)
         name(`organization ${organization}`)

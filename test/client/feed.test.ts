@@ -22,7 +22,7 @@ t.test('a token that is remembered is refused as soon as the feed tells that it 
   t.match(await told(id), { reason: 'revoked' })
   t.equal(await outcome(secret), 'invalid_token')
   t.equal(await outcome(other.secret), other.id)
-  t.equal(asked.length, 3, 'the other one is remembered')
+  t.equal(asked.length, 2, 'neither is asked for again')
 })
 
 t.test('so are the tokens of an organization or of a type that is suspended', async (t) => {

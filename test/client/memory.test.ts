@@ -83,6 +83,24 @@ t.test(
   },
 )
 
+t.test(
+  'a secret that has ended is refused without asking, for as long as an instance may not know',
+  async (t) => {
+    for (const reason of ['revoked', 'deleted', 'secret_ended'] as const) {
+      const { memory, time } = create()
+      memory.tell(about({ hash: 'a', reason }))
+      time.ms = 2_999
+      memory.keep('a', answer, 2_999)
+      t.same(memory.find('a'), inactive)
+      time.ms = 3_000
+      t.equal(memory.find('a'), undefined)
+      memory.tell(about({ hash: 'a', reason }))
+      memory.tell(about({ hash: 'a', reason: 'changed' }))
+      t.equal(memory.find('a'), undefined, 'it may be good again')
+    }
+  },
+)
+
 t.test('after a reset nothing is known, and what is asked at once is not vouched for', async (t) => {
   const { memory, time } = create()
   memory.trust(100_000)
