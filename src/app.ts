@@ -124,7 +124,7 @@ export async function buildApp({
     const v1 = (requests: number, features: FastifyPluginAsync<Deps>[]) =>
       site.register(
         async (scope) => {
-          limitRequests(scope, requests)
+          limitRequests(scope, requests, { streams: true })
           scope.addHook('onRequest', authenticate(deps))
           scope.addHook('preHandler', refuseUnfitText)
           scope.addHook('onSend', async (request, reply) => {

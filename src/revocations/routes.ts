@@ -48,7 +48,6 @@ export const revocationStreamRoutes: FastifyPluginAsyncTypebox<Deps> = async (ap
   app.route({
     method: 'GET',
     url: `${collection}/stream`,
-    config: { quiet: true },
     schema: {
       operationId: 'followRevocations',
       summary: 'Be told which tokens stop being good, as it happens',

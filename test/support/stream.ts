@@ -10,6 +10,7 @@ export type Stream = {
   nextOf(name: string): Promise<any>
   /** The names of all that still come until the end. */
   rest(): Promise<(string | undefined)[]>
+  leave(): void
 }
 
 export async function openStream(
@@ -31,6 +32,7 @@ export async function openStream(
   return {
     response,
     next,
+    leave: () => abort.abort(),
     async nextOf(name) {
       for (let event = await next(); event; event = await next())
         if (event.event === name) return { ...JSON.parse(event.data), cursor: event.id }
