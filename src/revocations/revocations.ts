@@ -12,6 +12,13 @@ export type Page = {
   more: boolean
 }
 
+type Reading = Page & {
+  /** Where the feed stands. */
+  newest: Cursor
+  /** What followed the cursor is not known any more. */
+  gone: boolean
+}
+
 const keptMs = 24 * 60 * 60 * 1000
 
 /** The events behind a cursor that the caller may see; without one there are none, and the cursor is where the feed stands. */
@@ -26,20 +33,17 @@ export async function listRevocations(
   throw new AppError('cursor_gone', 'What followed this cursor is not known any more: forget every answer.')
 }
 
-/** The same for whoever may see all. `gone`: what followed the cursor is not known any more. */
-export async function readFeed(
-  db: Db,
-  after: Cursor | undefined,
-  limit: number,
-): Promise<Page & { gone: boolean }> {
-  const { epoch, oldest, newest, events } = await selectRevocations(db, after?.position, limit + 1)
-  const now = { epoch, position: newest }
-  if (after && (after.epoch !== epoch || after.position < oldest || after.position > newest))
-    return { events: [], cursor: now, more: false, gone: true }
+/** The same for whoever may see all. */
+export async function readFeed(db: Db, after: Cursor | undefined, limit: number): Promise<Reading> {
+  const { epoch, oldest, events, ...feed } = await selectRevocations(db, after?.position, limit + 1)
+  const newest = { epoch, position: feed.newest }
+  if (after && (after.epoch !== epoch || after.position < oldest || after.position > newest.position))
+    return { events: [], cursor: newest, more: false, newest, gone: true }
   const shown = events.slice(0, limit)
   const last = shown.at(-1)
   const more = events.length > limit && last !== undefined
-  return { events: shown, cursor: more ? { epoch, position: last.position } : now, more, gone: false }
+  const cursor = more ? { epoch, position: last.position } : newest
+  return { events: shown, cursor, more, newest, gone: false }
 }
 
 /** Whether an event is the caller's business: types are everybody's. */

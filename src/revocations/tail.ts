@@ -117,14 +117,12 @@ export function createTail({
   return {
     async follow(after, follower) {
       const since = elapsed()
-      const { events, cursor, more, gone } = await readFeed(db, after, mostAtOnce)
+      const { events, newest, more, gone } = await readFeed(db, after, mostAtOnce)
       if (closing) throw new AppError('unavailable', 'This instance is stopping. Ask another one.')
-      const one = { follower, cursor, since }
-      if (gone || more) {
-        one.cursor = (await readFeed(db, undefined, 0)).cursor
-        follower.reset(one.cursor)
-      } else if (events.length > 0) follower.take(events)
-      follower.beat(one.cursor, 0)
+      const one = { follower, cursor: newest, since }
+      if (gone || more) follower.reset(newest)
+      else if (events.length > 0) follower.take(events)
+      follower.beat(newest, 0)
       following.add(one)
       if (elapsed() - since >= lifetimeMs) end(one)
       return () => void following.delete(one)

@@ -31,7 +31,9 @@ t.test('RFC 7662 §2.2: a batch answers of each token what one introspection doe
 t.test('a thousand tokens are looked up in one statement, and the next time in none', async (t) => {
   const proxy = await createProxy(t, world.databaseUrl)
   const leased = Promise.withResolvers<boolean>()
-  const hot = { databaseUrl: proxy.url, cacheSize: 20_000, onLease: leased.resolve }
+  // No time passes: once it holds, the lease is not lost because the machine is busy.
+  const elapsed = () => 0
+  const hot = { databaseUrl: proxy.url, cacheSize: 20_000, onLease: leased.resolve, elapsed }
   const far = await createWorld(t, { databaseUrl: world.databaseUrl, signing: world.signing, hot })
   await leased.promise
   const tokens = Array.from({ length: 1000 }, unknown)
