@@ -7,9 +7,10 @@ FROM node:${NODE_VERSION}-slim AS build
 WORKDIR /build
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig*.json ./
 COPY migrations migrations
 COPY src src
+COPY client client
 RUN npm run build
 
 FROM node:${NODE_VERSION}-slim AS dependencies

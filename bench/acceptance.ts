@@ -11,6 +11,9 @@ export const acceptance = {
   lagMaxMs: { atMost: 2_000 },
   cutMs: { atMost: 2_000 },
   acceptedAfterRevocation: { atMost: 0 },
+  clientLagP99Ms: { atMost: 100 },
+  clientLagMaxMs: { atMost: 2_000 },
+  clientAcceptedLate: { atMost: 0 },
 } as const
 
 export type Bound = { atLeast: number } | { atMost: number }

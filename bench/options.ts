@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 
 /** The letters are the targets of the rotation, the words the measurements after it. */
-const parts = [...'abcdefghi', 'writes', 'lag', 'cut', 'memory', 'start'] as const
+const parts = [...'abcdefghi', 'writes', 'lag', 'cut', 'client', 'memory', 'start'] as const
 
 /** How long and how often; every number bounds the time that a run takes. */
 export type Plan = {
@@ -14,6 +14,7 @@ export type Plan = {
   bigCache: number
   revocations: number
   cutTrials: number
+  clientRevocations: number
   starts: number
 }
 
@@ -27,6 +28,7 @@ const full: Plan = {
   bigCache: 100_000,
   revocations: 10_000,
   cutTrials: 3,
+  clientRevocations: 1_000,
   starts: 5,
 }
 
@@ -39,6 +41,7 @@ const quick: Plan = {
   bigCache: 10_000,
   revocations: 500,
   cutTrials: 1,
+  clientRevocations: 200,
   starts: 2,
 }
 

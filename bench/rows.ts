@@ -1,5 +1,6 @@
 import { acceptance, type Bound } from './acceptance.ts'
 import type { measureChurn } from './measure/churn.ts'
+import type { ClientCut, ClientLag } from './measure/client.ts'
 import type { Staleness } from './measure/cut.ts'
 import type { Lag } from './measure/lag.ts'
 import type { measureMemory } from './measure/memory.ts'
@@ -81,6 +82,22 @@ export function cutRows(cuts: Staleness[], trials: number): Row[] {
     bound: acceptance.cutMs,
     note: 'maxMs' in cut ? `${trials} times` : cut.unmeasured,
   }))
+}
+
+export function clientRows({ p50, p99, max, revoked }: ClientLag, cut: ClientCut): Row[] {
+  const what = 'revocation seen by the client library, which follows another instance'
+  const note = `of ${revoked} revocations under load`
+  return [
+    { what: `${what}, p99`, value: p99, unit: 'ms', bound: acceptance.clientLagP99Ms, note },
+    { what: `${what}, max`, value: max, unit: 'ms', bound: acceptance.clientLagMaxMs, note },
+    { what: `${what}, p50`, value: p50, unit: 'ms', note },
+    {
+      what: 'revoked tokens that the client library accepted after two seconds, packets of its feed dropped',
+      value: cut.late,
+      bound: acceptance.clientAcceptedLate,
+      note: `of ${cut.revoked}; the last was accepted after ${Math.round(cut.max)} ms`,
+    },
+  ]
 }
 
 export function memoryRows({

@@ -4,6 +4,7 @@ import { type Ground, layGround } from './ground.ts'
 import { withinLimits } from './limits.ts'
 import { type Generator, startGenerator, WrongAnswers } from './load/load.ts'
 import { measureChurn } from './measure/churn.ts'
+import { measureClientCut, measureClientLag } from './measure/client.ts'
 import { measureColdStart } from './measure/cold-start.ts'
 import { measureCuts, tokensForCuts } from './measure/cut.ts'
 import { measureLag } from './measure/lag.ts'
@@ -13,7 +14,7 @@ import { startProxy } from './measure/proxy.ts'
 import { rotate } from './measure/throughput.ts'
 import { readOptions } from './options.ts'
 import { progress } from './progress.ts'
-import { churnRow, cutRows, lagRows, memoryRows, throughputRows } from './rows.ts'
+import { churnRow, clientRows, cutRows, lagRows, memoryRows, throughputRows } from './rows.ts'
 import { addTokens } from './seed.ts'
 import { failed, markdown, type Row } from './table.ts'
 import { counterfoil, starters, type Target } from './targets/targets.ts'
@@ -27,6 +28,7 @@ const parts: [string, Part][] = [
   ['writes', management],
   ['lag', lag],
   ['cut', cut],
+  ['client', client],
   ['memory', memory],
   ['start', start],
 ]
@@ -111,6 +113,18 @@ async function cut({ small }: Ground): Promise<Row[]> {
     const tokens = await addTokens(seeded, tokensForCuts(plan.cutTrials))
     const ports = { one: one.port, other: other.port }
     return cutRows(await measureCuts(ports, proxy, seeded, tokens, plan.cutTrials), plan.cutTrials)
+  })
+}
+
+async function client({ small }: Ground, generator: Generator): Promise<Row[]> {
+  progress('revoking on one instance, verifying with the client library that follows the other')
+  const one = await counterfoil(small, {})
+  const other = await counterfoil(small, {}, cores.twoServers)
+  const generators = [generator, startGenerator()] as const
+  return whileRunning([one, other], async () => {
+    const tokens = await addTokens(small.seeded, plan.clientRevocations)
+    const lag = await measureClientLag([one, other], generators, small.seeded, tokens, plan)
+    return clientRows(lag, await measureClientCut(other, small.seeded, await addTokens(small.seeded, 40)))
   })
 }
 

@@ -2,12 +2,19 @@ import { randomUUID } from 'node:crypto'
 import { maxHeaderSize } from 'node:http'
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyPluginAsync,
+  LogController,
+  type onRequestHookHandler,
+} from 'fastify'
 import { auditRoutes } from './audit/routes.ts'
 import { clientKeyRoutes } from './client-keys/routes.ts'
 import type { Deps } from './deps.ts'
 import { discoveryRoutes } from './discovery/routes.ts'
 import { addressBehind } from './http/address.ts'
+import { authenticate } from './http/authenticate.ts'
 import { createClosing } from './http/closing.ts'
 import { Durations } from './http/durations.ts'
 import { healthRoutes } from './http/health.ts'
@@ -31,6 +38,7 @@ import { createSignIn } from './issuers/sign-in.ts'
 import { signingKeyRoutes } from './keys/routes.ts'
 import { organizationRoutes } from './organizations/routes.ts'
 import { policyRoutes } from './policy/routes.ts'
+import { revocationRoutes, revocationStreamRoutes } from './revocations/routes.ts'
 import { statusListRoutes } from './status-lists/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
@@ -38,7 +46,7 @@ import type { VerificationOptions } from './verification/options.ts'
 import { verificationRoutes } from './verification/routes.ts'
 
 /** How many requests may be in progress at a time. */
-export type Limits = { introspection: number; management: number }
+export type Limits = { introspection: number; management: number; streams: number }
 
 export type AppOptions = Deps & {
   log: FastifyBaseLogger
@@ -46,9 +54,10 @@ export type AppOptions = Deps & {
   corsOrigins: string[]
   verification?: VerificationOptions
   measuring?: Measuring
-  limits?: Limits
+  limits?: Partial<Limits>
 }
 
+const usualLimits: Limits = { introspection: 1000, management: 200, streams: 100 }
 const bodyLimit = 64 * 1024
 const apiPolicy = { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
@@ -68,12 +77,13 @@ export async function buildApp({
   corsOrigins,
   verification = { fields: [], trustedNetworks: [] },
   measuring = measureAlone(),
-  limits = { introspection: 1000, management: 200 },
+  limits,
   ...deps
 }: AppOptions): Promise<FastifyInstance> {
+  const most = { ...usualLimits, ...limits }
   const durations = new Durations(measuring.registry)
   const count = measureIntrospection(measuring.registry, deps.credentials)
-  const introspections = limitTo(limits.introspection)
+  const introspections = limitTo(most.introspection)
   const answered = durations.of('POST', '/introspect', 200)
   const closing = createClosing()
   const direct = introspectDirectly({
@@ -139,7 +149,7 @@ export async function buildApp({
     await protocol.register(introspectionRoutes, { ...deps, count })
   })
   await app.register(async (gateways) => {
-    limitRequests(gateways, limitTo(limits.introspection))
+    limitRequests(gateways, limitTo(most.introspection))
     await gateways.register(verificationRoutes, { ...deps, registry: measuring.registry, verification })
   })
   await app.register(async (site) => {
@@ -150,27 +160,38 @@ export async function buildApp({
     await site.register(problemTypeRoutes)
     await site.register(discoveryRoutes, deps)
     await site.register(statusListRoutes, deps)
-    await site.register(
-      async (v1) => {
-        limitRequests(v1, limitTo(limits.management))
-        v1.addHook('onRequest', authenticateUsers(deps, signIn))
-        v1.addHook('preHandler', refuseUnfitText)
-        v1.addHook('onSend', async (request, reply) => {
-          reply.header('cache-control', 'no-store')
-          // What a caller was told is done is done here too, whoever asks next.
-          if (request.method !== 'GET') await deps.credentials.settled()
-        })
-        await v1.register(tokenRoutes, deps)
-        await v1.register(clientKeyRoutes, deps)
-        await v1.register(tokenTypeRoutes, deps)
-        await v1.register(organizationRoutes, deps)
-        await v1.register(policyRoutes, deps)
-        await v1.register(issuerRoutes, deps)
-        await v1.register(signingKeyRoutes, deps)
-        await v1.register(auditRoutes, deps)
-      },
-      { prefix: '/v1' },
-    )
+    const v1 = (
+      requests: number,
+      authenticating: onRequestHookHandler,
+      features: FastifyPluginAsync<Deps>[],
+    ) =>
+      site.register(
+        async (scope) => {
+          limitRequests(scope, limitTo(requests), { streams: true })
+          scope.addHook('onRequest', authenticating)
+          scope.addHook('preHandler', refuseUnfitText)
+          scope.addHook('onSend', async (request, reply) => {
+            reply.header('cache-control', 'no-store')
+            // What a caller was told is done is done here too, whoever asks next.
+            if (request.method !== 'GET') await deps.credentials.settled()
+          })
+          for (const feature of features) await scope.register(feature, deps)
+        },
+        { prefix: '/v1' },
+      )
+    await v1(most.management, authenticateUsers(deps, signIn), [
+      tokenRoutes,
+      clientKeyRoutes,
+      tokenTypeRoutes,
+      organizationRoutes,
+      policyRoutes,
+      issuerRoutes,
+      signingKeyRoutes,
+      auditRoutes,
+      revocationRoutes,
+    ])
+    // Requests that stay, and so are counted apart; longer than the sign-in of a user may last.
+    await v1(most.streams, authenticate(deps), [revocationStreamRoutes])
     answerOtherMethods(site)
   })
   return app

@@ -36,7 +36,7 @@ export const Environment = Type.Object({
     default: 10,
     minimum: 1,
     maximum: 1000,
-    description: 'Connections at the most for management; introspection has five of its own.',
+    description: 'Connections at the most for management; introspection has five of its own, the feed one.',
   }),
   CACHE_SIZE: Type.Integer({
     default: 100_000,

@@ -3,6 +3,7 @@ import type { Credentials } from './introspection/credentials.ts'
 import type { Usage } from './introspection/usage.ts'
 import type { Signing } from './keys/signing.ts'
 import type { Outbound } from './outbound/outbound.ts'
+import type { Tail } from './revocations/tail.ts'
 import type { EnvironmentSecret } from './tokens/environment/environment.ts'
 
 /** What routes are given: the outside world, so that tests can give another. */
@@ -10,6 +11,8 @@ export type Deps = {
   db: Db
   credentials: Credentials
   usage: Usage
+  /** Where revocations are followed. */
+  tail: Tail
   now: () => Date
   issuer: string
   signing: Signing

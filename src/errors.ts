@@ -23,6 +23,7 @@ export const catalogue = {
   built_in: { status: 409, title: 'It is part of Counterfoil and stays as it is' },
   signing_unavailable: { status: 409, title: 'There is no master key to sign JWTs with' },
   rotation_pending: { status: 409, title: 'The next signing key is published already' },
+  cursor_gone: { status: 410, title: 'What followed this cursor is not kept any more' },
   precondition_failed: { status: 412, title: 'It was changed by somebody else meanwhile' },
   content_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'This media type is not understood here' },

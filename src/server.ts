@@ -20,6 +20,7 @@ import { masterKeyPath } from './keys/master-key.ts'
 import type { Signing } from './keys/signing.ts'
 import { createOutbound } from './outbound/outbound.ts'
 import { bringsMasterKey, type Database, openDatabase, prepare, signingOf } from './prepare.ts'
+import { createTail } from './revocations/tail.ts'
 import { publicUrl, startService } from './service.ts'
 import { version } from './version.ts'
 import { welcome } from './welcome.ts'
@@ -187,6 +188,7 @@ async function printOpenapi(): Promise<void> {
     db,
     credentials: createCredentials({ databaseUrl: url, cacheSize: 0, every: () => onError, onError }),
     usage: createUsage(db, { every: () => onError, onError }),
+    tail: createTail({ databaseUrl: url, every: () => onError, onError }),
     log,
     now: () => new Date(),
     issuer: 'http://localhost:7662',

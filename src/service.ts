@@ -12,6 +12,8 @@ import type { Signing } from './keys/signing.ts'
 import { createOutbound } from './outbound/outbound.ts'
 import type { Database } from './prepare.ts'
 import { repeat } from './repeat.ts'
+import { forgetRevocations } from './revocations/revocations.ts'
+import { createTail } from './revocations/tail.ts'
 import { environmentLookup } from './tokens/environment/environment.ts'
 
 const hourMs = 60 * 60 * 1000
@@ -36,15 +38,16 @@ export async function startService({
   const onLease = (holds: boolean) =>
     holds ? log.info('answering from memory') : log.warn('asking the database every time')
   const environment = config.environment && environmentLookup(db, config.environment)
+  const tail = createTail({ databaseUrl, every: repeat, onError })
   const credentials = createCredentials({
     ...{ databaseUrl, listenUrl: config.listenUrl, cacheSize: config.cacheSize },
-    ...{ environment, every: repeat, onError, onLease },
+    ...{ environment, every: repeat, onError, onLease, onChange: tail.wake },
   })
   const usage = createUsage(db, { onError, every: repeat })
   const app = await buildApp({
     ...config,
     ...options,
-    ...{ db, credentials, usage },
+    ...{ db, credentials, usage, tail },
     now: () => new Date(),
     issuer: publicUrl(config),
     cursorKey: await readCursorKey(db),
@@ -54,10 +57,14 @@ export async function startService({
   const stopForgetting = repeat(hourMs, () => {
     forgetAnswers(db, new Date()).catch((err) => log.warn({ err }, 'old answers could not be dropped'))
     forgetAssertions(db, new Date()).catch((err) => log.warn({ err }, 'old assertions could not be dropped'))
+    forgetRevocations(db, new Date()).catch((err) =>
+      log.warn({ err }, 'old revocations could not be dropped'),
+    )
   })
   const close = async () => {
     stopForgetting()
     await app.close()
+    await tail.close()
     await usage.close()
     await credentials.close()
     await keyCare.stop()

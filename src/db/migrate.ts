@@ -8,6 +8,7 @@ import * as signingKeys from '../../migrations/0005-signing-keys.ts'
 import * as clientKeys from '../../migrations/0006-client-keys.ts'
 import * as trustedIssuers from '../../migrations/0007-trusted-issuers.ts'
 import * as narrowing from '../../migrations/0008-narrowing.ts'
+import * as revocations from '../../migrations/0009-revocations.ts'
 import * as statusLists from '../../migrations/0010-status-lists.ts'
 import type { Db } from './database.ts'
 
@@ -20,6 +21,7 @@ const migrations = {
   '0006-client-keys': clientKeys,
   '0007-trusted-issuers': trustedIssuers,
   '0008-narrowing': narrowing,
+  '0009-revocations': revocations,
   '0010-status-lists': statusLists,
 }
 

@@ -209,6 +209,23 @@ type InstallationTable = {
   cursorKey: Buffer
 }
 
+export type RevocationReason = 'revoked' | 'deleted' | 'secret_ended' | 'changed' | 'suspended' | 'reset'
+
+/** Written by triggers only. */
+type RevocationsTable = {
+  id: Generated<string>
+  /** Null only inside the transaction that makes it. */
+  position: Generated<string | null>
+  at: Generated<Date>
+  reason: RevocationReason
+  organizationId: string | null
+  organizationKey: string | null
+  type: string | null
+  audience: string[] | null
+  tokenId: string | null
+  hash: Buffer | null
+}
+
 export type Tables = {
   organizations: OrganizationsTable
   trustedIssuers: TrustedIssuersTable
@@ -223,6 +240,7 @@ export type Tables = {
   clientAssertions: ClientAssertionsTable
   statusLists: StatusListsTable
   statusListEntries: StatusListEntriesTable
+  revocations: RevocationsTable
 }
 
 export type Organization = Selectable<OrganizationsTable>
@@ -232,3 +250,4 @@ export type TokenRow = Selectable<TokensTable>
 export type SigningKey = Selectable<SigningKeysTable>
 export type ClientKeys = Selectable<ClientKeysTable>
 export type AuditEvent = Selectable<AuditEventsTable>
+export type RevocationRow = Selectable<RevocationsTable>

@@ -1,4 +1,5 @@
-import type { FastifyInstance } from 'fastify'
+import { Readable } from 'node:stream'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../errors.ts'
 
 declare module 'fastify' {
@@ -30,16 +31,29 @@ export function limitTo(most: number): InProgress {
  * once to come back. With it the queues for database connections are bounded as well. A scope's flood does not keep
  * another scope from answering.
  */
-export function limitRequests(scope: FastifyInstance, inProgress: InProgress): void {
+export function limitRequests(
+  scope: FastifyInstance,
+  inProgress: InProgress,
+  { streams }: { streams: boolean } = { streams: false },
+): void {
   scope.decorateRequest('admitted', false)
+  const release = (request: FastifyRequest) => {
+    if (request.admitted) inProgress.leave()
+    request.admitted = false
+  }
   scope.addHook('onRequest', (request, _reply, done) => {
     if (!inProgress.enter()) return done(new AppError('overloaded', 'Too many requests are in progress.'))
     request.admitted = true
     done()
   })
-  // Also runs when the caller goes away before the answer.
+  // Also runs when the caller goes away before the answer, unless that is a stream.
   scope.addHook('onResponse', (request, _reply, done) => {
-    if (request.admitted) inProgress.leave()
+    release(request)
+    done()
+  })
+  if (!streams) return
+  scope.addHook('onSend', (request, reply, payload, done) => {
+    if (payload instanceof Readable) reply.raw.once('close', () => release(request))
     done()
   })
 }

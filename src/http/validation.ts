@@ -16,7 +16,9 @@ const strict = {
  */
 const buildValidator: BuildCompilerFromPool = (externalSchemas) => {
   const body = build(externalSchemas, { customOptions: strict })
-  const text = build(externalSchemas, { customOptions: { ...strict, coerceTypes: true } })
+  // Strict about numbers, Ajv would let 1e400, which is infinite, past every maximum once it is converted.
+  const lenient = { ...strict, coerceTypes: true, strictNumbers: false }
+  const text = build(externalSchemas, { customOptions: lenient })
   // Typed as a schema, it is called with a route's schema and the part of the request that it is for.
   return (route) => ((route as { httpPart?: string }).httpPart === 'body' ? body(route) : text(route))
 }

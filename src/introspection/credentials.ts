@@ -18,6 +18,8 @@ export type CredentialsOptions = {
   onError(error: Error): void
   /** Told when answers begin and cease to come from memory. */
   onLease?(holds: boolean): void
+  /** Told whenever a change was announced. */
+  onChange?(): void
 } & Pick<LeaseOptions, 'every'> &
   Partial<Pick<LeaseOptions, 'elapsed'>>
 
@@ -95,7 +97,11 @@ function withMemory(lookup: (hash: HashText) => Promise<Found>, pool: Pool, opti
   const lease = createLease({
     listenUrl: options.listenUrl ?? options.databaseUrl,
     notify: (channel, payload) => sendNotification(pool, channel, payload),
-    changed: (what) => (what === 'all' ? memory.forgetAll() : memory.forget(what as HashText)),
+    changed: (what) => {
+      if (what === 'all') memory.forgetAll()
+      else memory.forget(what as HashText)
+      options.onChange?.()
+    },
     lost: memory.forgetAll,
     onLease: options.onLease ?? (() => {}),
     onError: options.onError,

@@ -13,6 +13,7 @@ import { empty, ref } from '../http/schemas.ts'
 import { canSign } from '../keys/signing.ts'
 import { Secret } from '../tokens/secret.ts'
 import { revokeBySecret } from '../tokens/tokens.ts'
+import { batchRoutes } from './batch-routes.ts'
 import type { Credential } from './credential.ts'
 import { bodyPutBy } from './direct-routes.ts'
 import { introspect } from './introspect.ts'
@@ -50,6 +51,8 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
     reply.header('x-content-type-options', 'nosniff')
     done()
   })
+
+  await app.register(batchRoutes, { ...deps, count })
 
   app.route({
     method: 'POST',

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox'
+import { ref } from '../http/schemas.ts'
 import { expandEndpoint } from '../token-types/endpoint.ts'
 import type { Credential } from './credential.ts'
 import { seconds } from './seconds.ts'
@@ -77,6 +78,23 @@ export const IntrospectionResponse = Type.Object(
       { active: false },
     ],
   },
+)
+
+/** Other members are ignored, as in the form. */
+export const TokenBatch = Type.Object(
+  {
+    tokens: Type.Array(Type.String({ minLength: 1, maxLength: 8192 }), {
+      minItems: 1,
+      maxItems: 1000,
+      examples: [['api_0123456789abcdefghijABCDEFGHIJ2PElSk']],
+    }),
+  },
+  { $id: 'TokenBatch' },
+)
+
+export const IntrospectionResponses = Type.Object(
+  { results: Type.Array(ref(IntrospectionResponse)) },
+  { $id: 'IntrospectionResponses', description: 'One introspection for each token, in their order.' },
 )
 
 export const components = [TokenForm, IntrospectionResponse]

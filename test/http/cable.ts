@@ -9,6 +9,7 @@ import { createCredentials } from '../../src/introspection/credentials.ts'
 import { createUsage } from '../../src/introspection/usage.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
 import { repeat } from '../../src/repeat.ts'
+import { createTail } from '../../src/revocations/tail.ts'
 import { recordLog } from '../support/records.ts'
 import { issuer, type World } from '../support/world.ts'
 
@@ -20,8 +21,9 @@ export async function appBehindCable(t: Test, { databaseUrl, clock, signing }: W
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
   const credentials = createCredentials({ databaseUrl: cable.url, cacheSize: 0, every: repeat, onError })
   const usage = createUsage(db, { onError, every: () => () => {} })
+  const tail = createTail({ databaseUrl: cable.url, every: () => () => {}, onError })
   const app = await buildApp({
-    ...{ db, credentials, usage, log, now: () => clock.now, issuer, signing },
+    ...{ db, credentials, usage, tail, log, now: () => clock.now, issuer, signing },
     ...{ trustProxy: [], corsOrigins: [], cursorKey: await readCursorKey(db), environment: undefined },
     outbound: createOutbound({ allow: [] }),
   })

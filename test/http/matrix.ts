@@ -55,8 +55,16 @@ export const matrix: Record<string, Row> = {
   // RFC 7662 §2.3: 401 also for what lacks a permission. To those beyond reach every token is inactive.
   introspect: { needs: 'tokens:introspect', ok: 200, lacking: 401, elsewhere: 200, ask: token },
   verify: { needs: 'tokens:introspect', ok: 200, lacking: 401, elsewhere: 401, byGateway: true },
+  introspectBatch: {
+    ...{ needs: 'tokens:introspect', ok: 200, lacking: 401, elsewhere: 200 },
+    ask: ({ token }) => ({ body: { tokens: [token.secret] } }),
+  },
   // RFC 7009 §2.2: "invalid tokens do not cause an error response".
   revokeBySecret: { needs: 'tokens:write', own: { others: 200 }, ok: 200, elsewhere: 200, ask: token },
+
+  // Whoever reaches less sees less.
+  listRevocations: { needs: 'tokens:introspect', ok: 200, elsewhere: 200 },
+  followRevocations: { needs: 'tokens:introspect', ok: 200, elsewhere: 200 },
 
   createToken: {
     ...{ needs: 'tokens:write', own: { others: 201 }, ok: 201, elsewhere: 404 },

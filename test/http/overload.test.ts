@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { request } from 'node:http'
 import { setImmediate as turn } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t from 'tap'
@@ -72,4 +74,27 @@ t.test('a flood of management requests is refused likewise, and introspection go
   )
   for (const answer of answers) t.equal((await answer).statusCode, 200)
   t.equal((await list()).statusCode, 200)
+})
+
+t.test('a reader who goes away in the middle of a long answer frees its place', async (t) => {
+  const small = await createWorld(t, { limits: { management: 1 } })
+  const base = await small.app.listen({ host: '127.0.0.1', port: 0 })
+  const { id } = (await small.ask('GET', '/v1/organizations/default')).body
+  // More than fits into the buffers on the way.
+  await small.sql(
+    `insert into audit_events (organization_id, id, occurred_at, actor, action, target_type, target_id, target_name, request_id)
+      select $1, gen_random_uuid(), date_trunc('second', now()), '{"type":"system","id":"test","name":"Test"}', 'token.created', 'token', 'x',
+        repeat('x', 1000), 'x'
+      from generate_series(1, 20000)`,
+    [id],
+  )
+  const reader = request(`${base}/v1/organizations/default/audit-events/export`, {
+    headers: { authorization: `Bearer ${small.admin}` },
+  })
+  reader.end()
+  const [response] = await once(reader, 'response')
+  t.equal(response.statusCode, 200)
+  t.match(await small.ask('GET', '/v1/self'), { status: 503 }, 'it is under way')
+  response.destroy()
+  while ((await small.ask('GET', '/v1/self')).status === 503);
 })

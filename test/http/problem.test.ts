@@ -134,3 +134,13 @@ t.test('a database that goes away in the middle of a query is a 503 too', async 
   t.equal(await status, 503)
   await blocker.end()
 })
+
+t.test('a number in the query that is infinite is beyond every maximum', async (t) => {
+  const world = await createWorld(t)
+  for (const url of ['/v1/organizations', '/v1/organizations/default/tokens', '/v1/revocations']) {
+    for (const limit of ['1e400', '-1e400', '1e3.', 'Infinity', 'NaN']) {
+      const answer = await world.ask('GET', `${url}?limit=${limit}`)
+      t.match(answer, { status: 400, body: { errors: [{ in: 'query', field: 'limit' }] } }, `${url} ${limit}`)
+    }
+  }
+})

@@ -74,7 +74,8 @@ function wrongWrites(
   const tables = changed(before, after)
   if (status >= 400 || method === 'GET') return tables.map((table) => `${table} has changed`)
   const expected = { ...additions[id], ...(tables.length > 0 && { audit_events: 1 }) }
-  const actual = growth(before, after)
+  // Of how many secrets the feed tells depends on what was revoked.
+  const { revocations: _, ...actual } = growth(before, after)
   const same =
     JSON.stringify(Object.entries(actual).sort()) === JSON.stringify(Object.entries(expected).sort())
   return same ? [] : [`rows added: ${JSON.stringify(actual)}`]

@@ -8,6 +8,7 @@ import { createCredentials } from '../../src/introspection/credentials.ts'
 import { createUsage } from '../../src/introspection/usage.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
 import { repeat } from '../../src/repeat.ts'
+import { createTail } from '../../src/revocations/tail.ts'
 import { recordPrivateKeys } from '../support/master-key.ts'
 import { recordLog } from '../support/records.ts'
 import { createWorld, issuer } from '../support/world.ts'
@@ -25,8 +26,9 @@ const credentials = createCredentials({
   onError,
 })
 const usage = createUsage(db, { onError, every: () => () => {} })
+const tail = createTail({ databaseUrl: world.databaseUrl, every: () => () => {}, onError })
 const other = await buildApp({
-  ...{ db, credentials, usage, log, cursorKey: await readCursorKey(db), environment: undefined },
+  ...{ db, credentials, usage, tail, log, cursorKey: await readCursorKey(db), environment: undefined },
   now: () => new Date(world.clock.now.getTime() - lag.ms),
   issuer,
   signing: world.signing,

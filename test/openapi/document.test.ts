@@ -59,6 +59,7 @@ t.test('every operation says which credentials it takes', async (t) => {
 const both = [{ bearer: [] }, { basic: [] }]
 const elsewhere: Record<string, object[]> = {
   '/introspect': both,
+  '/introspect/batch': both,
   '/revoke': both,
   '/verify': [{ gateway: [] }],
 }
@@ -80,7 +81,7 @@ t.test('every status has a description of its own and a schema', async (t) => {
 
 t.test('errors are problems (RFC 9457), and at the protocol endpoints those of RFC 6749 §5.2', async (t) => {
   for (const { id, path, responses } of operations) {
-    const protocol = /^\/(introspect|revoke)$/.test(path)
+    const protocol = /^\/(introspect(\/batch)?|revoke)$/.test(path)
     const [type, name] = protocol
       ? ['application/json', 'OAuthError']
       : ['application/problem+json', 'Problem']

@@ -18,9 +18,23 @@ t.test('the package holds what runs and what is read, and nothing else', async (
   t.same([...kinds].sort(), ['bin/', 'dist/', 'docs/', 'openapi/', ...documents].sort())
   t.same(
     files.filter(
-      (file) => file.startsWith('dist/') && !/^dist\/((src|migrations)\/.+\.js|package\.json)$/.test(file),
+      (file) =>
+        file.startsWith('dist/') &&
+        !/^dist\/((src|migrations)\/.+\.js|client\/.+\.(js|d\.ts)|package\.json)$/.test(file),
     ),
     [],
+  )
+})
+
+t.test('the client library is exported, and nothing that is not meant to be', async (t) => {
+  const script = `
+    const names = async (name) => Object.keys(await import(name)).sort().join()
+    console.log(await names('counterfoil/client'), await names('counterfoil/fastify'), await names('counterfoil/express'))
+    await import('counterfoil/dist/src/app.js').catch(({ code }) => console.log(code))`
+  const printed = await run(folder, 'node', '--input-type=module', '--eval', script)
+  t.equal(
+    printed,
+    'VerificationError,createVerifier default createAuthenticate\nERR_PACKAGE_PATH_NOT_EXPORTED\n',
   )
 })
 

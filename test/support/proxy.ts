@@ -13,6 +13,8 @@ export type Proxy = {
   reopen(): Promise<void>
   /** Withholds the replies on the next connection over which something with this text is sent. */
   holdRepliesTo(text: string): Held
+  /** How often something with this text was sent. */
+  sent(text: string): number
 }
 
 export type Held = { arrived: Promise<void>; release(): void }
@@ -20,6 +22,7 @@ export type Held = { arrived: Promise<void>; release(): void }
 export async function createProxy(t: Test, target: string): Promise<Proxy> {
   const { hostname, port } = new URL(target)
   const sockets = new Set<Socket>()
+  const requests: Buffer[] = []
   let frozen = false
   let hold: { text: string; arrived: () => void; release: Promise<void> } | undefined
 
@@ -39,6 +42,7 @@ export async function createProxy(t: Test, target: string): Promise<Proxy> {
     }
     if (frozen) for (const socket of [client, upstream]) socket.pause()
     client.on('data', (data) => {
+      requests.push(Buffer.from(data))
       if (hold && data.includes(hold.text)) {
         held = hold
         hold = undefined
@@ -80,6 +84,7 @@ export async function createProxy(t: Test, target: string): Promise<Proxy> {
     },
     close,
     reopen: () => listen(address.port),
+    sent: (text) => Buffer.concat(requests).toString('latin1').split(text).length - 1,
     holdRepliesTo(text) {
       const arrived = Promise.withResolvers<void>()
       const release = Promise.withResolvers<void>()

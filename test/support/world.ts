@@ -16,6 +16,7 @@ import { prepareKeys } from '../../src/keys/care.ts'
 import type { Signing } from '../../src/keys/signing.ts'
 import { createOutbound, type OutboundOptions } from '../../src/outbound/outbound.ts'
 import { repeat } from '../../src/repeat.ts'
+import { createTail, type TailOptions } from '../../src/revocations/tail.ts'
 import { type EnvironmentSecret, environmentLookup } from '../../src/tokens/environment/environment.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
 import type { VerificationOptions } from '../../src/verification/options.ts'
@@ -59,7 +60,7 @@ export type WorldOptions = {
   withExamples?: boolean
   trustProxy?: string[]
   corsOrigins?: string[]
-  limits?: Limits
+  limits?: Partial<Limits>
   verification?: VerificationOptions
   environment?: EnvironmentSecret
   signing?: Partial<Signing>
@@ -70,6 +71,8 @@ export type WorldOptions = {
   logLevel?: LogLevel
   /** How credentials are remembered. */
   hot?: Partial<CredentialsOptions>
+  /** How revocations are followed; unless this says otherwise a stream ends with its first beat. */
+  feed?: Partial<TailOptions>
 }
 
 export const day = 24 * 60 * 60 * 1000
@@ -78,6 +81,7 @@ export async function createWorld(
   t: Test,
   {
     hot,
+    feed,
     databaseUrl: given,
     withExamples = true,
     signing: givenSigning,
@@ -102,12 +106,14 @@ export async function createWorld(
   t.teardown(() => recordPrivateKeys(db, signing.masterKeys))
   const log = createLogger(logLevel, { write: recordLog })
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
+  const tail = createTail({ databaseUrl, every: repeat, onError, lifetimeMs: 0, ...feed })
   const credentials = createCredentials({
     databaseUrl,
     cacheSize: 1000,
     environment: options.environment && environmentLookup(db, options.environment),
     every: repeat,
     onError,
+    onChange: tail.wake,
     ...hot,
   })
   const usage = createUsage(db, { onError, every: () => () => {} })
@@ -115,6 +121,7 @@ export async function createWorld(
     db,
     credentials,
     usage,
+    tail,
     log,
     now: () => clock.now,
     issuer,
@@ -128,6 +135,7 @@ export async function createWorld(
   })
   t.teardown(async () => {
     await app.close()
+    await tail.close()
     await credentials.close()
     await usage.close()
   })

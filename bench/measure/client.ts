@@ -1,0 +1,113 @@
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
+import { createVerifier, type Verifier } from '../../client/verifier.ts'
+import type { Generator } from '../load/load.ts'
+import type { Plan } from '../options.ts'
+import type { IssuedToken, Seeded } from '../seed.ts'
+import type { Target } from '../targets/targets.ts'
+import { startProxy } from './feed-proxy.ts'
+import { loadOf, percentile } from './throughput.ts'
+import { revokeToken } from './tokens.ts'
+
+const workers = 8
+const loadConnections = 8
+/** From when on the feed vouches for what is asked. */
+const settleMs = 3_500
+/** What the library promises when the feed is cut. */
+const promisedMs = 2_000
+const patienceMs = 10_000
+const everyMs = 75
+
+export type ClientLag = { p50: number; p99: number; max: number; revoked: number }
+export type ClientCut = { late: number; max: number; revoked: number }
+
+/**
+ * Revokes tokens on `one` while both are under load, and asks the client library, which follows `other` and remembers
+ * them. From the acknowledgement on counts the time until it refuses the token.
+ */
+export async function measureClientLag(
+  [one, other]: [Target, Target],
+  [oneLoad, otherLoad]: readonly [Generator, Generator],
+  seeded: Seeded,
+  tokens: IssuedToken[],
+  plan: Plan,
+): Promise<ClientLag> {
+  const load = { seconds: 600, connections: loadConnections }
+  const background = [
+    oneLoad.run({ ...loadOf(one, plan, 0), ...load }),
+    otherLoad.run({ ...loadOf(other, plan, 0), ...load }),
+  ]
+  const verifier = await following(`http://127.0.0.1:${other.port}`, seeded)
+  const lags: number[] = []
+  const left = [...tokens]
+  const work = async () => {
+    for (let token = left.pop(); token; token = left.pop()) {
+      await verifier.verify(token.secret)
+      await revokeToken(one.port, seeded, token.id)
+      lags.push((await refusalOf(verifier, token.secret, performance.now())).refusedMs)
+    }
+  }
+  try {
+    await Promise.race([Promise.all(Array.from({ length: workers }, work)), Promise.all(background)])
+  } finally {
+    left.length = 0
+    oneLoad.stop()
+    otherLoad.stop()
+    verifier.close()
+    await Promise.allSettled(background)
+  }
+  const at = (share: number) => percentile(lags, share)
+  return { p50: at(0.5), p99: at(0.99), max: at(1), revoked: lags.length }
+}
+
+/** For how long the library goes on accepting revoked tokens when the packets of its feed are lost. */
+export async function measureClientCut(
+  { port }: Target,
+  seeded: Seeded,
+  tokens: IssuedToken[],
+): Promise<ClientCut> {
+  const proxy = await startProxy(port)
+  const feedThroughProxy: typeof fetch = (input, init) =>
+    fetch(String(input).replace(/:\d+(?=\/v1\/)/, `:${proxy.port}`), init)
+  const verifier = await following(`http://127.0.0.1:${port}`, seeded, feedThroughProxy)
+  try {
+    for (const { secret } of tokens) await verifier.verify(secret)
+    proxy.dropPackets()
+    const stale: Promise<{ acceptedMs: number }>[] = []
+    for (const { id, secret } of tokens) {
+      await revokeToken(port, seeded, id)
+      stale.push(refusalOf(verifier, secret, performance.now()))
+      await delay(everyMs)
+    }
+    const accepted = (await Promise.all(stale)).map(({ acceptedMs }) => acceptedMs)
+    const late = accepted.filter((ms) => ms > promisedMs).length
+    return { late, max: percentile(accepted, 1), revoked: tokens.length }
+  } finally {
+    verifier.close()
+    proxy.close()
+  }
+}
+
+/** A verifier that the feed vouches for. */
+async function following(url: string, { resourceServer }: Seeded, through = fetch): Promise<Verifier> {
+  const followed = Promise.withResolvers<void>()
+  const onFeed = (state: string) => state === 'followed' && followed.resolve()
+  const verifier = createVerifier({ url, token: resourceServer, fetch: through, onFeed, cacheSize: 100_000 })
+  await followed.promise
+  await delay(settleMs)
+  return verifier
+}
+
+/** When the token was refused for the first time, and when the last request began that accepted it. */
+async function refusalOf(verifier: Verifier, secret: string, since: number) {
+  let acceptedMs = 0
+  for (let now = since; now - since < patienceMs; now = performance.now()) {
+    const accepted = await verifier.verify(secret).then(
+      () => true,
+      () => false,
+    )
+    if (!accepted) return { acceptedMs, refusedMs: performance.now() - since }
+    acceptedMs = now - since
+    await turn()
+  }
+  return { acceptedMs: patienceMs, refusedMs: patienceMs }
+}

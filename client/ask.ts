@@ -1,0 +1,89 @@
+import { setImmediate } from 'node:timers'
+import { VerificationError } from './errors.ts'
+import type { Answer } from './introspection.ts'
+
+export type AskOptions = {
+  url: string
+  authorization: string
+  timeoutMs: number
+  fetch: typeof fetch
+  /** Ends what is under way. */
+  signal: AbortSignal
+}
+
+/** What the service takes at once: a thousand tokens, and 2 MiB with what is around them. */
+const mostTokens = 1_000
+const mostCharacters = 1_900_000
+
+type Question = { token: string } & PromiseWithResolvers<Answer>
+
+/** Asks about tokens: all that come in a turn of the event loop in one request, each once. */
+export function createAsk({ url, authorization, timeoutMs, fetch, signal }: AskOptions) {
+  let waiting = new Map<string, Question>()
+
+  function sendAll(): void {
+    const questions = [...waiting.values()]
+    waiting = new Map()
+    for (let start = 0; start < questions.length; ) {
+      const end = endOfBatch(questions, start)
+      void send(questions.slice(start, end))
+      start = end
+    }
+  }
+
+  async function send(questions: Question[]): Promise<void> {
+    try {
+      const results = await request(questions.map(({ token }) => token))
+      questions.forEach(({ resolve, reject }, i) => {
+        const answer = results[i]
+        if (isAnswer(answer)) resolve(Object.freeze(answer))
+        else reject(new VerificationError('unavailable', 'Counterfoil gave no answer about the token.'))
+      })
+    } catch (error) {
+      for (const { reject } of questions) reject(error)
+    }
+  }
+
+  async function request(tokens: string[]): Promise<unknown[]> {
+    const response = await fetch(`${url}/introspect/batch`, {
+      method: 'POST',
+      headers: { authorization, 'content-type': 'application/json' },
+      body: JSON.stringify({ tokens }),
+      redirect: 'error',
+      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+    }).catch(unreachable)
+    if (response.status !== 200) {
+      await response.body?.cancel()
+      throw new VerificationError('unavailable', `Counterfoil answered ${response.status}.`)
+    }
+    const body: unknown = await response.json().catch(unreachable)
+    if (typeof body === 'object' && body && 'results' in body && Array.isArray(body.results))
+      return body.results
+    throw new VerificationError('unavailable', 'What answered is not Counterfoil.')
+  }
+
+  return (token: string): Promise<Answer> => {
+    const question = waiting.get(token) ?? { token, ...Promise.withResolvers<Answer>() }
+    if (waiting.size === 0) setImmediate(sendAll)
+    waiting.set(token, question)
+    return question.promise
+  }
+}
+
+function endOfBatch(questions: Question[], start: number): number {
+  let end = start
+  for (let characters = 0; end < questions.length && end - start < mostTokens; end++) {
+    // JSON may take six characters for one; of a token that is good it takes one.
+    characters += JSON.stringify(questions[end]?.token).length + 1
+    if (characters > mostCharacters && end > start) break
+  }
+  return end
+}
+
+function isAnswer(value: unknown): value is Answer {
+  return typeof value === 'object' && value !== null && 'active' in value && typeof value.active === 'boolean'
+}
+
+function unreachable(cause: unknown): never {
+  throw new VerificationError('unavailable', 'Counterfoil cannot be reached in time.', { cause })
+}

@@ -1,0 +1,39 @@
+import type { FastifyPluginAsync, onRequestAsyncHookHandler } from 'fastify'
+import fastifyPlugin from 'fastify-plugin'
+import { admit, checkDemand } from './bearer.ts'
+import type { Introspection } from './introspection.ts'
+import { createVerifier, type Demand, type Verifier, type VerifierOptions } from './verifier.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** An onRequest or preHandler hook that lets in who brings a token that is good for this. */
+    authenticate(demand?: Demand): onRequestAsyncHookHandler
+  }
+  interface FastifyRequest {
+    /** What the token of the request stands for, where `authenticate` let it in. */
+    introspection: Introspection | null
+  }
+}
+
+/** How to verify, or a verifier that is closed by whoever made it. */
+export type FastifyOptions = VerifierOptions | { verifier: Verifier }
+
+const plugin: FastifyPluginAsync<FastifyOptions> = async (app, options) => {
+  const verifier = 'verifier' in options ? options.verifier : createVerifier(options)
+  if (!('verifier' in options)) app.addHook('onClose', async () => verifier.close())
+  app.decorateRequest('introspection', null)
+  app.decorate('authenticate', (demand: Demand = {}) => {
+    checkDemand(demand)
+    return async (request, reply) => {
+      const { rawHeaders, url } = request.raw
+      const admission = await admit(verifier, { rawHeaders, url }, demand)
+      if ('token' in admission) request.introspection = admission.token
+      else {
+        const { status, headers, body } = admission.refusal
+        await reply.code(status).headers(headers).send(body)
+      }
+    }
+  })
+}
+
+export default fastifyPlugin(plugin, { name: 'counterfoil', fastify: '5.x' })

@@ -1,0 +1,92 @@
+import { clearTimeout, setTimeout } from 'node:timers'
+import { setTimeout as delay } from 'node:timers/promises'
+import { createParser } from 'eventsource-parser'
+import type { Revocation } from './introspection.ts'
+
+export type FeedOptions = {
+  url: string
+  authorization: string
+  fetch: typeof fetch
+  /** Milliseconds that only ever go forward. */
+  elapsed(): number
+  signal: AbortSignal
+  /** All that was committed until then, in `elapsed` time, has been told. */
+  onBeat(knownUntil: number): void
+  onRevocation(revocation: Revocation): void
+  /** What happened before is not known. */
+  onReset(): void
+  /** The feed broke off; it is tried again. */
+  onLost(error: Error): void
+}
+
+/** Without a beat for so long the connection is given up: there may be nobody at the other end. */
+const silenceMs = 5_000
+const firstDelayMs = 200
+const longestDelayMs = 30_000
+
+/** Follows the revocation feed until the signal ends it. What happens while the connection is lost is told afterwards. */
+export async function followFeed(options: FeedOptions): Promise<void> {
+  const { signal, onLost } = options
+  let failures = 0
+  let lastEventId: string | undefined
+  while (!signal.aborted) {
+    const connection = new AbortController()
+    try {
+      await readStream(options, connection, lastEventId, (id) => {
+        lastEventId = id
+        failures = 0
+      })
+      onLost(new Error('the revocation feed ended'))
+    } catch (error) {
+      if (!signal.aborted) onLost(error as Error)
+    } finally {
+      connection.abort()
+    }
+    await delay(delayAfter(failures), undefined, { signal }).catch(() => {})
+    failures += 1
+  }
+}
+
+async function readStream(
+  { url, authorization, fetch, elapsed, signal, ...tell }: FeedOptions,
+  connection: AbortController,
+  lastEventId: string | undefined,
+  heard: (id: string) => void,
+): Promise<void> {
+  const alarm = setTimeout(() => connection.abort(new Error('the revocation feed is silent')), silenceMs)
+  const requestedAt = elapsed()
+  try {
+    const response = await fetch(`${url}/v1/revocations/stream`, {
+      headers: {
+        ...{ authorization, accept: 'text/event-stream' },
+        ...(lastEventId !== undefined && { 'last-event-id': lastEventId }),
+      },
+      redirect: 'error',
+      signal: AbortSignal.any([signal, connection.signal]),
+    })
+    if (response.status !== 200 || !response.body) {
+      await response.body?.cancel()
+      throw new Error(`the revocation feed was answered ${response.status}`)
+    }
+    const parser = createParser({
+      onEvent({ event, id, data }) {
+        if (event === 'revocation') tell.onRevocation(JSON.parse(data))
+        else if (event === 'reset') tell.onReset()
+        else if (event === 'beat') {
+          alarm.refresh()
+          tell.onBeat(requestedAt + JSON.parse(data).age_ms)
+        }
+        // Only once it has been dealt with.
+        if (id !== undefined) heard(id)
+      },
+    })
+    for await (const text of response.body.pipeThrough(new TextDecoderStream())) parser.feed(text)
+  } finally {
+    clearTimeout(alarm)
+  }
+}
+
+/** Longer and longer, and partly random, so that those who were cut off together do not come back together. */
+function delayAfter(failures: number): number {
+  return Math.min(firstDelayMs * 2 ** failures, longestDelayMs) * (0.5 + Math.random() / 2)
+}

@@ -1,0 +1,112 @@
+import { LRUCache } from 'lru-cache'
+import type { Answer, Introspection, Revocation } from './introspection.ts'
+
+export type MemoryOptions = {
+  /** How many good tokens are remembered, and a tenth as many that are not. */
+  size: number
+  /** For how long an answer is used that the feed does not vouch for. */
+  ttlMs: number
+  /** For how long at the most one is used that it vouches for. */
+  feedTtlMs: number
+  /** How long a question can be under way. */
+  timeoutMs: number
+  /** Milliseconds that only ever go forward. */
+  elapsed(): number
+}
+
+/** An instance that has not heard of a change yet may answer as if there were none, for this long at the most. */
+const settleMs = 3_000
+const mostNamed = 10_000
+
+/** Reasons that are the end of a secret; after others it may still be good. */
+const final: Revocation['reason'][] = ['revoked', 'deleted', 'secret_ended']
+
+type Kept = { answer: Introspection; askedAt: number; vouched: boolean }
+
+/**
+ * Answers by the hash of their token. The feed vouches for an answer if it would tell of a change of it: if it has been
+ * followed without a gap since before the answer can have been out of date, and was heard of a moment ago.
+ */
+export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: MemoryOptions) {
+  const good = new LRUCache<string, Kept>({ max: size })
+  const bad = new LRUCache<string, number>({ max: Math.ceil(size / 10) })
+  /** What the feed has named of late, and when; the oldest first. */
+  const named = new Map<string, { at: number; ended: boolean }>()
+  let followedSince: number | undefined
+  let trustedUntil = Number.NEGATIVE_INFINITY
+
+  function name(what: string, ended = false): void {
+    const now = elapsed()
+    named.delete(what)
+    named.set(what, { at: now, ended })
+    for (const [other, { at }] of named) {
+      if (at > now - settleMs - timeoutMs) break
+      named.delete(other)
+    }
+    if (named.size > mostNamed) reset()
+  }
+
+  /** The answer may be from before a change that the feed has told of already, and will not tell of again. */
+  function isDoubtful(hash: string, answer: Answer, since: number): boolean {
+    const about = answer.active
+      ? [hash, `organization ${answer.organization}`, `type ${answer.type}`]
+      : [hash]
+    return about.some((what) => (named.get(what)?.at ?? Number.NEGATIVE_INFINITY) >= since)
+  }
+
+  function forgetWhere(matches: (answer: Introspection) => boolean): void {
+    for (const [hash, { answer }] of good.entries()) if (matches(answer)) good.delete(hash)
+  }
+
+  function reset(): void {
+    good.clear()
+    bad.clear()
+    named.clear()
+    followedSince = elapsed()
+  }
+
+  return {
+    find(hash: string): Answer | undefined {
+      const now = elapsed()
+      const kept = good.get(hash)
+      if (kept) {
+        const age = now - kept.askedAt
+        const vouched = kept.vouched && now < trustedUntil && age < feedTtlMs
+        return vouched || age < ttlMs ? kept.answer : undefined
+      }
+      const news = named.get(hash)
+      if (news?.ended && now - news.at < settleMs) return { active: false }
+      const askedAt = bad.get(hash)
+      return askedAt !== undefined && now - askedAt < ttlMs ? { active: false } : undefined
+    },
+    keep(hash: string, answer: Answer, askedAt: number): void {
+      const since = askedAt - settleMs
+      if (isDoubtful(hash, answer, since)) return
+      if (!answer.active) return void bad.set(hash, askedAt)
+      bad.delete(hash)
+      good.set(hash, { answer, askedAt, vouched: followedSince !== undefined && since >= followedSince })
+    },
+    /** Forgets what the feed names. What has ended is refused without asking an instance that may not know yet. */
+    tell({ hash, organization, type, reason }: Revocation): void {
+      if (hash !== null) {
+        good.delete(hash)
+        name(hash, final.includes(reason))
+      } else if (organization !== null) {
+        forgetWhere((answer) => answer.organization === organization)
+        name(`organization ${organization}`)
+      } else if (type !== null) {
+        forgetWhere((answer) => answer.type === type)
+        name(`type ${type}`)
+      } else reset()
+    },
+    /** Until then nothing has happened that the feed has not told. */
+    trust(until: number): void {
+      followedSince ??= elapsed()
+      trustedUntil = until
+    },
+    /** Something may have happened that the feed will not tell. */
+    reset,
+  }
+}
+
+export type Memory = ReturnType<typeof createMemory>

@@ -1,0 +1,27 @@
+import { InvalidTokenError, ServerError } from '@modelcontextprotocol/sdk/server/auth/errors.js'
+import type { OAuthTokenVerifier } from '@modelcontextprotocol/sdk/server/auth/provider.js'
+import { VerificationError, type Verifier } from 'counterfoil/client'
+
+/** Has the MCP SDK ask Counterfoil about tokens, which have to be meant for this resource (RFC 8707). */
+export function counterfoilTokens(verifier: Verifier, resource: URL): OAuthTokenVerifier {
+  return {
+    async verifyAccessToken(token) {
+      try {
+        const found = await verifier.verify(token, { audience: resource.href })
+        const { client_id: clientId, scope, exp, sub, organization } = found
+        return {
+          ...{ token, clientId, resource, scopes: scope.split(' ') },
+          // The SDK refuses tokens that never expire.
+          ...(exp !== undefined && { expiresAt: exp }),
+          extra: { subject: sub, organization },
+        }
+      } catch (error) {
+        if (!(error instanceof VerificationError)) throw error
+        // What the SDK makes of anything else is 400, as if the client were at fault.
+        throw error.code === 'unavailable'
+          ? new ServerError(error.message)
+          : new InvalidTokenError(error.message)
+      }
+    },
+  }
+}

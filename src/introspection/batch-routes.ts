@@ -1,0 +1,53 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { Deps } from '../deps.ts'
+import { oauthErrors, sendIntrospectionError } from '../http/oauth-error.ts'
+import { answer, ref } from '../http/schemas.ts'
+import { Secret } from '../tokens/secret.ts'
+import { introspect } from './introspect.ts'
+import * as schema from './schema.ts'
+
+/** A thousand JWTs of two kilobytes; longer ones go in smaller batches. */
+const bodyLimit = 2 * 1024 * 1024
+
+type Options = Deps & { count: (isActive: boolean) => void }
+
+/** To be registered where the protocol endpoints are, whose authentication and errors it shares. */
+export const batchRoutes: FastifyPluginAsyncTypebox<Options> = async (app, deps) => {
+  const { credentials, usage, issuer, count } = deps
+  for (const shape of [schema.TokenBatch, schema.IntrospectionResponses]) app.addSchema(shape)
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'string' },
+    app.getDefaultJsonParser('error', 'error'),
+  )
+
+  app.route({
+    method: 'POST',
+    url: '/introspect/batch',
+    bodyLimit,
+    config: { quiet: true },
+    schema: {
+      operationId: 'introspectBatch',
+      summary: 'Say of many tokens at once whether they are good, and what they stand for',
+      description:
+        'As `/introspect` does of one, and with the same errors. RFC 7662 knows no such request. The body may have ' +
+        '2 MiB. What is not in memory is looked up in one statement.',
+      tags: ['Verifying'],
+      security: [{ bearer: [] }, { basic: [] }],
+      body: ref(schema.TokenBatch),
+      response: {
+        200: answer(schema.IntrospectionResponses, 'One introspection for each token, in their order'),
+        ...oauthErrors(400, 401, 413, 415, 500, 503),
+      },
+    },
+    errorHandler: sendIntrospectionError,
+    handler: async ({ caller, body: { tokens } }) => {
+      const found = await Promise.all(
+        tokens.map((token) => introspect(credentials, usage, caller, new Secret(token), null)),
+      )
+      for (const credential of found) count(credential !== undefined)
+      return { results: found.map((credential) => schema.presentCredential(credential, issuer)) }
+    },
+  })
+}

@@ -1,0 +1,96 @@
+import { Readable } from 'node:stream'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { requirePermission } from '../access/caller.ts'
+import type { Deps } from '../deps.ts'
+import { authenticate } from '../http/authenticate.ts'
+import { answer, problems } from '../http/schemas.ts'
+import { parseCursor } from './cursor.ts'
+import { listRevocations, sees } from './revocations.ts'
+import * as schema from './schema.ts'
+import { openStream } from './stream.ts'
+
+const collection = '/revocations'
+const tags = ['Verifying']
+const eventStream = 'text/event-stream'
+
+export const revocationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
+  for (const shape of schema.components) app.addSchema(shape)
+
+  app.route({
+    method: 'GET',
+    url: collection,
+    schema: {
+      operationId: 'listRevocations',
+      summary: 'Read which tokens stopped being good, oldest first',
+      description:
+        'In the order of commits, and without gaps: what comes after a cursor was not there when the cursor was ' +
+        'given. 410 says that the cursor is too old, or of another time line: forget every answer, and begin anew.',
+      tags,
+      querystring: schema.RevocationQuery,
+      response: {
+        200: answer(schema.RevocationEventPage, 'What happened since the cursor'),
+        ...problems(400, 401, 403, 410, 500, 503),
+      },
+    },
+    handler: async ({ caller, query: { since, limit, hash_prefix } }) => {
+      const after = since === undefined ? undefined : parseCursor(since)
+      return schema.presentPage(await listRevocations(db, caller, { after, limit }), hash_prefix)
+    },
+  })
+}
+
+export const revocationStreamRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) => {
+  const admit = authenticate(deps)
+  app.addHook('preClose', () => deps.tail.close())
+
+  app.route({
+    method: 'GET',
+    url: `${collection}/stream`,
+    schema: {
+      operationId: 'followRevocations',
+      summary: 'Be told which tokens stop being good, as it happens',
+      description:
+        'Server-sent events. `revocation` has a `RevocationEvent` as its data. `beat` comes about once a second: ' +
+        'everything that was committed up to `age_ms` milliseconds after the request came has been sent. No beat: ' +
+        'something may have been missed. `reset`: what happened since `Last-Event-ID` is not known, forget every ' +
+        'answer. The stream ends after a quarter of an hour, or when the service cannot know; go on with ' +
+        '`Last-Event-ID`.',
+      tags,
+      querystring: schema.StreamQuery,
+      headers: schema.StreamHeaders,
+      response: {
+        200: {
+          description: 'The events, until one of the two ends it',
+          content: { [eventStream]: { schema: Type.Unsafe<Readable>({ type: 'string' }) } },
+        },
+        ...problems(400, 401, 403, 500, 503),
+      },
+    },
+    handler: async (request, reply) => {
+      const { caller, headers, query, method } = request
+      requirePermission(caller, 'tokens:introspect')
+      reply.type(eventStream)
+      if (method === 'HEAD') return reply.send(Readable.from([]))
+      const lastEventId = headers['last-event-id']
+      const stream = await openStream(deps.tail, {
+        after: lastEventId === undefined ? undefined : parseCursor(lastEventId),
+        sees: (event) => sees(request.caller, event),
+        present: (event, id) => schema.presentRevocation(event, id, query.hash_prefix),
+        readmit: () => readmit(request, reply),
+      })
+      // No proxy on the way is to collect events before it passes them on (nginx looks at this).
+      return reply.header('x-accel-buffering', 'no').send(stream)
+    },
+  })
+
+  /** Whether the credential of the request is still good for this, as if the request had just come. */
+  async function readmit(request: FastifyRequest, reply: FastifyReply): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<Error | undefined>()
+    admit(request, reply, resolve)
+    if (await promise) return false
+    requirePermission(request.caller, 'tokens:introspect')
+    return true
+  }
+}

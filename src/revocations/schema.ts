@@ -1,0 +1,103 @@
+import { type Static, Type } from 'typebox'
+import { DateTime, nullable, ref } from '../http/schemas.ts'
+import { type Cursor, cursorPattern, formatCursor } from './cursor.ts'
+import type { Page } from './revocations.ts'
+import type { Revocation } from './store.ts'
+
+const cursorExample = '00000001.4711'
+const CursorText = (description: string) =>
+  Type.String({ pattern: cursorPattern, description, examples: [cursorExample] })
+
+const hashPrefix = {
+  hash_prefix: Type.Optional(
+    Type.Integer({
+      minimum: 4,
+      maximum: 43,
+      description: 'Give only so many characters of each hash. To forget is what begins like that.',
+    }),
+  ),
+}
+
+export const RevocationQuery = Type.Object({
+  since: Type.Optional(
+    CursorText('`cursor` of the page before. Without it there are no events, and the cursor of now.'),
+  ),
+  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 200, description: 'How many at the most.' }),
+  ...hashPrefix,
+})
+
+export const StreamQuery = Type.Object(hashPrefix)
+
+export const StreamHeaders = Type.Object({
+  'last-event-id': Type.Optional(CursorText('Where to go on; without it the stream begins now.')),
+})
+
+export const RevocationEvent = Type.Object(
+  {
+    id: CursorText('The cursor behind this event.'),
+    at: DateTime({ description: 'When it was committed.' }),
+    reason: Type.Enum(['revoked', 'deleted', 'secret_ended', 'changed', 'suspended', 'reset'], {
+      type: 'string',
+      description:
+        '`changed`: what is known of the token may not hold any more, and has to be asked for again. `reset`: ' +
+        'the same of every token.',
+    }),
+    organization: nullable.string({
+      description: 'Its key. Without a hash: all tokens of the organization.',
+      examples: ['default'],
+    }),
+    type: nullable.string({
+      description: 'The token type. Without a hash and an organization: all tokens of the type.',
+      examples: ['api'],
+    }),
+    token_id: nullable.string({ examples: ['019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d'] }),
+    hash: nullable.string({
+      description: 'SHA-256 of the secret in base64url (RFC 4648 §5), without padding, or its beginning.',
+      examples: ['uU0nuZNNPgilLlLX2n2r-sSE7-N6U4DukIj3rOLvzek'],
+    }),
+  },
+  {
+    $id: 'RevocationEvent',
+    description:
+      'What stopped being good: a secret, or all tokens of an organization or of a type, or all there are.',
+  },
+)
+
+export const RevocationEventPage = Type.Object(
+  {
+    items: Type.Array(ref(RevocationEvent)),
+    cursor: CursorText('Where to go on from here.'),
+    more: Type.Boolean({ description: 'There are further events already.' }),
+  },
+  { $id: 'RevocationEventPage', description: 'Events in the order in which they were committed.' },
+)
+
+export const components = [RevocationEvent, RevocationEventPage]
+
+export function presentRevocation(
+  { at, reason, organizationKey, type, tokenId, hash }: Revocation,
+  id: string,
+  hashLength = 43,
+): Static<typeof RevocationEvent> {
+  return {
+    id,
+    at: at.toISOString(),
+    reason,
+    organization: organizationKey,
+    type,
+    token_id: tokenId,
+    hash: hash?.toString('base64url').slice(0, hashLength) ?? null,
+  }
+}
+
+export function presentPage(
+  { events, cursor, more }: Page,
+  hashLength?: number,
+): Static<typeof RevocationEventPage> {
+  const idOf = ({ position }: Revocation): Cursor => ({ epoch: cursor.epoch, position })
+  return {
+    items: events.map((event) => presentRevocation(event, formatCursor(idOf(event)), hashLength)),
+    cursor: formatCursor(cursor),
+    more,
+  }
+}

@@ -1,0 +1,40 @@
+import { sql } from 'kysely'
+import type { Db } from '../db/database.ts'
+import type { RevocationRow } from '../db/tables.ts'
+
+export type Revocation = Omit<RevocationRow, 'id' | 'position'> & { position: number }
+
+/** What the feed holds behind a position, and from where to where it reaches, all at one instant. */
+export type Reading = { epoch: string; oldest: number; newest: number; events: Revocation[] }
+
+type Bounds = { epoch: string; oldest: string; newest: string }
+
+/** In order, and none where `after` is left out. One statement, so that nothing is pruned in between. */
+export async function selectRevocations(db: Db, after: number | undefined, limit: number): Promise<Reading> {
+  const { rows } = await sql<Bounds & RevocationRow>`
+    select left(pg_walfile_name(pg_current_wal_lsn()), 8) as epoch, oldest, newest, event.*
+    from (select min(position) as oldest, max(position) as newest from revocations) bounds
+    left join lateral (
+      select * from revocations where position > ${after ?? null}::bigint order by position limit ${limit}
+    ) event on true
+    order by event.position`.execute(db)
+  const [first] = rows
+  if (!first) throw new Error('an outer join has no rows')
+  const { epoch, oldest, newest } = first
+  return { epoch, oldest: Number(oldest), newest: Number(newest), events: rows.flatMap(eventOf) }
+}
+
+function eventOf({ position, ...row }: Bounds & RevocationRow): Revocation[] {
+  return position === null ? [] : [{ ...row, position: Number(position) }]
+}
+
+/** All but the last, by which the feed knows where it stands. */
+export async function deleteRevocations(db: Db, before: Date): Promise<void> {
+  await db
+    .deleteFrom('revocations')
+    .where('at', '<', before)
+    .where('position', '<', (query) =>
+      query.selectFrom('revocations').select((max) => max.fn.max('position').as('newest')),
+    )
+    .execute()
+}

@@ -1,0 +1,64 @@
+import { Readable } from 'node:stream'
+import { type Cursor, formatCursor } from './cursor.ts'
+import type { Revocation } from './store.ts'
+import type { Tail } from './tail.ts'
+
+export type StreamOptions = {
+  after: Cursor | undefined
+  /** Whether an event is the reader's business. */
+  sees(event: Revocation): boolean
+  present(event: Revocation, cursor: string): object
+  /** Whether the reader may still read, asked at every beat. */
+  readmit(): Promise<boolean>
+}
+
+/** A reader who leaves more than this unread is cut off, and goes on from where it was when it comes back. */
+const mostUnread = 1024 * 1024
+
+/** The feed as server-sent events (HTML Living Standard §9.2). */
+export async function openStream(
+  tail: Tail,
+  { after, sees, present, readmit }: StreamOptions,
+): Promise<Readable> {
+  const stream = new Readable({ read: () => {} })
+  let over = false
+  let epoch = after?.epoch ?? ''
+
+  function end(): void {
+    if (!over) stream.push(null)
+    over = true
+  }
+
+  function send(event: string, id: string, data: object): void {
+    if (over) return
+    stream.push(`id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
+    if (stream.readableLength <= mostUnread) return
+    over = true
+    stream.destroy(new Error('the reader of a revocation stream is too slow'))
+  }
+
+  const leave = await tail.follow(after, {
+    take(events) {
+      for (const event of events.filter(sees)) {
+        const id = formatCursor({ epoch, position: event.position })
+        send('revocation', id, present(event, id))
+      }
+    },
+    beat(cursor, ageMs) {
+      epoch = cursor.epoch
+      const say = () => send('beat', formatCursor(cursor), { age_ms: Math.floor(ageMs) })
+      if (ageMs === 0) return say()
+      readmit().then((good) => (good ? say() : end()), end)
+    },
+    reset(cursor) {
+      epoch = cursor.epoch
+      send('reset', formatCursor(cursor), {})
+    },
+    end,
+  })
+  stream.once('close', () => {
+    over = true
+    leave()
+  })
+  return stream
+}

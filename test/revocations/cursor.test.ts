@@ -1,0 +1,25 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { formatCursor, parseCursor } from '../../src/revocations/cursor.ts'
+
+t.test('a cursor that is written is read as it was', async () => {
+  const epoch = fc.string({ unit: fc.constantFrom(...'0123456789ABCDEF'), minLength: 8, maxLength: 8 })
+  const position = fc.integer({ min: 0, max: 999_999_999_999_999 })
+  fc.assert(
+    fc.property(fc.record({ epoch, position }), (cursor) => {
+      t.same(parseCursor(formatCursor(cursor)), cursor)
+    }),
+  )
+})
+
+t.test('what is read is written as it was, and anything else is no cursor', async () => {
+  const near = fc.string({ unit: fc.constantFrom(...'0123456789ABCDEF.-e '), maxLength: 26 })
+  fc.assert(
+    fc.property(fc.oneof(near, fc.string()), (text) => {
+      const cursor = parseCursor(text)
+      return cursor === undefined || Number.isSafeInteger(cursor.position)
+    }),
+  )
+  for (const text of ['', '00000001', '00000001.', '.1', '0000000g.1', '00000001.1x', '00000001.-1', '1.1'])
+    t.equal(parseCursor(text), undefined, text)
+})
