@@ -90,7 +90,6 @@ export async function buildApp({
     ...deps,
     inProgress: introspections,
     isClosing: closing.isClosing,
-    newId: randomUUID,
     addressOf: addressBehind(trustProxy),
     answered(active, startedAt) {
       count(active)

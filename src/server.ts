@@ -41,7 +41,7 @@ Configuration comes from environment variables: see docs/configuration.md.
 `
 
 // A cache that fills slowly is no reason to let the heap grow to several times of what it holds.
-setFlagsFromString('--heap-growing-percent=30')
+setFlagsFromString('--heap-growing-percent=20')
 
 type Flags = { immediately: boolean }
 

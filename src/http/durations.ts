@@ -41,9 +41,9 @@ export class Durations extends Histogram<(typeof labelNames)[number]> {
 
   measure(series: Series, ms: number): void {
     const seconds = ms / 1000
-    const bucket = bounds.findIndex((bound) => seconds <= bound)
-    const index = bucket < 0 ? bounds.length : bucket
-    series.counts[index] = (series.counts[index] ?? 0) + 1
+    let bucket = 0
+    while (seconds > (bounds[bucket] ?? Number.POSITIVE_INFINITY)) bucket += 1
+    series.counts[bucket] = (series.counts[bucket] ?? 0) + 1
     series.sum += seconds
   }
 

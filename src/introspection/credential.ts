@@ -27,8 +27,8 @@ export type Credential = Validity &
     narrowedTo: Narrowing | null
     /** Seconds since 1970. */
     issuedAt: number
-    /** What introspection says of it, once it has. */
-    answer?: string | undefined
+    /** What introspection says of it, where that is kept; null once it was asked for. */
+    answer?: string | null | undefined
   }
 
 export function isGood(credential: Credential, now: Date): boolean {

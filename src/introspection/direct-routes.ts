@@ -11,7 +11,6 @@ import { createAnswers } from './schema.ts'
 export type DirectOptions = Pick<Deps, 'credentials' | 'usage' | 'now' | 'issuer'> & {
   inProgress: InProgress
   isClosing(): boolean
-  newId(): string
   addressOf(request: IncomingMessage): string | null
   /** Told of every answer, and when its request came. */
   answered(active: boolean, startedAt: number): void
@@ -23,7 +22,7 @@ export type DirectOptions = Pick<Deps, 'credentials' | 'usage' | 'now' | 'issuer
  * body put by for `bodyPutBy`; the answers are the same either way.
  */
 export function introspectDirectly(options: DirectOptions) {
-  const { credentials, usage, now, issuer, inProgress, isClosing, newId, addressOf, answered } = options
+  const { credentials, usage, now, issuer, inProgress, isClosing, addressOf, answered } = options
   const answerOf = createAnswers(issuer)
 
   return (request: IncomingMessage, response: ServerResponse, ordinarily: () => void): void => {
@@ -46,7 +45,7 @@ export function introspectDirectly(options: DirectOptions) {
       usage.note(principal, at, ip)
       const credential = decide(usage, principal, found, at, null)
       const text = answerOf(credential)
-      response.writeHead(200, [...headers, 'x-request-id', newId(), 'content-length', String(text.length)])
+      response.writeHead(200, [...headers, String(text.length)])
       response.end(text, 'latin1')
       answered(credential !== undefined, startedAt)
     }
@@ -84,6 +83,7 @@ const headers = [
   ...['cache-control', 'no-store'],
   ...['x-content-type-options', 'nosniff'],
   ...['vary', 'Accept'],
+  'content-length',
 ]
 const onlyToken = /^token=([A-Za-z0-9._~-]+)(?:&token_type_hint=[a-z_]{1,50})?$/
 const form = /^application\/x-www-form-urlencoded(; ?charset=utf-8)?$/i

@@ -129,21 +129,22 @@ export function presentCredential(
 const inactive = '{"active":false}'
 
 /**
- * Answers as JSON in ASCII, which is as many bytes as characters. One in eight is kept with its credential, so that those
- * that are asked for often are soon at hand; not all of them, since an answer takes as much memory as its credential.
+ * Answers as JSON in ASCII, which is as many bytes as characters. Of those that are asked for again one in eight is kept
+ * with its credential, so that the most wanted are soon at hand; not all, since an answer takes as much memory as its
+ * credential.
  */
 export function createAnswers(issuer: string, most = 20_000): (credential: Credential | undefined) => string {
   const kept: Credential[] = []
-  let made = 0
+  let again = 0
   let next = 0
   return (credential) => {
     if (!credential) return inactive
-    if (credential.answer !== undefined) return credential.answer
+    if (credential.answer) return credential.answer
     const answer = toAscii(JSON.stringify(presentCredential(credential, issuer)))
-    made += 1
-    if (made % 8 === 0) {
+    if (credential.answer === undefined) credential.answer = null
+    else if (++again % 8 === 0) {
       const oldest = kept[next]
-      if (oldest) oldest.answer = undefined
+      if (oldest) oldest.answer = null
       kept[next] = credential
       credential.answer = answer
       next = (next + 1) % most

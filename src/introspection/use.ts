@@ -7,4 +7,4 @@ export type Use = {
   usedFrom: string | null
 }
 
-export const unused = { uses: 0, usedAt: 0, usedFrom: null }
+export const unused = { uses: 0, usedAt: Number.NEGATIVE_INFINITY, usedFrom: null }
