@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject, type webcrypto } from 'node:crypto'
 import { calculateJwkThumbprint } from 'jose'
-import type { ClientJwk } from '../db/tables.ts'
+import type { ClientJwk } from '../db/key-tables.ts'
 import { invalidValue } from '../errors.ts'
 
 /** A key as it was given: with members that are of no use here, and maybe with some that should never have been sent. */

@@ -1,12 +1,18 @@
 import type { ColumnType, Generated, Selectable } from 'kysely'
 import type { Narrowing } from '../access/narrowing.ts'
 import type { Permission } from '../access/permissions.ts'
-import type { PublicJwk, SealedJwk, SigningAlg } from '../keys/sealed.ts'
 import type { PolicyDocument } from '../policy/document.ts'
+import type {
+  ClientAssertionsTable,
+  ClientKeysTable,
+  SigningKeysTable,
+  StatusListEntriesTable,
+  StatusListsTable,
+} from './key-tables.ts'
 
-type Json<T> = ColumnType<T, string, string>
+export type Json<T> = ColumnType<T, string, string>
 type JsonWithDefault<T> = ColumnType<T, string | undefined, string>
-type JsonOrNull<T> = ColumnType<T | null, string | null, string | null>
+export type JsonOrNull<T> = ColumnType<T | null, string | null, string | null>
 
 export type TokenFormat = 'opaque' | 'jwt'
 export type OwnerSource = 'internal' | 'ldap' | 'sso'
@@ -120,64 +126,6 @@ type TokenSecretsTable = {
   createdAt: Date
   lastUsedAt: Date | null
   useCount: Generated<string>
-}
-
-type SigningKeysTable = {
-  kid: string
-  alg: SigningAlg
-  publicJwk: Json<PublicJwk>
-  /** Null once it has signed for the last time. */
-  sealedPrivateJwk: JsonOrNull<SealedJwk>
-  createdAt: Date
-  activatesAt: Date
-  /** When its successor takes over. */
-  retiresAt: Date | null
-  /** Since when nothing that it signed verifies. */
-  retiredAt: Date | null
-}
-
-/** A public key that a client signs with, and what it says of itself. */
-export type ClientJwk = {
-  kty: 'OKP' | 'EC' | 'RSA'
-  kid?: string
-  alg?: string
-  use: 'sig'
-  crv?: string
-  x?: string
-  y?: string
-  n?: string
-  e?: string
-}
-
-/** Of the two there is one. */
-type ClientKeysTable = {
-  organizationId: string
-  tokenId: string
-  jwks: JsonOrNull<{ keys: ClientJwk[] }>
-  jwksUri: string | null
-  createdAt: Date
-  updatedAt: Date
-}
-
-type ClientAssertionsTable = {
-  tokenId: string
-  jtiHash: Buffer
-  expiresAt: Date
-}
-
-type StatusListsTable = {
-  id: string
-  organizationId: string
-  size: number
-  /** How many tokens it will still take. */
-  free: number
-  createdAt: Date
-}
-
-type StatusListEntriesTable = {
-  listId: string
-  idx: number
-  tokenId: string
 }
 
 type AuditEventsTable = {

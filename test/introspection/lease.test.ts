@@ -180,3 +180,17 @@ t.test('an answer that was under way while the token was revoked is not kept', a
   t.equal(await before, true)
   t.equal(await accepts(secret), false)
 })
+
+t.test(
+  'a database that neither answers nor hangs up is unavailable, and is asked again once it does',
+  async (t) => {
+    const proxy = await createProxy(t, world.databaseUrl)
+    const { accepts } = await startInstance(t, world, { databaseUrl: proxy.url, cacheSize: 0 })
+    const { secret } = await world.issue()
+    t.equal(await accepts(secret), true)
+    proxy.freeze()
+    await t.rejects(accepts(secret), { code: 'unavailable' })
+    proxy.thaw()
+    t.equal(await accepts(secret), true)
+  },
+)

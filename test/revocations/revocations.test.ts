@@ -107,6 +107,27 @@ t.test('a resource server sees its own organization only, and types, which are e
   t.equal((await page(since)).body.items.length, 3, 'a resource server of the platform sees all')
 })
 
+t.test('a narrowed resource server is told only of what it is meant for', async (t) => {
+  await world.ask('POST', '/v1/organizations', { body: { key: 'narrow', name: 'Narrow' } })
+  const narrowed = await world.manager(['tokens:introspect'], 'narrow', {
+    narrowed_to: { audience: ['https://a.example'], types: ['api'] },
+  })
+  const since = await now()
+  const meant = await world.issue({ audience: ['https://a.example'] }, 'narrow')
+  const others = [
+    await world.issue({ audience: ['https://b.example'] }, 'narrow'),
+    await world.issue({}, 'narrow'),
+    await world.issue({ type: 'scim' }, 'narrow'),
+  ]
+  for (const { id } of [...others, meant])
+    await world.ask('POST', `/v1/organizations/narrow/tokens/${id}/revoke`)
+  await world.ask('POST', '/v1/organizations/narrow/suspend')
+  await world.ask('POST', '/v1/organizations/narrow/resume')
+  const seen = (await page(since, '', narrowed)).body
+  t.match(seen.items, [{ token_id: meant.id }, { organization: 'narrow', token_id: null }])
+  t.equal(seen.items.length, 2)
+})
+
 t.test('pages of any size hold the same events in the same order', async (t) => {
   const since = await now()
   for (let i = 0; i < 7; i++) await world.ask('POST', `${tokens}/${(await world.issue()).id}/revoke`)
