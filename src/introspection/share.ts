@@ -9,19 +9,21 @@ export function createSharing() {
   const lists = new Map<string, string[]>()
   return {
     text<T extends string | null>(value: T): T {
-      return value === null ? value : (shared(texts, value, value) as T)
+      return value === null ? value : (shared(texts, value, () => value) as T)
     },
-    list(values: string[]): string[] {
-      return shared(lists, values.join('\0'), values)
+    /** The list that is written there in JSON. */
+    list(json: string): string[] {
+      return shared(lists, json, () => JSON.parse(json))
     },
   }
 }
 
-function shared<T>(known: Map<string, T>, key: string, value: T): T {
+function shared<T>(known: Map<string, T>, key: string, make: () => T): T {
   const one = known.get(key)
   if (one !== undefined) return one
   // Forgetting all of it costs nothing but some memory, and so is simpler than choosing.
   if (known.size >= most) known.clear()
+  const value = make()
   known.set(key, value)
   return value
 }

@@ -3,7 +3,6 @@ import type pg from 'pg'
 import { queryBuilder } from '../db/database.ts'
 import type { HashText } from '../tokens/secret.ts'
 import type { Credential } from './credential.ts'
-import { seconds } from './seconds.ts'
 import { createSharing } from './share.ts'
 import { unused } from './use.ts'
 
@@ -41,14 +40,15 @@ const query = queryBuilder()
     'tokens.ownerSubject',
     'tokens.ownerEmail',
     'tokens.ownerSource',
-    'tokens.scopes',
-    'tokens.audience',
-    'tokens.allowedCidrs',
+    // As texts, of which most have been seen and need not be parsed again.
+    sql<string>`to_json(tokens.scopes)::text`.as('scopes'),
+    sql<string>`to_json(tokens.audience)::text`.as('audience'),
+    sql<string | null>`to_json(tokens.allowed_cidrs)::text`.as('allowedCidrs'),
     'tokens.narrowedTo',
     'tokens.notBefore',
     'tokens.expiresAt',
     'tokens.revokedAt',
-    'tokens.createdAt',
+    sql<number>`floor(extract(epoch from tokens.created_at))::integer`.as('issuedAt'),
   ])
 
 const text = query.compile().sql
@@ -77,7 +77,7 @@ function fromRow(row: Row): Credential {
     typeSuspendedAt: row.type_suspended_at,
     organizationSuspendedAt: row.organization_suspended_at,
     organizationId: sharing.text(row.organization_id),
-    allowedCidrs: row.allowed_cidrs && sharing.list(row.allowed_cidrs),
+    allowedCidrs: row.allowed_cidrs === null ? null : sharing.list(row.allowed_cidrs),
     answer: undefined,
     uses: unused.uses,
     usedAt: unused.usedAt,
@@ -93,7 +93,7 @@ function fromRow(row: Row): Credential {
     scopes: sharing.list(row.scopes),
     audience: sharing.list(row.audience),
     narrowedTo: row.narrowed_to,
-    issuedAt: seconds(row.created_at),
+    issuedAt: row.issued_at,
   }
 }
 
