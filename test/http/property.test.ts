@@ -95,6 +95,8 @@ async function renew(operationId: string): Promise<Snapshot> {
   await world.ask('POST', '/v1/organizations', { body: { key: 'spare', name: 'Spare' } })
   await world.ask('POST', '/v1/organizations/spare/suspend')
   await world.ask('POST', '/v1/token-types', { body: { name: 'spare', prefix: 'spare' } })
+  // By whatever was made of the policy no token could be created.
+  await world.ask('PUT', '/v1/organizations/default/policy', { body: {} })
   const management = { type: 'management', scopes: ['tokens:introspect'] }
   const { id } = await world.issue({ name: 'Target', ...(/ClientKeys$/.test(operationId) && management) })
   known.token = id
@@ -102,9 +104,6 @@ async function renew(operationId: string): Promise<Snapshot> {
     const body = { jwks_uri: 'https://service.example/jwks.json' }
     await world.ask('PUT', `/v1/organizations/default/tokens/${id}/client-keys`, { body })
   }
-  // By whatever was made of the policy no token could be created.
-  await world.ask('PUT', '/v1/organizations/default/policy', { body: {} })
-  known.token = (await world.issue({ name: 'Target' })).id
   const issuer = { name: 'Target', issuer: 'https://target.example', audience: 'counterfoil' }
   const created = await world.ask('POST', '/v1/organizations/default/issuers', { body: issuer })
   if (created.status === 201) known.issuer = created.body.id
