@@ -44,6 +44,22 @@ t.test('a token shows when it was last introspected as active, and counts it', a
   t.match(await shown(id), { at, ip: null, count: 2, secretAt: at })
 })
 
+t.test('a token that is used all the time shows so once a minute, and counts every use', async (t) => {
+  const { id, secret } = await world.issue()
+  const first = clock.now.toISOString()
+  for (const [ms, at] of [
+    [0, first],
+    [59_999, first],
+    [1, new Date(clock.now.getTime() + 60_000).toISOString()],
+  ] as const) {
+    clock.advance(ms)
+    await world.introspect(secret)
+    await usage.flush()
+    t.match(await shown(id), { at, secretAt: clock.now.toISOString() })
+  }
+  t.equal((await shown(id)).count, 3)
+})
+
 t.test('a management token shows from where it was last used', async (t) => {
   const { id, secret } = await world.issue({ type: 'management', scopes: ['tokens:read'] })
   await world.ask('GET', '/v1/self', { token: secret })
