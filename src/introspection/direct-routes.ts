@@ -18,8 +18,8 @@ export type DirectOptions = Pick<Deps, 'credentials' | 'usage' | 'now' | 'issuer
 
 /**
  * Answers what nearly every resource server sends to `/introspect` without Fastify, which costs a third of the time
- * where the answer is in memory. Whatever is out of the ordinary, errors among it, is left to `ordinarily` with its
- * body put by for `bodyPutBy`; the answers are the same either way.
+ * where the answer is in memory. Whatever is out of the ordinary, errors among it, is left to `ordinarily`, with what is
+ * known of it so far `putBy`; the answers are the same either way.
  */
 export function introspectDirectly(options: DirectOptions) {
   const { credentials, usage, now, issuer, inProgress, isClosing, addressOf, answered } = options
@@ -30,16 +30,16 @@ export function introspectDirectly(options: DirectOptions) {
     const presented = isClosing() ? undefined : callerOf(request)
     if (!presented) return void ordinarily()
     let body: Buffer | undefined
-    const leave = () => {
-      if (body) bodies.set(request, body)
+    const leave = (error?: Error) => {
+      known.set(request, { body, error })
       ordinarily()
     }
 
     const answer = (principal: Credential | undefined, found: Credential | undefined, at: Date) => {
       const { clientId } = presented
       const ip = addressOf(request)
-      const known = principal && (clientId === undefined || clientId === principal.tokenId)
-      if (!known || !isGoodFrom(principal, ip) || !holds(principal, 'tokens:introspect') || isClosing()) {
+      const isKnown = principal && (clientId === undefined || clientId === principal.tokenId)
+      if (!isKnown || !isGoodFrom(principal, ip) || !holds(principal, 'tokens:introspect') || isClosing()) {
         return void leave()
       }
       usage.note(principal, at, ip)
@@ -55,27 +55,30 @@ export function introspectDirectly(options: DirectOptions) {
     })
     request.on('end', () => {
       const token = body && onlyToken.exec(body.toString('latin1'))?.[1]
-      if (!token) return void leave()
+      if (!token || !inProgress.enter()) return void leave()
       const at = now()
       const principal = credentials.verify(presented.secret, at)
-      if (!principal) return void leave()
-      const found = credentials.verify(new Secret(token), at)
-      if (!(principal instanceof Promise) && !(found instanceof Promise))
-        return void answer(principal, found, at)
-      if (!inProgress.enter()) return void leave()
-      // Both are looked up at the same time.
-      Promise.all([principal, found])
-        .finally(inProgress.leave)
-        .then(([caller, credential]) => answer(caller, credential, at), leave)
+      const found = principal && credentials.verify(new Secret(token), at)
+      if (principal instanceof Promise || found instanceof Promise) {
+        // Both are looked up at the same time.
+        Promise.all([principal, found])
+          .finally(inProgress.leave)
+          .then(([caller, credential]) => answer(caller, credential, at), leave)
+      } else {
+        inProgress.leave()
+        answer(principal, found, at)
+      }
     })
   }
 }
 
-const bodies = new WeakMap<IncomingMessage, Buffer>()
+type Known = { body: Buffer | undefined; error: Error | undefined }
 
-/** The body of a request that has been read already. */
-export function bodyPutBy(request: IncomingMessage): Buffer | undefined {
-  return bodies.get(request)
+const known = new WeakMap<IncomingMessage, Known>()
+
+/** Of a request that was left: its body, if that has been read, and why it cannot be answered, if that is certain. */
+export function putBy(request: IncomingMessage): Known | undefined {
+  return known.get(request)
 }
 
 const headers = [
@@ -93,7 +96,7 @@ const longest = 8192
 function callerOf({ method, url, rawHeaders }: IncomingMessage): Presented | undefined {
   if (url !== '/introspect' || method !== 'POST') return undefined
   let authorization: string | undefined
-  let isForm = false
+  let isForm: boolean | undefined
   let length = 0
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]?.toLowerCase()
@@ -101,8 +104,10 @@ function callerOf({ method, url, rawHeaders }: IncomingMessage): Presented | und
     if (name === 'authorization') {
       if (authorization !== undefined) return undefined
       authorization = value
-    } else if (name === 'content-type') isForm = form.test(value)
-    else if (name === 'content-length') length = Number(value)
+    } else if (name === 'content-type') {
+      if (isForm !== undefined) return undefined
+      isForm = form.test(value)
+    } else if (name === 'content-length') length = Number(value)
     else if (name === 'accept' && value !== '*/*' && value !== 'application/json') return undefined
     // What is asked for by a page in a browser gets more header fields.
     else if (name === 'origin') return undefined

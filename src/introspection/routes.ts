@@ -15,7 +15,7 @@ import { Secret } from '../tokens/secret.ts'
 import { revokeBySecret } from '../tokens/tokens.ts'
 import { batchRoutes } from './batch-routes.ts'
 import type { Credential } from './credential.ts'
-import { bodyPutBy } from './direct-routes.ts'
+import { putBy } from './direct-routes.ts'
 import { introspect } from './introspect.ts'
 import * as schema from './schema.ts'
 import { plainType, signedType, signIntrospection } from './signed.ts'
@@ -41,8 +41,10 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(consumes, { parseAs: 'string' }, assertions.parser(parseForm))
   app.setErrorHandler(sendOAuthError)
+  // What has been asked in vain is not asked again.
+  app.addHook('onRequest', ({ raw }, _reply, done) => done(putBy(raw)?.error))
   app.addHook('preParsing', ({ raw }, _reply, payload, done) => {
-    const body = bodyPutBy(raw)
+    const body = putBy(raw)?.body
     done(null, body ? Readable.from([body]) : payload)
   })
   app.addHook('onRequest', authenticate({ ...deps, basic: 'client', later: assertions.mayCome }))

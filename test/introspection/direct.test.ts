@@ -4,6 +4,7 @@ import { Agent, request as send } from 'node:http'
 import { text } from 'node:stream/consumers'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
+import { createProxy } from '../support/proxy.ts'
 import { createWorld, type World } from '../support/world.ts'
 
 type Headers = [name: string, value: string][]
@@ -214,4 +215,34 @@ t.test('what comes beyond the limit is told at once to come back', async (t) => 
     body: `token=${tokens.good.secret}`,
   }
   t.match(await world.post(common), { status: 503, headers: { 'retry-after': '1' } })
+})
+
+t.test('a database that is gone is asked once: for the caller and the token', async (t) => {
+  const world = await createWorld(t)
+  const { tokens, callers } = await population(world)
+  const proxy = await createProxy(t, world.databaseUrl)
+  const common = {
+    headers: [['authorization', callers.bearer], form] as Headers,
+    body: `token=${tokens.good.secret}`,
+  }
+  for (const [introspection, lookups] of [
+    [10, 2],
+    [0, 0],
+  ] as const) {
+    const limits = { introspection, management: 10 }
+    const hot = { cacheSize: 0, databaseUrl: proxy.url }
+    const { databaseUrl, signing } = world
+    const cut = await createListening(t, { databaseUrl, signing, hot, limits })
+    await proxy.close()
+    t.match(await cut.post(common), { status: 503, body: { error: 'temporarily_unavailable' } })
+    t.equal(cut.credentials.lookups(), lookups, `with room for ${introspection}`)
+    await proxy.reopen()
+  }
+})
+
+t.test('two content types are for Fastify to decide about', async (t) => {
+  const world = await createListening(t, {})
+  const { tokens, callers } = await population(world)
+  const headers: Headers = [['authorization', callers.bearer], ['content-type', 'application/json'], form]
+  t.match(await world.post({ headers, body: `token=${tokens.good.secret}` }), { status: 415, direct: false })
 })
