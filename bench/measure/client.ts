@@ -5,11 +5,10 @@ import type { Plan } from '../options.ts'
 import type { IssuedToken, Seeded } from '../seed.ts'
 import type { Target } from '../targets/targets.ts'
 import { startProxy } from './feed-proxy.ts'
-import { loadOf, percentile } from './throughput.ts'
+import { percentile } from './throughput.ts'
 import { revokeToken } from './tokens.ts'
+import { underLoad } from './under-load.ts'
 
-const workers = 8
-const loadConnections = 8
 /** From when on the feed vouches for what is asked. */
 const settleMs = 3_500
 /** What the library promises when the feed is cut. */
@@ -26,34 +25,21 @@ export type ClientCut = { late: number; max: number; revoked: number }
  */
 export async function measureClientLag(
   [one, other]: [Target, Target],
-  [oneLoad, otherLoad]: readonly [Generator, Generator],
+  generators: readonly [Generator, Generator],
   seeded: Seeded,
   tokens: IssuedToken[],
   plan: Plan,
 ): Promise<ClientLag> {
-  const load = { seconds: 600, connections: loadConnections }
-  const background = [
-    oneLoad.run({ ...loadOf(one, plan, 0), ...load }),
-    otherLoad.run({ ...loadOf(other, plan, 0), ...load }),
-  ]
   const verifier = await following(`http://127.0.0.1:${other.port}`, seeded)
   const lags: number[] = []
-  const left = [...tokens]
-  const work = async () => {
-    for (let token = left.pop(); token; token = left.pop()) {
-      await verifier.verify(token.secret)
-      await revokeToken(one.port, seeded, token.id)
-      lags.push((await refusalOf(verifier, token.secret, performance.now())).refusedMs)
-    }
-  }
   try {
-    await Promise.race([Promise.all(Array.from({ length: workers }, work)), Promise.all(background)])
+    await underLoad([one, other], generators, plan, tokens, async ({ id, secret }) => {
+      await verifier.verify(secret)
+      await revokeToken(one.port, seeded, id)
+      lags.push((await refusalOf(verifier, secret, performance.now())).refusedMs)
+    })
   } finally {
-    left.length = 0
-    oneLoad.stop()
-    otherLoad.stop()
     verifier.close()
-    await Promise.allSettled(background)
   }
   const at = (share: number) => percentile(lags, share)
   return { p50: at(0.5), p99: at(0.99), max: at(1), revoked: lags.length }

@@ -2,12 +2,11 @@ import type { Generator } from '../load/load.ts'
 import type { Plan } from '../options.ts'
 import type { IssuedToken, Seeded } from '../seed.ts'
 import type { Target } from '../targets/targets.ts'
-import { loadOf, percentile } from './throughput.ts'
+import { percentile } from './throughput.ts'
 import { isActive, revokeToken } from './tokens.ts'
+import { underLoad } from './under-load.ts'
 
-const workers = 8
 const limitMs = 120_000
-const loadConnections = 8
 
 export type Lag = {
   p50: number
@@ -24,41 +23,24 @@ export type Lag = {
  */
 export async function measureLag(
   [one, other]: [Target, Target],
-  [oneLoad, otherLoad]: readonly [Generator, Generator],
+  generators: readonly [Generator, Generator],
   seeded: Seeded,
   tokens: IssuedToken[],
   plan: Plan,
 ): Promise<Lag> {
-  const load = { seconds: 600, connections: loadConnections }
-  const background = [
-    oneLoad.run({ ...loadOf(one, plan, 0), ...load }),
-    otherLoad.run({ ...loadOf(other, plan, 0), ...load }),
-  ]
   const lags: number[] = []
   let acceptedOnSame = 0
-  const left = [...tokens]
   const end = performance.now() + limitMs
-  const work = async () => {
-    for (let token = left.pop(); token && performance.now() < end; token = left.pop()) {
-      const { id, secret } = token
-      const known = [await isActive(one.port, seeded, secret), await isActive(other.port, seeded, secret)]
-      if (!known.every(Boolean)) throw new Error('a token was not accepted before it was revoked')
-      await revokeToken(one.port, seeded, id)
-      const acknowledged = performance.now()
-      const same = isActive(one.port, seeded, secret)
-      lags.push(await untilRefused(other.port, seeded, secret, acknowledged))
-      if (await same) acceptedOnSame++
-    }
-  }
-  try {
-    await Promise.race([Promise.all(Array.from({ length: workers }, work)), Promise.all(background)])
-  } finally {
-    left.length = 0
-    oneLoad.stop()
-    otherLoad.stop()
-    await Promise.allSettled(background)
-  }
-  await Promise.all(background)
+  await underLoad([one, other], generators, plan, tokens, async ({ id, secret }) => {
+    if (performance.now() >= end) return
+    const known = [await isActive(one.port, seeded, secret), await isActive(other.port, seeded, secret)]
+    if (!known.every(Boolean)) throw new Error('a token was not accepted before it was revoked')
+    await revokeToken(one.port, seeded, id)
+    const acknowledged = performance.now()
+    const same = isActive(one.port, seeded, secret)
+    lags.push(await untilRefused(other.port, seeded, secret, acknowledged))
+    if (await same) acceptedOnSame++
+  })
   return {
     p50: percentile(lags, 0.5),
     p99: percentile(lags, 0.99),

@@ -13,10 +13,11 @@ export type Ways = {
 }
 
 const bearer = (secret: string) => ['Authorization', `Bearer ${secret}`]
-const forged = ['Id', 'Subject', 'Organization', 'Scope', 'Type', 'Name', 'Expires-At'].flatMap((name) => [
-  `X-Token-${name}`,
-  'forged',
-])
+const names = ['Id', 'Subject', 'Organization', 'Scope', 'Type', 'Name', 'Expires-At']
+const forged = names.flatMap((name) => [`X-Token-${name}`, 'forged'])
+
+/** Where a gateway passes on all that it is told. */
+export const identityFields = names.map((name) => `x-token-${name.toLowerCase()}`)
 
 /** What has to hold behind every gateway that is set up as its page says. */
 export async function behavesLikeAGateway(t: Test, site: Site, ways: Ways): Promise<void> {

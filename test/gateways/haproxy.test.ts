@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createSite, isInstalled } from '../support/gateway.ts'
-import { behavesLikeAGateway, closesWithCounterfoil } from './cases.ts'
+import { behavesLikeAGateway, closesWithCounterfoil, identityFields } from './cases.ts'
 
 if (isInstalled('haproxy', '-v')) {
   const site = await createSite(t)
@@ -12,9 +12,7 @@ if (isInstalled('haproxy', '-v')) {
 
   await behavesLikeAGateway(t, site, {
     tooNarrow: 403,
-    fields: ['id', 'subject', 'organization', 'scope', 'type', 'name', 'expires-at'].map(
-      (name) => `x-token-${name}`,
-    ),
+    fields: identityFields,
     tellsAddress: true,
   })
   t.test('without Counterfoil nobody is let through', (t) => closesWithCounterfoil(t, site, 503))

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createSite, isInstalled } from '../support/gateway.ts'
-import { behavesLikeAGateway, closesWithCounterfoil } from './cases.ts'
+import { behavesLikeAGateway, closesWithCounterfoil, identityFields } from './cases.ts'
 import { startNginx } from './nginx.ts'
 
 if (isInstalled('nginx', '-v')) {
@@ -8,9 +8,7 @@ if (isInstalled('nginx', '-v')) {
   await startNginx(site, await site.render('nginx/counterfoil.conf'))
   await behavesLikeAGateway(t, site, {
     tooNarrow: 403,
-    fields: ['id', 'subject', 'organization', 'scope', 'type', 'name', 'expires-at'].map(
-      (name) => `x-token-${name}`,
-    ),
+    fields: identityFields,
     tellsAddress: true,
   })
   t.test('without Counterfoil nobody is let through', (t) => closesWithCounterfoil(t, site, 503))

@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises'
 import pg from 'pg'
 import t from 'tap'
 import { createWorld } from '../support/world.ts'
@@ -129,7 +128,7 @@ t.test('a database that goes away in the middle of a query is a 503 too', async 
   const status = app.inject({ method: 'GET', url, headers }).then((answer) => answer.statusCode)
   const waiting =
     "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-  while ((await world.sql(waiting)).rows.length === 0) await setImmediate()
+  while ((await world.sql(waiting)).rows.length === 0);
   await cable.cut()
   t.equal(await status, 503)
   await blocker.end()

@@ -1,5 +1,4 @@
 import type { RequestListener } from 'node:http'
-import { setImmediate as turn } from 'node:timers/promises'
 import { exportJWK, generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import t, { type Test } from 'tap'
 import { OutboundError } from '../../src/outbound/error.ts'
@@ -137,15 +136,15 @@ t.test('a URL that fails is called again only after the cooldown', async (t) => 
 
 t.test('some wait for an address that takes its time, and others not at all', async (t) => {
   const { jwk, sign } = await keyPair('one')
-  let go = () => {}
-  const { url, calls } = await serve(t, (request, response) => {
-    go = () => json({ keys: [jwk] })(request, response)
-  })
+  const called = Promise.withResolvers<() => void>()
+  const { url, calls } = await serve(t, (request, response) =>
+    called.resolve(() => json({ keys: [jwk] })(request, response)),
+  )
   const { jwks } = createOutbound({ allow })
   const jwt = await sign()
   const verify = () => jwtVerify(jwt, jwks(url))
   const waiting = Array.from({ length: mostWaiting }, verify)
-  while (calls.length === 0) await turn()
+  const go = await called.promise
   await t.rejects(verify(), { message: 'has others waiting for it' })
   go()
   for (const one of waiting) t.match(await one, { payload: { sub: 'one' } })
