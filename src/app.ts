@@ -30,7 +30,7 @@ import { serverWith } from './http/server.ts'
 import { authenticateUsers } from './http/sign-in.ts'
 import { refuseUnfitText } from './http/text.ts'
 import { schemaController } from './http/validation.ts'
-import { introspectDirectly } from './introspection/direct-routes.ts'
+import { type DirectOptions, introspectDirectly } from './introspection/direct-routes.ts'
 import { measureIntrospection } from './introspection/metrics.ts'
 import { introspectionRoutes } from './introspection/routes.ts'
 import { issuerRoutes } from './issuers/routes.ts'
@@ -86,7 +86,7 @@ export async function buildApp({
   const introspections = limitTo(most.introspection)
   const answered = durations.of('POST', '/introspect', 200)
   const closing = createClosing()
-  const direct = introspectDirectly({
+  const direct = {
     ...deps,
     inProgress: introspections,
     isClosing: closing.isClosing,
@@ -95,10 +95,12 @@ export async function buildApp({
       count(active)
       durations.measure(answered, performance.now() - startedAt)
     },
-  })
+  } satisfies DirectOptions
   const app = Fastify({
     // Where there is a line about every request, Fastify answers them all.
-    ...(!isVerbose(log) && { serverFactory: serverWith(direct) }),
+    ...(!isVerbose(log) && {
+      serverFactory: serverWith((ordinarily) => introspectDirectly(direct, ordinarily)),
+    }),
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: trustProxy.length > 0 ? trustProxy : false,

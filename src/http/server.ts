@@ -1,14 +1,8 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type RequestListener } from 'node:http'
 import type { FastifyServerFactory } from 'fastify'
 
-/** Node's HTTP server as Fastify would make it, where `first` sees every request before Fastify does. */
-export function serverWith(
-  first: (request: IncomingMessage, response: ServerResponse, ordinarily: () => void) => void,
-): FastifyServerFactory {
-  return (handler, { http, keepAliveTimeout, requestTimeout }) => {
-    const server = createServer(http ?? {}, (request, response) =>
-      first(request, response, () => handler(request, response)),
-    )
-    return Object.assign(server, { keepAliveTimeout, requestTimeout })
-  }
+/** Node's HTTP server as Fastify would make it, where every request is first seen by what `before` makes of Fastify. */
+export function serverWith(before: (ordinarily: RequestListener) => RequestListener): FastifyServerFactory {
+  return (handler, { http, keepAliveTimeout, requestTimeout }) =>
+    Object.assign(createServer(http ?? {}, before(handler)), { keepAliveTimeout, requestTimeout })
 }

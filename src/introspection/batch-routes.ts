@@ -1,9 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { requirePermission } from '../access/caller.ts'
 import type { Deps } from '../deps.ts'
 import { oauthErrors, sendIntrospectionError } from '../http/oauth-error.ts'
 import { answer, ref } from '../http/schemas.ts'
 import { Secret } from '../tokens/secret.ts'
-import { introspect } from './introspect.ts'
+import { decide } from './introspect.ts'
 import * as schema from './schema.ts'
 
 /** A thousand JWTs of two kilobytes; longer ones go in smaller batches. */
@@ -43,11 +44,16 @@ export const batchRoutes: FastifyPluginAsyncTypebox<Options> = async (app, deps)
     },
     errorHandler: sendIntrospectionError,
     handler: async ({ caller, body: { tokens } }) => {
-      const found = await Promise.all(
-        tokens.map((token) => introspect(credentials, usage, caller, new Secret(token), null)),
-      )
-      for (const credential of found) count(credential !== undefined)
-      return { results: found.map((credential) => schema.presentCredential(credential, issuer)) }
+      requirePermission(caller, 'tokens:introspect')
+      const { principal, now } = caller
+      const secrets = tokens.map((token) => new Secret(token))
+      const found = await credentials.verifyAll(secrets, now)
+      const results = found.map((known) => {
+        const credential = decide(usage, principal, known, now, null)
+        count(credential !== undefined)
+        return schema.presentCredential(credential, issuer)
+      })
+      return { results }
     },
   })
 }

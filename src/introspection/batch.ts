@@ -3,10 +3,15 @@ type Ask<Key, Value> = (keys: Key[]) => Promise<Map<Key, Value>>
 /**
  * Looks keys up in batches: all that are asked for within a turn of the event loop, or while earlier batches are
  * under way, go to the database in one statement, each once. An answer is never older than the question: a key that
- * has been sent already is asked again.
+ * has been sent already is asked again. Who asks gets the answer of the whole batch, of which nothing more is made for
+ * each key.
  */
-export function batch<Key, Value>(ask: Ask<Key, Value>, { atOnce }: { atOnce: number }) {
-  let waiting = new Map<Key, PromiseWithResolvers<Value | undefined>>()
+export function batch<Key, Value>(
+  ask: Ask<Key, Value>,
+  { atOnce }: { atOnce: number },
+): (keys: Iterable<Key>) => Promise<Map<Key, Value>> {
+  let waiting = new Set<Key>()
+  let answer = Promise.withResolvers<Map<Key, Value>>()
   let underway = 0
   let scheduled = false
 
@@ -17,25 +22,25 @@ export function batch<Key, Value>(ask: Ask<Key, Value>, { atOnce }: { atOnce: nu
   }
 
   async function send(): Promise<void> {
-    const asked = waiting
-    waiting = new Map()
+    const keys = [...waiting]
+    const { resolve, reject } = answer
+    waiting = new Set()
+    answer = Promise.withResolvers()
     scheduled = false
     underway += 1
     schedule()
     try {
-      const found = await ask([...asked.keys()])
-      for (const [key, { resolve }] of asked) resolve(found.get(key))
+      resolve(await ask(keys))
     } catch (error) {
-      for (const { reject } of asked.values()) reject(error)
+      reject(error)
     }
     underway -= 1
     schedule()
   }
 
-  return (key: Key): Promise<Value | undefined> => {
-    const asked = waiting.get(key) ?? Promise.withResolvers<Value | undefined>()
-    waiting.set(key, asked)
+  return (keys) => {
+    for (const key of keys) waiting.add(key)
     schedule()
-    return asked.promise
+    return answer.promise
   }
 }

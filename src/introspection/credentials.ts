@@ -29,6 +29,10 @@ type Found = Credential | undefined
 export type Credentials = {
   /** The credential behind a secret, if it is good now. Every reason against it looks the same from here. */
   verify(secret: Secret, now: Date): Found | Promise<Found>
+  /** The same of many, in their order, with at most one statement. */
+  verifyAll(secrets: Secret[], now: Date): Promise<Found[]>
+  /** The same if it is in memory. */
+  recall(secret: Secret, now: Date): Found
   /** The same by its hash, and past what is in memory. */
   verifyFresh(hash: HashText, now: Date): Promise<Found>
   /** To be awaited between a change and the answer to who asked for it: from then on this process knows of it. */
@@ -47,7 +51,6 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     url: databaseUrl,
     poolSize: batchesAtOnce + 1,
     connectMs: 2_000,
-    queryMs: 2_000,
     onError,
   })
   // A pooler may hand every statement to another connection, which has not prepared it.
@@ -68,31 +71,39 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     }
   }
   const lookup = batch(ask, { atOnce: batchesAtOnce })
-  const { recall, find, settled, close } =
-    cacheSize > 0 ? withMemory(lookup, pool, options) : { find: lookup }
+  const memory = cacheSize > 0 ? withMemory(lookup, pool, options) : undefined
+  const find = memory?.find ?? lookup
+
+  async function verifyAll(secrets: Secret[], now: Date): Promise<Found[]> {
+    const issuable = secrets.filter((secret) => !secret.isMistyped())
+    const found = await find(issuable.map((secret) => secret.hashText()))
+    return secrets.map((secret) => ifGood(found.get(secret.hashText()), now))
+  }
 
   return {
     verify(secret, now) {
-      const hash = secret.hashText()
+      const known = memory?.recall(secret.hashText())
       // What is remembered was issued, so that there is no need to look at its checksum.
-      const known = recall?.(hash)
       if (known) return ifGood(known, now)
-      if (secret.isMistyped()) return undefined
-      const found = find(hash)
-      if (!(found instanceof Promise)) return ifGood(found, now)
-      return found.then((credential) => ifGood(credential, now))
+      return secret.isMistyped() ? undefined : verifyAll([secret], now).then(([found]) => found)
     },
-    verifyFresh: async (hash, now) => ifGood(await lookup(hash), now),
+    verifyAll,
+    recall: (secret, now) => memory && ifGood(memory.recall(secret.hashText()), now),
+    verifyFresh: async (hash, now) => ifGood((await lookup([hash])).get(hash), now),
     lookups: () => lookups,
-    settled: settled ?? (async () => {}),
+    settled: memory?.settled ?? (async () => {}),
     async close() {
-      close?.()
+      memory?.close()
       await pool.end()
     },
   }
 }
 
-function withMemory(lookup: (hash: HashText) => Promise<Found>, pool: Pool, options: CredentialsOptions) {
+function withMemory(
+  lookup: (hashes: Iterable<HashText>) => Promise<Map<HashText, Credential>>,
+  pool: Pool,
+  options: CredentialsOptions,
+) {
   const memory = remember(lookup, { size: options.cacheSize, mayRemember: () => lease.holds() })
   const lease = createLease({
     listenUrl: options.listenUrl ?? options.databaseUrl,

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 
-type Lookup<Key, Value> = (key: Key) => Promise<Value | undefined>
+type Lookup<Key, Value> = (keys: Iterable<Key>) => Promise<Map<Key, Value>>
 
 /**
  * Remembers what was looked up, for as long as `mayRemember` says so. What is unknown is kept apart, so that a flood of
@@ -13,40 +13,54 @@ export function remember<Key extends string, Value extends { hash: Key }>(
   const known = new LRUCache<number, Value>({ max: size })
   const unknown = new LRUCache<Key, true>({ max: Math.ceil(size / 10) })
   // A change takes the key out of here: an answer that was asked for before is then neither kept nor given to others.
-  const underway = new Map<Key, Promise<Value | undefined>>()
+  const underway = new Map<Key, Promise<Map<Key, Value>>>()
 
-  async function ask(key: Key): Promise<Value | undefined> {
-    const answer = lookup(key)
+  function ask(key: Key): Promise<Map<Key, Value>> {
+    const answer = lookup([key])
     underway.set(key, answer)
-    try {
-      const value = await answer
-      if (underway.get(key) === answer) {
-        if (value) known.set(slotOf(key), value)
-        else unknown.set(key, true)
-      }
-      return value
-    } finally {
-      if (underway.get(key) === answer) underway.delete(key)
-    }
+    return answer
+  }
+
+  function keep(key: Key, value: Value | undefined): void {
+    if (value) known.set(slotOf(key), value)
+    else unknown.set(key, true)
   }
 
   let recalled = 0
 
+  /** What was found before, if it is remembered. */
+  function recall(key: Key): Value | undefined {
+    if (!mayRemember()) return undefined
+    recalled += 1
+    const slot = slotOf(key)
+    // To move what is used to the end of the queue costs as much as to find it: what is used often is moved often.
+    const value = recalled % 8 === 0 ? known.get(slot) : known.peek(slot)
+    return value?.hash === key ? value : undefined
+  }
+
   return {
-    /** What was found before, if it is remembered. */
-    recall(key: Key): Value | undefined {
-      if (!mayRemember()) return undefined
-      recalled += 1
-      const slot = slotOf(key)
-      // To move what is used to the end of the queue costs as much as to find it: what is used often is moved often.
-      const value = recalled % 8 === 0 ? known.get(slot) : known.peek(slot)
-      return value?.hash === key ? value : undefined
-    },
-    find(key: Key): Value | undefined | Promise<Value | undefined> {
-      if (!mayRemember()) return lookup(key)
-      const value = known.get(slotOf(key))
-      if (value?.hash === key) return value
-      return unknown.has(key) ? undefined : (underway.get(key) ?? ask(key))
+    recall,
+    /** What there is of these keys. */
+    async find(keys: Key[]): Promise<Map<Key, Value>> {
+      if (!mayRemember()) return lookup(keys)
+      const found = new Map<Key, Value>()
+      const asked = new Map<Key, Promise<Map<Key, Value>>>()
+      for (const key of keys) {
+        const value = recall(key)
+        if (value) found.set(key, value)
+        else if (!unknown.has(key)) asked.set(key, asked.get(key) ?? underway.get(key) ?? ask(key))
+      }
+      try {
+        const answers = await allOf(asked.values())
+        for (const [key, answer] of asked) {
+          const value = answers.get(answer)?.get(key)
+          if (underway.get(key) === answer) keep(key, value)
+          if (value) found.set(key, value)
+        }
+      } finally {
+        for (const [key, answer] of asked) if (underway.get(key) === answer) underway.delete(key)
+      }
+      return found
     },
     forget(key: Key): void {
       known.delete(slotOf(key))
@@ -59,6 +73,12 @@ export function remember<Key extends string, Value extends { hash: Key }>(
       underway.clear()
     },
   }
+}
+
+/** What these promises resolve to, most of which are the same one. */
+async function allOf<Value>(promises: Iterable<Promise<Value>>): Promise<Map<Promise<Value>, Value>> {
+  const values = [...new Set(promises)].map(async (promise) => [promise, await promise] as const)
+  return new Map(await Promise.all(values))
 }
 
 /**

@@ -1,106 +1,153 @@
-import { sql } from 'kysely'
 import type pg from 'pg'
-import { queryBuilder } from '../db/database.ts'
+import type { Narrowing } from '../access/narrowing.ts'
+import { queryWithin } from '../db/database.ts'
+import type { OwnerSource } from '../db/tables.ts'
 import type { HashText } from '../tokens/secret.ts'
 import type { Credential } from './credential.ts'
 import { createSharing } from './share.ts'
 import { unused } from './use.ts'
 
-/** The credentials of those hashes that were issued. Kysely would not prepare the statement, so pg runs it by name. */
+/** How long the database may take to answer. */
+const patienceMs = 2_000
+
+/**
+ * The credentials of those hashes that were issued. The hashes are one text and the answer is one value, since what pg
+ * makes of each row and column costs more than to look them up; and it is prepared, as Kysely would not do.
+ */
 export async function selectCredentials(
   pool: pg.Pool,
   hashes: HashText[],
   { prepare }: { prepare: boolean },
 ): Promise<Map<HashText, Credential>> {
-  const values = [hashes.map((hash) => Buffer.from(hash, 'base64'))]
-  const { rows } = await pool.query<Row>({ ...(prepare && { name: 'credentials' }), text, values })
-  return new Map(rows.map((row) => [row.hash, fromRow(row)]))
+  const query = { ...(prepare && { name: 'credentials' }), text, values: [hashes.join()] }
+  const [answer] = await queryWithin<{ found: Row[] | null }>(pool, patienceMs, query)
+  const credentials = new Map<HashText, Credential>()
+  for (const row of answer?.found ?? []) credentials.set(row[0], new Issued(row))
+  return credentials
 }
 
-const query = queryBuilder()
-  .selectFrom('tokenSecrets')
-  .innerJoin('tokens', (join) =>
-    join
-      .onRef('tokens.organizationId', '=', 'tokenSecrets.organizationId')
-      .onRef('tokens.id', '=', 'tokenSecrets.tokenId'),
-  )
-  .innerJoin('organizations', 'organizations.id', 'tokens.organizationId')
-  .innerJoin('tokenTypes', 'tokenTypes.name', 'tokens.type')
-  .where(sql<boolean>`token_secrets.hash = any(${[]}::bytea[])`)
-  .select([
-    sql<HashText>`encode(token_secrets.hash, 'base64')`.as('hash'),
-    'tokens.id as tokenId',
-    'tokens.name',
-    'tokens.type',
-    'tokenTypes.suspendedAt as typeSuspendedAt',
-    'tokenTypes.endpoint',
-    'organizations.id as organizationId',
-    'organizations.key as organizationKey',
-    'organizations.suspendedAt as organizationSuspendedAt',
-    'tokens.ownerSubject',
-    'tokens.ownerEmail',
-    'tokens.ownerSource',
-    // As texts, of which most have been seen and need not be parsed again.
-    sql<string>`to_json(tokens.scopes)::text`.as('scopes'),
-    sql<string>`to_json(tokens.audience)::text`.as('audience'),
-    sql<string | null>`to_json(tokens.allowed_cidrs)::text`.as('allowedCidrs'),
-    'tokens.narrowedTo',
-    'tokens.notBefore',
-    'tokens.expiresAt',
-    'tokens.revokedAt',
-    sql<number>`floor(extract(epoch from tokens.created_at))::integer`.as('issuedAt'),
-  ])
+const milliseconds = (column: string) => `date_part('epoch', ${column}) * 1000`
 
-const text = query.compile().sql
+const text = `
+  select json_agg(json_build_array(
+    encode(secret.hash, 'base64'), token.id, token.name, token.owner_subject, token.owner_email, token.narrowed_to,
+    ${milliseconds('token.revoked_at')}, ${milliseconds('token.expires_at')}, ${milliseconds('token.not_before')},
+    floor(date_part('epoch', token.created_at)),
+    json_build_array(organization.id, organization.key, ${milliseconds('organization.suspended_at')})::text,
+    json_build_array(
+      token.type, ${milliseconds('type.suspended_at')}, type.endpoint,
+      token.owner_source, token.scopes, token.audience, token.allowed_cidrs
+    )::text
+  )) as found
+  from token_secrets as secret
+  join tokens as token on token.organization_id = secret.organization_id and token.id = secret.token_id
+  join organizations as organization on organization.id = token.organization_id
+  join token_types as type on type.name = token.type
+  where secret.hash = any(array(select decode(hash, 'base64') from unnest(string_to_array($1, ',')) as hash))`
 
-type Selected = Awaited<ReturnType<typeof query.executeTakeFirstOrThrow>>
+type Row = [
+  hash: HashText,
+  id: string,
+  name: string,
+  ownerSubject: string | null,
+  ownerEmail: string | null,
+  narrowedTo: Narrowing | null,
+  revokedAt: number | null,
+  expiresAt: number | null,
+  notBefore: number | null,
+  issuedAt: number,
+  // What many have alike, each in JSON.
+  organization: string,
+  kind: string,
+]
 
-type SnakeCase<Name extends string> = Name extends `${infer First}${infer Rest}`
-  ? `${First extends Lowercase<First> ? First : `_${Lowercase<First>}`}${SnakeCase<Rest>}`
-  : Name
+type Organization = [id: string, key: string, suspendedAt: number | null]
 
-/** What pg gives, which knows nothing of Kysely's camel case. */
-type Row = { [Name in keyof Selected as SnakeCase<Name & string>]: Selected[Name] }
+type Kind = [
+  type: string,
+  suspendedAt: number | null,
+  endpoint: string | null,
+  ownerSource: OwnerSource | null,
+  scopes: string[],
+  audience: string[],
+  allowedCidrs: string[] | null,
+]
 
-const sharing = createSharing()
+const organizationIn = createSharing(([id, key, suspendedAt]: Organization) => ({
+  ...{ id, key },
+  suspendedAt: instant(suspendedAt),
+}))
+
+const kindIn = createSharing(
+  ([type, suspendedAt, endpoint, ownerSource, scopes, audience, allowedCidrs]: Kind) => ({
+    ...{ type, endpoint, ownerSource, scopes, audience, allowedCidrs },
+    suspendedAt: instant(suspendedAt),
+  }),
+)
 
 /**
- * What every decision reads comes first and together, and every member is named here: those that are added later, or by
- * spreading, lie apart, and memory that is out of the processor's reach costs more than all that is done with it.
+ * What every decision reads comes first and together: memory that is out of the processor's reach costs more than all
+ * that is done with it. A class, since V8 takes what a literal makes for long-lived as soon as much of it has been,
+ * also where nothing is remembered.
  */
-function fromRow(row: Row): Credential {
-  return {
-    hash: row.hash,
-    revokedAt: row.revoked_at,
-    expiresAt: row.expires_at,
-    notBefore: row.not_before,
-    typeSuspendedAt: row.type_suspended_at,
-    organizationSuspendedAt: row.organization_suspended_at,
-    organizationId: sharing.text(row.organization_id),
-    allowedCidrs: row.allowed_cidrs === null ? null : sharing.list(row.allowed_cidrs),
-    answer: undefined,
-    uses: unused.uses,
-    usedAt: unused.usedAt,
-    usedFrom: unused.usedFrom,
-    tokenId: row.token_id,
-    name: row.name,
-    type: sharing.text(row.type),
-    endpoint: sharing.text(row.endpoint),
-    organizationKey: sharing.text(row.organization_key),
-    ownerSubject: row.owner_subject,
-    ownerEmail: row.owner_email,
-    ownerSource: sharing.text(row.owner_source),
-    scopes: sharing.list(row.scopes),
-    audience: sharing.list(row.audience),
-    narrowedTo: row.narrowed_to,
-    issuedAt: row.issued_at,
+class Issued implements Credential {
+  readonly hash
+  readonly revokedAt
+  readonly expiresAt
+  readonly notBefore
+  readonly typeSuspendedAt
+  readonly organizationSuspendedAt
+  readonly organizationId
+  readonly allowedCidrs
+  answer: string | null | undefined = undefined
+  uses = unused.uses
+  usedAt = unused.usedAt
+  usedFrom = unused.usedFrom
+  readonly tokenId
+  readonly name
+  readonly type
+  readonly endpoint
+  readonly organizationKey
+  readonly ownerSubject
+  readonly ownerEmail
+  readonly ownerSource
+  readonly scopes
+  readonly audience
+  readonly narrowedTo
+  readonly issuedAt
+
+  constructor(row: Row) {
+    const organization = organizationIn(row[10])
+    const kind = kindIn(row[11])
+    this.hash = row[0]
+    this.revokedAt = instant(row[6])
+    this.expiresAt = instant(row[7])
+    this.notBefore = instant(row[8])
+    this.typeSuspendedAt = kind.suspendedAt
+    this.organizationSuspendedAt = organization.suspendedAt
+    this.organizationId = organization.id
+    this.allowedCidrs = kind.allowedCidrs
+    this.tokenId = row[1]
+    this.name = row[2]
+    this.type = kind.type
+    this.endpoint = kind.endpoint
+    this.organizationKey = organization.key
+    this.ownerSubject = row[3]
+    this.ownerEmail = row[4]
+    this.ownerSource = kind.ownerSource
+    this.scopes = kind.scopes
+    this.audience = kind.audience
+    this.narrowedTo = row[5]
+    this.issuedAt = row[9]
   }
+}
+
+function instant(milliseconds: number | null): Date | null {
+  return milliseconds === null ? null : new Date(milliseconds)
 }
 
 /** To whoever listens, ourselves too. It need not outlive a crash, so it waits for no disk. */
 export async function sendNotification(pool: pg.Pool, channel: string, payload: string): Promise<void> {
-  await pool.query("select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)", [
-    channel,
-    payload,
-  ])
+  const text = "select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
+  await queryWithin(pool, patienceMs, { text, values: [channel, payload] })
 }

@@ -11,6 +11,7 @@ export type HashText = string & { readonly brand: 'HashText' }
 /** The plaintext of a token. Logging or serialising one by accident shows a placeholder. */
 export class Secret {
   readonly #text: string
+  #hashText: HashText | undefined
 
   constructor(text: string) {
     this.#text = text
@@ -25,7 +26,8 @@ export class Secret {
   }
 
   hashText(): HashText {
-    return hash('sha256', this.#text, 'base64') as HashText
+    this.#hashText ??= hash('sha256', this.#text, 'base64') as HashText
+    return this.#hashText
   }
 
   /** What may be shown for ever: all up to the fourth random character (of a JWT the first four), and the last four. */

@@ -6,7 +6,7 @@ function createBatches(atOnce: number) {
   const sent: { keys: string[]; answer: (found: Map<string, string>) => void; fail: (e: Error) => void }[] =
     []
   let arrival = Promise.withResolvers<void>()
-  const lookup = batch<string, string>(
+  const find = batch<string, string>(
     (keys) => {
       const { promise, resolve, reject } = Promise.withResolvers<Map<string, string>>()
       sent.push({ keys, answer: resolve, fail: reject })
@@ -16,12 +16,13 @@ function createBatches(atOnce: number) {
     },
     { atOnce },
   )
-  return { lookup, sent, nextSent: () => arrival.promise }
+  const lookup = async (key: string) => (await find([key])).get(key)
+  return { lookup, find, sent, nextSent: () => arrival.promise }
 }
 
 t.test('what is asked within a turn goes out as one, each key once', async (t) => {
   const { lookup, sent, nextSent } = createBatches(3)
-  const answers = Promise.all(['a', 'b', 'a'].map(lookup))
+  const answers = Promise.all(['a', 'b', 'a'].map((key) => lookup(key)))
   await nextSent()
   t.same(
     sent.map(({ keys }) => keys),
@@ -29,6 +30,13 @@ t.test('what is asked within a turn goes out as one, each key once', async (t) =
   )
   sent[0]?.answer(new Map([['a', 'A']]))
   t.same(await answers, ['A', undefined, 'A'])
+})
+
+t.test('what is asked of many is one promise for all', async (t) => {
+  const { find, sent, nextSent } = createBatches(3)
+  t.equal(find(['a', 'b']), find(['b', 'c']))
+  await nextSent()
+  t.same(sent[0]?.keys, ['a', 'b', 'c'])
 })
 
 t.test('what is asked while enough batches are under way waits and goes out together', async (t) => {

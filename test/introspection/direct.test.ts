@@ -1,6 +1,7 @@
 // What nearly every resource server sends is answered without Fastify. It must be answered as Fastify would.
 import { once } from 'node:events'
 import { Agent, request as send } from 'node:http'
+import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
@@ -48,7 +49,7 @@ async function createListening(t: Test, options: Parameters<typeof createWorld>[
     })
     return comparable({ status: response.statusCode, headers: response.headers, text: response.payload })
   }
-  return { ...world, post, askFastify }
+  return { ...world, port: Number(port), post, askFastify }
 }
 
 function comparable({ status, headers, text }: { status: number; headers: object; text: string }) {
@@ -183,6 +184,42 @@ for (const [where, hot] of [
     )
   })
 }
+
+t.test('what comes in at once is answered in its order, each for its own caller', async (t) => {
+  for (const hot of [{}, { cacheSize: 0 }]) {
+    const world = await createListening(t, { hot })
+    const { tokens, callers } = await population(world)
+    const asked: [caller: string, token: string, answer: string][] = [
+      [callers.bearer, tokens.good.secret, '200 true'],
+      [callers.bearer, tokens.revoked.secret, '200 false'],
+      [callers['without permission'], tokens.good.secret, '401'],
+      [callers.basic, tokens.good.secret, '200 true'],
+      [callers['the secret of another id'], tokens.good.secret, '401'],
+      [callers.bearer, tokens.good.secret, '200 true'],
+    ]
+    const requests = asked.map(([caller, token], index) =>
+      [
+        'POST /introspect HTTP/1.1',
+        'host: counterfoil.test',
+        `authorization: ${caller}`,
+        'content-type: application/x-www-form-urlencoded',
+        `content-length: ${6 + token.length}`,
+        `connection: ${index + 1 < asked.length ? 'keep-alive' : 'close'}`,
+        '',
+        `token=${token}`,
+      ].join('\r\n'),
+    )
+    const socket = connect({ host: '127.0.0.1', port: world.port })
+    socket.write(requests.join(''))
+    const heads = (await text(socket)).split('HTTP/1.1 ').slice(1)
+    t.same(
+      heads.map((answer) =>
+        [answer.slice(0, 3), /"active":(true|false)/.exec(answer)?.[1]].filter(Boolean).join(' '),
+      ),
+      asked.map(([, , answer]) => answer),
+    )
+  }
+})
 
 t.test('two credentials are refused, as RFC 6750 §2 asks, be they the same', async (t) => {
   const world = await createListening(t, {})

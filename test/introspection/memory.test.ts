@@ -5,41 +5,44 @@ type Known = { hash: string }
 
 /** A memory whose questions the test answers, each when it likes. */
 function createMemory({ size = 10 } = {}) {
-  const asked: { key: string; answer: (isKnown: boolean) => void; fail: (error: Error) => void }[] = []
+  const asked: { keys: string[]; answer: (...known: string[]) => void; fail: (error: Error) => void }[] = []
   const state = { mayRemember: true }
   const memory = remember<string, Known>(
-    (key) => {
-      const { promise, resolve, reject } = Promise.withResolvers<Known | undefined>()
-      asked.push({ key, answer: (isKnown) => resolve(isKnown ? { hash: key } : undefined), fail: reject })
+    (keys) => {
+      const { promise, resolve, reject } = Promise.withResolvers<Map<string, Known>>()
+      const answer = (...known: string[]) => resolve(new Map(known.map((hash) => [hash, { hash }])))
+      asked.push({ keys: [...keys], answer, fail: reject })
       return promise
     },
     { size, mayRemember: () => state.mayRemember },
   )
-  return { ...memory, asked, state }
+  const find = async (key: string) => (await memory.find([key])).get(key)
+  return { ...memory, find, findAll: memory.find, asked, state }
 }
 
 t.test('what was looked up is known from then on, without a promise', async (t) => {
-  const { find, asked } = createMemory()
+  const { find, recall, asked } = createMemory()
   const first = find('a')
-  asked[0]?.answer(true)
+  asked[0]?.answer('a')
   t.same(await first, { hash: 'a' })
-  t.same(find('a'), { hash: 'a' })
+  t.same(recall('a'), { hash: 'a' })
+  t.same(await find('a'), { hash: 'a' })
   t.equal(asked.length, 1)
 })
 
 t.test('what is unknown is remembered as unknown', async (t) => {
   const { find, asked } = createMemory()
   const first = find('a')
-  asked[0]?.answer(false)
+  asked[0]?.answer()
   t.equal(await first, undefined)
-  t.equal(find('a'), undefined)
+  t.equal(await find('a'), undefined)
   t.equal(asked.length, 1)
 })
 
 t.test('who asks while a lookup is under way shares its answer', async (t) => {
   const { find, asked } = createMemory()
   const both = [find('a'), find('a')]
-  asked[0]?.answer(true)
+  asked[0]?.answer('a')
   t.same(await Promise.all(both), [{ hash: 'a' }, { hash: 'a' }])
   t.equal(asked.length, 1)
 })
@@ -51,11 +54,11 @@ for (const forget of ['forget', 'forgetAll'] as const) {
     memory[forget]('a')
     const after = memory.find('a')
     t.equal(memory.asked.length, 2)
-    memory.asked[1]?.answer(false)
+    memory.asked[1]?.answer()
     t.equal(await after, undefined)
-    memory.asked[0]?.answer(true)
+    memory.asked[0]?.answer('a')
     t.same(await before, { hash: 'a' })
-    t.equal(memory.find('a'), undefined)
+    t.equal(await memory.find('a'), undefined)
   })
 }
 
@@ -63,7 +66,7 @@ t.test('what was known is asked again after a change, and what was unknown too',
   const { find, forget, asked } = createMemory()
   for (const isKnown of [true, false, true]) {
     const found = find('a')
-    asked.at(-1)?.answer(isKnown)
+    asked.at(-1)?.answer(...(isKnown ? ['a'] : []))
     t.same(await found, isKnown ? { hash: 'a' } : undefined)
     forget('a')
   }
@@ -74,9 +77,9 @@ t.test('a failed lookup is not remembered', async (t) => {
   const { find, asked } = createMemory()
   const first = find('a')
   asked[0]?.fail(new Error('gone'))
-  await t.rejects(Promise.resolve(first), { message: 'gone' })
+  await t.rejects(first, { message: 'gone' })
   const second = find('a')
-  asked[1]?.answer(true)
+  asked[1]?.answer('a')
   t.same(await second, { hash: 'a' })
 })
 
@@ -85,36 +88,74 @@ t.test('while it may not remember everything is asked, and nothing kept', async 
   state.mayRemember = false
   for (const _ of [1, 2]) {
     const found = find('a')
-    asked.at(-1)?.answer(true)
+    asked.at(-1)?.answer('a')
     t.same(await found, { hash: 'a' })
   }
   t.equal(asked.length, 2)
   state.mayRemember = true
-  find('a')
+  const found = find('a')
+  asked.at(-1)?.answer('a')
+  await found
   t.equal(asked.length, 3)
 })
 
 t.test('a flood of garbage drives out nothing that is known', async (t) => {
   const { find, asked } = createMemory({ size: 10 })
   const first = find('a')
-  asked[0]?.answer(true)
+  asked[0]?.answer('a')
   await first
   for (let i = 0; i < 1000; i++) {
     const found = find(`garbage ${i}`)
-    asked.at(-1)?.answer(false)
+    asked.at(-1)?.answer()
     await found
   }
-  t.same(find('a'), { hash: 'a' })
+  t.same(await find('a'), { hash: 'a' })
 })
 
 t.test('what is known is bounded: the longest unused goes', async (t) => {
-  const { find, asked } = createMemory({ size: 2 })
-  for (const key of ['a', 'b', 'a', 'c']) {
+  const { find, recall, asked } = createMemory({ size: 2 })
+  const lookUp = async (key: string) => {
     const found = find(key)
-    if (found instanceof Promise) asked.at(-1)?.answer(true)
+    asked.at(-1)?.answer(key)
     await found
   }
-  t.same(find('a'), { hash: 'a' })
-  t.same(find('c'), { hash: 'c' })
-  t.ok(find('b') instanceof Promise)
+  await lookUp('a')
+  await lookUp('b')
+  // That often at the most until it counts as used.
+  for (let i = 0; i < 8; i++) t.same(recall('a'), { hash: 'a' })
+  await lookUp('c')
+  t.same(recall('a'), { hash: 'a' })
+  t.same(recall('c'), { hash: 'c' })
+  t.equal(recall('b'), undefined)
+})
+
+t.test('of many only those are asked that are neither in memory nor asked already', async (t) => {
+  const { find, findAll, asked } = createMemory()
+  const known = find('known')
+  asked[0]?.answer('known')
+  await known
+  const underway = find('underway')
+  const all = findAll(['known', 'underway', 'new', 'new'])
+  t.same(
+    asked.map(({ keys }) => keys),
+    [['known'], ['underway'], ['new']],
+  )
+  asked[1]?.answer('underway', 'new')
+  asked[2]?.answer('underway')
+  t.same([...(await all).keys()], ['known', 'underway'], 'each as its own question was answered')
+  t.same(await underway, { hash: 'underway' })
+})
+
+t.test('of many lookups one that fails fails them all, and the others unheard', async (t) => {
+  const { find, findAll, asked } = createMemory()
+  const first = find('a')
+  const both = findAll(['a', 'b'])
+  asked[0]?.fail(new Error('gone'))
+  await t.rejects(first, { message: 'gone' })
+  await t.rejects(both, { message: 'gone' })
+  asked[1]?.fail(new Error('gone too'))
+  const again = findAll(['a', 'b'])
+  asked[2]?.answer('a')
+  asked[3]?.answer('b')
+  t.same([...(await again).keys()], ['a', 'b'])
 })
