@@ -8,6 +8,7 @@ import {
   PostgresQueryCompiler,
 } from 'kysely'
 import pg from 'pg'
+import { clientWithin } from './client.ts'
 import type { Tables } from './tables.ts'
 
 /** A pool or a transaction; store functions take either. */
@@ -29,12 +30,12 @@ export function createPool({
   onError,
   connectMs,
   queryMs,
-}: DatabaseOptions & { connectMs: number; queryMs?: number }): pg.Pool {
+}: DatabaseOptions & { connectMs: number; queryMs: number }): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
     max: poolSize,
     connectionTimeoutMillis: connectMs,
-    ...(queryMs !== undefined && { query_timeout: queryMs }),
+    Client: clientWithin(queryMs),
     keepAlive: true,
     application_name: 'counterfoil',
   })
@@ -42,33 +43,6 @@ export function createPool({
   pool.on('connect', (client) => client.on('error', (error) => onError?.(error)))
   pool.on('error', () => {})
   return pool
-}
-
-/**
- * Asks over a connection of the pool, and gives up after `ms`. pg has an option and promises of its own, but with
- * either the answer outlives all collections but a full one: pg makes a function right where it assigns it to a
- * member, and V8 takes what is made there to be long-lived, with all that it refers to.
- */
-export async function queryWithin<Row extends pg.QueryResultRow>(
-  pool: pg.Pool,
-  ms: number,
-  query: pg.QueryConfig,
-): Promise<Row[]> {
-  const client = await pool.connect()
-  const { promise, resolve, reject } = Promise.withResolvers<Row[]>()
-  const timer = setTimeout(() => reject(new Error('Query read timeout')), ms)
-  client.query<Row>(query, (error, result) => (error ? reject(error) : resolve(result.rows)))
-  try {
-    const rows = await promise
-    client.release()
-    return rows
-  } catch (error) {
-    // What comes over that connection from now on answers nobody.
-    client.release(true)
-    throw error
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 /** For compiling statements only. */

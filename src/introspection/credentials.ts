@@ -51,6 +51,7 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     url: databaseUrl,
     poolSize: batchesAtOnce + 1,
     connectMs: 2_000,
+    queryMs: 2_000,
     onError,
   })
   // A pooler may hand every statement to another connection, which has not prepared it.

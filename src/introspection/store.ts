@@ -1,14 +1,10 @@
 import type pg from 'pg'
 import type { Narrowing } from '../access/narrowing.ts'
-import { queryWithin } from '../db/database.ts'
 import type { OwnerSource } from '../db/tables.ts'
 import type { HashText } from '../tokens/secret.ts'
 import type { Credential } from './credential.ts'
 import { createSharing } from './share.ts'
 import { unused } from './use.ts'
-
-/** How long the database may take to answer. */
-const patienceMs = 2_000
 
 /**
  * The credentials of those hashes that were issued. The hashes are one text and the answer is one value, since what pg
@@ -20,9 +16,9 @@ export async function selectCredentials(
   { prepare }: { prepare: boolean },
 ): Promise<Map<HashText, Credential>> {
   const query = { ...(prepare && { name: 'credentials' }), text, values: [hashes.join()] }
-  const [answer] = await queryWithin<{ found: Row[] | null }>(pool, patienceMs, query)
+  const { rows } = await pool.query<{ found: Row[] | null }>(query)
   const credentials = new Map<HashText, Credential>()
-  for (const row of answer?.found ?? []) credentials.set(row[0], new Issued(row))
+  for (const row of rows[0]?.found ?? []) credentials.set(row[0], new Issued(row))
   return credentials
 }
 
@@ -148,6 +144,8 @@ function instant(milliseconds: number | null): Date | null {
 
 /** To whoever listens, ourselves too. It need not outlive a crash, so it waits for no disk. */
 export async function sendNotification(pool: pg.Pool, channel: string, payload: string): Promise<void> {
-  const text = "select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
-  await queryWithin(pool, patienceMs, { text, values: [channel, payload] })
+  await pool.query("select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)", [
+    channel,
+    payload,
+  ])
 }

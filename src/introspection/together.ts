@@ -74,17 +74,19 @@ export function answerTogether(options: AnswerOptions): (asked: Asked) => void {
       ...callers.map(({ presented }) => presented.secret),
       ...missing.map(([{ secret }]) => secret),
     ]
+    let found: (Credential | undefined)[]
     try {
-      const found = await credentials.verifyAll(secrets, at).finally(() => missing.forEach(inProgress.leave))
-      for (const [index, caller] of callers.entries()) caller.principal = found[index]
-      const answers: Answer[] = []
-      for (const [index, [asked, caller]] of missing.entries()) {
-        settle(asked, caller, found[callers.length + index], at, answers)
-      }
-      send(answers)
+      found = await credentials.verifyAll(secrets, at).finally(() => missing.forEach(inProgress.leave))
     } catch (error) {
       for (const [asked] of missing) leave(asked, error as Error)
+      return
     }
+    for (const [index, caller] of callers.entries()) caller.principal = found[index]
+    const answers: Answer[] = []
+    for (const [index, [asked, caller]] of missing.entries()) {
+      settle(asked, caller, found[callers.length + index], at, answers)
+    }
+    send(answers)
   }
 
   function settle(

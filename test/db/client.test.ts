@@ -1,0 +1,40 @@
+import t, { type Test } from 'tap'
+import { createPool } from '../../src/db/database.ts'
+import { createWorld } from '../support/world.ts'
+
+const world = await createWorld(t)
+
+function startPool(t: Test, queryMs: number) {
+  const pool = createPool({ url: world.databaseUrl, poolSize: 1, connectMs: 5_000, queryMs })
+  t.teardown(() => pool.end())
+  return pool
+}
+
+t.test('a statement is answered by promise and by callback, with and without parameters', async (t) => {
+  const pool = startPool(t, 5_000)
+  const client = await pool.connect()
+  t.same((await client.query('select 1 as one')).rows, [{ one: 1 }])
+  t.same((await client.query({ text: 'select $1::integer as one', values: [1] })).rows, [{ one: 1 }])
+  t.same((await client.query('select $1::integer as one', [1])).rows, [{ one: 1 }])
+  client.release()
+  t.same((await pool.query('select $1::integer as one', [1])).rows, [{ one: 1 }])
+  await t.rejects(pool.query('select 1 / 0'), { code: '22012' })
+  t.same(
+    (await pool.query('select 1 as one')).rows,
+    [{ one: 1 }],
+    'what was wrong with one is not with the next',
+  )
+})
+
+t.test('a statement that is not answered in time fails, and its connection with it', async (t) => {
+  const pool = startPool(t, 1_000)
+  const client = await pool.connect()
+  const { rows } = await client.query('select pg_backend_pid() as pid')
+  const lost = new Promise((resolve) => client.once('end', resolve))
+  await t.rejects(client.query('select pg_sleep(3600)'), { message: 'Query read timeout' })
+  await lost
+  await t.rejects(client.query('select 1'), 'nothing is asked over it any more')
+  client.release()
+  const again = await pool.query('select pg_backend_pid() as pid')
+  t.not(again.rows[0].pid, rows[0].pid)
+})
