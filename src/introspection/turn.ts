@@ -1,0 +1,96 @@
+import { holds } from '../access/caller.ts'
+import type { Deps } from '../deps.ts'
+import type { InProgress } from '../http/overload.ts'
+import type { Presented } from '../http/presented.ts'
+import type { Secret } from '../tokens/secret.ts'
+import { type Credential, isGoodFrom } from './credential.ts'
+import { decide } from './introspect.ts'
+
+/** Who asks, in the words of the request, and about which token. */
+export type Question = { authorization: string; secret: Secret }
+
+export type Decision<Asked> = { asked: Asked; credential: Credential | undefined }
+
+export type TurnOptions<Asked> = Pick<Deps, 'credentials' | 'usage' | 'now'> & {
+  inProgress: InProgress
+  /** Undefined where the scheme is not understood. */
+  presentedIn(authorization: string): Presented | undefined
+  addressOf(asked: Asked): string | null
+  answer(decisions: Decision<Asked>[]): void
+  /** For what cannot be decided here, and why not, if that is certain. */
+  leave(asked: Asked, error?: Error): void
+}
+
+type Caller = { authorization: string; presented: Presented; principal: Credential | undefined }
+
+/**
+ * Decides at the end of a turn of the event loop about whatever was asked in it, and hands over the decisions together.
+ * Who asks again and again is identified once, and what is not in memory is looked up with one promise for all.
+ */
+export function decideByTurns<Asked extends Question>(options: TurnOptions<Asked>): (asked: Asked) => void {
+  const { credentials, usage, now, inProgress, presentedIn, addressOf, answer, leave } = options
+  let turn: Asked[] = []
+
+  function decideAll(): void {
+    const questions = turn
+    turn = []
+    const at = now()
+    const decisions: Decision<Asked>[] = []
+    const missing: [Asked, Caller][] = []
+    let caller: Caller | undefined
+    for (const asked of questions) {
+      if (caller?.authorization !== asked.authorization) caller = recallCaller(asked.authorization, at)
+      const found = caller?.principal && credentials.recall(asked.secret, at)
+      if (caller && found) settle(asked, caller, found, at, decisions)
+      else if (caller && inProgress.enter()) missing.push([asked, caller])
+      else leave(asked)
+    }
+    answer(decisions)
+    if (missing.length > 0) void lookUp(missing, at)
+  }
+
+  function recallCaller(authorization: string, at: Date): Caller | undefined {
+    const presented = presentedIn(authorization)
+    return presented && { authorization, presented, principal: credentials.recall(presented.secret, at) }
+  }
+
+  async function lookUp(missing: [Asked, Caller][], at: Date): Promise<void> {
+    const callers = [...new Set(missing.map(([, caller]) => caller))]
+    const secrets = [
+      ...callers.map(({ presented }) => presented.secret),
+      ...missing.map(([{ secret }]) => secret),
+    ]
+    let found: (Credential | undefined)[]
+    try {
+      found = await credentials.verifyAll(secrets, at).finally(() => missing.forEach(inProgress.leave))
+    } catch (error) {
+      for (const [asked] of missing) leave(asked, error as Error)
+      return
+    }
+    for (const [index, caller] of callers.entries()) caller.principal = found[index]
+    const decisions: Decision<Asked>[] = []
+    for (const [index, [asked, caller]] of missing.entries()) {
+      settle(asked, caller, found[callers.length + index], at, decisions)
+    }
+    answer(decisions)
+  }
+
+  function settle(
+    asked: Asked,
+    { presented: { clientId }, principal }: Caller,
+    found: Credential | undefined,
+    at: Date,
+    decisions: Decision<Asked>[],
+  ): void {
+    const ip = addressOf(asked)
+    const isKnown = principal && (clientId === undefined || clientId === principal.tokenId)
+    if (isKnown && isGoodFrom(principal, ip) && holds(principal, 'tokens:introspect')) {
+      usage.note(principal, at, ip)
+      decisions.push({ asked, credential: decide(usage, principal, found, at, null) })
+    } else leave(asked)
+  }
+
+  return (asked) => {
+    if (turn.push(asked) === 1) setImmediate(decideAll)
+  }
+}
