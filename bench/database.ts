@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { appendFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
 import { startEmbedded } from '../src/db/embedded.ts'
@@ -30,7 +30,11 @@ export async function openServer(scratch: string): Promise<Server> {
   }
 }
 
+/** With room for what is measured, as anybody would give it: a million tokens in memory, and seldom a checkpoint. */
 async function embedded(dataDir: string): Promise<string> {
+  const unset = await startEmbedded(dataDir)
+  await unset.stop()
+  await appendFile(join(dataDir, 'postgres', 'postgresql.conf'), 'shared_buffers = 1GB\nmax_wal_size = 8GB\n')
   const server = await startEmbedded(dataDir)
   atEnd(() => server.stop())
   const pidFile = await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')
