@@ -41,6 +41,9 @@ const text = `
   join token_types as type on type.name = token.type
   where secret.hash = any(array(select decode(hash, 'base64') from unnest(string_to_array($1, ',')) as hash))`
 
+/** Since 1970; infinity is a text in JSON. */
+type Milliseconds = number | string | null
+
 type Row = [
   hash: HashText,
   id: string,
@@ -48,20 +51,20 @@ type Row = [
   ownerSubject: string | null,
   ownerEmail: string | null,
   narrowedTo: Narrowing | null,
-  revokedAt: number | null,
-  expiresAt: number | null,
-  notBefore: number | null,
+  revokedAt: Milliseconds,
+  expiresAt: Milliseconds,
+  notBefore: Milliseconds,
   issuedAt: number,
   // What many have alike, each in JSON.
   organization: string,
   kind: string,
 ]
 
-type Organization = [id: string, key: string, suspendedAt: number | null]
+type Organization = [id: string, key: string, suspendedAt: Milliseconds]
 
 type Kind = [
   type: string,
-  suspendedAt: number | null,
+  suspendedAt: Milliseconds,
   endpoint: string | null,
   ownerSource: OwnerSource | null,
   scopes: string[],
@@ -138,8 +141,16 @@ class Issued implements Credential {
   }
 }
 
-function instant(milliseconds: number | null): Date | null {
-  return milliseconds === null ? null : new Date(milliseconds)
+/** The furthest from 1970 that a Date can be. */
+const furthest = 8.64e15
+
+/**
+ * What no Date can be becomes the furthest one: of an invalid Date nothing would be true, neither that it has passed nor
+ * that it is to come.
+ */
+function instant(milliseconds: Milliseconds): Date | null {
+  if (milliseconds === null) return null
+  return new Date(Math.max(-furthest, Math.min(Math.round(Number(milliseconds)), furthest)))
 }
 
 /** To whoever listens, ourselves too. It need not outlive a crash, so it waits for no disk. */

@@ -1,0 +1,44 @@
+import fc from 'fast-check'
+import { sql } from 'kysely'
+import t from 'tap'
+import { createPool } from '../../src/db/database.ts'
+import { selectCredentials } from '../../src/introspection/store.ts'
+import { Secret } from '../../src/tokens/secret.ts'
+import { createWorld } from '../support/world.ts'
+
+const world = await createWorld(t)
+const pool = createPool({ url: world.databaseUrl, poolSize: 1, connectMs: 5_000, queryMs: 5_000 })
+t.teardown(() => pool.end())
+
+t.test('a credential is read as it was stored, to the millisecond', async (t) => {
+  const { id, secret } = await world.issue()
+  const hash = new Secret(secret).hashText()
+  const instant = fc.date({ min: new Date(-1e13), max: new Date(1e14), noInvalidDate: true })
+  await fc.assert(
+    fc.asyncProperty(fc.string({ minLength: 1, unit: 'grapheme' }), instant, async (text, expiresAt) => {
+      const name = text.replaceAll('\0', '')
+      await world.db.updateTable('tokens').set({ name, expiresAt }).where('id', '=', id).execute()
+      const found = await selectCredentials(pool, [hash], { prepare: true })
+      t.same([...found.keys()], [hash])
+      t.match(found.get(hash), { tokenId: id, name, expiresAt })
+    }),
+  )
+})
+
+for (const [column, value, active] of [
+  ['expires_at', '-infinity', false],
+  ['expires_at', '0044-03-15 12:00 BC', false],
+  ['expires_at', 'infinity', true],
+  ['expires_at', '290000-01-01', true],
+  ['not_before', 'infinity', false],
+  ['not_before', '290000-01-01', false],
+  ['not_before', '-infinity', true],
+  ['revoked_at', '-infinity', false],
+  ['revoked_at', 'infinity', false],
+] as const) {
+  t.test(`${column} of ${value}, set by SQL, makes a token ${active ? 'active' : 'inactive'}`, async (t) => {
+    const { id, secret } = await world.issue()
+    await sql`update tokens set ${sql.ref(column)} = ${value} where id = ${id}`.execute(world.db)
+    t.equal((await world.introspect(secret)).active, active)
+  })
+}
