@@ -1,12 +1,4 @@
-import {
-  CamelCasePlugin,
-  DummyDriver,
-  Kysely,
-  PostgresAdapter,
-  PostgresDialect,
-  PostgresIntrospector,
-  PostgresQueryCompiler,
-} from 'kysely'
+import { CamelCasePlugin, Kysely, PostgresAdapter, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import { clientWithin } from './client.ts'
 import type { Tables } from './tables.ts'
@@ -43,19 +35,6 @@ export function createPool({
   pool.on('connect', (client) => client.on('error', (error) => onError?.(error)))
   pool.on('error', () => {})
   return pool
-}
-
-/** For compiling statements only. */
-export function queryBuilder(): Db {
-  return new Kysely<Tables>({
-    dialect: {
-      createAdapter: () => new PostgresAdapter(),
-      createDriver: () => new DummyDriver(),
-      createIntrospector: (db) => new PostgresIntrospector(db),
-      createQueryCompiler: () => new PostgresQueryCompiler(),
-    },
-    plugins: [plugin],
-  })
 }
 
 const plugin = new CamelCasePlugin({ maintainNestedObjectKeys: true })

@@ -21,11 +21,6 @@ export function remember<Key extends string, Value extends { hash: Key }>(
     return answer
   }
 
-  function keep(key: Key, value: Value | undefined): void {
-    if (value) known.set(slotOf(key), value)
-    else unknown.set(key, true)
-  }
-
   let recalled = 0
 
   /** What was found before, if it is remembered. */
@@ -54,8 +49,10 @@ export function remember<Key extends string, Value extends { hash: Key }>(
         const answers = await allOf(asked.values())
         for (const [key, answer] of asked) {
           const value = answers.get(answer)?.get(key)
-          if (underway.get(key) === answer) keep(key, value)
           if (value) found.set(key, value)
+          if (underway.get(key) !== answer) continue
+          if (value) known.set(slotOf(key), value)
+          else unknown.set(key, true)
         }
       } finally {
         for (const [key, answer] of asked) if (underway.get(key) === answer) underway.delete(key)

@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import t, { type Test } from 'tap'
 import { createPool } from '../../src/db/database.ts'
 import { createWorld } from '../support/world.ts'
@@ -27,14 +28,22 @@ t.test('a statement is answered by promise and by callback, with and without par
 })
 
 t.test('a statement that is not answered in time fails, and its connection with it', async (t) => {
-  const pool = startPool(t, 1_000)
+  const holder = await startPool(t, 5_000).connect()
+  await holder.query('select pg_advisory_lock(1)')
+  const pool = startPool(t, 5_000)
   const client = await pool.connect()
   const { rows } = await client.query('select pg_backend_pid() as pid')
   const lost = new Promise((resolve) => client.once('end', resolve))
-  await t.rejects(client.query('select pg_sleep(3600)'), { message: 'Query read timeout' })
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const waiting = client.query('select pg_advisory_lock(1)')
+  mock.timers.tick(5_000)
+  await t.rejects(waiting, { message: 'Query read timeout' })
+  mock.timers.reset()
   await lost
   await t.rejects(client.query('select 1'), 'nothing is asked over it any more')
   client.release()
   const again = await pool.query('select pg_backend_pid() as pid')
   t.not(again.rows[0].pid, rows[0].pid)
+  holder.release()
 })
