@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { countTap } from './support/count-tap.ts'
 import { openServer } from './support/postgres-server.ts'
 
-const nothing = { code: 0, passed: 0, failed: 0 }
+const nothing = { code: 0, passed: 0, failed: 0, failures: [] }
 const scratch = await mkdtemp(join(tmpdir(), 'counterfoil-test-'))
 const server = await openServer(join(scratch, 'postgres'))
 let failed = true
@@ -21,6 +21,7 @@ try {
   const passed = suite.passed + after.passed
   const failures = suite.failed + after.failed
   failed = failures > 0 || suite.code !== 0 || after.code !== 0
+  for (const line of [...suite.failures, ...after.failures]) console.log(line)
   console.log(`\n${passed} passed, ${failed ? Math.max(failures, 1) : 0} failed`)
 } finally {
   await server.close()
