@@ -40,6 +40,8 @@ export function batch<Key, Value>(
 
   return (keys) => {
     for (const key of keys) waiting.add(key)
+    // Asked for no key, with nobody else waiting: there is no batch that would answer.
+    if (waiting.size === 0) return Promise.resolve(new Map())
     schedule()
     return answer.promise
   }

@@ -83,3 +83,9 @@ t.test('a failed batch fails all who asked, and not the next', async (t) => {
   sent[1]?.answer(new Map([['a', 'A']]))
   t.equal(await next, 'A')
 })
+
+t.test('who asks for nothing waits for nobody', async (t) => {
+  const { find, sent } = createBatches(3)
+  t.same(await find([]), new Map())
+  t.same(sent, [])
+})

@@ -89,6 +89,7 @@ async function population(world: World) {
     'without permission': `Bearer ${reader}`,
     revoked: `Bearer ${revoked.secret}`,
     'unknown scheme': `Digest ${server.secret}`,
+    mistyped: `Bearer ${mistyped}`,
     nothing: 'Bearer ',
   }
   return { tokens, callers, server }

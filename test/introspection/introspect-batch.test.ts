@@ -92,3 +92,11 @@ t.test('a thousand JWTs of two kilobytes fit', async (t) => {
   const tokens = Array.from({ length: 1000 }, (_, i) => `eyJ${i}.`.padEnd(2048, 'x'))
   t.match(await introspect({ tokens }), { status: 200 })
 })
+
+t.test('where nothing is remembered, tokens of which none can be ours are answered too', async (t) => {
+  const forgetful = await createWorld(t, { hot: { cacheSize: 0 } })
+  const { secret } = await forgetful.issue()
+  const mistyped = `${secret.slice(0, -1)}${secret.endsWith('a') ? 'b' : 'a'}`
+  const answer = await forgetful.ask('POST', '/introspect/batch', { body: { tokens: [mistyped] } })
+  t.match(answer, { status: 200, body: { results: [{ active: false }] } })
+})
