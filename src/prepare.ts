@@ -19,12 +19,12 @@ export type Database = {
 
 /** The configured database, or the embedded one, which is started. */
 export async function openDatabase(
-  { databaseUrl, dataDir, poolSize }: Config,
+  { databaseUrl, listenUrl, dataDir, poolSize }: Config,
   onError: (error: Error) => void,
 ): Promise<Database> {
   const server = databaseUrl === undefined ? await startEmbedded(dataDir) : undefined
   const url = server?.url ?? databaseUrl ?? ''
-  const db = createDb({ url, poolSize, onError })
+  const db = createDb({ url, poolSize, prepares: listenUrl === undefined, onError })
   return {
     db,
     url,

@@ -53,17 +53,17 @@ export async function record(tx: Db, origin: Origin, happening: Happening): Prom
 /** One row each, for a change that touches many things. */
 export async function recordAll(tx: Db, origin: Origin, happenings: Happening[]): Promise<void> {
   const events = happenings.map(({ organizationId, action, target, changes }) => ({
-    organizationId,
+    organization_id: organizationId,
     id: uuid(),
-    occurredAt: origin.now,
-    actor: JSON.stringify(origin.actor),
-    onBehalfOf: origin.onBehalfOf ?? null,
+    occurred_at: origin.now,
+    actor: origin.actor,
+    on_behalf_of: origin.onBehalfOf ?? null,
     action,
-    targetType: target.type,
-    targetId: target.id,
-    targetName: target.name,
-    changes: changes ? JSON.stringify(changes) : null,
-    requestId: origin.requestId,
+    target_type: target.type,
+    target_id: target.id,
+    target_name: target.name,
+    changes: changes ?? null,
+    request_id: origin.requestId,
     ip: origin.ip,
   }))
   await insertEvents(tx, events)

@@ -1,6 +1,7 @@
-import { type Insertable, sql } from 'kysely'
+import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
-import type { AuditEvent, Tables } from '../db/tables.ts'
+import { statement } from '../db/statement.ts'
+import type { Actor, AuditEvent, Changes } from '../db/tables.ts'
 
 export type EventFilter = {
   actor?: string
@@ -16,15 +17,34 @@ export type EventPosition = { occurred_at: string; id: string }
 /** Only events that stand behind `before`, which is to say older ones. */
 export type EventQuery = EventFilter & { before?: EventPosition; limit: number }
 
-// PostgreSQL takes 65,535 parameters in a statement.
-const batch = 1000
+/** Under the names that its members have in the table. */
+export type NewEvent = {
+  organization_id: string
+  id: string
+  occurred_at: Date
+  actor: Actor
+  on_behalf_of: string | null
+  action: string
+  target_type: string
+  target_id: string
+  target_name: string
+  changes: Changes | null
+  request_id: string
+  ip: string | null
+}
 
-export async function insertEvents(db: Db, events: Insertable<Tables['auditEvents']>[]): Promise<void> {
-  for (let start = 0; start < events.length; start += batch)
-    await db
-      .insertInto('auditEvents')
-      .values(events.slice(start, start + batch))
-      .execute()
+const columns = sql`organization_id, id, occurred_at, actor, on_behalf_of, action, target_type, target_id, target_name,
+  changes, request_id, ip`
+
+const insert = statement<{ events: string }, never>('audit-events-insert', (builder, parameter) =>
+  sql<never>`insert into audit_events (${columns})
+    select ${columns} from json_populate_recordset(null::audit_events, ${parameter('events')})`.compile(
+    builder,
+  ),
+)
+
+export async function insertEvents(db: Db, events: NewEvent[]): Promise<void> {
+  await insert(db, { events: JSON.stringify(events) })
 }
 
 /** Newest first; one row more than `limit` where there are more. */

@@ -2,13 +2,32 @@ import pg from 'pg'
 
 type Done = (error: Error | null, result?: pg.QueryResult) => void
 
+export type ClientOptions = {
+  /** After how many milliseconds a statement is given up. */
+  queryMs: number
+  /** Whether statements can be prepared: a pooler may hand each to another connection, which knows nothing of it. */
+  prepares: boolean
+}
+
+const names = new Map<string, string>()
+
 /**
- * Connections that give up on a statement after `ms`, and then on themselves: what comes over them later would answer
+ * From now on this statement is planned once on each connection, which takes longer than to run it. Its columns have to
+ * be named one by one: with a `*` they change when another version of the service migrates, and PostgreSQL then refuses
+ * the plan.
+ */
+export function planOnce(name: string, statement: string): void {
+  if (/(select|returning|[.,])\s*\*/i.test(statement)) throw new Error(`${name} has to name its columns`)
+  names.set(statement, name)
+}
+
+/**
+ * Connections that give up on a statement after a while, and then on themselves: what comes over them later would answer
  * nobody. pg has a time limit and promises of its own, but with either of them an answer stays in memory until the
  * next full collection, since pg makes a function right where it assigns it to a member, and V8 takes what is made there
  * for long-lived, with all that it refers to.
  */
-export function clientWithin(ms: number): typeof pg.Client {
+export function clientWith({ queryMs, prepares }: ClientOptions): typeof pg.Client {
   return class extends pg.Client {
     override query = ((query: string | pg.QueryConfig, values?: unknown[], done?: Done) => {
       if (done) return this.#ask(query, values, done)
@@ -21,12 +40,14 @@ export function clientWithin(ms: number): typeof pg.Client {
       const timer = setTimeout(() => {
         done(new Error('Query read timeout'))
         this.connection.stream.destroy()
-      }, ms)
+      }, queryMs)
       const answered: Done = (error, result) => {
         clearTimeout(timer)
         done(error, result)
       }
-      super.query(query as string, values as unknown[], answered)
+      const name = prepares && typeof query === 'string' ? names.get(query) : undefined
+      const asked = name === undefined ? query : { name, text: query }
+      super.query(asked as string, values as unknown[], answered)
     }
   }
 }

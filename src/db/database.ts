@@ -1,6 +1,6 @@
 import { CamelCasePlugin, Kysely, PostgresAdapter, PostgresDialect } from 'kysely'
 import pg from 'pg'
-import { clientWithin } from './client.ts'
+import { clientWith } from './client.ts'
 import type { Tables } from './tables.ts'
 
 /** A pool or a transaction; store functions take either. */
@@ -8,17 +8,24 @@ export type Db = Kysely<Tables>
 
 export type Pool = pg.Pool
 
-export type DatabaseOptions = { url: string; poolSize: number; onError?: (error: Error) => void }
+export type DatabaseOptions = {
+  url: string
+  poolSize: number
+  /** False behind a pooler that hands each transaction to another connection. */
+  prepares?: boolean
+  onError?: (error: Error) => void
+}
 
 export function createDb(options: DatabaseOptions): Db {
   const pool = createPool({ ...options, connectMs: 3_000, queryMs: 10_000 })
-  return new Kysely<Tables>({ dialect: new Dialect({ pool }), plugins: [plugin] })
+  return new Kysely<Tables>({ dialect: new Dialect({ pool }), plugins: [camelCase] })
 }
 
-/** Bare connections, for the few statements that have to be prepared or that go another way than through Kysely. */
+/** Bare connections, for the few statements that go another way than through Kysely. */
 export function createPool({
   url,
   poolSize,
+  prepares = true,
   onError,
   connectMs,
   queryMs,
@@ -27,7 +34,7 @@ export function createPool({
     connectionString: url,
     max: poolSize,
     connectionTimeoutMillis: connectMs,
-    Client: clientWithin(queryMs),
+    Client: clientWith({ queryMs, prepares }),
     keepAlive: true,
     application_name: 'counterfoil',
   })
@@ -37,7 +44,7 @@ export function createPool({
   return pool
 }
 
-const plugin = new CamelCasePlugin({ maintainNestedObjectKeys: true })
+export const camelCase = new CamelCasePlugin({ maintainNestedObjectKeys: true })
 
 /** True for errors that say the database cannot be asked right now, as opposed to what it answered. */
 export function isUnavailable(error: unknown): boolean {

@@ -52,15 +52,14 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     poolSize: batchesAtOnce + 1,
     connectMs: 2_000,
     queryMs: 2_000,
+    prepares: listenUrl === undefined,
     onError,
   })
-  // A pooler may hand every statement to another connection, which has not prepared it.
-  const prepare = listenUrl === undefined
   let lookups = 0
   const ask = async (hashes: HashText[]) => {
     lookups += hashes.length
     try {
-      const found = await selectCredentials(pool, hashes, { prepare })
+      const found = await selectCredentials(pool, hashes)
       const asked = environment && hashes.some((hash) => environment.is(Buffer.from(hash, 'base64')))
       const fixed = asked && (await environment.find())
       return fixed ? found.set(fixed.hash, fixed) : found

@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import type { Narrowing } from '../access/narrowing.ts'
+import { planOnce } from '../db/client.ts'
 import type { OwnerSource } from '../db/tables.ts'
 import type { HashText } from '../tokens/secret.ts'
 import type { Credential } from './credential.ts'
@@ -8,15 +9,13 @@ import { unused } from './use.ts'
 
 /**
  * The credentials of those hashes that were issued. The hashes are one text and the answer is one value, since what pg
- * makes of each row and column costs more than to look them up; and it is prepared, as Kysely would not do.
+ * makes of each row and column costs more than to look them up.
  */
 export async function selectCredentials(
   pool: pg.Pool,
   hashes: HashText[],
-  { prepare }: { prepare: boolean },
 ): Promise<Map<HashText, Credential>> {
-  const query = { ...(prepare && { name: 'credentials' }), text, values: [hashes.join()] }
-  const { rows } = await pool.query<{ found: Row[] | null }>(query)
+  const { rows } = await pool.query<{ found: Row[] | null }>(text, [hashes.join()])
   const credentials = new Map<HashText, Credential>()
   for (const row of rows[0]?.found ?? []) credentials.set(row[0], new Issued(row))
   return credentials
@@ -40,6 +39,8 @@ const text = `
   join organizations as organization on organization.id = token.organization_id
   join token_types as type on type.name = token.type
   where secret.hash = any(array(select decode(hash, 'base64') from unnest(string_to_array($1, ',')) as hash))`
+
+planOnce('credentials', text)
 
 /** Since 1970; infinity is a text in JSON. */
 type Milliseconds = number | string | null
@@ -153,10 +154,11 @@ function instant(milliseconds: Milliseconds): Date | null {
   return new Date(Math.max(-furthest, Math.min(Math.round(Number(milliseconds)), furthest)))
 }
 
+const notify = "select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
+
+planOnce('notify', notify)
+
 /** To whoever listens, ourselves too. It need not outlive a crash, so it waits for no disk. */
 export async function sendNotification(pool: pg.Pool, channel: string, payload: string): Promise<void> {
-  await pool.query("select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)", [
-    channel,
-    payload,
-  ])
+  await pool.query(notify, [channel, payload])
 }

@@ -1,14 +1,25 @@
 import type { Insertable, Updateable } from 'kysely'
 import { validate as isUuid } from 'uuid'
 import type { Db } from '../db/database.ts'
+import { statement } from '../db/statement.ts'
 import type { Organization, Tables } from '../db/tables.ts'
 
+const columns = [
+  ...['id', 'key', 'name', 'suspendedAt', 'policy', 'policyVersion'],
+  ...['version', 'createdAt', 'updatedAt'],
+] as const satisfies (keyof Organization)[]
+
+const selectByKey = statement<{ key: string }, Organization>('organization-by-key', (builder, parameter) =>
+  builder.selectFrom('organizations').select(columns).where('key', '=', parameter('key')).compile(),
+)
+
+const selectById = statement<{ id: string }, Organization>('organization-by-id', (builder, parameter) =>
+  builder.selectFrom('organizations').select(columns).where('id', '=', parameter('id')).compile(),
+)
+
 export async function findOrganization(db: Db, keyOrId: string): Promise<Organization | undefined> {
-  return db
-    .selectFrom('organizations')
-    .selectAll()
-    .where(isUuid(keyOrId) ? 'id' : 'key', '=', keyOrId)
-    .executeTakeFirst()
+  const found = isUuid(keyOrId) ? selectById(db, { id: keyOrId }) : selectByKey(db, { key: keyOrId })
+  return (await found)[0]
 }
 
 /** Those of the keys that there is an organization of. */
@@ -23,9 +34,14 @@ export async function lockOrganization(tx: Db, id: string): Promise<Organization
   return tx.selectFrom('organizations').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()
 }
 
+const selectHeld = statement<{ id: string }, Organization>('organization-held', (builder, parameter) =>
+  builder.selectFrom('organizations').select(columns).where('id', '=', parameter('id')).forShare().compile(),
+)
+
 /** Keeps the row as it is until the end of the transaction, while others may do the same. */
 export async function holdOrganization(tx: Db, id: string): Promise<Organization | undefined> {
-  return tx.selectFrom('organizations').selectAll().where('id', '=', id).forShare().executeTakeFirst()
+  const [held] = await selectHeld(tx, { id })
+  return held
 }
 
 /** In order of their keys; one row more than `limit` where there are more. */

@@ -93,7 +93,7 @@ export async function issueToken(
       : await mintSecret(tx, secretFrom, facts)
   const name = nameFor(policy.name, input.name, secret)
   await claimPlace(tx, policy, { organizationId, owner: owner?.subject ?? null, name, now: origin.now })
-  await store.insertToken(
+  const row = await store.insertToken(
     tx,
     {
       organizationId,
@@ -117,8 +117,13 @@ export async function issueToken(
     },
     { hash: secret.hash(), hint: secret.hint(), signedBy },
   )
-  const token = await store.findToken(tx, { organizationId, id })
-  if (!token) throw new Error('a token just inserted cannot be found')
+  const token = {
+    ...row,
+    organizationKey: organization.key,
+    expiryWarning: organization.policy.expiry_warning ?? null,
+    endpoint: type.endpoint,
+    hint: secret.hint(),
+  }
   await record(tx, origin, {
     organizationId,
     action: 'token.created',

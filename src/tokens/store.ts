@@ -1,5 +1,6 @@
 import { type Insertable, sql, type Updateable } from 'kysely'
 import type { Db } from '../db/database.ts'
+import { statement } from '../db/statement.ts'
 import type { Tables, TokenRow } from '../db/tables.ts'
 import type { Policy } from '../policy/document.ts'
 import type { SecretHash } from './secret.ts'
@@ -19,24 +20,50 @@ export type TokenChange = Partial<Pick<TokenRow, 'name' | 'comment' | 'allowedCi
 
 type Key = { organizationId: string; id: string }
 
-export async function insertToken(
-  tx: Db,
-  token: Insertable<Tables['tokens']>,
-  secret: { hash: SecretHash; hint: string; signedBy: string | null },
-): Promise<void> {
-  await tx.insertInto('tokens').values(token).execute()
-  const { organizationId, id: tokenId, createdAt } = token
-  await tx
-    .insertInto('tokenSecrets')
-    .values({ ...secret, organizationId, tokenId, createdAt })
-    .execute()
-}
+const columns = [
+  ...['organizationId', 'id', 'type', 'name', 'comment', 'ownerSubject', 'ownerEmail', 'ownerSource'],
+  ...['scopes', 'audience', 'metadata', 'notBefore', 'expiresAt', 'revokedAt', 'revokedBy', 'revokedReason'],
+  ...['lastUsedAt', 'lastUsedIp', 'allowedCidrs', 'narrowedTo'],
+  ...['version', 'createdAt', 'createdBy', 'updatedAt'],
+] as const satisfies (keyof TokenRow)[]
 
-export async function findToken(db: Db, { organizationId, id }: Key): Promise<Token | undefined> {
-  return tokens(db)
-    .where('tokens.organizationId', '=', organizationId)
-    .where('tokens.id', '=', id)
-    .executeTakeFirst()
+const givenColumns = [
+  ...['organizationId', 'id', 'type', 'name', 'comment', 'ownerSubject', 'ownerEmail', 'ownerSource'],
+  ...['scopes', 'audience', 'metadata', 'allowedCidrs', 'narrowedTo', 'notBefore', 'expiresAt'],
+  ...['createdAt', 'createdBy', 'updatedAt'],
+] as const satisfies (keyof TokenRow)[]
+
+type Given = Required<Pick<Insertable<Tables['tokens']>, (typeof givenColumns)[number]>>
+type GivenSecret = { hash: SecretHash; hint: string; signedBy: string | null }
+
+const insert = statement<Given & GivenSecret, TokenRow>('token-insert', (builder, parameter) =>
+  builder
+    .with('token', (db) =>
+      db
+        .insertInto('tokens')
+        .values(Object.fromEntries(givenColumns.map((name) => [name, parameter(name)])) as Given)
+        .returning(columns),
+    )
+    .with('secret', (db) =>
+      db.insertInto('tokenSecrets').values({
+        organizationId: parameter('organizationId'),
+        tokenId: parameter('id'),
+        hash: parameter('hash'),
+        hint: parameter('hint'),
+        signedBy: parameter('signedBy'),
+        createdAt: parameter('createdAt'),
+      }),
+    )
+    .selectFrom('token')
+    .select(columns)
+    .compile(),
+)
+
+/** With its secret. */
+export async function insertToken(tx: Db, token: Given, secret: GivenSecret): Promise<TokenRow> {
+  const [row] = await insert(tx, { ...token, ...secret })
+  if (!row) throw new Error('an insert returned no row')
+  return row
 }
 
 /** The token that a secret was issued for, whatever its status. */
@@ -44,13 +71,56 @@ export async function findTokenByHash(db: Db, hash: SecretHash): Promise<Token |
   return tokens(db).where('tokenSecrets.hash', '=', hash).executeTakeFirst()
 }
 
+const selectOne = statement<Key, Token>('token', (builder, parameter) =>
+  tokens(builder)
+    .where('tokens.organizationId', '=', parameter('organizationId'))
+    .where('tokens.id', '=', parameter('id'))
+    .compile(),
+)
+
+export async function findToken(db: Db, { organizationId, id }: Key): Promise<Token | undefined> {
+  const [token] = await selectOne(db, { organizationId, id })
+  return token
+}
+
+const selectLocked = statement<Key, Token>('token-locked', (builder, parameter) =>
+  tokens(builder)
+    .where('tokens.organizationId', '=', parameter('organizationId'))
+    .where('tokens.id', '=', parameter('id'))
+    .forUpdate('tokens')
+    .compile(),
+)
+
 /** Locks the row until the end of the transaction, so that a change is decided on what it will replace. */
 export async function lockToken(tx: Db, { organizationId, id }: Key): Promise<Token | undefined> {
-  return tokens(tx)
-    .where('tokens.organizationId', '=', organizationId)
-    .where('tokens.id', '=', id)
-    .forUpdate('tokens')
-    .executeTakeFirst()
+  const [token] = await selectLocked(tx, { organizationId, id })
+  return token
+}
+
+type Revocation = { revokedAt: Date; revokedBy: string; revokedReason: string | null }
+
+const revoke = statement<Key & Revocation & { version: number }, TokenRow>(
+  'token-revoke',
+  (builder, parameter) =>
+    builder
+      .updateTable('tokens')
+      .set({
+        revokedAt: parameter('revokedAt'),
+        revokedBy: parameter('revokedBy'),
+        revokedReason: parameter('revokedReason'),
+        updatedAt: parameter('revokedAt'),
+        version: parameter('version'),
+      })
+      .where('organizationId', '=', parameter('organizationId'))
+      .where('id', '=', parameter('id'))
+      .returning(columns)
+      .compile(),
+)
+
+export async function revokeToken(tx: Db, token: Token, revocation: Revocation): Promise<Token> {
+  const { organizationId, id, version } = token
+  const [row] = await revoke(tx, { ...revocation, organizationId, id, version: version + 1 })
+  return { ...token, ...row }
 }
 
 export async function updateToken(
@@ -84,7 +154,7 @@ export function tokens(db: Db) {
     )
     .innerJoin('organizations', 'organizations.id', 'tokens.organizationId')
     .innerJoin('tokenTypes', 'tokenTypes.name', 'tokens.type')
-    .selectAll('tokens')
+    .select(columns.map((name) => `tokens.${name}` as const))
     .select(['organizations.key as organizationKey', 'tokenTypes.endpoint', 'tokenSecrets.hint'])
     .select(sql<Token['expiryWarning']>`organizations.policy -> 'expiry_warning'`.as('expiryWarning'))
 }

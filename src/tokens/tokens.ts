@@ -165,11 +165,10 @@ async function revoke(
   reason: string | null,
 ): Promise<store.Token> {
   if (token.revokedAt) return token
-  const revoked = await store.updateToken(tx, token, {
+  const revoked = await store.revokeToken(tx, token, {
     revokedAt: caller.now,
     revokedBy: JSON.stringify(caller.actor),
     revokedReason: reason,
-    updatedAt: caller.now,
   })
   await log(tx, caller, 'token.revoked', revoked, { before: {}, after: { reason } })
   return revoked

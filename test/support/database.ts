@@ -30,9 +30,12 @@ async function createDatabase(original: string): Promise<string> {
 }
 
 /** A database of the test's own, or that of another test. */
-export async function openDatabase(t: Test, given?: string): Promise<{ db: Db; url: string }> {
+export async function openDatabase(
+  t: Test,
+  { url: given, prepares = true }: { url?: string | undefined; prepares?: boolean } = {},
+): Promise<{ db: Db; url: string }> {
   const url = given ?? (await cloneDatabase())
-  const db = createDb({ url, poolSize: 10 })
+  const db = createDb({ url, poolSize: 10, prepares })
   t.teardown(() => db.destroy())
   return { db, url }
 }

@@ -90,7 +90,10 @@ export async function createWorld(
     ...options
   }: WorldOptions = {},
 ): Promise<World> {
-  const { db, url: databaseUrl } = await openDatabase(t, given)
+  const { db, url: databaseUrl } = await openDatabase(t, {
+    url: given,
+    prepares: hot?.listenUrl === undefined,
+  })
   const clock = {
     now: new Date('2026-03-01T12:00:00.000Z'),
     advance(ms: number) {

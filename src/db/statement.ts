@@ -1,0 +1,51 @@
+import {
+  type CompiledQuery,
+  DummyDriver,
+  Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+} from 'kysely'
+import { planOnce } from './client.ts'
+import { camelCase, type Db } from './database.ts'
+import type { Tables } from './tables.ts'
+
+/** Stands in a statement for a value that is given with each call. */
+class Parameter {
+  readonly name: PropertyKey
+
+  constructor(name: PropertyKey) {
+    this.name = name
+  }
+}
+
+type ParameterOf<Values> = <Name extends keyof Values>(name: Name) => Values[Name]
+
+const builder: Db = new Kysely<Tables>({
+  dialect: {
+    createAdapter: () => new PostgresAdapter(),
+    createDriver: () => new DummyDriver(),
+    createIntrospector: (db) => new PostgresIntrospector(db),
+    createQueryCompiler: () => new PostgresQueryCompiler(),
+  },
+  plugins: [camelCase],
+})
+
+/**
+ * A statement that is built once, and planned once on each connection: for what is done so often that either takes
+ * longer than to do it. The name shows in PostgreSQL's log.
+ */
+export function statement<Values extends object, Row>(
+  name: string,
+  build: (builder: Db, parameter: ParameterOf<Values>) => CompiledQuery<Row>,
+): (db: Db, values: Values) => Promise<Row[]> {
+  const compiled = build(builder, (of) => new Parameter(of) as never)
+  planOnce(name, compiled.sql)
+  return async (db, values) => {
+    const parameters = compiled.parameters.map((value) =>
+      value instanceof Parameter ? values[value.name as keyof Values] : value,
+    )
+    const { rows } = await db.executeQuery<Row>({ ...compiled, parameters })
+    return rows
+  }
+}
