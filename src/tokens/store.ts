@@ -20,17 +20,16 @@ export type TokenChange = Partial<Pick<TokenRow, 'name' | 'comment' | 'allowedCi
 
 type Key = { organizationId: string; id: string }
 
-const columns = [
-  ...['organizationId', 'id', 'type', 'name', 'comment', 'ownerSubject', 'ownerEmail', 'ownerSource'],
-  ...['scopes', 'audience', 'metadata', 'notBefore', 'expiresAt', 'revokedAt', 'revokedBy', 'revokedReason'],
-  ...['lastUsedAt', 'lastUsedIp', 'allowedCidrs', 'narrowedTo'],
-  ...['version', 'createdAt', 'createdBy', 'updatedAt'],
-] as const satisfies (keyof TokenRow)[]
-
+/** What is said of a token when it is made. */
 const givenColumns = [
   ...['organizationId', 'id', 'type', 'name', 'comment', 'ownerSubject', 'ownerEmail', 'ownerSource'],
   ...['scopes', 'audience', 'metadata', 'allowedCidrs', 'narrowedTo', 'notBefore', 'expiresAt'],
   ...['createdAt', 'createdBy', 'updatedAt'],
+] as const satisfies (keyof TokenRow)[]
+
+const columns = [
+  ...givenColumns,
+  ...['revokedAt', 'revokedBy', 'revokedReason', 'lastUsedAt', 'lastUsedIp', 'version'],
 ] as const satisfies (keyof TokenRow)[]
 
 type Given = Required<Pick<Insertable<Tables['tokens']>, (typeof givenColumns)[number]>>
