@@ -18,6 +18,18 @@ t.test('the image has the Node that the tests run on', async (t) => {
   t.match(dockerfile, `ARG NODE_VERSION=${manifest.devDependencies.node}\n`)
 })
 
+t.test('the image and the benchmark start Node as `npm start` does', async (t) => {
+  const flags = manifest.scripts.start.match(/--\S+/g) ?? []
+  t.ok(flags.length > 0)
+  t.match(
+    dockerfile,
+    `ENTRYPOINT ${JSON.stringify(['node', ...flags])
+      .slice(0, -1)
+      .replaceAll(',', ', ')}, `,
+  )
+  t.match(read('bench/service.ts'), `const flags = ['${flags.join("', '")}']`)
+})
+
 t.test('the health check tells a live service from a sick one and from none', async (t) => {
   const [, check = ''] = /^HEALTHCHECK .*\n\s*CMD (\[.*\])$/m.exec(dockerfile) ?? []
   const [, ...args] = JSON.parse(check)
