@@ -32,6 +32,8 @@ const columns = [
   ...['revokedAt', 'revokedBy', 'revokedReason', 'lastUsedAt', 'lastUsedIp', 'version'],
 ] as const satisfies (keyof TokenRow)[]
 
+const qualifiedColumns = columns.map((name) => `tokens.${name}` as const)
+
 type Given = Required<Pick<Insertable<Tables['tokens']>, (typeof givenColumns)[number]>>
 type GivenSecret = { hash: SecretHash; hint: string; signedBy: string | null }
 
@@ -77,8 +79,8 @@ const selectOne = statement<Key, Token>('token', (builder, parameter) =>
     .compile(),
 )
 
-export async function findToken(db: Db, { organizationId, id }: Key): Promise<Token | undefined> {
-  const [token] = await selectOne(db, { organizationId, id })
+export async function findToken(db: Db, key: Key): Promise<Token | undefined> {
+  const [token] = await selectOne(db, key)
   return token
 }
 
@@ -91,8 +93,8 @@ const selectLocked = statement<Key, Token>('token-locked', (builder, parameter) 
 )
 
 /** Locks the row until the end of the transaction, so that a change is decided on what it will replace. */
-export async function lockToken(tx: Db, { organizationId, id }: Key): Promise<Token | undefined> {
-  const [token] = await selectLocked(tx, { organizationId, id })
+export async function lockToken(tx: Db, key: Key): Promise<Token | undefined> {
+  const [token] = await selectLocked(tx, key)
   return token
 }
 
@@ -119,6 +121,7 @@ const revoke = statement<Key & Revocation & { version: number }, TokenRow>(
 export async function revokeToken(tx: Db, token: Token, revocation: Revocation): Promise<Token> {
   const { organizationId, id, version } = token
   const [row] = await revoke(tx, { ...revocation, organizationId, id, version: version + 1 })
+  if (!row) throw new Error('a token that is locked cannot be found')
   return { ...token, ...row }
 }
 
@@ -153,7 +156,7 @@ export function tokens(db: Db) {
     )
     .innerJoin('organizations', 'organizations.id', 'tokens.organizationId')
     .innerJoin('tokenTypes', 'tokenTypes.name', 'tokens.type')
-    .select(columns.map((name) => `tokens.${name}` as const))
+    .select(qualifiedColumns)
     .select(['organizations.key as organizationKey', 'tokenTypes.endpoint', 'tokenSecrets.hint'])
     .select(sql<Token['expiryWarning']>`organizations.policy -> 'expiry_warning'`.as('expiryWarning'))
 }
