@@ -6,8 +6,6 @@ import type { Tables } from './tables.ts'
 /** A pool or a transaction; store functions take either. */
 export type Db = Kysely<Tables>
 
-export type Pool = pg.Pool
-
 export type DatabaseOptions = {
   url: string
   poolSize: number
@@ -56,7 +54,7 @@ export function isUnavailable(error: unknown): boolean {
 // SQLSTATE classes 08 (connection), 53 (resources), 57P (operator intervention), and the system's own.
 const unavailableCodes = /^(08...|53...|57P0.|25006|ECONN\w+|EPIPE|ENOENT|EAI_\w+|ENOTFOUND|ETIMEDOUT)$/
 const unavailableMessages =
-  /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error)/
+  /^(Connection terminated|timeout expired|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error)/
 
 class Dialect extends PostgresDialect {
   override createAdapter(): PostgresAdapter {

@@ -2,13 +2,14 @@ type Ask<Key, Value> = (keys: Key[]) => Promise<Map<Key, Value>>
 
 /**
  * Looks keys up in batches: all that are asked for within a turn of the event loop, or while earlier batches are
- * under way, go to the database in one statement, each once. An answer is never older than the question: a key that
+ * under way, go to the database in one statement, each once; where there is room for another batch, one that has the
+ * size waits for nothing more. An answer is never older than the question: a key that
  * has been sent already is asked again. Who asks gets the answer of the whole batch, of which nothing more is made for
  * each key.
  */
 export function batch<Key, Value>(
   ask: Ask<Key, Value>,
-  { atOnce }: { atOnce: number },
+  { atOnce, size }: { atOnce: number; size: number },
 ): (keys: Iterable<Key>) => Promise<Map<Key, Value>> {
   let waiting = new Set<Key>()
   let answer = Promise.withResolvers<Map<Key, Value>>()
@@ -18,17 +19,19 @@ export function batch<Key, Value>(
   function schedule(): void {
     if (scheduled || underway === atOnce || waiting.size === 0) return
     scheduled = true
-    setImmediate(send)
+    setImmediate(() => {
+      scheduled = false
+      void send()
+    })
   }
 
   async function send(): Promise<void> {
+    if (underway === atOnce || waiting.size === 0) return
     const keys = [...waiting]
     const { resolve, reject } = answer
     waiting = new Set()
     answer = Promise.withResolvers()
-    scheduled = false
     underway += 1
-    schedule()
     try {
       resolve(await ask(keys))
     } catch (error) {
@@ -39,6 +42,7 @@ export function batch<Key, Value>(
   }
 
   return (keys) => {
+    if (waiting.size >= size) void send()
     for (const key of keys) waiting.add(key)
     // Asked for no key, with nobody else waiting: there is no batch that would answer.
     if (waiting.size === 0) return Promise.resolve(new Map())

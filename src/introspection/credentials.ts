@@ -1,4 +1,5 @@
-import { createPool, isUnavailable, type Pool } from '../db/database.ts'
+import { isUnavailable } from '../db/database.ts'
+import { openPipeline, type Pipeline } from '../db/pipeline.ts'
 import { AppError } from '../errors.ts'
 import type { HashText, Secret } from '../tokens/secret.ts'
 import { batch } from './batch.ts'
@@ -42,24 +43,21 @@ export type Credentials = {
   close(): Promise<void>
 }
 
-/** Batches on their way to the database; one connection more is kept free for beats. */
-const batchesAtOnce = 3
+/** One that PostgreSQL is at, one that waits for it, and one that is being read or answered here. */
+const batches = { atOnce: 3, size: 16 }
 
 export function createCredentials(options: CredentialsOptions): Credentials {
   const { databaseUrl, listenUrl, cacheSize, environment, onError } = options
-  const pool = createPool({
-    url: databaseUrl,
-    poolSize: batchesAtOnce + 1,
-    connectMs: 2_000,
-    queryMs: 2_000,
-    prepares: listenUrl === undefined,
-    onError,
-  })
+  const prepares = listenUrl === undefined
+  const pipelineOptions = { url: databaseUrl, connectMs: 2_000, queryMs: 2_000, prepares, onError }
+  const pipeline = openPipeline(pipelineOptions)
+  // A connection of their own, since a lookup can be kept waiting, by a migration for example.
+  const beats = openPipeline(pipelineOptions)
   let lookups = 0
   const ask = async (hashes: HashText[]) => {
     lookups += hashes.length
     try {
-      const found = await selectCredentials(pool, hashes)
+      const found = await selectCredentials(pipeline, hashes)
       const asked = environment && hashes.some((hash) => environment.is(Buffer.from(hash, 'base64')))
       const fixed = asked && (await environment.find())
       return fixed ? found.set(fixed.hash, fixed) : found
@@ -70,8 +68,8 @@ export function createCredentials(options: CredentialsOptions): Credentials {
       throw new AppError('unavailable', 'The database does not answer. Try again shortly.')
     }
   }
-  const lookup = batch(ask, { atOnce: batchesAtOnce })
-  const memory = cacheSize > 0 ? withMemory(lookup, pool, options) : undefined
+  const lookup = batch(ask, batches)
+  const memory = cacheSize > 0 ? withMemory(lookup, beats, options) : undefined
   const find = memory?.find ?? lookup
 
   async function verifyAll(secrets: Secret[], now: Date): Promise<Found[]> {
@@ -94,20 +92,20 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     settled: memory?.settled ?? (async () => {}),
     async close() {
       memory?.close()
-      await pool.end()
+      await Promise.all([pipeline.end(), beats.end()])
     },
   }
 }
 
 function withMemory(
   lookup: (hashes: Iterable<HashText>) => Promise<Map<HashText, Credential>>,
-  pool: Pool,
+  beats: Pipeline,
   options: CredentialsOptions,
 ) {
   const memory = remember(lookup, { size: options.cacheSize, mayRemember: () => lease.holds() })
   const lease = createLease({
     listenUrl: options.listenUrl ?? options.databaseUrl,
-    notify: (channel, payload) => sendNotification(pool, channel, payload),
+    notify: (channel, payload) => sendNotification(beats, channel, payload),
     changed: (what) => {
       if (what === 'all') memory.forgetAll()
       else memory.forget(what as HashText)

@@ -15,10 +15,16 @@ export function remember<Key extends string, Value extends { hash: Key }>(
   // A change takes the key out of here: an answer that was asked for before is then neither kept nor given to others.
   const underway = new Map<Key, Promise<Map<Key, Value>>>()
 
-  function ask(key: Key): Promise<Map<Key, Value>> {
-    const answer = lookup([key])
-    underway.set(key, answer)
-    return answer
+  const nothing = Promise.resolve(new Map<Key, Value>())
+  let offered = 0
+
+  /**
+   * Where memory is full, one in eight comes in: what is asked for again and again soon does, and what is asked for once
+   * seldom drives something out, which costs as much as to look it up.
+   */
+  function keep(value: Value): void {
+    offered += 1
+    if (known.size < size || offered % 8 === 0) known.set(slotOf(value.hash), value)
   }
 
   let recalled = 0
@@ -39,23 +45,32 @@ export function remember<Key extends string, Value extends { hash: Key }>(
     async find(keys: Key[]): Promise<Map<Key, Value>> {
       if (!mayRemember()) return lookup(keys)
       const found = new Map<Key, Value>()
-      const asked = new Map<Key, Promise<Map<Key, Value>>>()
+      const asked = new Set<Key>()
+      const shared = new Map<Key, Promise<Map<Key, Value>>>()
       for (const key of keys) {
         const value = recall(key)
+        const other = underway.get(key)
         if (value) found.set(key, value)
-        else if (!unknown.has(key)) asked.set(key, asked.get(key) ?? underway.get(key) ?? ask(key))
+        else if (other) shared.set(key, other)
+        else if (!unknown.has(key)) asked.add(key)
       }
+      const own = asked.size > 0 ? lookup(asked) : nothing
+      for (const key of asked) underway.set(key, own)
       try {
-        const answers = await allOf(asked.values())
-        for (const [key, answer] of asked) {
-          const value = answers.get(answer)?.get(key)
+        const [answer] = await Promise.all([own, ...shared.values()])
+        for (const key of asked) {
+          const value = answer.get(key)
           if (value) found.set(key, value)
-          if (underway.get(key) !== answer) continue
-          if (value) known.set(slotOf(key), value)
+          if (underway.get(key) !== own) continue
+          if (value) keep(value)
           else unknown.set(key, true)
         }
+        for (const [key, other] of shared) {
+          const value = (await other).get(key)
+          if (value) found.set(key, value)
+        }
       } finally {
-        for (const [key, answer] of asked) if (underway.get(key) === answer) underway.delete(key)
+        for (const key of asked) if (underway.get(key) === own) underway.delete(key)
       }
       return found
     },
@@ -70,12 +85,6 @@ export function remember<Key extends string, Value extends { hash: Key }>(
       underway.clear()
     },
   }
-}
-
-/** What these promises resolve to, most of which are the same one. */
-async function allOf<Value>(promises: Iterable<Promise<Value>>): Promise<Map<Promise<Value>, Value>> {
-  const values = [...new Set(promises)].map(async (promise) => [promise, await promise] as const)
-  return new Map(await Promise.all(values))
 }
 
 /**

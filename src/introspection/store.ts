@@ -1,6 +1,6 @@
-import type pg from 'pg'
 import type { Narrowing } from '../access/narrowing.ts'
 import { planOnce } from '../db/client.ts'
+import type { Pipeline } from '../db/pipeline.ts'
 import type { OwnerSource } from '../db/tables.ts'
 import type { HashText } from '../tokens/secret.ts'
 import type { Credential } from './credential.ts'
@@ -12,10 +12,10 @@ import { unused } from './use.ts'
  * makes of each row and column costs more than to look them up.
  */
 export async function selectCredentials(
-  pool: pg.Pool,
+  pipeline: Pipeline,
   hashes: HashText[],
 ): Promise<Map<HashText, Credential>> {
-  const { rows } = await pool.query<{ found: Row[] | null }>(text, [hashes.join()])
+  const { rows } = await pipeline.query<{ found: Row[] | null }>(text, [hashes.join()])
   const credentials = new Map<HashText, Credential>()
   for (const row of rows[0]?.found ?? []) credentials.set(row[0], new Issued(row))
   return credentials
@@ -23,22 +23,26 @@ export async function selectCredentials(
 
 const milliseconds = (column: string) => `date_part('epoch', ${column}) * 1000`
 
+// An organization and a type are made into text once for all in the batch that have them: PostgreSQL remembers the
+// answer of a lateral subquery, and `offset 0` keeps it one. For each hash one index is descended after the other.
 const text = `
   select json_agg(json_build_array(
-    encode(secret.hash, 'base64'), token.id, token.name, token.owner_subject, token.owner_email, token.narrowed_to,
+    asked.hash, token.id, token.name, token.owner_subject, token.owner_email, token.owner_source, token.narrowed_to,
     ${milliseconds('token.revoked_at')}, ${milliseconds('token.expires_at')}, ${milliseconds('token.not_before')},
-    floor(date_part('epoch', token.created_at)),
-    json_build_array(organization.id, organization.key, ${milliseconds('organization.suspended_at')})::text,
-    json_build_array(
-      token.type, ${milliseconds('type.suspended_at')}, type.endpoint,
-      token.owner_source, token.scopes, token.audience, token.allowed_cidrs
-    )::text
+    floor(date_part('epoch', token.created_at)), organization.facts, type.facts,
+    array_to_json(token.scopes)::text, array_to_json(token.audience)::text, array_to_json(token.allowed_cidrs)::text
   )) as found
-  from token_secrets as secret
+  from unnest(string_to_array($1, ',')) as asked (hash)
+  join token_secrets as secret on secret.hash = decode(asked.hash, 'base64')
   join tokens as token on token.organization_id = secret.organization_id and token.id = secret.token_id
-  join organizations as organization on organization.id = token.organization_id
-  join token_types as type on type.name = token.type
-  where secret.hash = any(array(select decode(hash, 'base64') from unnest(string_to_array($1, ',')) as hash))`
+  join lateral (
+    select json_build_array(id, key, ${milliseconds('suspended_at')})::text as facts
+    from organizations where id = token.organization_id offset 0
+  ) as organization on true
+  join lateral (
+    select json_build_array(name, endpoint, ${milliseconds('suspended_at')})::text as facts
+    from token_types where name = token.type offset 0
+  ) as type on true`
 
 planOnce('credentials', text)
 
@@ -51,6 +55,7 @@ type Row = [
   name: string,
   ownerSubject: string | null,
   ownerEmail: string | null,
+  ownerSource: OwnerSource | null,
   narrowedTo: Narrowing | null,
   revokedAt: Milliseconds,
   expiresAt: Milliseconds,
@@ -58,32 +63,23 @@ type Row = [
   issuedAt: number,
   // What many have alike, each in JSON.
   organization: string,
-  kind: string,
-]
-
-type Organization = [id: string, key: string, suspendedAt: Milliseconds]
-
-type Kind = [
   type: string,
-  suspendedAt: Milliseconds,
-  endpoint: string | null,
-  ownerSource: OwnerSource | null,
-  scopes: string[],
-  audience: string[],
-  allowedCidrs: string[] | null,
+  scopes: string,
+  audience: string,
+  allowedCidrs: string | null,
 ]
 
-const organizationIn = createSharing(([id, key, suspendedAt]: Organization) => ({
+const organizationIn = createSharing(([id, key, suspendedAt]: [string, string, Milliseconds]) => ({
   ...{ id, key },
   suspendedAt: instant(suspendedAt),
 }))
 
-const kindIn = createSharing(
-  ([type, suspendedAt, endpoint, ownerSource, scopes, audience, allowedCidrs]: Kind) => ({
-    ...{ type, endpoint, ownerSource, scopes, audience, allowedCidrs },
-    suspendedAt: instant(suspendedAt),
-  }),
-)
+const typeIn = createSharing(([name, endpoint, suspendedAt]: [string, string | null, Milliseconds]) => ({
+  ...{ name, endpoint },
+  suspendedAt: instant(suspendedAt),
+}))
+
+const listIn = createSharing((list: string[]) => list)
 
 /**
  * What every decision reads comes first and together: memory that is out of the processor's reach costs more than all
@@ -117,28 +113,28 @@ class Issued implements Credential {
   readonly issuedAt
 
   constructor(row: Row) {
-    const organization = organizationIn(row[10])
-    const kind = kindIn(row[11])
+    const organization = organizationIn(row[11])
+    const type = typeIn(row[12])
     this.hash = row[0]
-    this.revokedAt = instant(row[6])
-    this.expiresAt = instant(row[7])
-    this.notBefore = instant(row[8])
-    this.typeSuspendedAt = kind.suspendedAt
+    this.revokedAt = instant(row[7])
+    this.expiresAt = instant(row[8])
+    this.notBefore = instant(row[9])
+    this.typeSuspendedAt = type.suspendedAt
     this.organizationSuspendedAt = organization.suspendedAt
     this.organizationId = organization.id
-    this.allowedCidrs = kind.allowedCidrs
+    this.allowedCidrs = row[15] === null ? null : listIn(row[15])
     this.tokenId = row[1]
     this.name = row[2]
-    this.type = kind.type
-    this.endpoint = kind.endpoint
+    this.type = type.name
+    this.endpoint = type.endpoint
     this.organizationKey = organization.key
     this.ownerSubject = row[3]
     this.ownerEmail = row[4]
-    this.ownerSource = kind.ownerSource
-    this.scopes = kind.scopes
-    this.audience = kind.audience
-    this.narrowedTo = row[5]
-    this.issuedAt = row[9]
+    this.ownerSource = row[5]
+    this.scopes = listIn(row[13])
+    this.audience = listIn(row[14])
+    this.narrowedTo = row[6]
+    this.issuedAt = row[10]
   }
 }
 
@@ -159,6 +155,6 @@ const notify = "select set_config('synchronous_commit', 'off', true), pg_notify(
 planOnce('notify', notify)
 
 /** To whoever listens, ourselves too. It need not outlive a crash, so it waits for no disk. */
-export async function sendNotification(pool: pg.Pool, channel: string, payload: string): Promise<void> {
-  await pool.query(notify, [channel, payload])
+export async function sendNotification(pipeline: Pipeline, channel: string, payload: string): Promise<void> {
+  await pipeline.query(notify, [channel, payload])
 }

@@ -21,11 +21,15 @@ export type TurnOptions<Asked> = Pick<Deps, 'credentials' | 'usage' | 'now'> & {
   leave(asked: Asked, error?: Error): void
 }
 
+/** Few enough that the database has the questions of one group while those of another are read or answered. */
+const groupSize = 16
+
 type Caller = { authorization: string; presented: Presented; principal: Credential | undefined }
 
 /**
- * Decides at the end of a turn of the event loop about whatever was asked in it, and hands over the decisions together.
- * Who asks again and again is identified once, and what is not in memory is looked up with one promise for all.
+ * Decides at the end of a turn of the event loop about whatever was asked in it, or as soon as that is a group, and
+ * hands over the decisions together. Who asks again and again is identified once, and what is not in memory is looked
+ * up with one promise for all.
  */
 export function decideByTurns<Asked extends Question>(options: TurnOptions<Asked>): (asked: Asked) => void {
   const { credentials, usage, now, inProgress, presentedIn, addressOf, answer, leave } = options
@@ -91,6 +95,8 @@ export function decideByTurns<Asked extends Question>(options: TurnOptions<Asked
   }
 
   return (asked) => {
-    if (turn.push(asked) === 1) setImmediate(decideAll)
+    const size = turn.push(asked)
+    if (size === 1) setImmediate(decideAll)
+    if (size === groupSize) decideAll()
   }
 }

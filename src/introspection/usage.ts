@@ -22,7 +22,7 @@ export type Usage = {
 }
 
 const flushMs = 1_000
-const rowsAtOnce = 2_000
+const rowsAtOnce = 1_000
 // What remains on close is being changed by others, whom it is not worth to wait for.
 const vainAttempts = 3
 

@@ -2,7 +2,7 @@ import t from 'tap'
 import { batch } from '../../src/introspection/batch.ts'
 
 /** Batches whose answers the test gives, each when it likes. */
-function createBatches(atOnce: number) {
+function createBatches(atOnce: number, size = 100) {
   const sent: { keys: string[]; answer: (found: Map<string, string>) => void; fail: (e: Error) => void }[] =
     []
   let arrival = Promise.withResolvers<void>()
@@ -14,7 +14,7 @@ function createBatches(atOnce: number) {
       arrival = Promise.withResolvers()
       return promise
     },
-    { atOnce },
+    { atOnce, size },
   )
   const lookup = async (key: string) => (await find([key])).get(key)
   return { lookup, find, sent, nextSent: () => arrival.promise }
@@ -37,6 +37,24 @@ t.test('what is asked of many is one promise for all', async (t) => {
   t.equal(find(['a', 'b']), find(['b', 'c']))
   await nextSent()
   t.same(sent[0]?.keys, ['a', 'b', 'c'])
+})
+
+t.test('a batch that has its size leaves before the turn ends, if there is room for it', async (t) => {
+  const { lookup, find, sent, nextSent } = createBatches(2, 2)
+  const answers = [find(['a', 'b']), find(['c', 'd']), find(['e', 'f']), lookup('g')]
+  t.same(
+    sent.map(({ keys }) => keys),
+    [
+      ['a', 'b'],
+      ['c', 'd'],
+    ],
+  )
+  const third = nextSent()
+  for (const { answer } of [...sent]) answer(new Map())
+  await third
+  t.same(sent[2]?.keys, ['e', 'f', 'g'])
+  sent[2]?.answer(new Map([['g', 'G']]))
+  t.equal(await answers[3], 'G')
 })
 
 t.test('what is asked while enough batches are under way waits and goes out together', async (t) => {

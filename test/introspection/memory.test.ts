@@ -112,7 +112,7 @@ t.test('a flood of garbage drives out nothing that is known', async (t) => {
   t.same(await find('a'), { hash: 'a' })
 })
 
-t.test('what is known is bounded: the longest unused goes', async (t) => {
+t.test('what is known is bounded: what comes in drives out the longest unused', async (t) => {
   const { find, recall, asked } = createMemory({ size: 2 })
   const lookUp = async (key: string) => {
     const found = find(key)
@@ -123,10 +123,24 @@ t.test('what is known is bounded: the longest unused goes', async (t) => {
   await lookUp('b')
   // That often at the most until it counts as used.
   for (let i = 0; i < 8; i++) t.same(recall('a'), { hash: 'a' })
-  await lookUp('c')
+  // And that often until it comes in.
+  for (let i = 0; i < 8; i++) await lookUp('c')
   t.same(recall('a'), { hash: 'a' })
   t.same(recall('c'), { hash: 'c' })
   t.equal(recall('b'), undefined)
+})
+
+t.test('where memory is full, what is asked for once seldom drives something out', async (t) => {
+  const { find, recall, asked } = createMemory({ size: 100 })
+  const lookUp = async (key: string) => {
+    const found = find(key)
+    asked.at(-1)?.answer(key)
+    await found
+  }
+  for (let i = 0; i < 100; i++) await lookUp(`known ${i}`)
+  for (let i = 0; i < 100; i++) await lookUp(`once ${i}`)
+  const left = Array.from({ length: 100 }, (_, i) => recall(`known ${i}`)).filter(Boolean)
+  t.ok(left.length > 80, `${left.length} of 100 are left`)
 })
 
 t.test('of many only those are asked that are neither in memory nor asked already', async (t) => {
@@ -155,7 +169,6 @@ t.test('of many lookups one that fails fails them all, and the others unheard', 
   await t.rejects(both, { message: 'gone' })
   asked[1]?.fail(new Error('gone too'))
   const again = findAll(['a', 'b'])
-  asked[2]?.answer('a')
-  asked[3]?.answer('b')
+  asked[2]?.answer('a', 'b')
   t.same([...(await again).keys()], ['a', 'b'])
 })

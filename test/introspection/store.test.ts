@@ -1,14 +1,18 @@
 import fc from 'fast-check'
 import { sql } from 'kysely'
 import t from 'tap'
-import { createPool } from '../../src/db/database.ts'
+import { openPipeline } from '../../src/db/pipeline.ts'
 import { selectCredentials } from '../../src/introspection/store.ts'
 import { Secret } from '../../src/tokens/secret.ts'
 import { createWorld } from '../support/world.ts'
 
 const world = await createWorld(t)
-const pool = createPool({ url: world.databaseUrl, poolSize: 1, connectMs: 5_000, queryMs: 5_000 })
-t.teardown(() => pool.end())
+const pipeline = openPipeline({
+  url: world.databaseUrl,
+  ...{ connectMs: 5_000, queryMs: 5_000, prepares: true },
+  onError: (error) => t.error(error),
+})
+t.teardown(() => pipeline.end())
 
 t.test('a credential is read as it was stored, to the millisecond', async (t) => {
   const { id, secret } = await world.issue()
@@ -18,7 +22,7 @@ t.test('a credential is read as it was stored, to the millisecond', async (t) =>
     fc.asyncProperty(fc.string({ minLength: 1, unit: 'grapheme' }), instant, async (text, expiresAt) => {
       const name = text.replaceAll('\0', '')
       await world.db.updateTable('tokens').set({ name, expiresAt }).where('id', '=', id).execute()
-      const found = await selectCredentials(pool, [hash])
+      const found = await selectCredentials(pipeline, [hash])
       t.same([...found.keys()], [hash])
       t.match(found.get(hash), { tokenId: id, name, expiresAt })
     }),
