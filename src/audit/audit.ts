@@ -3,7 +3,7 @@ import { type Caller, type Origin, reaches, requirePermission } from '../access/
 import type { Db } from '../db/database.ts'
 import type { AuditEvent, Changes } from '../db/tables.ts'
 import { reachableOrganization } from '../organizations/reach.ts'
-import { type EventPosition, type EventQuery, insertEvents, selectEvents } from './store.ts'
+import { type EventPosition, type EventQuery, insertEvents, type NewEvent, selectEvents } from './store.ts'
 
 /** Every action that is recorded. */
 export const actions = [
@@ -52,7 +52,12 @@ export async function record(tx: Db, origin: Origin, happening: Happening): Prom
 
 /** One row each, for a change that touches many things. */
 export async function recordAll(tx: Db, origin: Origin, happenings: Happening[]): Promise<void> {
-  const events = happenings.map(({ organizationId, action, target, changes }) => ({
+  await insertEvents(tx, eventsOf(origin, happenings))
+}
+
+/** The rows, as JSON: for a statement that makes the change as well. */
+export function eventsOf(origin: Origin, happenings: Happening[]): string {
+  const events: NewEvent[] = happenings.map(({ organizationId, action, target, changes }) => ({
     organization_id: organizationId,
     id: uuid(),
     occurred_at: origin.now,
@@ -66,7 +71,7 @@ export async function recordAll(tx: Db, origin: Origin, happenings: Happening[])
     request_id: origin.requestId,
     ip: origin.ip,
   }))
-  await insertEvents(tx, events)
+  return JSON.stringify(events)
 }
 
 /**

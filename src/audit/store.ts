@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
+import { eventsInsert } from '../db/events.ts'
 import { statement } from '../db/statement.ts'
 import type { Actor, AuditEvent, Changes } from '../db/tables.ts'
 
@@ -33,18 +34,12 @@ export type NewEvent = {
   ip: string | null
 }
 
-const columns = sql`organization_id, id, occurred_at, actor, on_behalf_of, action, target_type, target_id, target_name,
-  changes, request_id, ip`
-
 const insert = statement<{ events: string }, never>('audit-events-insert', (builder, parameter) =>
-  sql<never>`insert into audit_events (${columns})
-    select ${columns} from json_populate_recordset(null::audit_events, ${parameter('events')})`.compile(
-    builder,
-  ),
+  eventsInsert(parameter('events')).compile(builder),
 )
 
-export async function insertEvents(db: Db, events: NewEvent[]): Promise<void> {
-  await insert(db, { events: JSON.stringify(events) })
+export async function insertEvents(db: Db, events: string): Promise<void> {
+  await insert(db, { events })
 }
 
 /** Newest first; one row more than `limit` where there are more. */

@@ -17,7 +17,10 @@ export async function selectCredentials(
 ): Promise<Map<HashText, Credential>> {
   const { rows } = await pipeline.query<{ found: Row[] | null }>(text, [hashes.join()])
   const credentials = new Map<HashText, Credential>()
-  for (const row of rows[0]?.found ?? []) credentials.set(row[0], new Issued(row))
+  for (const row of rows[0]?.found ?? []) {
+    const hash = hashes[row[0] - 1] as HashText
+    credentials.set(hash, new Issued(hash, row))
+  }
   return credentials
 }
 
@@ -27,12 +30,12 @@ const milliseconds = (column: string) => `date_part('epoch', ${column}) * 1000`
 // answer of a lateral subquery, and `offset 0` keeps it one. For each hash one index is descended after the other.
 const text = `
   select json_agg(json_build_array(
-    asked.hash, token.id, token.name, token.owner_subject, token.owner_email, token.owner_source, token.narrowed_to,
+    asked.place, token.id, token.name, token.owner_subject, token.owner_email, token.owner_source, token.narrowed_to,
     ${milliseconds('token.revoked_at')}, ${milliseconds('token.expires_at')}, ${milliseconds('token.not_before')},
     floor(date_part('epoch', token.created_at)), organization.facts, type.facts,
     array_to_json(token.scopes)::text, array_to_json(token.audience)::text, array_to_json(token.allowed_cidrs)::text
   )) as found
-  from unnest(string_to_array($1, ',')) as asked (hash)
+  from unnest(string_to_array($1, ',')) with ordinality as asked (hash, place)
   join token_secrets as secret on secret.hash = decode(asked.hash, 'base64')
   join tokens as token on token.organization_id = secret.organization_id and token.id = secret.token_id
   join lateral (
@@ -50,7 +53,8 @@ planOnce('credentials', text)
 type Milliseconds = number | string | null
 
 type Row = [
-  hash: HashText,
+  /** Of its hash among those that were asked for, from 1 on. */
+  place: number,
   id: string,
   name: string,
   ownerSubject: string | null,
@@ -112,10 +116,10 @@ class Issued implements Credential {
   readonly narrowedTo
   readonly issuedAt
 
-  constructor(row: Row) {
+  constructor(hash: HashText, row: Row) {
     const organization = organizationIn(row[11])
     const type = typeIn(row[12])
-    this.hash = row[0]
+    this.hash = hash
     this.revokedAt = instant(row[7])
     this.expiresAt = instant(row[8])
     this.notBefore = instant(row[9])

@@ -1,7 +1,7 @@
 import { v7 as uuid } from 'uuid'
 import type { Origin } from '../access/caller.ts'
 import type { Narrowing } from '../access/narrowing.ts'
-import { record } from '../audit/audit.ts'
+import { eventsOf } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import type { OwnerSource, TokenType } from '../db/tables.ts'
 import { invalidValue } from '../errors.ts'
@@ -93,6 +93,12 @@ export async function issueToken(
       : await mintSecret(tx, secretFrom, facts)
   const name = nameFor(policy.name, input.name, secret)
   await claimPlace(tx, policy, { organizationId, owner: owner?.subject ?? null, name, now: origin.now })
+  const created = {
+    organizationId,
+    action: 'token.created' as const,
+    target: { type: 'token' as const, id, name },
+    changes: { before: {}, after: grantOf({ ...facts, type: type.name, allowedCidrs, narrowedTo }) },
+  }
   const row = await store.insertToken(
     tx,
     {
@@ -116,6 +122,7 @@ export async function issueToken(
       updatedAt: origin.now,
     },
     { hash: secret.hash(), hint: secret.hint(), signedBy },
+    eventsOf(origin, [created]),
   )
   const token = {
     ...row,
@@ -124,12 +131,6 @@ export async function issueToken(
     endpoint: type.endpoint,
     hint: secret.hint(),
   }
-  await record(tx, origin, {
-    organizationId,
-    action: 'token.created',
-    target: { type: 'token', id, name },
-    changes: { before: {}, after: grantOf(token) },
-  })
   return { token, secret, warnings }
 }
 

@@ -1,5 +1,6 @@
 import { type Insertable, sql, type Updateable } from 'kysely'
 import type { Db } from '../db/database.ts'
+import { eventsInsert } from '../db/events.ts'
 import { statement } from '../db/statement.ts'
 import type { Tables, TokenRow } from '../db/tables.ts'
 import type { Policy } from '../policy/document.ts'
@@ -37,32 +38,40 @@ const qualifiedColumns = columns.map((name) => `tokens.${name}` as const)
 type Given = Required<Pick<Insertable<Tables['tokens']>, (typeof givenColumns)[number]>>
 type GivenSecret = { hash: SecretHash; hint: string; signedBy: string | null }
 
-const insert = statement<Given & GivenSecret, TokenRow>('token-insert', (builder, parameter) =>
-  builder
-    .with('token', (db) =>
-      db
-        .insertInto('tokens')
-        .values(Object.fromEntries(givenColumns.map((name) => [name, parameter(name)])) as Given)
-        .returning(columns),
-    )
-    .with('secret', (db) =>
-      db.insertInto('tokenSecrets').values({
-        organizationId: parameter('organizationId'),
-        tokenId: parameter('id'),
-        hash: parameter('hash'),
-        hint: parameter('hint'),
-        signedBy: parameter('signedBy'),
-        createdAt: parameter('createdAt'),
-      }),
-    )
-    .selectFrom('token')
-    .select(columns)
-    .compile(),
+const insert = statement<Given & GivenSecret & { event: string }, TokenRow>(
+  'token-insert',
+  (builder, parameter) =>
+    builder
+      .with('token', (db) =>
+        db
+          .insertInto('tokens')
+          .values(Object.fromEntries(givenColumns.map((name) => [name, parameter(name)])) as Given)
+          .returning(columns),
+      )
+      .with('secret', (db) =>
+        db.insertInto('tokenSecrets').values({
+          organizationId: parameter('organizationId'),
+          tokenId: parameter('id'),
+          hash: parameter('hash'),
+          hint: parameter('hint'),
+          signedBy: parameter('signedBy'),
+          createdAt: parameter('createdAt'),
+        }),
+      )
+      .with('event', () => sql<never>`(${eventsInsert(parameter('event'))})`)
+      .selectFrom('token')
+      .select(columns)
+      .compile(),
 )
 
-/** With its secret. */
-export async function insertToken(tx: Db, token: Given, secret: GivenSecret): Promise<TokenRow> {
-  const [row] = await insert(tx, { ...token, ...secret })
+/** With its secret, and with `event` for the change log. */
+export async function insertToken(
+  tx: Db,
+  token: Given,
+  secret: GivenSecret,
+  event: string,
+): Promise<TokenRow> {
+  const [row] = await insert(tx, { ...token, ...secret, event })
   if (!row) throw new Error('an insert returned no row')
   return row
 }
@@ -100,29 +109,42 @@ export async function lockToken(tx: Db, key: Key): Promise<Token | undefined> {
 
 type Revocation = { revokedAt: Date; revokedBy: string; revokedReason: string | null }
 
-const revoke = statement<Key & Revocation & { version: number }, TokenRow>(
+const revoke = statement<Key & Revocation & { version: number; event: string }, TokenRow>(
   'token-revoke',
   (builder, parameter) =>
     builder
-      .updateTable('tokens')
-      .set({
-        revokedAt: parameter('revokedAt'),
-        revokedBy: parameter('revokedBy'),
-        revokedReason: parameter('revokedReason'),
-        updatedAt: parameter('revokedAt'),
-        version: parameter('version'),
-      })
-      .where('organizationId', '=', parameter('organizationId'))
-      .where('id', '=', parameter('id'))
-      .returning(columns)
+      .with('token', (db) =>
+        db
+          .updateTable('tokens')
+          .set((row) => ({
+            revokedAt: parameter('revokedAt'),
+            revokedBy: parameter('revokedBy'),
+            revokedReason: parameter('revokedReason'),
+            updatedAt: parameter('revokedAt'),
+            version: row('version', '+', 1),
+          }))
+          .where('organizationId', '=', parameter('organizationId'))
+          .where('id', '=', parameter('id'))
+          .where('version', '=', parameter('version'))
+          .where('revokedAt', 'is', null)
+          .returning(columns),
+      )
+      .with('event', () => sql<never>`(${eventsInsert(parameter('event'))} where exists (select from token))`)
+      .selectFrom('token')
+      .select(columns)
       .compile(),
 )
 
-export async function revokeToken(tx: Db, token: Token, revocation: Revocation): Promise<Token> {
+/** And says so in the change log, with `event`. Undefined: the token is no longer as it was read, and was left alone. */
+export async function revokeToken(
+  db: Db,
+  token: Token,
+  revocation: Revocation,
+  event: string,
+): Promise<Token | undefined> {
   const { organizationId, id, version } = token
-  const [row] = await revoke(tx, { ...revocation, organizationId, id, version: version + 1 })
-  if (!row) throw new Error('a token that is locked cannot be found')
-  return { ...token, ...row }
+  const [row] = await revoke(db, { ...revocation, organizationId, id, version, event })
+  return row && { ...token, ...row }
 }
 
 export async function updateToken(

@@ -1,6 +1,6 @@
 import { type Caller, type Origin, reaches, requirePermission } from '../access/caller.ts'
 import { type Permission, permissions } from '../access/permissions.ts'
-import { type Action, record } from '../audit/audit.ts'
+import { type Action, eventsOf, type Happening, record } from '../audit/audit.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import type { Changes } from '../db/tables.ts'
@@ -89,7 +89,7 @@ export async function updateToken(
       await claimName(tx, policy, token, change.name)
     }
     const changed = await store.updateToken(tx, token, { ...change, updatedAt: caller.now })
-    await log(tx, caller, 'token.updated', changed, changes)
+    await record(tx, caller, happening('token.updated', changed, changes))
     return changed
   })
 }
@@ -101,7 +101,12 @@ export async function revokeToken(
   id: string,
   reason: string | null,
 ): Promise<store.Token> {
-  return changing(db, caller, { organizationKey, id }, (tx, token) => revoke(tx, caller, token, reason))
+  const { id: organizationId } = await reachableOrganization(db, caller, organizationKey)
+  const self = onlyOwner(caller, 'tokens:write')
+  refuseEnvironment(organizationId, id)
+  return revoke(db, caller, reason, async () =>
+    visible(await store.findToken(db, { organizationId, id }), self),
+  )
 }
 
 export async function deleteToken(
@@ -113,7 +118,7 @@ export async function deleteToken(
 ): Promise<void> {
   await changing(db, caller, { organizationKey, id, expected }, async (tx, token, policy) => {
     refuseUnconfirmed(policy, token, confirm)
-    await log(tx, caller, 'token.deleted', token)
+    await record(tx, caller, happening('token.deleted', token))
     await store.deleteToken(tx, token)
   })
 }
@@ -132,10 +137,9 @@ export async function getSelf(
 export async function revokeSelf(db: Db, caller: Caller, reason: string | null): Promise<store.Token> {
   const { organizationId, id } = presentedToken(caller)
   refuseEnvironment(organizationId, id)
-  return db.transaction().execute(async (tx) => {
-    const token = visible(await store.lockToken(tx, { organizationId, id }), undefined)
-    return revoke(tx, caller, token, reason)
-  })
+  return revoke(db, caller, reason, async () =>
+    visible(await store.findToken(db, { organizationId, id }), undefined),
+  )
 }
 
 /** RFC 7009 §2.2: an unknown token, or one beyond the caller's reach, is no error and shows no difference. */
@@ -148,30 +152,31 @@ export async function revokeBySecret(
   const self = onlyOwner(caller, 'tokens:write')
   if (self === undefined && environment) await refuseEnvironmentSecret(db, caller, environment, secret)
   if (secret.isMistyped()) return
-  const found = await store.findTokenByHash(db, secret.hash())
-  if (!found || !reaches(caller.principal, found.organizationId)) return
-  if (self !== undefined && found.ownerSubject !== self) return
-  await db.transaction().execute(async (tx) => {
-    const token = await store.lockToken(tx, found)
-    if (token) await revoke(tx, caller, token, null)
+  await revoke(db, caller, null, async () => {
+    const token = await store.findTokenByHash(db, secret.hash())
+    if (!token || !reaches(caller.principal, token.organizationId)) return undefined
+    return self === undefined || token.ownerSubject === self ? token : undefined
   })
 }
 
 /** Revoking what is revoked changes nothing: who did it first, when and why stays. */
-async function revoke(
-  tx: Db,
+async function revoke<Found extends store.Token | undefined>(
+  db: Db,
   caller: Caller,
-  token: store.Token,
   reason: string | null,
-): Promise<store.Token> {
-  if (token.revokedAt) return token
-  const revoked = await store.revokeToken(tx, token, {
+  find: () => Promise<Found>,
+): Promise<store.Token | Found> {
+  const token = await find()
+  if (!token || token.revokedAt) return token
+  const revocation = {
     revokedAt: caller.now,
     revokedBy: JSON.stringify(caller.actor),
     revokedReason: reason,
-  })
-  await log(tx, caller, 'token.revoked', revoked, { before: {}, after: { reason } })
-  return revoked
+  }
+  const event = happening('token.revoked', token, { before: {}, after: { reason } })
+  const revoked = await store.revokeToken(db, token, revocation, eventsOf(caller, [event]))
+  // Nothing was revoked if somebody else changed the token meanwhile: what they made of it decides.
+  return revoked ?? revoke(db, caller, reason, find)
 }
 
 type Where = {
@@ -231,18 +236,6 @@ function visible(token: store.Token | undefined, owner: string | undefined): sto
   throw new AppError('not_found', 'There is no such token.')
 }
 
-async function log(
-  tx: Db,
-  caller: Caller,
-  action: Action,
-  token: store.Token,
-  changes?: Changes,
-): Promise<void> {
-  const { organizationId, id, name } = token
-  await record(tx, caller, {
-    organizationId,
-    action,
-    target: { type: 'token', id, name },
-    ...(changes && { changes }),
-  })
+function happening(action: Action, { organizationId, id, name }: store.Token, changes?: Changes): Happening {
+  return { organizationId, action, target: { type: 'token', id, name }, ...(changes && { changes }) }
 }
