@@ -1,0 +1,63 @@
+import { sql, type Transaction } from 'kysely'
+import t from 'tap'
+import type { Tables } from '../../src/db/tables.ts'
+import { createWorld } from '../support/world.ts'
+
+const world = await createWorld(t)
+const { ask, issue } = world
+const urlOf = (id: string) => `/v1/organizations/default/tokens/${id}`
+
+/** What is answered to a revocation that comes while `change` is made by somebody else, and has to wait for it. */
+async function revokeBehind(id: string, change: (tx: Transaction<Tables>) => Promise<unknown>) {
+  let answer: ReturnType<typeof ask> | undefined
+  await world.db.transaction().execute(async (tx) => {
+    await change(tx)
+    answer = ask('POST', `${urlOf(id)}/revoke`, { body: { reason: 'behind' } })
+    while (!(await hasWaiting()));
+  })
+  return await answer
+}
+
+async function hasWaiting(): Promise<boolean> {
+  const { rows } = await sql`
+    select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`.execute(
+    world.db,
+  )
+  return rows.length > 0
+}
+
+async function revocationsOf(id: string) {
+  const { body } = await ask(
+    'GET',
+    `/v1/organizations/default/audit-events?action=token.revoked&target=${id}`,
+  )
+  return body.items
+}
+
+t.test('a revocation that meets an edit is made on top of it, and recorded once', async (t) => {
+  const { id, secret } = await issue()
+  const answer = await revokeBehind(id, (tx) =>
+    sql`update tokens set name = 'Edited', version = version + 1 where id = ${id}`.execute(tx),
+  )
+  t.match(answer, { status: 200, body: { status: 'revoked', name: 'Edited', revoked_reason: 'behind' } })
+  t.match((await ask('GET', urlOf(id))).headers.etag, '"3"')
+  t.equal((await revocationsOf(id)).length, 1)
+  t.same(await world.introspect(secret), { active: false })
+})
+
+t.test('of two who revoke at once the first is recorded, and both are told of it', async (t) => {
+  const { id } = await issue()
+  const answer = await revokeBehind(id, (tx) =>
+    sql`update tokens set revoked_at = now(), revoked_reason = 'before', version = version + 1
+      where id = ${id}`.execute(tx),
+  )
+  t.match(answer, { status: 200, body: { status: 'revoked', revoked_reason: 'before' } })
+  t.same(await revocationsOf(id), [], 'what did not happen is not recorded')
+})
+
+t.test('a revocation that meets a deletion finds no token, and records nothing', async (t) => {
+  const { id } = await issue()
+  const answer = await revokeBehind(id, (tx) => tx.deleteFrom('tokens').where('id', '=', id).execute())
+  t.match(answer, { status: 404, body: { code: 'not_found' } })
+  t.same(await revocationsOf(id), [])
+})
