@@ -34,6 +34,7 @@ export function openPipeline({ url, connectMs, onError, ...options }: PipelineOp
     const connecting = client.connect().then(() => client)
     client.on('error', onError)
     client.on('end', () => forget(connecting))
+    connecting.catch(() => forget(connecting))
     return connecting
   }
 

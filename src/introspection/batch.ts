@@ -2,10 +2,9 @@ type Ask<Key, Value> = (keys: Key[]) => Promise<Map<Key, Value>>
 
 /**
  * Looks keys up in batches: all that are asked for within a turn of the event loop, or while earlier batches are
- * under way, go to the database in one statement, each once; where there is room for another batch, one that has the
- * size waits for nothing more. An answer is never older than the question: a key that
- * has been sent already is asked again. Who asks gets the answer of the whole batch, of which nothing more is made for
- * each key.
+ * under way, go to the database in one statement, each once; where there is room for another batch, one that has its
+ * size waits for nothing more. An answer is never older than the question: a key that has been sent already is asked
+ * again. Who asks gets the answer of the whole batch, of which nothing more is made for each key.
  */
 export function batch<Key, Value>(
   ask: Ask<Key, Value>,

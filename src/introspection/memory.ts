@@ -14,8 +14,8 @@ export function remember<Key extends string, Value extends { hash: Key }>(
   const unknown = new LRUCache<Key, true>({ max: Math.ceil(size / 10) })
   // A change takes the key out of here: an answer that was asked for before is then neither kept nor given to others.
   const underway = new Map<Key, Promise<Map<Key, Value>>>()
-
   const nothing = Promise.resolve(new Map<Key, Value>())
+  let recalled = 0
   let offered = 0
 
   /**
@@ -26,8 +26,6 @@ export function remember<Key extends string, Value extends { hash: Key }>(
     offered += 1
     if (known.size < size || offered % 8 === 0) known.set(slotOf(value.hash), value)
   }
-
-  let recalled = 0
 
   /** What was found before, if it is remembered. */
   function recall(key: Key): Value | undefined {

@@ -1,7 +1,7 @@
 import { v7 as uuid } from 'uuid'
 import type { Origin } from '../access/caller.ts'
 import type { Narrowing } from '../access/narrowing.ts'
-import { eventsOf } from '../audit/audit.ts'
+import { eventsOf, type Happening } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import type { OwnerSource, TokenType } from '../db/tables.ts'
 import { invalidValue } from '../errors.ts'
@@ -93,10 +93,10 @@ export async function issueToken(
       : await mintSecret(tx, secretFrom, facts)
   const name = nameFor(policy.name, input.name, secret)
   await claimPlace(tx, policy, { organizationId, owner: owner?.subject ?? null, name, now: origin.now })
-  const created = {
+  const created: Happening = {
     organizationId,
-    action: 'token.created' as const,
-    target: { type: 'token' as const, id, name },
+    action: 'token.created',
+    target: { type: 'token', id, name },
     changes: { before: {}, after: grantOf({ ...facts, type: type.name, allowedCidrs, narrowedTo }) },
   }
   const row = await store.insertToken(

@@ -191,6 +191,7 @@ t.test(
     t.equal(await accepts(secret), true)
     proxy.freeze()
     await t.rejects(accepts(secret), { code: 'unavailable' })
+    await t.rejects(accepts(secret), { code: 'unavailable' }, 'nor can one connect to it')
     proxy.thaw()
     t.equal(await accepts(secret), true)
   },

@@ -17,7 +17,13 @@ function createMemory({ size = 10 } = {}) {
     { size, mayRemember: () => state.mayRemember },
   )
   const find = async (key: string) => (await memory.find([key])).get(key)
-  return { ...memory, find, findAll: memory.find, asked, state }
+  /** Asks for what there is, and answers that. */
+  const lookUp = async (key: string) => {
+    const found = find(key)
+    asked.at(-1)?.answer(key)
+    await found
+  }
+  return { ...memory, find, lookUp, findAll: memory.find, asked, state }
 }
 
 t.test('what was looked up is known from then on, without a promise', async (t) => {
@@ -113,12 +119,7 @@ t.test('a flood of garbage drives out nothing that is known', async (t) => {
 })
 
 t.test('what is known is bounded: what comes in drives out the longest unused', async (t) => {
-  const { find, recall, asked } = createMemory({ size: 2 })
-  const lookUp = async (key: string) => {
-    const found = find(key)
-    asked.at(-1)?.answer(key)
-    await found
-  }
+  const { lookUp, recall } = createMemory({ size: 2 })
   await lookUp('a')
   await lookUp('b')
   // That often at the most until it counts as used.
@@ -131,12 +132,7 @@ t.test('what is known is bounded: what comes in drives out the longest unused', 
 })
 
 t.test('where memory is full, what is asked for once seldom drives something out', async (t) => {
-  const { find, recall, asked } = createMemory({ size: 100 })
-  const lookUp = async (key: string) => {
-    const found = find(key)
-    asked.at(-1)?.answer(key)
-    await found
-  }
+  const { lookUp, recall } = createMemory({ size: 100 })
   for (let i = 0; i < 100; i++) await lookUp(`known ${i}`)
   for (let i = 0; i < 100; i++) await lookUp(`once ${i}`)
   const left = Array.from({ length: 100 }, (_, i) => recall(`known ${i}`)).filter(Boolean)
