@@ -9,7 +9,7 @@ export type Service = { port: number; pid: number; startMs: number; stop(): Prom
 
 // As in the image: what was built, and the same flags.
 const program = join(import.meta.dirname, '..', 'dist', 'src', 'server.js')
-const flags = ['--max-semi-space-size=8', '--initial-heap-size=100']
+const flags = ['--max-semi-space-size=8', '--initial-heap-size=100', '--no-allocation-site-pretenuring']
 const patience = 60_000
 
 /** Counterfoil as anybody would start it, with `env` for its configuration; resolves when it is ready. */
