@@ -10,6 +10,7 @@ import * as trustedIssuers from '../../migrations/0007-trusted-issuers.ts'
 import * as narrowing from '../../migrations/0008-narrowing.ts'
 import * as revocations from '../../migrations/0009-revocations.ts'
 import * as statusLists from '../../migrations/0010-status-lists.ts'
+import * as revocationNumbers from '../../migrations/0011-revocation-numbers.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -23,6 +24,7 @@ const migrations = {
   '0008-narrowing': narrowing,
   '0009-revocations': revocations,
   '0010-status-lists': statusLists,
+  '0011-revocation-numbers': revocationNumbers,
 }
 
 /** Until the end of the transaction no other instance sets this database up. */
