@@ -174,7 +174,8 @@ export async function buildApp({
           scope.addHook('onSend', async (request, reply) => {
             reply.header('cache-control', 'no-store')
             // What a caller was told is done is done here too, whoever asks next.
-            if (request.method !== 'GET') await deps.credentials.settled()
+            const waits = request.method !== 'GET' && !request.routeOptions.config.forgets
+            if (waits) await deps.credentials.settled()
           })
           for (const feature of features) await scope.register(feature, deps)
         },

@@ -2,6 +2,7 @@ import type { ColumnType, Generated, Selectable } from 'kysely'
 import type { Narrowing } from '../access/narrowing.ts'
 import type { Permission } from '../access/permissions.ts'
 import type { PolicyDocument } from '../policy/document.ts'
+import type { SecretHash } from '../tokens/secret.ts'
 import type {
   ClientAssertionsTable,
   ClientKeysTable,
@@ -117,7 +118,7 @@ type TokensTable = {
 }
 
 type TokenSecretsTable = {
-  hash: Buffer
+  hash: SecretHash
   organizationId: string
   tokenId: string
   hint: string

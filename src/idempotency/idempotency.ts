@@ -13,18 +13,19 @@ export type Outcome<Answer> = { answer: Answer; replayed: boolean }
 const windowMs = 24 * 60 * 60 * 1000
 
 /**
- * Does the work in a transaction, once for every key that a principal uses in an organization: the same request with
- * the same key is given the answer of the first, as it was, and waits for it if it is still being made. The answer is
- * kept with the work or not at all, and only the key that the client has can open it. Work that fails is not kept.
+ * Does the work once for every key that a principal uses in an organization: the same request with the same key is given
+ * the answer of the first, as it was, and waits for it if it is still being made. The answer is kept in the transaction
+ * of the work, and only the key that the client has can open it. Work that fails is not kept. Without a key the work
+ * has no transaction.
  */
 export async function once<Answer>(
   db: Db,
   caller: Caller,
   organizationId: string,
   { key, request }: Attempt,
-  work: (tx: Db) => Promise<Answer>,
+  work: (db: Db) => Promise<Answer>,
 ): Promise<Outcome<Answer>> {
-  if (!key) return { answer: await db.transaction().execute(work), replayed: false }
+  if (!key) return { answer: await work(db), replayed: false }
   const seal = deriveSeal(key, [organizationId, ...identityOf(caller)])
   const fingerprint = seal.fingerprint(JSON.stringify(request))
   const { hash } = seal

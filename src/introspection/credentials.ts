@@ -38,6 +38,8 @@ export type Credentials = {
   verifyFresh(hash: HashText, now: Date): Promise<Found>
   /** To be awaited between a change and the answer to who asked for it: from then on this process knows of it. */
   settled(): Promise<void>
+  /** The same where the change was to what this hash stands for and to nothing else: no news has to be waited for. */
+  forget(hash: HashText): void
   /** How many hashes the database was asked for. */
   lookups(): number
   close(): Promise<void>
@@ -90,6 +92,7 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     verifyFresh: async (hash, now) => ifGood((await lookup([hash])).get(hash), now),
     lookups: () => lookups,
     settled: memory?.settled ?? (async () => {}),
+    forget: memory?.forget ?? (() => {}),
     async close() {
       memory?.close()
       await Promise.all([pipeline.end(), beats.end()])
@@ -117,7 +120,8 @@ function withMemory(
     elapsed: options.elapsed ?? (() => performance.now()),
     every: options.every,
   })
-  return { recall: memory.recall, find: memory.find, settled: lease.settled, close: lease.close }
+  const { recall, find, forget } = memory
+  return { recall, find, forget, settled: lease.settled, close: lease.close }
 }
 
 function ifGood(credential: Found, now: Date): Found {

@@ -11,8 +11,8 @@ import { clientAssertions } from '../http/client-assertion.ts'
 import { OAuthError, oauthErrors, sendIntrospectionError, sendOAuthError } from '../http/oauth-error.ts'
 import { empty, ref } from '../http/schemas.ts'
 import { canSign } from '../keys/signing.ts'
+import { revokeBySecret } from '../tokens/revoke.ts'
 import { Secret } from '../tokens/secret.ts'
-import { revokeBySecret } from '../tokens/tokens.ts'
 import { batchRoutes } from './batch-routes.ts'
 import type { Credential } from './credential.ts'
 import { putBy } from './direct-routes.ts'
@@ -112,8 +112,9 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
       },
     },
     handler: async ({ caller, body }, reply) => {
-      await revokeBySecret(db, caller, new Secret(body.token), environment)
-      await credentials.settled()
+      const secret = new Secret(body.token)
+      await revokeBySecret(db, caller, secret, environment)
+      credentials.forget(secret.hashText())
       return reply.send(undefined)
     },
   })

@@ -24,16 +24,8 @@ export async function lockOrganization(tx: Db, id: string): Promise<Organization
   return organization
 }
 
-/** For a change inside the organization: it is neither suspended nor deleted before the transaction ends. */
+/** For a change inside the organization, which stays as it is until the transaction ends. */
 export async function holdOrganization(tx: Db, id: string): Promise<Organization> {
-  const organization = await keepOrganization(tx, id)
-  if (organization.suspendedAt)
-    throw new AppError('suspended', `The organization ${organization.key} is suspended.`)
-  return organization
-}
-
-/** The same whether it is suspended or not, for what can be changed even then. */
-export async function keepOrganization(tx: Db, id: string): Promise<Organization> {
   const organization = await store.holdOrganization(tx, id)
   if (!organization) throw noSuchOrganization()
   return organization

@@ -1,13 +1,6 @@
 import type { Insertable, Updateable } from 'kysely'
 import type { Db } from '../db/database.ts'
-import { statement } from '../db/statement.ts'
 import type { Tables, TokenType } from '../db/tables.ts'
-
-const columns = [
-  ...['name', 'description', 'prefix', 'carriesOrganization', 'format', 'allowedScopes', 'defaultScopes'],
-  ...['scopesRequired', 'audience', 'endpoint', 'statusList', 'suspendedAt'],
-  ...['version', 'createdAt', 'updatedAt'],
-] as const satisfies (keyof TokenType)[]
 
 export async function findTokenType(db: Db, name: string): Promise<TokenType | undefined> {
   return db.selectFrom('tokenTypes').selectAll().where('name', '=', name).executeTakeFirst()
@@ -16,16 +9,6 @@ export async function findTokenType(db: Db, name: string): Promise<TokenType | u
 /** Locks the row until the end of the transaction, so that a change is decided on what it will replace. */
 export async function lockTokenType(tx: Db, name: string): Promise<TokenType | undefined> {
   return tx.selectFrom('tokenTypes').selectAll().where('name', '=', name).forUpdate().executeTakeFirst()
-}
-
-const selectHeld = statement<{ name: string }, TokenType>('token-type-held', (builder, parameter) =>
-  builder.selectFrom('tokenTypes').select(columns).where('name', '=', parameter('name')).forShare().compile(),
-)
-
-/** Keeps the row as it is until the end of the transaction, while others may do the same. */
-export async function holdTokenType(tx: Db, name: string): Promise<TokenType | undefined> {
-  const [held] = await selectHeld(tx, { name })
-  return held
 }
 
 export async function selectTokenTypes(db: Db): Promise<TokenType[]> {

@@ -137,14 +137,6 @@ export async function deleteTokenType(
   })
 }
 
-/** For a new token: its type is neither suspended nor deleted before the transaction ends. */
-export async function holdTokenType(tx: Db, name: string): Promise<TokenType> {
-  const type = await store.holdTokenType(tx, name)
-  if (!type) throw invalidValue('type', `${name} is not a token type`)
-  if (type.suspendedAt) throw new AppError('suspended', `The token type ${name} is suspended.`)
-  return type
-}
-
 async function changing<T>(
   db: Db,
   caller: Caller,

@@ -75,6 +75,10 @@ function permissionRefusal({ principal }: Caller, subject: string | undefined): 
   return new AppError('insufficient_scope', 'This needs the permission tokens:write.')
 }
 
-function suspensionRefusal({ key, suspendedAt }: Organization): AppError | undefined {
+/** Of tokens that are suspended there need be no more. */
+export function suspensionRefusal({
+  key,
+  suspendedAt,
+}: Pick<Organization, 'key' | 'suspendedAt'>): AppError | undefined {
   return suspendedAt ? new AppError('suspended', `The organization ${key} is suspended.`) : undefined
 }

@@ -4,21 +4,21 @@ import type { Narrowing } from '../access/narrowing.ts'
 import { eventsOf, type Happening } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import type { OwnerSource, TokenType } from '../db/tables.ts'
-import { invalidValue } from '../errors.ts'
-import { holdOrganization } from '../organizations/reach.ts'
+import { AppError, invalidValue } from '../errors.ts'
+import { noSuchOrganization } from '../organizations/reach.ts'
 import { managementType, platformId } from '../platform.ts'
 import type { Policy } from '../policy/document.ts'
 import { effectivePolicy } from '../policy/effective.ts'
-import { holdTokenType } from '../token-types/token-types.ts'
-import { sourceRefusal } from './creation.ts'
+import { sourceRefusal, suspensionRefusal } from './creation.ts'
 import { grantOf } from './grant.ts'
 import { type AskedExpiry, grantExpiry, type Warning } from './lifetime.ts'
 import { type Issuing, mintSecret } from './mint.ts'
 import { nameFor } from './name.ts'
 import { refuseWrongNarrowing } from './narrowing.ts'
-import { claimPlace } from './places.ts'
+import { claimPlace, hasPlaces } from './places.ts'
 import { Secret } from './secret.ts'
 import * as store from './store.ts'
+import { findTerms, holdTerms, type Terms, type TypeTerms } from './terms-store.ts'
 
 export type Owner = { subject: string; email: string | null; source: OwnerSource }
 
@@ -47,27 +47,35 @@ export type Issued = { token: store.Token; secret: Secret; warnings: Warning[] }
 
 /**
  * Makes a token by the rules of its organization's policy and of its type; who may do so is for the caller of this to
- * have asked.
+ * have asked. Most are made by one statement, by rules that were `read` before and void if they are not in force any
+ * more. Where it takes more than one, a transaction keeps the rules as they are.
  */
 export async function issueToken(
-  tx: Db,
+  db: Db,
   origin: Origin,
   organizationId: string,
   input: NewToken,
   /** A secret that exists already, or what it takes to make one. */
   secretFrom: Secret | Issuing,
+  read?: Terms,
 ): Promise<Issued> {
-  const organization = await holdOrganization(tx, organizationId)
+  const again = (db: Db) => issueToken(db, origin, organizationId, input, secretFrom)
+  const terms = read ?? (await (db.isTransaction ? holdTerms : findTerms)(db, organizationId, input.type))
+  if (!terms) throw noSuchOrganization()
+  const { organization } = terms
   const policy = effectivePolicy(organization.policy)
-  const refusal = sourceRefusal(policy, input.owner?.source)
+  const refusal = suspensionRefusal(organization) ?? sourceRefusal(policy, input.owner?.source)
   if (refusal) throw refusal
-  const type = await holdTokenType(tx, input.type)
+  const type = usable(input.type, terms)
+  if (!db.isTransaction && (hasPlaces(policy) || type.format === 'jwt')) {
+    return db.transaction().execute(again)
+  }
   refuseForeignType(policy, type)
   const scopes = [...new Set(input.scopes ?? type.defaultScopes)]
   refuseForeignScopes(type, scopes)
   if (scopes.length === 0) refuseNoScopes(policy, type)
   if (type.name === managementType) refuseMisplacedPermissions(organizationId, input.owner, scopes)
-  await refuseWrongNarrowing(tx, organization, type.name, scopes, input.narrowedTo)
+  await refuseWrongNarrowing(db, organization, type.name, scopes, input.narrowedTo)
   const { expiresAt, warnings } = grantExpiry(policy.lifetime, input.expiry, origin.now)
   const { comment, owner, metadata, notBefore, allowedCidrs, narrowedTo } = input
   if (notBefore && expiresAt && notBefore >= expiresAt)
@@ -90,66 +98,80 @@ export async function issueToken(
   const { secret, signedBy } =
     secretFrom instanceof Secret
       ? { secret: secretFrom, signedBy: null }
-      : await mintSecret(tx, secretFrom, facts)
+      : await mintSecret(db, secretFrom, facts)
   const name = nameFor(policy.name, input.name, secret)
-  await claimPlace(tx, policy, { organizationId, owner: owner?.subject ?? null, name, now: origin.now })
+  await claimPlace(db, policy, { organizationId, owner: owner?.subject ?? null, name, now: origin.now })
   const created: Happening = {
     organizationId,
     action: 'token.created',
     target: { type: 'token', id, name },
     changes: { before: {}, after: grantOf({ ...facts, type: type.name, allowedCidrs, narrowedTo }) },
   }
+  const given = {
+    organizationId,
+    id,
+    type: type.name,
+    name,
+    comment,
+    ownerSubject: owner?.subject ?? null,
+    ownerEmail: owner?.email ?? null,
+    ownerSource: owner?.source ?? null,
+    scopes,
+    audience,
+    metadata: JSON.stringify(metadata),
+    allowedCidrs,
+    narrowedTo: narrowedTo && JSON.stringify(narrowedTo),
+    notBefore,
+    expiresAt,
+    createdAt: origin.now,
+    createdBy: JSON.stringify(origin.actor),
+    updatedAt: origin.now,
+  }
+  const kept = { hash: secret.hash(), hint: secret.hint() }
+  const revisions = { organizationRevision: organization.revision, typeRevision: type.revision }
   const row = await store.insertToken(
-    tx,
-    {
-      organizationId,
-      id,
-      type: type.name,
-      name,
-      comment,
-      ownerSubject: owner?.subject ?? null,
-      ownerEmail: owner?.email ?? null,
-      ownerSource: owner?.source ?? null,
-      scopes,
-      audience,
-      metadata: JSON.stringify(metadata),
-      allowedCidrs,
-      narrowedTo: narrowedTo && JSON.stringify(narrowedTo),
-      notBefore,
-      expiresAt,
-      createdAt: origin.now,
-      createdBy: JSON.stringify(origin.actor),
-      updatedAt: origin.now,
-    },
-    { hash: secret.hash(), hint: secret.hint(), signedBy },
+    db,
+    revisions,
+    given,
+    { ...kept, signedBy },
     eventsOf(origin, [created]),
   )
+  if (!row) return again(db)
   const token = {
     ...row,
+    ...kept,
     organizationKey: organization.key,
     expiryWarning: organization.policy.expiry_warning ?? null,
     endpoint: type.endpoint,
-    hint: secret.hint(),
   }
   return { token, secret, warnings }
 }
 
-function refuseForeignType({ allowed_types: allowed }: Policy, { name }: TokenType): void {
+function usable(name: string, { type }: Terms): TypeTerms {
+  if (!type) throw invalidValue('type', `${name} is not a token type`)
+  if (type.isSuspended) throw new AppError('suspended', `The token type ${name} is suspended.`)
+  return type
+}
+
+function refuseForeignType({ allowed_types: allowed }: Policy, { name }: TypeTerms): void {
   if (!allowed || allowed.includes(name)) return
   throw invalidValue('type', `${name} is not among the types that the policy allows`)
 }
 
-function refuseForeignScopes({ name, allowedScopes }: TokenType, scopes: string[]): void {
+function refuseForeignScopes({ name, allowedScopes }: TypeTerms, scopes: string[]): void {
   const foreign = allowedScopes && scopes.find((scope) => !allowedScopes.includes(scope))
   if (foreign) throw invalidValue('scopes', `has ${foreign}, which tokens of the type ${name} cannot have`)
 }
 
-function refuseNoScopes(policy: Policy, type: TokenType): void {
+function refuseNoScopes(policy: Policy, type: TypeTerms): void {
   if (needsScopes(policy, type)) throw invalidValue('scopes', 'must name at least one')
 }
 
 /** Whether the policy or the type says so; a management token without permissions could do nothing at all. */
-export function needsScopes({ scopes }: Policy, { name, scopesRequired }: TokenType): boolean {
+export function needsScopes(
+  { scopes }: Policy,
+  { name, scopesRequired }: Pick<TokenType, 'name' | 'scopesRequired'>,
+): boolean {
   return scopes.required || scopesRequired || name === managementType
 }
 

@@ -1,10 +1,10 @@
 import type { Db } from '../db/database.ts'
-import type { TokenType } from '../db/tables.ts'
 import { invalidValue } from '../errors.ts'
 import { holdActiveSigner, type Signing, signJwt } from '../keys/signing.ts'
 import { givePlace } from '../status-lists/places.ts'
 import { claimsOf, type TokenFacts, typOf } from './claims.ts'
 import { generateSecret, Secret } from './secret.ts'
+import type { TypeTerms } from './terms-store.ts'
 
 /** In whose name secrets are made, and with what they are signed. */
 export type Issuing = { issuer: string; signing: Signing }
@@ -12,7 +12,7 @@ export type Issuing = { issuer: string; signing: Signing }
 /** A new secret, and the kid of the key that signed it if it is a JWT. */
 export type Minted = { secret: Secret; signedBy: string | null }
 
-type NewFacts = { type: TokenType; organizationId: string }
+type NewFacts = { type: TypeTerms; organizationId: string }
 
 /** What /introspect takes; more would not fit into a header either. */
 const longestJwt = 8000

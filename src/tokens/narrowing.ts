@@ -13,7 +13,7 @@ const permission = 'tokens:introspect'
 /** Only who asks about tokens can be limited in which of them it sees. */
 export async function refuseWrongNarrowing(
   tx: Db,
-  { id }: Organization,
+  { id }: Pick<Organization, 'id'>,
   type: string,
   scopes: string[],
   narrowing: Narrowing | null,
@@ -40,7 +40,7 @@ export async function refuseWrongNarrowing(
 /** Nobody can grant what they do not hold: who sees some tokens only makes no token that sees more. */
 export function refuseWiderView(
   { principal }: Caller,
-  { id, key }: Organization,
+  { id, key }: Pick<Organization, 'id' | 'key'>,
   { scopes, narrowedTo }: NewToken,
 ): void {
   if (!principal.narrowedTo || !scopes?.includes(permission)) return

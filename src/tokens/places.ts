@@ -11,6 +11,11 @@ export type Usages = { owner: Usage | undefined; organization: Usage | undefined
 
 type Claim = { organizationId: string; owner: string | null; name: string; now: Date }
 
+/** Whether tokens take places: some have to be counted, or names compared, before one more is made. */
+export function hasPlaces({ limits, name }: Policy): boolean {
+  return name.unique || limits.active_per_organization !== null || limits.active_per_owner !== null
+}
+
 /**
  * Makes sure that there is room for one more token, under a lock that lasts until the end of the transaction: of any
  * number of concurrent creations exactly as many succeed as there are places. Which lock it is depends on the policy

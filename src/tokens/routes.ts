@@ -8,26 +8,37 @@ import { answer, IfMatch, noContent, OrganizationParams, problems, ref } from '.
 import { standingOf } from './creation.ts'
 import { creationRoutes } from './creation-routes.ts'
 import * as creationSchema from './creation-schema.ts'
+import { getSelf, getToken } from './find.ts'
 import { listTokens } from './list/list.ts'
 import { parseTokenQuery, TokenPosition, TokenQuery } from './list/schema.ts'
 import type { Listed } from './list/store.ts'
 import { NewToken, parseNewToken } from './new-token-schema.ts'
+import { revokeSelf, revokeToken } from './revoke.ts'
 import * as schema from './schema.ts'
+import { hashText, Secret } from './secret.ts'
 import type { Token } from './store.ts'
 import * as tokens from './tokens.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What it changes is one secret, which it has this process forget: there is no need to wait for the news of it. */
+    forgets?: boolean
+  }
+}
 
 const collection = '/organizations/:organization/tokens'
 const item = `${collection}/:token`
 const tags = ['Tokens']
 
 export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) => {
-  const { db, cursorKey, environment, issuer, signing } = deps
+  const { db, credentials, cursorKey, environment, issuer, signing } = deps
   for (const shape of [...schema.components, ...creationSchema.components]) app.addSchema(shape)
   await app.register(creationRoutes, { db, signing })
 
   app.route({
     method: 'POST',
     url: collection,
+    config: { forgets: true },
     schema: {
       operationId: 'createToken',
       summary: 'Create a token; its secret is shown this once',
@@ -63,6 +74,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
           body: schema.presentIssued(issued, caller.now),
         }),
       )
+      credentials.forget(new Secret(answer.body.secret).hashText())
       reply.code(201).header('etag', answer.etag).header('location', answer.location)
       if (replayed) reply.header('idempotency-replayed', 'true')
       return answer.body
@@ -110,7 +122,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
       response: { 200: answer(schema.Token, 'The token', 'ETag'), ...problems(400, 401, 403, 404, 500, 503) },
     },
     handler: async ({ caller, params }, reply) => {
-      const token = await tokens.getToken(db, caller, params.organization, params.token, environment)
+      const token = await getToken(db, caller, params.organization, params.token, environment)
       return show(reply, token, caller.now)
     },
   })
@@ -142,6 +154,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
   app.route({
     method: 'POST',
     url: `${item}/revoke`,
+    config: { forgets: true },
     schema: {
       operationId: 'revokeToken',
       summary: 'Revoke a token for good; it stays listed',
@@ -155,7 +168,8 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
     },
     handler: async ({ caller, params, body }, reply) => {
       const reason = body?.reason ?? null
-      const token = await tokens.revokeToken(db, caller, params.organization, params.token, reason)
+      const token = await revokeToken(db, caller, params.organization, params.token, reason)
+      credentials.forget(hashText(token.hash))
       return show(reply, token, caller.now)
     },
   })
@@ -189,8 +203,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
       tags,
       response: { 200: answer(schema.Token, 'The token', 'ETag'), ...problems(400, 401, 404, 500, 503) },
     },
-    handler: async ({ caller }, reply) =>
-      show(reply, await tokens.getSelf(db, caller, environment), caller.now),
+    handler: async ({ caller }, reply) => show(reply, await getSelf(db, caller, environment), caller.now),
   })
 
   app.route({
@@ -207,7 +220,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
       },
     },
     handler: async ({ caller, body }, reply) => {
-      return show(reply, await tokens.revokeSelf(db, caller, body?.reason ?? null), caller.now)
+      return show(reply, await revokeSelf(db, caller, body?.reason ?? null), caller.now)
     },
   })
 }

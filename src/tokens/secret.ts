@@ -8,6 +8,10 @@ export type SecretHash = Buffer & { readonly brand: 'SecretHash' }
 /** The same in base64, to be compared and looked up in memory. */
 export type HashText = string & { readonly brand: 'HashText' }
 
+export function hashText(hash: SecretHash): HashText {
+  return hash.toString('base64') as HashText
+}
+
 /** The plaintext of a token. Logging or serialising one by accident shows a placeholder. */
 export class Secret {
   readonly #text: string

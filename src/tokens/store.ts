@@ -1,4 +1,5 @@
 import { type Insertable, sql, type Updateable } from 'kysely'
+import { validate as isUuid } from 'uuid'
 import type { Db } from '../db/database.ts'
 import { eventsInsert } from '../db/events.ts'
 import { statement } from '../db/statement.ts'
@@ -13,6 +14,7 @@ export type Token = TokenRow & {
   expiryWarning: Partial<Policy['expiry_warning']> | null
   endpoint: string | null
   hint: string
+  hash: SecretHash
   readOnly?: true
 }
 
@@ -38,41 +40,70 @@ const qualifiedColumns = columns.map((name) => `tokens.${name}` as const)
 type Given = Required<Pick<Insertable<Tables['tokens']>, (typeof givenColumns)[number]>>
 type GivenSecret = { hash: SecretHash; hint: string; signedBy: string | null }
 
-const insert = statement<Given & GivenSecret & { event: string }, TokenRow>(
+/** Which terms a token is made by. */
+type Revisions = { organizationRevision: string; typeRevision: string }
+
+const insert = statement<Given & GivenSecret & Revisions & { event: string }, TokenRow>(
   'token-insert',
   (builder, parameter) =>
     builder
+      .with('organization', (db) =>
+        db
+          .selectFrom('organizations')
+          .select('id')
+          .where('id', '=', parameter('organizationId'))
+          .where(sql`xmin`, '=', sql`${parameter('organizationRevision')}::xid`)
+          .forShare(),
+      )
+      .with('type', (db) =>
+        db
+          .selectFrom('tokenTypes')
+          .select('name')
+          .where('name', '=', parameter('type'))
+          .where(sql`xmin`, '=', sql`${parameter('typeRevision')}::xid`)
+          .forShare(),
+      )
       .with('token', (db) =>
         db
           .insertInto('tokens')
-          .values(Object.fromEntries(givenColumns.map((name) => [name, parameter(name)])) as Given)
+          .columns(givenColumns)
+          .expression((from) =>
+            from
+              .selectFrom(['organization', 'type'])
+              .select(givenColumns.map((name) => sql`${parameter(name)}`.as(name))),
+          )
           .returning(columns),
       )
       .with('secret', (db) =>
-        db.insertInto('tokenSecrets').values({
-          organizationId: parameter('organizationId'),
-          tokenId: parameter('id'),
-          hash: parameter('hash'),
-          hint: parameter('hint'),
-          signedBy: parameter('signedBy'),
-          createdAt: parameter('createdAt'),
-        }),
+        db
+          .insertInto('tokenSecrets')
+          .columns(['organizationId', 'tokenId', 'hash', 'hint', 'signedBy', 'createdAt'])
+          .expression((from) =>
+            from
+              .selectFrom('token')
+              .select([
+                'organizationId',
+                'id',
+                ...(['hash', 'hint', 'signedBy'] as const).map((name) => sql`${parameter(name)}`.as(name)),
+                'createdAt',
+              ]),
+          ),
       )
-      .with('event', () => sql<never>`(${eventsInsert(parameter('event'))})`)
+      .with('event', () => sql<never>`(${eventsInsert(parameter('event'))} where exists (select from token))`)
       .selectFrom('token')
       .select(columns)
       .compile(),
 )
 
-/** With its secret, and with `event` for the change log. */
+/** With its secret, and with `event` for the change log. Undefined: the terms are not in force any more. */
 export async function insertToken(
-  tx: Db,
+  db: Db,
+  revisions: Revisions,
   token: Given,
   secret: GivenSecret,
   event: string,
-): Promise<TokenRow> {
-  const [row] = await insert(tx, { ...token, ...secret, event })
-  if (!row) throw new Error('an insert returned no row')
+): Promise<TokenRow | undefined> {
+  const [row] = await insert(db, { ...token, ...secret, ...revisions, event })
   return row
 }
 
@@ -90,6 +121,22 @@ const selectOne = statement<Key, Token>('token', (builder, parameter) =>
 
 export async function findToken(db: Db, key: Key): Promise<Token | undefined> {
   const [token] = await selectOne(db, key)
+  return token
+}
+
+const selectByKey = statement<{ organizationKey: string; id: string }, Token>(
+  'token-by-key',
+  (builder, parameter) =>
+    tokens(builder)
+      .where('organizations.key', '=', parameter('organizationKey'))
+      .where('tokens.id', '=', parameter('id'))
+      .compile(),
+)
+
+/** In the organization of that key or id. */
+export async function findTokenIn(db: Db, keyOrId: string, id: string): Promise<Token | undefined> {
+  if (isUuid(keyOrId)) return findToken(db, { organizationId: keyOrId, id })
+  const [token] = await selectByKey(db, { organizationKey: keyOrId, id })
   return token
 }
 
@@ -180,5 +227,6 @@ export function tokens(db: Db) {
     .innerJoin('tokenTypes', 'tokenTypes.name', 'tokens.type')
     .select(qualifiedColumns)
     .select(['organizations.key as organizationKey', 'tokenTypes.endpoint', 'tokenSecrets.hint'])
+    .select('tokenSecrets.hash')
     .select(sql<Token['expiryWarning']>`organizations.policy -> 'expiry_warning'`.as('expiryWarning'))
 }

@@ -1,29 +1,16 @@
 import { sql, type Transaction } from 'kysely'
 import t from 'tap'
 import type { Tables } from '../../src/db/tables.ts'
+import { behind } from '../support/behind.ts'
 import { createWorld } from '../support/world.ts'
 
 const world = await createWorld(t)
 const { ask, issue } = world
 const urlOf = (id: string) => `/v1/organizations/default/tokens/${id}`
 
-/** What is answered to a revocation that comes while `change` is made by somebody else, and has to wait for it. */
-async function revokeBehind(id: string, change: (tx: Transaction<Tables>) => Promise<unknown>) {
-  let answer: ReturnType<typeof ask> | undefined
-  await world.db.transaction().execute(async (tx) => {
-    await change(tx)
-    answer = ask('POST', `${urlOf(id)}/revoke`, { body: { reason: 'behind' } })
-    while (!(await hasWaiting()));
-  })
-  return await answer
-}
-
-async function hasWaiting(): Promise<boolean> {
-  const { rows } = await sql`
-    select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`.execute(
-    world.db,
-  )
-  return rows.length > 0
+/** What is answered to a revocation that has to wait for `change`. */
+function revokeBehind(id: string, change: (tx: Transaction<Tables>) => Promise<unknown>) {
+  return behind(world.db, change, () => ask('POST', `${urlOf(id)}/revoke`, { body: { reason: 'behind' } }))
 }
 
 async function revocationsOf(id: string) {

@@ -52,7 +52,8 @@ export async function environmentToken(
   environment: EnvironmentSecret | undefined,
   organizationId: string,
 ): Promise<Token | undefined> {
-  const found = environment && (await findOrganizationWithType(db, environment.organization, type))
+  if (!environment) return undefined
+  const found = await findOrganizationWithType(db, environment.organization, type)
   if (found?.organizationId !== organizationId) return undefined
   const { organizationKey, createdAt, scopes, audience, endpoint } = found
   return {
@@ -69,6 +70,7 @@ export async function environmentToken(
     endpoint,
     metadata: {},
     hint: '…',
+    hash: environment.secret.hash(),
     revokedBy: null,
     revokedReason: null,
     lastUsedAt: null,

@@ -1,0 +1,59 @@
+import { type Caller, reaches } from '../access/caller.ts'
+import type { Db } from '../db/database.ts'
+import { AppError } from '../errors.ts'
+import { reachableOrganization } from '../organizations/reach.ts'
+import { onlyOwner, presentedToken } from './access.ts'
+import { type EnvironmentSecret, environmentToken, environmentTokenId } from './environment/environment.ts'
+import * as store from './store.ts'
+
+export async function getToken(
+  db: Db,
+  caller: Caller,
+  organizationKey: string,
+  id: string,
+  environment: EnvironmentSecret | undefined,
+): Promise<store.Token> {
+  const { organizationId, token } = await reachableToken(db, caller, organizationKey, id)
+  const self = onlyOwner(caller, 'tokens:read')
+  return visible(token ?? (await fixed(db, { organizationId, id }, environment)), self)
+}
+
+/** The token that the caller itself presented. */
+export async function getSelf(
+  db: Db,
+  caller: Caller,
+  environment: EnvironmentSecret | undefined,
+): Promise<store.Token> {
+  const key = presentedToken(caller)
+  return visible((await store.findToken(db, key)) ?? (await fixed(db, key, environment)), undefined)
+}
+
+/** Where there is no token, whether the organization is one that the caller reaches is for a second statement to say. */
+export async function reachableToken(
+  db: Db,
+  caller: Caller,
+  organizationKey: string,
+  id: string,
+): Promise<{ organizationId: string; token: store.Token | undefined }> {
+  const token = await store.findTokenIn(db, organizationKey, id)
+  if (token && reaches(caller.principal, token.organizationId)) {
+    return { organizationId: token.organizationId, token }
+  }
+  const organization = await reachableOrganization(db, caller, organizationKey)
+  return { organizationId: organization.id, token: undefined }
+}
+
+/** The token that is in no database, if it is the one of that id. */
+async function fixed(
+  db: Db,
+  { organizationId, id }: { organizationId: string; id: string },
+  environment: EnvironmentSecret | undefined,
+): Promise<store.Token | undefined> {
+  if (id !== environmentTokenId(organizationId)) return undefined
+  return environmentToken(db, environment, organizationId)
+}
+
+export function visible(token: store.Token | undefined, owner: string | undefined): store.Token {
+  if (token && (owner === undefined || token.ownerSubject === owner)) return token
+  throw new AppError('not_found', 'There is no such token.')
+}

@@ -1,0 +1,8 @@
+import type { Action, Happening } from '../audit/audit.ts'
+import type { Changes } from '../db/tables.ts'
+import type { Token } from './store.ts'
+
+/** What is done to a token, for the change log. */
+export function happening(action: Action, { organizationId, id, name }: Token, changes?: Changes): Happening {
+  return { organizationId, action, target: { type: 'token', id, name }, ...(changes && { changes }) }
+}

@@ -1,0 +1,74 @@
+import { type Caller, reaches } from '../access/caller.ts'
+import { eventsOf } from '../audit/audit.ts'
+import type { Db } from '../db/database.ts'
+import { onlyOwner, presentedToken } from './access.ts'
+import {
+  type EnvironmentSecret,
+  refuseEnvironment,
+  refuseEnvironmentSecret,
+} from './environment/environment.ts'
+import { reachableToken, visible } from './find.ts'
+import { happening } from './happening.ts'
+import type { Secret } from './secret.ts'
+import * as store from './store.ts'
+
+export async function revokeToken(
+  db: Db,
+  caller: Caller,
+  organizationKey: string,
+  id: string,
+  reason: string | null,
+): Promise<store.Token> {
+  return revoke(db, caller, reason, async () => {
+    const { organizationId, token } = await reachableToken(db, caller, organizationKey, id)
+    const self = onlyOwner(caller, 'tokens:write')
+    refuseEnvironment(organizationId, id)
+    return visible(token, self)
+  })
+}
+
+/** Whoever holds a token may end it, whatever its permissions. */
+export async function revokeSelf(db: Db, caller: Caller, reason: string | null): Promise<store.Token> {
+  const { organizationId, id } = presentedToken(caller)
+  refuseEnvironment(organizationId, id)
+  return revoke(db, caller, reason, async () =>
+    visible(await store.findToken(db, { organizationId, id }), undefined),
+  )
+}
+
+/** RFC 7009 §2.2: an unknown token, or one beyond the caller's reach, is no error and shows no difference. */
+export async function revokeBySecret(
+  db: Db,
+  caller: Caller,
+  secret: Secret,
+  environment: EnvironmentSecret | undefined,
+): Promise<void> {
+  const self = onlyOwner(caller, 'tokens:write')
+  if (self === undefined && environment) await refuseEnvironmentSecret(db, caller, environment, secret)
+  if (secret.isMistyped()) return
+  await revoke(db, caller, null, async () => {
+    const token = await store.findTokenByHash(db, secret.hash())
+    if (!token || !reaches(caller.principal, token.organizationId)) return undefined
+    return self === undefined || token.ownerSubject === self ? token : undefined
+  })
+}
+
+/** Revoking what is revoked changes nothing: who did it first, when and why stays. */
+async function revoke<Found extends store.Token | undefined>(
+  db: Db,
+  caller: Caller,
+  reason: string | null,
+  find: () => Promise<Found>,
+): Promise<store.Token | Found> {
+  const token = await find()
+  if (!token || token.revokedAt) return token
+  const revocation = {
+    revokedAt: caller.now,
+    revokedBy: JSON.stringify(caller.actor),
+    revokedReason: reason,
+  }
+  const event = happening('token.revoked', token, { before: {}, after: { reason } })
+  const revoked = await store.revokeToken(db, token, revocation, eventsOf(caller, [event]))
+  // Nothing was revoked if somebody else changed the token meanwhile: what they made of it decides.
+  return revoked ?? revoke(db, caller, reason, find)
+}

@@ -1,0 +1,68 @@
+import { type RawBuilder, sql } from 'kysely'
+import { validate as isUuid } from 'uuid'
+import type { Db } from '../db/database.ts'
+import { statement } from '../db/statement.ts'
+import type { Organization, TokenType } from '../db/tables.ts'
+
+const ofOrganization = ['id', 'key', 'suspendedAt', 'policy'] as const
+const ofType = [
+  ...['name', 'prefix', 'carriesOrganization', 'format', 'allowedScopes', 'defaultScopes'],
+  ...['scopesRequired', 'audience', 'endpoint', 'statusList'],
+] as const satisfies (keyof TokenType)[]
+
+/** It becomes another one by any change of the row, also by one that is made by hand. */
+type Revised = { revision: string }
+const revision = sql<string>`xmin::text`
+
+type OrganizationTerms = Pick<Organization, (typeof ofOrganization)[number]> & Revised
+export type TypeTerms = Pick<TokenType, (typeof ofType)[number]> & Revised & { isSuspended: boolean }
+
+/** What decides about a new token: its organization, with its policy, and its type, if there is one of that name. */
+export type Terms = { organization: OrganizationTerms; type: TypeTerms | null }
+
+type Row = OrganizationTerms & { type: TypeTerms | null }
+
+const typeAsJson: RawBuilder<TypeTerms> = sql`json_build_object(
+  'isSuspended', suspended_at is not null, 'revision', ${revision}, ${sql.join(ofType.flatMap((name) => [sql.lit(name), sql.ref(name)]))})`
+
+function selectTerms(place: 'key' | 'id', { held }: { held: boolean }) {
+  return statement<{ organization: string; type: string }, Row>(
+    `terms-by-${place}${held ? '-held' : ''}`,
+    (builder, parameter) =>
+      builder
+        .selectFrom('organizations')
+        .select(ofOrganization)
+        .select(revision.as('revision'))
+        .select((from) =>
+          from
+            .selectFrom('tokenTypes')
+            .select(typeAsJson.as('json'))
+            .where('name', '=', parameter('type'))
+            .$if(held, (query) => query.forShare())
+            .as('type'),
+        )
+        .where(place, '=', parameter('organization'))
+        .$if(held, (query) => query.forShare())
+        .compile(),
+  )
+}
+
+const byKey = selectTerms('key', { held: false })
+const byId = selectTerms('id', { held: false })
+const byIdHeld = selectTerms('id', { held: true })
+
+/** Of the organization with that key or id. */
+export async function findTerms(db: Db, keyOrId: string, type: string): Promise<Terms | undefined> {
+  return termsIn(await (isUuid(keyOrId) ? byId : byKey)(db, { organization: keyOrId, type }))
+}
+
+/** They stay as they are until the end of the transaction, while others may do the same. */
+export async function holdTerms(tx: Db, organization: string, type: string): Promise<Terms | undefined> {
+  return termsIn(await byIdHeld(tx, { organization, type }))
+}
+
+function termsIn([row]: Row[]): Terms | undefined {
+  if (!row) return undefined
+  const { type, ...organization } = row
+  return { organization, type }
+}

@@ -1,0 +1,71 @@
+import { sql, type Transaction } from 'kysely'
+import t from 'tap'
+import type { Tables } from '../../src/db/tables.ts'
+import { behind } from '../support/behind.ts'
+import { createWorld } from '../support/world.ts'
+
+const world = await createWorld(t)
+const { ask } = world
+let made = 0
+
+/** An organization and a type of its own, and what is answered to a create that has to wait for `change` to either. */
+async function place(type: object = {}) {
+  const name = `race-${++made}`
+  await ask('POST', '/v1/organizations', { body: { key: name, name } })
+  await ask('POST', '/v1/token-types', { body: { name, format: 'opaque', prefix: 'race', ...type } })
+  const url = `/v1/organizations/${name}`
+  const create = () => ask('POST', `${url}/tokens`, { body: { name: 'A token', type: name } })
+  const createBehind = (change: (tx: Transaction<Tables>) => Promise<unknown>) =>
+    behind(world.db, change, create)
+  const events = async () => (await ask('GET', `${url}/audit-events?action=token.created`)).body.items
+  return { name, url, createBehind, events }
+}
+
+t.test('a create that meets a suspension of its organization makes nothing', async (t) => {
+  const { name, createBehind, events } = await place()
+  const answer = await createBehind((tx) =>
+    sql`update organizations set suspended_at = now() where key = ${name}`.execute(tx),
+  )
+  t.match(answer, { status: 409, body: { code: 'suspended', detail: /organization/ } })
+  t.same(await events(), [])
+})
+
+t.test('a create that meets a suspension of its type makes nothing', async (t) => {
+  const { name, createBehind, events } = await place()
+  const answer = await createBehind((tx) =>
+    sql`update token_types set suspended_at = now() where name = ${name}`.execute(tx),
+  )
+  t.match(answer, { status: 409, body: { code: 'suspended', detail: /type/ } })
+  t.same(await events(), [])
+})
+
+t.test('a create that meets a deletion of its organization finds none', async (t) => {
+  const { name, createBehind } = await place()
+  const answer = await createBehind((tx) => tx.deleteFrom('organizations').where('key', '=', name).execute())
+  t.match(answer, { status: 404, body: { code: 'not_found' } })
+})
+
+t.test('a create that meets a deletion of its type is refused by the name of the field', async (t) => {
+  const { name, createBehind, events } = await place()
+  const answer = await createBehind((tx) => tx.deleteFrom('tokenTypes').where('name', '=', name).execute())
+  t.match(answer, { status: 422, body: { code: 'invalid_value', errors: [{ field: 'type' }] } })
+  t.same(await events(), [])
+})
+
+t.test('a create that meets an edit of its type is made by what the type says then, once', async (t) => {
+  const { name, createBehind, events } = await place({ default_scopes: ['before'] })
+  const answer = await createBehind((tx) =>
+    sql`update token_types set default_scopes = '{after}' where name = ${name}`.execute(tx),
+  )
+  t.match(answer, { status: 201, body: { scopes: ['after'] } })
+  t.match(await events(), [{ target: { id: answer.body.id } }])
+})
+
+t.test('tokens are made past each other, and past who only reads their organization', async (t) => {
+  const { name, url } = await place()
+  await world.db.transaction().execute(async (tx) => {
+    await sql`select from organizations where key = ${name} for share`.execute(tx)
+    const answer = await ask('POST', `${url}/tokens`, { body: { name: 'A token', type: name } })
+    t.equal(answer.status, 201)
+  })
+})
