@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { maxHeaderSize } from 'node:http'
 import cors from '@fastify/cors'
-import helmet from '@fastify/helmet'
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -9,6 +8,7 @@ import Fastify, {
   LogController,
   type onRequestHookHandler,
 } from 'fastify'
+import helmet from 'helmet'
 import { auditRoutes } from './audit/routes.ts'
 import { clientKeyRoutes } from './client-keys/routes.ts'
 import type { Deps } from './deps.ts'
@@ -133,9 +133,11 @@ export async function buildApp({
   if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins, methods, exposedHeaders })
   await openapi(app)
   // Nothing but /docs, which brings a policy of its own, is there to be rendered.
-  const headers = { contentSecurityPolicy: { useDefaults: false, directives: apiPolicy } }
+  const protect = helmet({ contentSecurityPolicy: { useDefaults: false, directives: apiPolicy } })
+  const protectBrowsers: onRequestHookHandler = ({ raw: request }, { raw: response }, done) =>
+    protect(request, response, (error) => done(error as Error))
   await app.register(async (site) => {
-    await site.register(helmet, headers)
+    site.addHook('onRequest', protectBrowsers)
     await docs(site)
   })
 
@@ -154,7 +156,7 @@ export async function buildApp({
     await gateways.register(verificationRoutes, { ...deps, registry: measuring.registry, verification })
   })
   await app.register(async (site) => {
-    await site.register(helmet, headers)
+    site.addHook('onRequest', protectBrowsers)
     site.setNotFoundHandler(sendNotFound)
     site.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
     await site.register(healthRoutes, deps)

@@ -46,8 +46,10 @@ export function clientWith({ queryMs, prepares }: ClientOptions): typeof pg.Clie
         done(error, result)
       }
       const name = prepares && typeof query === 'string' ? names.get(query) : undefined
-      const asked = name === undefined ? query : { name, text: query }
-      super.query(asked as string, values as unknown[], answered)
+      // With the name in an object of ours pg would copy that, member by member with its descriptors.
+      const named = name && Object.assign(new pg.Query(query, values), { name, callback: answered })
+      if (named) super.query(named)
+      else super.query(query as string, values as unknown[], answered)
     }
   }
 }

@@ -118,13 +118,13 @@ export async function issueToken(
     ownerSource: owner?.source ?? null,
     scopes,
     audience,
-    metadata: JSON.stringify(metadata),
+    metadata,
     allowedCidrs,
-    narrowedTo: narrowedTo && JSON.stringify(narrowedTo),
+    narrowedTo,
     notBefore,
     expiresAt,
     createdAt: origin.now,
-    createdBy: JSON.stringify(origin.actor),
+    createdBy: origin.actor,
     updatedAt: origin.now,
   }
   const kept = { hash: secret.hash(), hint: secret.hint() }

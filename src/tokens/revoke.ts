@@ -64,7 +64,7 @@ async function revoke<Found extends store.Token | undefined>(
   if (!token || token.revokedAt) return token
   const revocation = {
     revokedAt: caller.now,
-    revokedBy: JSON.stringify(caller.actor),
+    revokedBy: caller.actor,
     revokedReason: reason,
   }
   const event = happening('token.revoked', token, { before: {}, after: { reason } })

@@ -3,7 +3,7 @@ import { validate as isUuid } from 'uuid'
 import type { Db } from '../db/database.ts'
 import { eventsInsert } from '../db/events.ts'
 import { statement } from '../db/statement.ts'
-import type { Tables, TokenRow } from '../db/tables.ts'
+import type { Actor, Tables, TokenRow } from '../db/tables.ts'
 import type { Policy } from '../policy/document.ts'
 import type { SecretHash } from './secret.ts'
 
@@ -37,62 +37,64 @@ const columns = [
 
 const qualifiedColumns = columns.map((name) => `tokens.${name}` as const)
 
-type Given = Required<Pick<Insertable<Tables['tokens']>, (typeof givenColumns)[number]>>
+type Given = Pick<TokenRow, (typeof givenColumns)[number]>
+type GivenAsText = Required<Pick<Insertable<Tables['tokens']>, (typeof givenColumns)[number]>>
 type GivenSecret = { hash: SecretHash; hint: string; signedBy: string | null }
 
 /** Which terms a token is made by. */
 type Revisions = { organizationRevision: string; typeRevision: string }
 
-const insert = statement<Given & GivenSecret & Revisions & { event: string }, TokenRow>(
-  'token-insert',
-  (builder, parameter) =>
-    builder
-      .with('organization', (db) =>
-        db
-          .selectFrom('organizations')
-          .select('id')
-          .where('id', '=', parameter('organizationId'))
-          .where(sql`xmin`, '=', sql`${parameter('organizationRevision')}::xid`)
-          .forShare(),
-      )
-      .with('type', (db) =>
-        db
-          .selectFrom('tokenTypes')
-          .select('name')
-          .where('name', '=', parameter('type'))
-          .where(sql`xmin`, '=', sql`${parameter('typeRevision')}::xid`)
-          .forShare(),
-      )
-      .with('token', (db) =>
-        db
-          .insertInto('tokens')
-          .columns(givenColumns)
-          .expression((from) =>
-            from
-              .selectFrom(['organization', 'type'])
-              .select(givenColumns.map((name) => sql`${parameter(name)}`.as(name))),
-          )
-          .returning(columns),
-      )
-      .with('secret', (db) =>
-        db
-          .insertInto('tokenSecrets')
-          .columns(['organizationId', 'tokenId', 'hash', 'hint', 'signedBy', 'createdAt'])
-          .expression((from) =>
-            from
-              .selectFrom('token')
-              .select([
-                'organizationId',
-                'id',
-                ...(['hash', 'hint', 'signedBy'] as const).map((name) => sql`${parameter(name)}`.as(name)),
-                'createdAt',
-              ]),
-          ),
-      )
-      .with('event', () => sql<never>`(${eventsInsert(parameter('event'))} where exists (select from token))`)
-      .selectFrom('token')
-      .select(columns)
-      .compile(),
+type Insert = GivenAsText & GivenSecret & Revisions & { event: string }
+
+/** Of what it makes only the version is read back: the rest is known, and costs more to read than to send. */
+const insert = statement<Insert, Pick<TokenRow, 'version'>>('token-insert', (builder, parameter) =>
+  builder
+    .with('organization', (db) =>
+      db
+        .selectFrom('organizations')
+        .select('id')
+        .where('id', '=', parameter('organizationId'))
+        .where(sql`xmin`, '=', sql`${parameter('organizationRevision')}::xid`)
+        .forShare(),
+    )
+    .with('type', (db) =>
+      db
+        .selectFrom('tokenTypes')
+        .select('name')
+        .where('name', '=', parameter('type'))
+        .where(sql`xmin`, '=', sql`${parameter('typeRevision')}::xid`)
+        .forShare(),
+    )
+    .with('token', (db) =>
+      db
+        .insertInto('tokens')
+        .columns(givenColumns)
+        .expression((from) =>
+          from
+            .selectFrom(['organization', 'type'])
+            .select(givenColumns.map((name) => sql`${parameter(name)}`.as(name))),
+        )
+        .returning(['organizationId', 'id', 'createdAt', 'version']),
+    )
+    .with('secret', (db) =>
+      db
+        .insertInto('tokenSecrets')
+        .columns(['organizationId', 'tokenId', 'hash', 'hint', 'signedBy', 'createdAt'])
+        .expression((from) =>
+          from
+            .selectFrom('token')
+            .select([
+              'organizationId',
+              'id',
+              ...(['hash', 'hint', 'signedBy'] as const).map((name) => sql`${parameter(name)}`.as(name)),
+              'createdAt',
+            ]),
+        ),
+    )
+    .with('event', () => sql<never>`(${eventsInsert(parameter('event'))} where exists (select from token))`)
+    .selectFrom('token')
+    .select('version')
+    .compile(),
 )
 
 /** With its secret, and with `event` for the change log. Undefined: the terms are not in force any more. */
@@ -103,8 +105,17 @@ export async function insertToken(
   secret: GivenSecret,
   event: string,
 ): Promise<TokenRow | undefined> {
-  const [row] = await insert(db, { ...token, ...secret, ...revisions, event })
-  return row
+  const [row] = await insert(db, {
+    ...token,
+    ...secret,
+    ...revisions,
+    metadata: JSON.stringify(token.metadata),
+    narrowedTo: token.narrowedTo && JSON.stringify(token.narrowedTo),
+    createdBy: JSON.stringify(token.createdBy),
+    event,
+  })
+  const unrevoked = { revokedAt: null, revokedBy: null, revokedReason: null }
+  return row && { ...token, ...unrevoked, lastUsedAt: null, lastUsedIp: null, ...row }
 }
 
 /** The token that a secret was issued for, whatever its status. */
@@ -154,32 +165,31 @@ export async function lockToken(tx: Db, key: Key): Promise<Token | undefined> {
   return token
 }
 
-type Revocation = { revokedAt: Date; revokedBy: string; revokedReason: string | null }
+type Revocation = { revokedAt: Date; revokedBy: Actor; revokedReason: string | null }
+type Revoke = Key & Omit<Revocation, 'revokedBy'> & { revokedBy: string; version: number; event: string }
 
-const revoke = statement<Key & Revocation & { version: number; event: string }, TokenRow>(
-  'token-revoke',
-  (builder, parameter) =>
-    builder
-      .with('token', (db) =>
-        db
-          .updateTable('tokens')
-          .set((row) => ({
-            revokedAt: parameter('revokedAt'),
-            revokedBy: parameter('revokedBy'),
-            revokedReason: parameter('revokedReason'),
-            updatedAt: parameter('revokedAt'),
-            version: row('version', '+', 1),
-          }))
-          .where('organizationId', '=', parameter('organizationId'))
-          .where('id', '=', parameter('id'))
-          .where('version', '=', parameter('version'))
-          .where('revokedAt', 'is', null)
-          .returning(columns),
-      )
-      .with('event', () => sql<never>`(${eventsInsert(parameter('event'))} where exists (select from token))`)
-      .selectFrom('token')
-      .select(columns)
-      .compile(),
+const revoke = statement<Revoke, Pick<TokenRow, 'version'>>('token-revoke', (builder, parameter) =>
+  builder
+    .with('token', (db) =>
+      db
+        .updateTable('tokens')
+        .set((row) => ({
+          revokedAt: parameter('revokedAt'),
+          revokedBy: parameter('revokedBy'),
+          revokedReason: parameter('revokedReason'),
+          updatedAt: parameter('revokedAt'),
+          version: row('version', '+', 1),
+        }))
+        .where('organizationId', '=', parameter('organizationId'))
+        .where('id', '=', parameter('id'))
+        .where('version', '=', parameter('version'))
+        .where('revokedAt', 'is', null)
+        .returning('version'),
+    )
+    .with('event', () => sql<never>`(${eventsInsert(parameter('event'))} where exists (select from token))`)
+    .selectFrom('token')
+    .select('version')
+    .compile(),
 )
 
 /** And says so in the change log, with `event`. Undefined: the token is no longer as it was read, and was left alone. */
@@ -190,8 +200,9 @@ export async function revokeToken(
   event: string,
 ): Promise<Token | undefined> {
   const { organizationId, id, version } = token
-  const [row] = await revoke(db, { ...revocation, organizationId, id, version, event })
-  return row && { ...token, ...row }
+  const revokedBy = JSON.stringify(revocation.revokedBy)
+  const [row] = await revoke(db, { ...revocation, revokedBy, organizationId, id, version, event })
+  return row && { ...token, ...revocation, updatedAt: revocation.revokedAt, ...row }
 }
 
 export async function updateToken(
