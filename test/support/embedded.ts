@@ -33,6 +33,8 @@ export async function start(t: Test, directory: string) {
 
 export async function query(url: string, text: string): Promise<Record<string, unknown>[]> {
   const client = new pg.Client(url)
+  // A server that dies says so here as well as to the query.
+  client.on('error', () => {})
   await client.connect()
   return client
     .query(text)
