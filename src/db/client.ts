@@ -47,9 +47,8 @@ export function clientWith({ queryMs, prepares }: ClientOptions): typeof pg.Clie
       }
       const name = prepares && typeof query === 'string' ? names.get(query) : undefined
       // With the name in an object of ours pg would copy that, member by member with its descriptors.
-      const named = name && Object.assign(new pg.Query(query, values), { name, callback: answered })
-      if (named) super.query(named)
-      else super.query(query as string, values as unknown[], answered)
+      const asked = name === undefined ? query : Object.assign(new pg.Query(query, values), { name })
+      super.query(asked as string, values as unknown[], answered)
     }
   }
 }

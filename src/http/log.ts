@@ -15,8 +15,8 @@ export function createLogger(level: LogLevel, destination: DestinationStream = s
 const secretNames = new Set(['authorization', 'token', 'secret', 'password', 'connectionString'])
 
 /**
- * Headers and bodies are never logged; this stands against later code that would do so. pino's own `redact`
- * with wildcards takes a multiple of this, and of all else that a line takes.
+ * Headers and bodies are never logged; this stands against later code that would do so. pino's own `redact` with
+ * wildcards takes a multiple of this, and of all else that a line takes.
  */
 function withoutSecrets(value: unknown, depth = 0): unknown {
   if (typeof value !== 'object' || value === null || depth > 2) return value

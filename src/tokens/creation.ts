@@ -75,7 +75,7 @@ function permissionRefusal({ principal }: Caller, subject: string | undefined): 
   return new AppError('insufficient_scope', 'This needs the permission tokens:write.')
 }
 
-/** Of tokens that are suspended there need be no more. */
+/** Nothing new is made in an organization that is suspended. */
 export function suspensionRefusal({
   key,
   suspendedAt,

@@ -3,6 +3,10 @@ import type { Changes } from '../db/tables.ts'
 import type { Token } from './store.ts'
 
 /** What is done to a token, for the change log. */
-export function happening(action: Action, { organizationId, id, name }: Token, changes?: Changes): Happening {
+export function happening(
+  action: Action,
+  { organizationId, id, name }: Pick<Token, 'organizationId' | 'id' | 'name'>,
+  changes?: Changes,
+): Happening {
   return { organizationId, action, target: { type: 'token', id, name }, ...(changes && { changes }) }
 }

@@ -1,9 +1,9 @@
 import { v7 as uuid } from 'uuid'
 import type { Origin } from '../access/caller.ts'
 import type { Narrowing } from '../access/narrowing.ts'
-import { eventsOf, type Happening } from '../audit/audit.ts'
+import { eventsOf } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
-import type { OwnerSource, TokenType } from '../db/tables.ts'
+import type { OwnerSource } from '../db/tables.ts'
 import { AppError, invalidValue } from '../errors.ts'
 import { noSuchOrganization } from '../organizations/reach.ts'
 import { managementType, platformId } from '../platform.ts'
@@ -11,6 +11,7 @@ import type { Policy } from '../policy/document.ts'
 import { effectivePolicy } from '../policy/effective.ts'
 import { sourceRefusal, suspensionRefusal } from './creation.ts'
 import { grantOf } from './grant.ts'
+import { happening } from './happening.ts'
 import { type AskedExpiry, grantExpiry, type Warning } from './lifetime.ts'
 import { type Issuing, mintSecret } from './mint.ts'
 import { nameFor } from './name.ts'
@@ -60,7 +61,9 @@ export async function issueToken(
   read?: Terms,
 ): Promise<Issued> {
   const again = (db: Db) => issueToken(db, origin, organizationId, input, secretFrom)
-  const terms = read ?? (await (db.isTransaction ? holdTerms : findTerms)(db, organizationId, input.type))
+  const terms = db.isTransaction
+    ? await holdTerms(db, organizationId, input.type)
+    : (read ?? (await findTerms(db, organizationId, input.type)))
   if (!terms) throw noSuchOrganization()
   const { organization } = terms
   const policy = effectivePolicy(organization.policy)
@@ -101,12 +104,8 @@ export async function issueToken(
       : await mintSecret(db, secretFrom, facts)
   const name = nameFor(policy.name, input.name, secret)
   await claimPlace(db, policy, { organizationId, owner: owner?.subject ?? null, name, now: origin.now })
-  const created: Happening = {
-    organizationId,
-    action: 'token.created',
-    target: { type: 'token', id, name },
-    changes: { before: {}, after: grantOf({ ...facts, type: type.name, allowedCidrs, narrowedTo }) },
-  }
+  const grant = grantOf({ ...facts, type: type.name, allowedCidrs, narrowedTo })
+  const created = happening('token.created', { organizationId, id, name }, { before: {}, after: grant })
   const given = {
     organizationId,
     id,
@@ -170,7 +169,7 @@ function refuseNoScopes(policy: Policy, type: TypeTerms): void {
 /** Whether the policy or the type says so; a management token without permissions could do nothing at all. */
 export function needsScopes(
   { scopes }: Policy,
-  { name, scopesRequired }: Pick<TokenType, 'name' | 'scopesRequired'>,
+  { name, scopesRequired }: Pick<TypeTerms, 'name' | 'scopesRequired'>,
 ): boolean {
   return scopes.required || scopesRequired || name === managementType
 }

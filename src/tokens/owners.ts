@@ -3,6 +3,7 @@ import { recordAll } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import { lockOrganization, reachableOrganization } from '../organizations/reach.ts'
 import { onlyOwner } from './access.ts'
+import { happening } from './happening.ts'
 import { revokeAllOf } from './owner-store.ts'
 
 /**
@@ -31,12 +32,10 @@ export async function revokeOwnerTokens(
         updatedAt: caller.now,
       },
     )
-    const happenings = revoked.map(({ id, name }) => ({
-      organizationId,
-      action: 'token.revoked' as const,
-      target: { type: 'token' as const, id, name },
-      changes: { before: {}, after: { reason } },
-    }))
+    const changes = { before: {}, after: { reason } }
+    const happenings = revoked.map((token) =>
+      happening('token.revoked', { organizationId, ...token }, changes),
+    )
     await recordAll(tx, caller, happenings)
     return revoked.length
   })

@@ -209,6 +209,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
   app.route({
     method: 'POST',
     url: '/self/revoke',
+    config: { forgets: true },
     schema: {
       operationId: 'revokeSelf',
       summary: 'Revoke the token that this very request presents',
@@ -220,7 +221,9 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
       },
     },
     handler: async ({ caller, body }, reply) => {
-      return show(reply, await revokeSelf(db, caller, body?.reason ?? null), caller.now)
+      const token = await revokeSelf(db, caller, body?.reason ?? null)
+      credentials.forget(hashText(token.hash))
+      return show(reply, token, caller.now)
     },
   })
 }

@@ -49,20 +49,14 @@ type Insert = GivenAsText & GivenSecret & Revisions & { event: string }
 /** Of what it makes only the version is read back: the rest is known, and costs more to read than to send. */
 const insert = statement<Insert, Pick<TokenRow, 'version'>>('token-insert', (builder, parameter) =>
   builder
-    .with('organization', (db) =>
+    .with('terms', (db) =>
       db
-        .selectFrom('organizations')
-        .select('id')
-        .where('id', '=', parameter('organizationId'))
-        .where(sql`xmin`, '=', sql`${parameter('organizationRevision')}::xid`)
-        .forShare(),
-    )
-    .with('type', (db) =>
-      db
-        .selectFrom('tokenTypes')
-        .select('name')
-        .where('name', '=', parameter('type'))
-        .where(sql`xmin`, '=', sql`${parameter('typeRevision')}::xid`)
+        .selectFrom(['organizations', 'tokenTypes'])
+        .select('organizations.id')
+        .where('organizations.id', '=', parameter('organizationId'))
+        .where(sql`organizations.xmin`, '=', sql`${parameter('organizationRevision')}::xid`)
+        .where('tokenTypes.name', '=', parameter('type'))
+        .where(sql`token_types.xmin`, '=', sql`${parameter('typeRevision')}::xid`)
         .forShare(),
     )
     .with('token', (db) =>
@@ -70,9 +64,7 @@ const insert = statement<Insert, Pick<TokenRow, 'version'>>('token-insert', (bui
         .insertInto('tokens')
         .columns(givenColumns)
         .expression((from) =>
-          from
-            .selectFrom(['organization', 'type'])
-            .select(givenColumns.map((name) => sql`${parameter(name)}`.as(name))),
+          from.selectFrom('terms').select(givenColumns.map((name) => sql`${parameter(name)}`.as(name))),
         )
         .returning(['organizationId', 'id', 'createdAt', 'version']),
     )

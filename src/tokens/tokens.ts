@@ -44,9 +44,8 @@ export async function createToken<Answer>(
   }
   const owner = ownerOfNew(caller, self, input.owner)
   const origin = onBehalfOf(caller, owner)
-  const read = attempt.key ? undefined : terms
   return once(db, caller, organization.id, attempt, async (db) =>
-    present(await issueToken(db, origin, organization.id, { ...input, owner }, issuing, read)),
+    present(await issueToken(db, origin, organization.id, { ...input, owner }, issuing, terms)),
   )
 }
 
