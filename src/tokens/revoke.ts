@@ -22,7 +22,7 @@ export async function revokeToken(
   return revoke(db, caller, reason, async () => {
     const { organizationId, token } = await reachableToken(db, caller, organizationKey, id)
     const self = onlyOwner(caller, 'tokens:write')
-    refuseEnvironment(organizationId, id)
+    if (!token) refuseEnvironment(organizationId, id)
     return visible(token, self)
   })
 }
