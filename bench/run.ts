@@ -21,7 +21,7 @@ import { counterfoil, starters, type Target } from './targets/targets.ts'
 
 type Part = (ground: Ground, generator: Generator) => Promise<Row[]>
 
-/** What is measured, in this order; each by the name that `--only` takes, but for the rotation, which has letters. */
+/** What is measured, in this order; each by the name that `--only` takes, but for the rotations, which have letters. */
 const parts: [string, Part][] = [
   ['rotation', rotation],
   ['writes', churn],
@@ -29,10 +29,12 @@ const parts: [string, Part][] = [
   ['lag', lag],
   ['cut', cut],
   ['client', client],
+  ['rotation', manyTokens],
   ['memory', memory],
   ['start', start],
 ]
 
+const keys = Object.keys(starters)
 const { plan, quick, wants } = readOptions(process.argv.slice(2))
 
 await withinLimits(async () => {
@@ -59,11 +61,25 @@ async function attempt(part: Part, ground: Ground, generator: Generator): Promis
 }
 
 async function rotation(ground: Ground, generator: Generator): Promise<Row[]> {
+  return throughputOf(
+    keys.filter((key) => key !== 'h' && wants(key)),
+    ground,
+    generator,
+  )
+}
+
+/** After all others: with that many tokens used, the database is still writing their uses down a minute later. */
+async function manyTokens(ground: Ground, generator: Generator): Promise<Row[]> {
+  return wants('h') ? throughputOf(['f', 'h'], ground, generator) : []
+}
+
+/** In rotation, all of them running. */
+async function throughputOf(keys: string[], ground: Ground, generator: Generator): Promise<Row[]> {
   const targets = new Map<string, Target>()
-  for (const [key, startTarget] of Object.entries(starters)) {
-    if (!wants(key)) continue
+  for (const key of keys) {
     progress(`starting (${key})`)
-    targets.set(key, await startTarget(ground))
+    const target = await starters[key]?.(ground)
+    if (target) targets.set(key, target)
   }
   if (targets.size === 0) return []
   progress('rotating through the targets')
