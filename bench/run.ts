@@ -34,7 +34,6 @@ const parts: [string, Part][] = [
   ['start', start],
 ]
 
-const keys = Object.keys(starters)
 const { plan, quick, wants } = readOptions(process.argv.slice(2))
 
 await withinLimits(async () => {
@@ -61,25 +60,25 @@ async function attempt(part: Part, ground: Ground, generator: Generator): Promis
 }
 
 async function rotation(ground: Ground, generator: Generator): Promise<Row[]> {
-  return throughputOf(
-    keys.filter((key) => key !== 'h' && wants(key)),
-    ground,
-    generator,
-  )
+  return throughputOf((key) => key !== 'h' && wants(key), ground, generator)
 }
 
 /** After all others: with that many tokens used, the database is still writing their uses down a minute later. */
 async function manyTokens(ground: Ground, generator: Generator): Promise<Row[]> {
-  return wants('h') ? throughputOf(['f', 'h'], ground, generator) : []
+  return wants('h') ? throughputOf((key) => key === 'f' || key === 'h', ground, generator) : []
 }
 
-/** In rotation, all of them running. */
-async function throughputOf(keys: string[], ground: Ground, generator: Generator): Promise<Row[]> {
+/** Of those targets in rotation, all of them running. */
+async function throughputOf(
+  takesPart: (key: string) => boolean,
+  ground: Ground,
+  generator: Generator,
+): Promise<Row[]> {
   const targets = new Map<string, Target>()
-  for (const key of keys) {
+  for (const [key, startTarget] of Object.entries(starters)) {
+    if (!takesPart(key)) continue
     progress(`starting (${key})`)
-    const target = await starters[key]?.(ground)
-    if (target) targets.set(key, target)
+    targets.set(key, await startTarget(ground))
   }
   if (targets.size === 0) return []
   progress('rotating through the targets')
