@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 
-/** The letters are the targets of the rotation, the words the measurements after it. */
+/** The letters are the targets of the rotations, the words what else is measured. */
 const parts = [...'abcdefghi', 'writes', 'lag', 'cut', 'client', 'memory', 'start'] as const
 
 /** How long and how often; every number bounds the time that a run takes. */

@@ -65,7 +65,7 @@ async function rotation(ground: Ground, generator: Generator): Promise<Row[]> {
 
 /** After all others: with that many tokens used, the database is still writing their uses down a minute later. */
 async function manyTokens(ground: Ground, generator: Generator): Promise<Row[]> {
-  return wants('h') ? throughputOf((key) => key === 'f' || key === 'h', ground, generator) : []
+  return throughputOf((key) => wants('h') && (key === 'f' || key === 'h'), ground, generator)
 }
 
 /** Of those targets in rotation, all of them running. */
