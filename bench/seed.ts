@@ -44,6 +44,7 @@ export async function addTokens(seeded: Seeded, count: number): Promise<IssuedTo
     const secrets = Array.from({ length: size }, () => ({ id: uuid(), secret: generateSecret('api') }))
     const ids = secrets.map(({ id }) => id)
     await client.query(insertTokens, [seeded.organizationId, ids])
+    await client.query(insertUses, [seeded.organizationId, ids])
     const hashes = secrets.map(({ secret }) => secret.hash())
     await client.query(insertSecrets, [
       seeded.organizationId,
@@ -54,8 +55,7 @@ export async function addTokens(seeded: Seeded, count: number): Promise<IssuedTo
     for (const { id, secret } of secrets) issued.push({ id, secret: secret.reveal() })
   }
   await setTriggers(client, 'enable')
-  await client.query('vacuum analyze tokens')
-  await client.query('vacuum analyze token_secrets')
+  for (const table of ['tokens', 'token_secrets', 'token_uses']) await client.query(`vacuum analyze ${table}`)
   await client.end()
   return issued
 }
@@ -70,6 +70,8 @@ const insertTokens = `
   select $1, id, '${tokenType}', 'Token ' || ordinality, '{read,write}', '{https://api.example.com}', '{}', now(),
     '{"type":"system","id":"bench","name":"Benchmark"}', now()
   from unnest($2::uuid[]) with ordinality as rows (id, ordinality)`
+
+const insertUses = 'insert into token_uses (organization_id, token_id) select $1, unnest($2::uuid[])'
 
 const insertSecrets = `
   insert into token_secrets (organization_id, token_id, hash, hint, created_at)

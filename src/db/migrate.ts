@@ -11,6 +11,7 @@ import * as narrowing from '../../migrations/0008-narrowing.ts'
 import * as revocations from '../../migrations/0009-revocations.ts'
 import * as statusLists from '../../migrations/0010-status-lists.ts'
 import * as revocationNumbers from '../../migrations/0011-revocation-numbers.ts'
+import * as uses from '../../migrations/0012-uses.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -25,6 +26,7 @@ const migrations = {
   '0009-revocations': revocations,
   '0010-status-lists': statusLists,
   '0011-revocation-numbers': revocationNumbers,
+  '0012-uses': uses,
 }
 
 /** Until the end of the transaction no other instance sets this database up. */

@@ -105,8 +105,6 @@ type TokensTable = {
   revokedAt: Date | null
   revokedBy: JsonOrNull<Actor>
   revokedReason: string | null
-  lastUsedAt: Date | null
-  lastUsedIp: string | null
   /** From where it is good; null: from anywhere. */
   allowedCidrs: string[] | null
   /** Which of the tokens that it reaches it is meant for; null: all of them. */
@@ -115,6 +113,13 @@ type TokensTable = {
   createdAt: Date
   createdBy: Json<Actor>
   updatedAt: Date
+}
+
+type TokenUsesTable = {
+  organizationId: string
+  tokenId: string
+  lastUsedAt: Date | null
+  lastUsedIp: string | null
 }
 
 type TokenSecretsTable = {
@@ -181,6 +186,7 @@ export type Tables = {
   tokenTypes: TokenTypesTable
   tokens: TokensTable
   tokenSecrets: TokenSecretsTable
+  tokenUses: TokenUsesTable
   auditEvents: AuditEventsTable
   idempotencyKeys: IdempotencyKeysTable
   installation: InstallationTable

@@ -7,9 +7,9 @@ export type UsedSecret = Use & { hash: HashText }
 
 /**
  * Adds to what is recorded and lowers nothing; gives back what could not be written now. It waits for no row that
- * somebody else is changing and takes the others in one order, so that neither changes nor other instances can come to
- * a deadlock with it. Secrets that are gone are left out. A token is touched once a minute, or when its address is another:
- * last use is indexed, so that every index of the token has to be written then.
+ * somebody else is changing, so that neither changes nor other instances can come to a deadlock with it. Secrets that
+ * are gone are left out. When a token was used last moves once a minute, or with its address: it is sorted by, so that
+ * every index of its row has to be written then.
  */
 export async function recordUses(db: Db, uses: UsedSecret[]): Promise<UsedSecret[]> {
   const { rows } = await sql<{ hash: HashText }>`
@@ -20,33 +20,32 @@ export async function recordUses(db: Db, uses: UsedSecret[]): Promise<UsedSecret
         ${uses.map(({ uses: count }) => count)}::bigint[],
         ${uses.map(({ usedFrom }) => usedFrom)}::inet[]
       ) as used (hash, at, count, ip)
-    ), found as (
-      select hash, organization_id, token_id, at, count, ip from used join token_secrets using (hash)
     ), locked as (
-      select organization_id, id as token_id from tokens
-      where (organization_id, id) in (select organization_id, token_id from found)
-      order by organization_id, id
-      for no key update skip locked
+      select used.*, organization_id, token_id
+      from used
+      join token_secrets using (hash)
+      join token_uses using (organization_id, token_id)
+      for no key update of token_secrets, token_uses skip locked
     ), written as (
       update token_secrets
-      set use_count = use_count + found.count, last_used_at = greatest(token_secrets.last_used_at, found.at)
-      from found join locked using (organization_id, token_id)
-      where token_secrets.hash = found.hash
-      returning found.*
+      set use_count = use_count + locked.count, last_used_at = greatest(token_secrets.last_used_at, locked.at)
+      from locked
+      where token_secrets.hash = locked.hash
     ), latest as (
       select organization_id, token_id, max(at) as at,
         (array_agg(ip order by at desc) filter (where ip is not null))[1] as ip
-      from written group by organization_id, token_id
+      from locked group by organization_id, token_id
     ), noted as (
-      update tokens
+      update token_uses
       set last_used_ip = case when at >= coalesce(last_used_at, at) then coalesce(ip, last_used_ip) else last_used_ip end,
         last_used_at = greatest(last_used_at, at)
       from latest
-      where tokens.organization_id = latest.organization_id and tokens.id = latest.token_id
+      where token_uses.organization_id = latest.organization_id and token_uses.token_id = latest.token_id
         and (last_used_at is null or at >= last_used_at + interval '1 minute' or
           (ip is not null and ip is distinct from last_used_ip))
     )
-    select encode(hash, 'base64') as hash from found where hash not in (select hash from written)`.execute(db)
+    select encode(hash, 'base64') as hash from used join token_secrets using (hash)
+    where hash not in (select hash from locked)`.execute(db)
   const missed = new Set(rows.map(({ hash }) => hash))
   return uses.filter(({ hash }) => missed.has(hash))
 }

@@ -139,6 +139,7 @@ export async function issueToken(
   const token = {
     ...row,
     ...kept,
+    ...{ lastUsedAt: null, lastUsedIp: null },
     organizationKey: organization.key,
     expiryWarning: organization.policy.expiry_warning ?? null,
     endpoint: type.endpoint,

@@ -7,8 +7,10 @@ import type { Actor, Tables, TokenRow } from '../db/tables.ts'
 import type { Policy } from '../policy/document.ts'
 import type { SecretHash } from './secret.ts'
 
-/** A token as it is shown: with what its organization, its type and its secret add. */
+/** A token as it is shown: with what its organization, its type, its secret and its uses add. */
 export type Token = TokenRow & {
+  lastUsedAt: Date | null
+  lastUsedIp: string | null
   organizationKey: string
   /** What the organization itself says of it. */
   expiryWarning: Partial<Policy['expiry_warning']> | null
@@ -32,7 +34,7 @@ const givenColumns = [
 
 const columns = [
   ...givenColumns,
-  ...['revokedAt', 'revokedBy', 'revokedReason', 'lastUsedAt', 'lastUsedIp', 'version'],
+  ...['revokedAt', 'revokedBy', 'revokedReason', 'version'],
 ] as const satisfies (keyof TokenRow)[]
 
 const qualifiedColumns = columns.map((name) => `tokens.${name}` as const)
@@ -107,7 +109,7 @@ export async function insertToken(
     event,
   })
   const unrevoked = { revokedAt: null, revokedBy: null, revokedReason: null }
-  return row && { ...token, ...unrevoked, lastUsedAt: null, lastUsedIp: null, ...row }
+  return row && { ...token, ...unrevoked, ...row }
 }
 
 /** The token that a secret was issued for, whatever its status. */
@@ -207,7 +209,7 @@ export async function updateToken(
     .set({ ...change, version: token.version + 1 })
     .where('organizationId', '=', token.organizationId)
     .where('id', '=', token.id)
-    .returningAll()
+    .returning(columns)
     .executeTakeFirstOrThrow()
   return { ...token, ...row }
 }
@@ -226,10 +228,15 @@ export function tokens(db: Db) {
         .onRef('tokenSecrets.organizationId', '=', 'tokens.organizationId')
         .onRef('tokenSecrets.tokenId', '=', 'tokens.id'),
     )
+    .innerJoin('tokenUses', (join) =>
+      join
+        .onRef('tokenUses.organizationId', '=', 'tokens.organizationId')
+        .onRef('tokenUses.tokenId', '=', 'tokens.id'),
+    )
     .innerJoin('organizations', 'organizations.id', 'tokens.organizationId')
     .innerJoin('tokenTypes', 'tokenTypes.name', 'tokens.type')
     .select(qualifiedColumns)
     .select(['organizations.key as organizationKey', 'tokenTypes.endpoint', 'tokenSecrets.hint'])
-    .select('tokenSecrets.hash')
+    .select(['tokenSecrets.hash', 'tokenUses.lastUsedAt', 'tokenUses.lastUsedIp'])
     .select(sql<Token['expiryWarning']>`organizations.policy -> 'expiry_warning'`.as('expiryWarning'))
 }

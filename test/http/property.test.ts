@@ -51,7 +51,7 @@ for (const operation of operations) {
 
 /** What a success of these adds; of every success that changes anything the change log tells in one row. */
 const additions: Record<string, Record<string, number>> = {
-  createToken: { tokens: 1, token_secrets: 1 },
+  createToken: { tokens: 1, token_secrets: 1, token_uses: 1 },
   createTokenType: { token_types: 1 },
   createOrganization: { organizations: 1 },
   rotateSigningKey: { signing_keys: 1 },
@@ -59,7 +59,7 @@ const additions: Record<string, Record<string, number>> = {
   deleteClientKeys: { client_keys: -1 },
   createTrustedIssuer: { trusted_issuers: 1 },
   deleteTrustedIssuer: { trusted_issuers: -1 },
-  deleteToken: { tokens: -1, token_secrets: -1 },
+  deleteToken: { tokens: -1, token_secrets: -1, token_uses: -1 },
   deleteTokenType: { token_types: -1 },
   deleteOrganization: { organizations: -1 },
 }

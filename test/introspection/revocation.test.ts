@@ -129,9 +129,9 @@ t.test('a token in memory expires by the clock, and becomes valid by it', async 
 t.test('noting a use is announced to nobody', async (t) => {
   const { id, secret } = await known()
   await world.db
-    .updateTable('tokens')
+    .updateTable('tokenUses')
     .set({ lastUsedAt: world.clock.now, lastUsedIp: '192.0.2.1' })
-    .where('id', '=', id)
+    .where('tokenId', '=', id)
     .execute()
   await world.db
     .updateTable('tokenSecrets')

@@ -134,13 +134,32 @@ t.test('a row that somebody is changing is not waited for, and written later', a
   const { id, secret } = await world.issue()
   const { note, flush } = startUsage()
   await world.db.transaction().execute(async (tx) => {
-    await sql`select from tokens where id = ${id} for update`.execute(tx)
+    await sql`select from token_secrets where token_id = ${id} for update`.execute(tx)
     note(used(secret), clock.now, null)
     await flush()
     t.equal((await shown(id)).count, 0)
   })
   await flush()
   t.equal((await shown(id)).count, 1)
+  await world.db.transaction().execute(async (tx) => {
+    await sql`select from token_uses where token_id = ${id} for update`.execute(tx)
+    note(used(secret), clock.now, null)
+    await flush()
+    t.equal((await shown(id)).count, 1)
+  })
+  await flush()
+  t.equal((await shown(id)).count, 2)
+})
+
+t.test('what a version before notes counts, and lowers nothing', async (t) => {
+  const { id } = await world.issue()
+  const noted = async (at: Date, ip: string) => {
+    await world.sql('update tokens set last_used_at = $2, last_used_ip = $3 where id = $1', [id, at, ip])
+    return shown(id)
+  }
+  const now = clock.now
+  t.match(await noted(now, '192.0.2.1'), { at: now.toISOString(), ip: '192.0.2.1' })
+  t.match(await noted(new Date(now.getTime() - day), '192.0.2.2'), { at: now.toISOString(), ip: '192.0.2.1' })
 })
 
 t.test('a secret that is gone is forgotten', async (t) => {

@@ -1,3 +1,6 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import pg from 'pg'
 import t from 'tap'
 import { createDb } from '../../src/db/database.ts'
@@ -6,6 +9,8 @@ import { createEmptyDatabase } from '../support/database.ts'
 import { freePort, run, said } from '../support/process.ts'
 
 const adminToken = 'an-administrator-token-of-the-migration-tests'
+
+const directory = join(import.meta.dirname, '..', '..', 'migrations')
 
 async function query(url: string, text: string): Promise<any[]> {
   const client = new pg.Client({ connectionString: url })
@@ -22,6 +27,35 @@ t.test('instances that migrate at the same time run every migration once', async
   const applied = await Promise.all(instances.map((db) => migrate(db)))
   t.equal(applied.filter((names) => names.length > 0).length, 1, 'one instance did it all')
   for (const db of instances) t.same(await pendingMigrations(db), [])
+})
+
+t.test('when a token was last used is known as before the migration', async (t) => {
+  const url = await createEmptyDatabase()
+  const db = createDb({ url, poolSize: 1 }).withoutPlugins()
+  t.teardown(() => db.destroy())
+  const names = (await readdir(directory)).sort()
+  const migrateTo = async (first: string, last: string) => {
+    for (const name of names.filter((name) => name >= first && name <= `${last}~`))
+      await (await import(pathToFileURL(join(directory, name)).href)).up(db)
+  }
+  await migrateTo('0001', '0011')
+  await query(
+    url,
+    `insert into token_types (name, prefix, carries_organization, format, default_scopes, audience, created_at, updated_at)
+       values ('api', 'api', false, 'opaque', '{}', '{}', now(), now());
+     insert into tokens (organization_id, id, type, name, scopes, audience, metadata, last_used_at, last_used_ip,
+         created_at, created_by, updated_at)
+       select id, gen_random_uuid(), 'api', coalesce(used, 'unused'), '{}', '{}', '{}', used::timestamptz, ip, now(), '{}', now()
+       from organizations, (values ('2026-03-01T12:00:00Z', inet '192.0.2.1'), (null, null)) as uses (used, ip)`,
+  )
+  await migrateTo('0012', '0012')
+  t.same(
+    await query(url, 'select last_used_at, host(last_used_ip) as ip from token_uses order by last_used_at'),
+    [
+      { last_used_at: new Date('2026-03-01T12:00:00Z'), ip: '192.0.2.1' },
+      { last_used_at: null, ip: null },
+    ],
+  )
 })
 
 t.test('instances that start at the same time on an empty database make one administrator', async (t) => {

@@ -10,7 +10,7 @@ const begin = clock.now
 const at = (days: number) => new Date(begin.getTime() + days * day)
 const make = async (name: string, input: object = {}) => (await issue({ name, ...input }, 'lists')).id
 const use = (id: string, when: Date) =>
-  db.updateTable('tokens').set({ lastUsedAt: when }).where('id', '=', id).execute()
+  db.updateTable('tokenUses').set({ lastUsedAt: when }).where('tokenId', '=', id).execute()
 
 // Created on the days 0 to 4; looked at on the day 4.
 const bravo = await make('bravo', { expires_at: at(2).toISOString() })

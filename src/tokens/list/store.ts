@@ -38,23 +38,30 @@ export type Listed = Token & { sortValue: string }
 
 /**
  * With each token the value it is sorted by; one row more than `limit` where there are more. The page is cut out of
- * an index on tokens alone, and all else is looked up for the rows of the page and no others.
+ * an index, and all else is looked up for the rows of the page and no others.
  */
 export async function selectTokens(db: Db, organizationId: string, query: TokenQuery): Promise<Listed[]> {
   const { sort, descending, after, limit } = query
-  const { key, type } = sortKeys[sort]
+  const { key, id, type } = sortKeys[sort]
   const behind = descending ? sql`<` : sql`>`
   const direction = descending ? 'desc' : 'asc'
   const page = db
     .selectFrom('tokens')
-    .select(['organizationId', 'id', key.as('sortKey')])
-    .where('organizationId', '=', organizationId)
+    .$if(asksForUse(query), (rows) =>
+      rows.innerJoin('tokenUses', (join) =>
+        join
+          .onRef('tokenUses.organizationId', '=', 'tokens.organizationId')
+          .onRef('tokenUses.tokenId', '=', 'tokens.id'),
+      ),
+    )
+    .select(['tokens.organizationId', 'tokens.id', key.as('sortKey')])
+    .where('tokens.organizationId', '=', organizationId)
     .where((where) => where.and(conditionsOf(query)))
     .$if(after !== undefined, (rows) =>
-      rows.where(sql<boolean>`(${key}, id) ${behind} (${after?.value}::${type}, ${after?.id}::uuid)`),
+      rows.where(sql<boolean>`(${key}, ${id}) ${behind} (${after?.value}::${type}, ${after?.id}::uuid)`),
     )
     .orderBy(key, direction)
-    .orderBy('id', direction)
+    .orderBy(id, direction)
     .limit(limit + 1)
   return tokens(db)
     .innerJoin(page.as('page'), (join) =>
@@ -70,13 +77,18 @@ export async function selectTokens(db: Db, organizationId: string, query: TokenQ
 const createdAt = sql`created_at`
 const name = sql`lower(name) collate "C"`
 const expiresAt = sql`coalesce(expires_at, 'infinity')`
-const lastUsedAt = sql`coalesce(last_used_at, '-infinity')`
+const lastUsedAt = sql`coalesce(token_uses.last_used_at, '-infinity')`
 
+const id = sql`tokens.id`
 const sortKeys = {
-  created_at: { key: createdAt, type: sql`timestamptz` },
-  name: { key: name, type: sql`text` },
-  expires_at: { key: expiresAt, type: sql`timestamptz` },
-  last_used_at: { key: lastUsedAt, type: sql`timestamptz` },
+  created_at: { key: createdAt, id, type: sql`timestamptz` },
+  name: { key: name, id, type: sql`text` },
+  expires_at: { key: expiresAt, id, type: sql`timestamptz` },
+  last_used_at: { key: lastUsedAt, id: sql`token_uses.token_id`, type: sql`timestamptz` },
+}
+
+function asksForUse({ sort, neverUsed, lastUsed: { from, to } }: TokenQuery): boolean {
+  return sort === 'last_used_at' || [neverUsed, from, to].some((asked) => asked !== undefined)
 }
 
 type Condition = RawBuilder<SqlBool>
