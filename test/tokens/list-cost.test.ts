@@ -60,7 +60,10 @@ async function positionAfter(count: number, asked: TokenQuery): Promise<Position
 async function costsOfPage(t: Test, asked: TokenQuery): Promise<Cost> {
   const cost = await costOf(db, 'tokens', (db) => selectTokens(db, organization, asked))
   const large = ['tokens', 'token_secrets', 'token_uses']
-  t.notOk(large.some((table) => cost.scanned.includes(table)), 'no sequential scan')
+  t.notOk(
+    large.some((table) => cost.scanned.includes(table)),
+    'no sequential scan',
+  )
   t.ok(cost.sorted <= few, 'no sort of the whole', cost)
   return cost
 }
