@@ -172,6 +172,17 @@ t.test('a secret that is gone is forgotten', async (t) => {
   t.same(errors, [])
 })
 
+t.test(
+  'a token without a row of uses, as after an import without triggers, is shown and can be revoked',
+  async (t) => {
+    const { id } = await world.issue()
+    await world.sql('delete from token_uses where token_id = $1', [id])
+    t.match(await shown(id), { at: null, ip: null, token: { status: 'active' } })
+    await world.ask('POST', `/v1/organizations/default/tokens/${id}/revoke`)
+    t.match(await shown(id), { token: { status: 'revoked' } })
+  },
+)
+
 t.test('what could not be written is kept, with what comes meanwhile', async (t) => {
   const { id, secret } = await world.issue()
   const proxy = await createProxy(t, world.databaseUrl)
