@@ -11,8 +11,8 @@ const statements = [
     foreign key (organization_id, token_id) references tokens on delete cascade
   )`,
 
-  // A row for each token, which lists can be cut out of. Instances of the versions before go on writing to the columns
-  // of tokens, which are for a later version to drop, with what this has to do about them.
+  // A row for each token, which lists can be cut out of. Running instances of the versions before write to the columns of
+  // tokens; a later version drops those, and what this does about them.
   `create function keep_token_use() returns trigger language plpgsql as $$
     begin
       insert into token_uses (organization_id, token_id, last_used_at, last_used_ip)

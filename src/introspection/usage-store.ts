@@ -8,8 +8,8 @@ export type UsedSecret = Use & { hash: HashText }
 /**
  * Adds to what is recorded and lowers nothing; gives back what could not be written now. It waits for no row that
  * somebody else is changing, so that neither changes nor other instances can come to a deadlock with it. Secrets that
- * are gone are left out. When a token was used last moves once a minute, or with its address: it is sorted by, so that
- * every index of its row has to be written then.
+ * are gone are left out, and tokens without a row of uses. When a token was used last moves once a minute, or with its
+ * address: it is sorted by, so that every index of its row has to be written then.
  */
 export async function recordUses(db: Db, uses: UsedSecret[]): Promise<UsedSecret[]> {
   const { rows } = await sql<{ hash: HashText }>`
@@ -22,9 +22,7 @@ export async function recordUses(db: Db, uses: UsedSecret[]): Promise<UsedSecret
       ) as used (hash, at, count, ip)
     ), locked as (
       select used.*, organization_id, token_id
-      from used
-      join token_secrets using (hash)
-      join token_uses using (organization_id, token_id)
+      from used join token_secrets using (hash) join token_uses using (organization_id, token_id)
       for no key update of token_secrets, token_uses skip locked
     ), written as (
       update token_secrets
@@ -44,7 +42,8 @@ export async function recordUses(db: Db, uses: UsedSecret[]): Promise<UsedSecret
         and (last_used_at is null or at >= last_used_at + interval '1 minute' or
           (ip is not null and ip is distinct from last_used_ip))
     )
-    select encode(hash, 'base64') as hash from used join token_secrets using (hash)
+    select encode(hash, 'base64') as hash
+    from used join token_secrets using (hash) join token_uses using (organization_id, token_id)
     where hash not in (select hash from locked)`.execute(db)
   const missed = new Set(rows.map(({ hash }) => hash))
   return uses.filter(({ hash }) => missed.has(hash))

@@ -47,7 +47,7 @@ export async function selectTokens(db: Db, organizationId: string, query: TokenQ
   const direction = descending ? 'desc' : 'asc'
   const page = db
     .selectFrom('tokens')
-    .$if(asksForUse(query), (rows) =>
+    .$if(readsUses(query), (rows) =>
       rows.innerJoin('tokenUses', (join) =>
         join
           .onRef('tokenUses.organizationId', '=', 'tokens.organizationId')
@@ -87,8 +87,8 @@ const sortKeys = {
   last_used_at: { key: lastUsedAt, id: sql`token_uses.token_id`, type: sql`timestamptz` },
 }
 
-function asksForUse({ sort, neverUsed, lastUsed: { from, to } }: TokenQuery): boolean {
-  return sort === 'last_used_at' || [neverUsed, from, to].some((asked) => asked !== undefined)
+function readsUses(query: TokenQuery): boolean {
+  return [sortKeys[query.sort], ...boundsOf(query)].some(({ key }) => key === lastUsedAt)
 }
 
 type Condition = RawBuilder<SqlBool>
