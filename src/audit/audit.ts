@@ -1,9 +1,10 @@
 import { validate as isUuid, v7 as uuid } from 'uuid'
 import { type Caller, type Origin, reaches, requirePermission } from '../access/caller.ts'
 import type { Db } from '../db/database.ts'
+import type { NewEvent } from '../db/events.ts'
 import type { AuditEvent, Changes } from '../db/tables.ts'
 import { reachableOrganization } from '../organizations/reach.ts'
-import { type EventPosition, type EventQuery, insertEvents, type NewEvent, selectEvents } from './store.ts'
+import { type EventPosition, type EventQuery, insertEvents, selectEvents } from './store.ts'
 
 /** Every action that is recorded. */
 export const actions = [
@@ -52,12 +53,15 @@ export async function record(tx: Db, origin: Origin, happening: Happening): Prom
 
 /** One row each, for a change that touches many things. */
 export async function recordAll(tx: Db, origin: Origin, happenings: Happening[]): Promise<void> {
-  await insertEvents(tx, eventsOf(origin, happenings))
+  await insertEvents(
+    tx,
+    happenings.map((happening) => eventOf(origin, happening)),
+  )
 }
 
-/** The rows, as JSON: for a statement that makes the change as well. */
-export function eventsOf(origin: Origin, happenings: Happening[]): string {
-  const events: NewEvent[] = happenings.map(({ organizationId, action, target, changes }) => ({
+/** The row, for a statement that makes the change as well. */
+export function eventOf(origin: Origin, { organizationId, action, target, changes }: Happening): NewEvent {
+  return {
     organization_id: organizationId,
     id: uuid(),
     occurred_at: origin.now,
@@ -70,8 +74,7 @@ export function eventsOf(origin: Origin, happenings: Happening[]): string {
     changes: changes ?? null,
     request_id: origin.requestId,
     ip: origin.ip,
-  }))
-  return JSON.stringify(events)
+  }
 }
 
 /**

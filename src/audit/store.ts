@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
-import { eventsInsert } from '../db/events.ts'
+import { eventsInsert, type NewEvent } from '../db/events.ts'
 import { statement } from '../db/statement.ts'
-import type { Actor, AuditEvent, Changes } from '../db/tables.ts'
+import type { AuditEvent } from '../db/tables.ts'
 
 export type EventFilter = {
   actor?: string
@@ -18,28 +18,12 @@ export type EventPosition = { occurred_at: string; id: string }
 /** Only events that stand behind `before`, which is to say older ones. */
 export type EventQuery = EventFilter & { before?: EventPosition; limit: number }
 
-/** Under the names that its members have in the table. */
-export type NewEvent = {
-  organization_id: string
-  id: string
-  occurred_at: Date
-  actor: Actor
-  on_behalf_of: string | null
-  action: string
-  target_type: string
-  target_id: string
-  target_name: string
-  changes: Changes | null
-  request_id: string
-  ip: string | null
-}
-
 const insert = statement<{ events: string }, never>('audit-events-insert', (builder, parameter) =>
-  eventsInsert(parameter('events')).compile(builder),
+  eventsInsert(sql`${parameter('events')}`).compile(builder),
 )
 
-export async function insertEvents(db: Db, events: string): Promise<void> {
-  await insert(db, { events })
+export async function insertEvents(db: Db, events: NewEvent[]): Promise<void> {
+  await insert(db, { events: JSON.stringify(events) })
 }
 
 /** Newest first; one row more than `limit` where there are more. */

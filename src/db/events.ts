@@ -1,10 +1,27 @@
 import { type RawBuilder, sql } from 'kysely'
+import type { Actor, Changes } from './tables.ts'
+
+/** Under the names that its members have in the table. */
+export type NewEvent = {
+  organization_id: string
+  id: string
+  occurred_at: Date
+  actor: Actor
+  on_behalf_of: string | null
+  action: string
+  target_type: string
+  target_id: string
+  target_name: string
+  changes: Changes | null
+  request_id: string
+  ip: string | null
+}
 
 const columns = sql`organization_id, id, occurred_at, actor, on_behalf_of, action, target_type, target_id, target_name,
   changes, request_id, ip`
 
 /** An insert of rows in JSON into the change log, for a statement of its own or beside what makes the change. */
-export function eventsInsert(events: string): RawBuilder<never> {
+export function eventsInsert(events: RawBuilder<unknown>): RawBuilder<never> {
   return sql<never>`insert into audit_events (${columns})
     select ${columns} from json_populate_recordset(null::audit_events, ${events})`
 }

@@ -1,7 +1,7 @@
 import { v7 as uuid } from 'uuid'
 import type { Origin } from '../access/caller.ts'
 import type { Narrowing } from '../access/narrowing.ts'
-import { eventsOf } from '../audit/audit.ts'
+import { eventOf } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import type { OwnerSource } from '../db/tables.ts'
 import { AppError, invalidValue } from '../errors.ts'
@@ -12,13 +12,14 @@ import { effectivePolicy } from '../policy/effective.ts'
 import { sourceRefusal, suspensionRefusal } from './creation.ts'
 import { grantOf } from './grant.ts'
 import { happening } from './happening.ts'
+import { insertToken } from './insert-store.ts'
 import { type AskedExpiry, grantExpiry, type Warning } from './lifetime.ts'
 import { type Issuing, mintSecret } from './mint.ts'
 import { nameFor } from './name.ts'
 import { refuseWrongNarrowing } from './narrowing.ts'
 import { claimPlace, hasPlaces } from './places.ts'
 import { Secret } from './secret.ts'
-import * as store from './store.ts'
+import type { Token } from './store.ts'
 import { findTerms, holdTerms, type Terms, type TypeTerms } from './terms-store.ts'
 
 export type Owner = { subject: string; email: string | null; source: OwnerSource }
@@ -44,7 +45,7 @@ export type NewToken = {
   expiry: AskedExpiry | undefined
 }
 
-export type Issued = { token: store.Token; secret: Secret; warnings: Warning[] }
+export type Issued = { token: Token; secret: Secret; warnings: Warning[] }
 
 /**
  * Makes a token by the rules of its organization's policy and of its type; who may do so is for the caller of this to
@@ -128,13 +129,7 @@ export async function issueToken(
   }
   const kept = { hash: secret.hash(), hint: secret.hint() }
   const revisions = { organizationRevision: organization.revision, typeRevision: type.revision }
-  const row = await store.insertToken(
-    db,
-    revisions,
-    given,
-    { ...kept, signedBy },
-    eventsOf(origin, [created]),
-  )
+  const row = await insertToken(db, revisions, given, { ...kept, signedBy }, eventOf(origin, created))
   if (!row) return again(db)
   const token = {
     ...row,

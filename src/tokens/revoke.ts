@@ -1,5 +1,5 @@
 import { type Caller, reaches } from '../access/caller.ts'
-import { eventsOf } from '../audit/audit.ts'
+import { eventOf } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import { onlyOwner, presentedToken } from './access.ts'
 import {
@@ -9,6 +9,7 @@ import {
 } from './environment/environment.ts'
 import { reachableToken, visible } from './find.ts'
 import { happening } from './happening.ts'
+import { revokeToken as revokeFound } from './revoke-store.ts'
 import type { Secret } from './secret.ts'
 import * as store from './store.ts'
 
@@ -68,7 +69,7 @@ async function revoke<Found extends store.Token | undefined>(
     revokedReason: reason,
   }
   const event = happening('token.revoked', token, { before: {}, after: { reason } })
-  const revoked = await store.revokeToken(db, token, revocation, eventsOf(caller, [event]))
+  const revoked = await revokeFound(db, token, revocation, eventOf(caller, event))
   // Nothing was revoked if somebody else changed the token meanwhile: what they made of it decides.
   return revoked ?? revoke(db, caller, reason, find)
 }

@@ -3,6 +3,7 @@ import { validate as isUuid } from 'uuid'
 import type { Db } from '../db/database.ts'
 import { statement } from '../db/statement.ts'
 import type { Organization, TokenType } from '../db/tables.ts'
+import { together } from '../db/together.ts'
 
 const ofOrganization = ['id', 'key', 'suspendedAt', 'policy'] as const
 const ofType = [
@@ -51,9 +52,29 @@ const byKey = selectTerms('key', { held: false })
 const byId = selectTerms('id', { held: false })
 const byIdHeld = selectTerms('id', { held: true })
 
+type Asked = { organization: string; type: string }
+
+async function select(db: Db, asked: Asked): Promise<Terms | undefined> {
+  return termsIn(await (isUuid(asked.organization) ? byId : byKey)(db, asked))
+}
+
+const find = together<Asked, Terms | null>({
+  async all(db, asked) {
+    const found = new Map<string, Promise<Terms | undefined>>()
+    const once = (one: Asked) => {
+      const key = `${one.organization} ${one.type}`
+      const terms = found.get(key) ?? select(db, one)
+      found.set(key, terms)
+      return terms
+    }
+    return Promise.all(asked.map(async (one) => (await once(one)) ?? null))
+  },
+  one: select,
+})
+
 /** Of the organization with that key or id. */
-export async function findTerms(db: Db, keyOrId: string, type: string): Promise<Terms | undefined> {
-  return termsIn(await (isUuid(keyOrId) ? byId : byKey)(db, { organization: keyOrId, type }))
+export async function findTerms(db: Db, organization: string, type: string): Promise<Terms | undefined> {
+  return (await find(db, { organization, type })) ?? undefined
 }
 
 /** They stay as they are until the end of the transaction, while others may do the same. */

@@ -1,0 +1,123 @@
+import { sql } from 'kysely'
+import t from 'tap'
+import { createWorld } from '../support/world.ts'
+
+const world = await createWorld(t)
+const { ask, introspect, issue } = world
+
+/** Organizations of their own. */
+async function organizations(...keys: string[]) {
+  for (const key of keys) await ask('POST', '/v1/organizations', { body: { key, name: key } })
+}
+
+const create = (organization: string, name: string) =>
+  ask('POST', `/v1/organizations/${organization}/tokens`, { body: { name, type: 'api' } })
+const revoke = (id: string, reason: string) =>
+  ask('POST', `/v1/organizations/default/tokens/${id}/revoke`, { body: { reason } })
+
+async function eventsOf(organization: string, action: string) {
+  const { body } = await ask(
+    'GET',
+    `/v1/organizations/${organization}/audit-events?limit=100&action=${action}`,
+  )
+  return body.items
+}
+
+t.test(
+  'tokens that are created at once are each made, by the organization and with the name that were asked for',
+  async (t) => {
+    await organizations('left', 'right')
+    const asked = Array.from({ length: 40 }, (_, index) => ({
+      organization: index % 2 ? 'left' : 'right',
+      name: `Token ${index}`,
+    }))
+    const answers = await Promise.all(
+      asked.map(async (token) => ({ token, ...(await create(token.organization, token.name)) })),
+    )
+    for (const { token, status, body } of answers) {
+      t.match({ status, body }, { status: 201, body: token })
+      const { organization } = token
+      t.match(await introspect(body.secret), { active: true, organization, jti: body.id })
+    }
+    for (const organization of ['left', 'right']) {
+      const made = answers.filter(({ body }) => body.organization === organization).map(({ body }) => body.id)
+      const recorded = (await eventsOf(organization, 'token.created')).map(({ target }: any) => target.id)
+      t.same(recorded.sort(), made.sort())
+    }
+  },
+)
+
+t.test('whoever asks for too much is refused alone', async (t) => {
+  const answers = await Promise.all([
+    create('default', 'Good'),
+    create('nowhere', 'Misplaced'),
+    ask('POST', '/v1/organizations/default/tokens', { body: { name: 'Bad', type: 'unknown' } }),
+    create('default', 'Good too'),
+  ])
+  t.same(
+    answers.map(({ status }) => status),
+    [201, 404, 422, 201],
+  )
+})
+
+t.test('who has to wait for a change of their organization does not keep others waiting', async (t) => {
+  await organizations('changing', 'free')
+  let waiting: ReturnType<typeof create> | undefined
+  await world.db.transaction().execute(async (tx) => {
+    await sql`update organizations set name = 'Changed' where key = 'changing'`.execute(tx)
+    waiting = create('changing', 'Waiting')
+    const others = await Promise.all([create('free', 'Free'), create('default', 'Free')])
+    t.match(others, [{ status: 201 }, { status: 201 }])
+  })
+  t.match(await waiting, { status: 201, body: { organization: 'changing' } })
+  t.equal((await eventsOf('changing', 'token.created')).length, 1)
+})
+
+t.test(
+  'who has to wait for a change of the token that they revoke does not keep others waiting',
+  async (t) => {
+    const [changing, free] = [await issue(), await issue()]
+    let waiting: ReturnType<typeof revoke> | undefined
+    await world.db.transaction().execute(async (tx) => {
+      await sql`update tokens set name = 'Changed', version = version + 1 where id = ${changing.id}`.execute(
+        tx,
+      )
+      waiting = revoke(changing.id, 'waited')
+      t.match(await revoke(free.id, 'free'), { status: 200, body: { status: 'revoked' } })
+    })
+    t.match(await waiting, {
+      status: 200,
+      body: { name: 'Changed', status: 'revoked', revoked_reason: 'waited' },
+    })
+    t.same(await Promise.all([changing, free].map(({ secret }) => introspect(secret))), [
+      { active: false },
+      { active: false },
+    ])
+  },
+)
+
+t.test('of many who revoke a token at once all are told so, and one is recorded', async (t) => {
+  const token = await issue()
+  const reasons = ['first', 'second', 'third', 'fourth']
+  const answers = await Promise.all(reasons.map((reason) => revoke(token.id, reason)))
+  const [{ body: told }] = answers as [(typeof answers)[0]]
+  t.ok(reasons.includes(told.revoked_reason))
+  for (const { status, body } of answers) t.match({ status, body }, { status: 200, body: told })
+  const recorded = (await eventsOf('default', 'token.revoked')).filter(
+    ({ target }: any) => target.id === token.id,
+  )
+  t.match(recorded, [{ changes: { after: { reason: told.revoked_reason } } }])
+  t.same(await introspect(token.secret), { active: false })
+})
+
+t.test('tokens that are revoked at once are each revoked, for the reason that was given', async (t) => {
+  const tokens = await Promise.all(Array.from({ length: 20 }, () => issue()))
+  const answers = await Promise.all(tokens.map(({ id }) => revoke(id, `reason of ${id}`)))
+  for (const { status, body } of answers) {
+    t.match(
+      { status, body },
+      { status: 200, body: { status: 'revoked', revoked_reason: `reason of ${body.id}` } },
+    )
+  }
+  for (const { secret } of tokens) t.same(await introspect(secret), { active: false })
+})
