@@ -19,10 +19,10 @@ export type Plan = {
 }
 
 const full: Plan = {
-  rounds: 5,
-  warmupSeconds: 1,
-  seconds: 2.5,
-  connections: 64,
+  rounds: 9,
+  warmupSeconds: 0.5,
+  seconds: 1.5,
+  connections: 128,
   tokens: 10_000,
   manyTokens: 1_000_000,
   bigCache: 100_000,
@@ -35,7 +35,6 @@ const full: Plan = {
 const quick: Plan = {
   ...full,
   rounds: 2,
-  warmupSeconds: 0.5,
   seconds: 1,
   manyTokens: 100_000,
   bigCache: 10_000,

@@ -7,7 +7,7 @@ import { loadOf, perSecond, ratio } from './throughput.ts'
 import { createToken, revokeToken } from './tokens.ts'
 
 const perSecondEach = 200
-const warmups = 5
+const warmups = 10
 const everyMs = 20
 /** Half of what the service lets be in progress: where it cannot keep up it is asked for less, rather than refuses. */
 const mostAtOnce = 100

@@ -1,8 +1,8 @@
 import pg from 'pg'
 import type { Db } from './database.ts'
 
-/** Few enough that a statement stays short; what comes on top goes with the next one. */
-const mostTogether = 100
+/** Fewer than a transaction announces one by one (migrations/0002); what comes on top goes with the next statement. */
+const mostTogether = 50
 
 export type Ways<Item, Result> = {
   /**

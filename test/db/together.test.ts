@@ -53,11 +53,11 @@ t.test('what comes in while a statement is on its way goes with the next one', a
   t.same(sizes, [1, 2])
 })
 
-t.test('a statement has a hundred at the most', async (t) => {
+t.test('a statement has fifty at the most', async (t) => {
   const { mark, sizes } = marking()
-  const asked = names(250, 'many')
+  const asked = names(120, 'many')
   t.same(await Promise.all(asked.map((name) => mark(db, name))), asked)
-  t.same(sizes, [100, 100, 50])
+  t.same(sizes, [50, 50, 20])
 })
 
 t.test('what was left alone is done alone', async (t) => {
