@@ -1,13 +1,13 @@
 import pg from 'pg'
-import type { Db } from './database.ts'
+import { type Db, isUnavailable } from './database.ts'
 
 /** Fewer than a transaction announces one by one (migrations/0002); what comes on top goes with the next statement. */
 const mostTogether = 50
 
 export type Ways<Item, Result> = {
   /**
-   * By one statement, for items of whoever asks at the time. It must not wait for what one of them waits for: undefined
-   * for an item that it left alone.
+   * By one statement, for items of whoever asks at the time. It must not wait for what one of them waits for, or an
+   * organization could keep all others waiting: undefined for an item that it left alone.
    */
   all(db: Db, items: Item[]): Promise<(Result | undefined)[]>
   /** For an item that was left alone, and in a transaction, which others have no part in. */
@@ -52,7 +52,10 @@ export function together<Item, Result>({
         const results = await all(db, items)
         for (const [index, { resolve }] of taken.entries()) resolve(results[index])
       } catch (error) {
-        for (const { resolve, reject } of taken) isUnfit(error) ? resolve(undefined) : reject(error)
+        if (isUnfit(error)) for (const { resolve } of taken) resolve(undefined)
+        else for (const { reject } of taken) reject(error)
+        // Who waited behind a database that does not answer has waited as long.
+        if (isUnavailable(error)) for (const { reject } of queue.splice(0)) reject(error)
       }
     }
     queues.delete(db)

@@ -4,7 +4,7 @@ import type { Db } from '../../src/db/database.ts'
 import { together } from '../../src/db/together.ts'
 import { createWorld } from '../support/world.ts'
 
-const { db } = await createWorld(t)
+const { db, sql: bySql } = await createWorld(t)
 await sql`create table marks (name text primary key check (name <> 'unfit'))`.execute(db)
 
 async function insertMarks(db: Db, names: string[]): Promise<string[]> {
@@ -33,7 +33,7 @@ function marking(all: (db: Db, names: string[]) => Promise<(string | undefined)[
 const names = (count: number, prefix: string) =>
   Array.from({ length: count }, (_, index) => `${prefix}-${index}`)
 const isMade = async (name: string) =>
-  (await sql`select from marks where name = ${name}`.execute(db)).rows.length === 1
+  (await bySql('select from marks where name = $1', [name])).rows.length === 1
 
 t.test('what is asked for at once is done by one statement, and each is told of its own', async (t) => {
   const { mark, sizes, alone } = marking()
@@ -91,6 +91,18 @@ t.test(
     t.equal(await mark(db, 'afterwards'), 'afterwards')
   },
 )
+
+t.test('who waits behind a statement that loses its connection fails with it', async (t) => {
+  const later: Promise<unknown>[] = []
+  const { mark, alone } = marking(async (db, asked) => {
+    later.push(mark(db, 'behind').catch((error: Error) => error.message))
+    await sql`select pg_terminate_backend(pg_backend_pid())`.execute(db)
+    return insertMarks(db, asked)
+  })
+  await t.rejects(mark(db, 'lost'))
+  t.match(await Promise.all(later), [/terminat/])
+  t.same([await isMade('lost'), await isMade('behind'), alone], [false, false, []])
+})
 
 t.test('what belongs to a transaction is done in it, and undone with it', async (t) => {
   const { mark, sizes, alone } = marking()
