@@ -8,13 +8,13 @@ import Fastify, {
   LogController,
   type onRequestHookHandler,
 } from 'fastify'
-import helmet from 'helmet'
 import { auditRoutes } from './audit/routes.ts'
 import { clientKeyRoutes } from './client-keys/routes.ts'
 import type { Deps } from './deps.ts'
 import { discoveryRoutes } from './discovery/routes.ts'
 import { addressBehind } from './http/address.ts'
 import { authenticate } from './http/authenticate.ts'
+import { protectBrowsers } from './http/browsers.ts'
 import { createClosing } from './http/closing.ts'
 import { Durations } from './http/durations.ts'
 import { healthRoutes } from './http/health.ts'
@@ -133,11 +133,9 @@ export async function buildApp({
   if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins, methods, exposedHeaders })
   await openapi(app)
   // Nothing but /docs, which brings a policy of its own, is there to be rendered.
-  const protect = helmet({ contentSecurityPolicy: { useDefaults: false, directives: apiPolicy } })
-  const protectBrowsers: onRequestHookHandler = ({ raw: request }, { raw: response }, done) =>
-    protect(request, response, (error) => done(error as Error))
+  const protect = protectBrowsers({ contentSecurityPolicy: { useDefaults: false, directives: apiPolicy } })
   await app.register(async (site) => {
-    site.addHook('onRequest', protectBrowsers)
+    site.addHook('onRequest', protect)
     await docs(site)
   })
 
@@ -156,7 +154,7 @@ export async function buildApp({
     await gateways.register(verificationRoutes, { ...deps, registry: measuring.registry, verification })
   })
   await app.register(async (site) => {
-    site.addHook('onRequest', protectBrowsers)
+    site.addHook('onRequest', protect)
     site.setNotFoundHandler(sendNotFound)
     site.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
     await site.register(healthRoutes, deps)
@@ -173,11 +171,12 @@ export async function buildApp({
           limitRequests(scope, limitTo(requests), { streams: true })
           scope.addHook('onRequest', authenticating)
           scope.addHook('preHandler', refuseUnfitText)
-          scope.addHook('onSend', async (request, reply) => {
+          scope.addHook('onSend', (request, reply, _payload, done) => {
             reply.header('cache-control', 'no-store')
             // What a caller was told is done is done here too, whoever asks next.
             const waits = request.method !== 'GET' && !request.routeOptions.config.forgets
-            if (waits) await deps.credentials.settled()
+            if (waits) deps.credentials.settled().then(() => done(), done)
+            else done()
           })
           for (const feature of features) await scope.register(feature, deps)
         },
