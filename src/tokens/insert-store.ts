@@ -31,8 +31,9 @@ function insertion(name: string, { waits }: { waits: boolean }) {
         from given, json_to_recordset(given.rows) as made (
           id uuid, organization_id uuid, organization_revision xid, type text, type_revision xid
         )
-        join organizations on organizations.id = organization_id and organizations.xmin = organization_revision
-        join token_types on token_types.name = made.type and token_types.xmin = type_revision
+        join organizations
+          on organizations.id = made.organization_id and organizations.xmin = made.organization_revision
+        join token_types on token_types.name = made.type and token_types.xmin = made.type_revision
         for share of organizations, token_types ${waits ? sql`` : sql`skip locked`}
       ), token as (
         insert into tokens (${tokenColumns})

@@ -21,7 +21,7 @@ function revoking(name: string, { waits }: { waits: boolean }) {
       with given as materialized (
         select ${parameter('rows')}::json as rows, ${parameter('events')}::json as events
       ), held as (
-        select place, asked.revoked_at, asked.revoked_by, asked.revoked_reason
+        select found.place, asked.revoked_at, asked.revoked_by, asked.revoked_reason
         from given, json_populate_recordset(null::tokens, given.rows) as asked
         cross join lateral (
           select ctid as place from tokens
@@ -32,9 +32,9 @@ function revoking(name: string, { waits }: { waits: boolean }) {
       ), token as (
         update tokens
         set revoked_at = held.revoked_at, revoked_by = held.revoked_by, revoked_reason = held.revoked_reason,
-          updated_at = held.revoked_at, version = version + 1
-        from held where ctid = place
-        returning id, version
+          updated_at = held.revoked_at, version = tokens.version + 1
+        from held where tokens.ctid = held.place
+        returning tokens.id, tokens.version
       ), event as (
         ${eventsInsert(sql`(select events from given)`)} where target_id in (select id::text from token)
       )
