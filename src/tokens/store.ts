@@ -70,9 +70,10 @@ const selectByKeys = statement<{ asked: string }, Token>('tokens-by-key', (build
 
 async function findAll(db: Db, asked: Asked[]): Promise<(Token | null)[]> {
   const found = await selectByKeys(db, { asked: JSON.stringify(asked) })
-  return asked.map(
-    ({ key, id }) => found.find((token) => token.id === id && token.organizationKey === key) ?? null,
-  )
+  return asked.map(({ key, id: asWritten }) => {
+    const id = asWritten.toLowerCase()
+    return found.find((token) => token.id === id && token.organizationKey === key) ?? null
+  })
 }
 
 const findByKey = together({ all: findAll, one: async (db, asked: Asked) => (await findAll(db, [asked]))[0] })

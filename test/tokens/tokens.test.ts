@@ -226,3 +226,10 @@ t.test('status follows the clock', async (t) => {
   clock.advance(1)
   t.same(await seen(), ['expired', false], 'no longer good at expires_at')
 })
+
+t.test('RFC 9562 §4: a token is found by its id in capitals too', async (t) => {
+  const { id } = await world.issue()
+  const url = `/v1/organizations/default/tokens/${id.toUpperCase()}`
+  t.match(await world.ask('GET', url), { status: 200, body: { id } })
+  t.match(await world.ask('POST', `${url}/revoke`), { status: 200, body: { id, status: 'revoked' } })
+})
