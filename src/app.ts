@@ -171,12 +171,11 @@ export async function buildApp({
           limitRequests(scope, limitTo(requests), { streams: true })
           scope.addHook('onRequest', authenticating)
           scope.addHook('preHandler', refuseUnfitText)
-          scope.addHook('onSend', (request, reply, _payload, done) => {
+          scope.addHook('onSend', async (request, reply) => {
             reply.header('cache-control', 'no-store')
             // What a caller was told is done is done here too, whoever asks next.
             const waits = request.method !== 'GET' && !request.routeOptions.config.forgets
-            if (waits) deps.credentials.settled().then(() => done(), done)
-            else done()
+            if (waits) await deps.credentials.settled()
           })
           for (const feature of features) await scope.register(feature, deps)
         },

@@ -1,9 +1,8 @@
 import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
-import { eventsInsert, type NewEvent } from '../db/events.ts'
-import { statement } from '../db/statement.ts'
+import type { NewEvent } from '../db/events.ts'
 import type { TokenRow } from '../db/tables.ts'
-import { together } from '../db/together.ts'
+import { changeTogether } from './change-store.ts'
 import type { SecretHash } from './secret.ts'
 
 /** What is said of a token when it is made. */
@@ -13,57 +12,34 @@ type GivenSecret = { hash: SecretHash; hint: string; signedBy: string | null }
 /** Which terms a token is made by. */
 type Revisions = { organizationRevision: string; typeRevision: string }
 
-type Insertion = { row: ReturnType<typeof rowOf>; event: NewEvent }
-type Made = Pick<TokenRow, 'id' | 'version'>
-
 const tokenColumns = sql`organization_id, id, type, name, comment, owner_subject, owner_email, owner_source, scopes,
   audience, metadata, allowed_cidrs, narrowed_to, not_before, expires_at, created_at, created_by, updated_at`
 const secretColumns = sql`organization_id, token_id, hash, hint, signed_by, created_at`
 
 /** Of what it makes only the version is read back: the rest is known, and costs more to read than to send. */
-function insertion(name: string, { waits }: { waits: boolean }) {
-  return statement<{ rows: string; events: string }, Made>(name, (builder, parameter) =>
-    sql<Made>`
-      with given as materialized (
-        select ${parameter('rows')}::json as rows, ${parameter('events')}::json as events
-      ), in_force as (
-        select made.id
-        from given, json_to_recordset(given.rows) as made (
-          id uuid, organization_id uuid, organization_revision xid, type text, type_revision xid
-        )
-        join organizations
-          on organizations.id = made.organization_id and organizations.xmin = made.organization_revision
-        join token_types on token_types.name = made.type and token_types.xmin = made.type_revision
-        for share of organizations, token_types ${waits ? sql`` : sql`skip locked`}
-      ), token as (
-        insert into tokens (${tokenColumns})
-        select ${tokenColumns} from given, json_populate_recordset(null::tokens, given.rows)
-        where id in (select id from in_force)
-        returning id, version
-      ), secret as (
-        insert into token_secrets (${secretColumns})
-        select ${secretColumns} from given, json_populate_recordset(null::token_secrets, given.rows)
-        where token_id in (select id from token)
-      ), event as (
-        ${eventsInsert(sql`(select events from given)`)} where target_id in (select id::text from token)
+const insert = changeTogether<ReturnType<typeof rowOf>>(
+  'insert',
+  (locked) => sql`
+    in_force as (
+      select made.id
+      from given, json_to_recordset(given.rows) as made (
+        id uuid, organization_id uuid, organization_revision xid, type text, type_revision xid
       )
-      select id, version from token`.compile(builder),
-  )
-}
-
-const insertFree = insertion('tokens-insert', { waits: false })
-const insertWaiting = insertion('token-insert', { waits: true })
-
-const insert = together<Insertion, Made>({
-  async all(db, insertions) {
-    const made = await insertFree(db, asJson(insertions))
-    return insertions.map(({ row }) => made.find(({ id }) => id === row.id))
-  },
-  async one(db, insertion) {
-    const [made] = await insertWaiting(db, asJson([insertion]))
-    return made
-  },
-})
+      join organizations
+        on organizations.id = made.organization_id and organizations.xmin = made.organization_revision
+      join token_types on token_types.name = made.type and token_types.xmin = made.type_revision
+      for share of organizations, token_types ${locked}
+    ), token as (
+      insert into tokens (${tokenColumns})
+      select ${tokenColumns} from given, json_populate_recordset(null::tokens, given.rows)
+      where id in (select id from in_force)
+      returning id, version
+    ), secret as (
+      insert into token_secrets (${secretColumns})
+      select ${secretColumns} from given, json_populate_recordset(null::token_secrets, given.rows)
+      where token_id in (select id from token)
+    )`,
+)
 
 /** With its secret, and with `event` for the change log. Undefined: the terms are not in force any more. */
 export async function insertToken(
@@ -105,12 +81,5 @@ function rowOf(token: Given, secret: GivenSecret, revisions: Revisions) {
     signed_by: secret.signedBy,
     organization_revision: revisions.organizationRevision,
     type_revision: revisions.typeRevision,
-  }
-}
-
-function asJson(insertions: Insertion[]) {
-  return {
-    rows: JSON.stringify(insertions.map(({ row }) => row)),
-    events: JSON.stringify(insertions.map(({ event }) => event)),
   }
 }

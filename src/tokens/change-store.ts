@@ -1,0 +1,55 @@
+import { type RawBuilder, sql } from 'kysely'
+import type { Db } from '../db/database.ts'
+import { eventsInsert, type NewEvent } from '../db/events.ts'
+import { statement } from '../db/statement.ts'
+import type { TokenRow } from '../db/tables.ts'
+import { together } from '../db/together.ts'
+
+/** What is to become of a token, under the names of its columns, and what the change log is to say of it. */
+type Change<Row> = { row: Row; event: NewEvent }
+type Changed = Pick<TokenRow, 'id' | 'version'>
+
+/**
+ * A change that is made together with what others change at the time, and is recorded with it. `parts` are the common
+ * table expressions that make it of `given.rows`, with `token` for what was changed, and lock rows by `locked`: of many
+ * changes those are left out that would have to wait for a lock. Undefined: nothing was changed.
+ */
+export function changeTogether<Row extends { id: string }>(
+  name: string,
+  parts: (locked: RawBuilder<unknown>) => RawBuilder<unknown>,
+): (db: Db, change: Change<Row>) => Promise<Changed | undefined> {
+  const build = (name: string, locked: RawBuilder<unknown>) =>
+    statement<{ rows: string; events: string }, Changed>(name, (builder, parameter) =>
+      sql<Changed>`
+        with given as materialized (
+          select ${parameter('rows')}::json as rows, ${parameter('events')}::json as events
+        ), ${parts(locked)}, event as (
+          ${eventsInsert(sql`(select events from given)`)} where target_id in (select id::text from token)
+        )
+        select id, version from token`.compile(builder),
+    )
+  const free = build(`tokens-${name}`, sql`skip locked`)
+  const waiting = build(`token-${name}`, sql``)
+
+  return together<Change<Row>, Changed>({
+    async all(db, changes) {
+      // Of two changes of the same token one comes after the other.
+      const first = new Map([...changes].reverse().map((change) => [change.row.id, change]))
+      const changed = await free(db, asJson([...first.values()]))
+      return changes.map((change) =>
+        first.get(change.row.id) === change ? changed.find(({ id }) => id === change.row.id) : undefined,
+      )
+    },
+    async one(db, change) {
+      const [changed] = await waiting(db, asJson([change]))
+      return changed
+    },
+  })
+}
+
+function asJson<Row>(changes: Change<Row>[]) {
+  return {
+    rows: JSON.stringify(changes.map(({ row }) => row)),
+    events: JSON.stringify(changes.map(({ event }) => event)),
+  }
+}
