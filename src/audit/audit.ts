@@ -64,7 +64,7 @@ export function eventOf(origin: Origin, { organizationId, action, target, change
   return {
     organization_id: organizationId,
     id: uuid(),
-    occurred_at: origin.now,
+    occurred_at: origin.now.toISOString(),
     actor: origin.actor,
     on_behalf_of: origin.onBehalfOf ?? null,
     action,

@@ -5,7 +5,7 @@ import type { Actor, Changes } from './tables.ts'
 export type NewEvent = {
   organization_id: string
   id: string
-  occurred_at: Date
+  occurred_at: string
   actor: Actor
   on_behalf_of: string | null
   action: string

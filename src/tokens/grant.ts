@@ -14,7 +14,7 @@ export function grantOf(token: Granted) {
     audience: token.audience,
     ...(token.allowedCidrs && { allowed_cidrs: token.allowedCidrs }),
     ...(token.narrowedTo && { narrowed_to: token.narrowedTo }),
-    not_before: token.notBefore,
-    expires_at: token.expiresAt,
+    not_before: token.notBefore?.toISOString() ?? null,
+    expires_at: token.expiresAt?.toISOString() ?? null,
   }
 }

@@ -48,7 +48,7 @@ function rowOf({ organizationId, id, version }: Token, revocation: Revocation) {
     organization_id: organizationId,
     id,
     version,
-    revoked_at: revocation.revokedAt,
+    revoked_at: revocation.revokedAt.toISOString(),
     revoked_by: revocation.revokedBy,
     revoked_reason: revocation.revokedReason,
   }
