@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { cpus } from 'node:os'
+import { writeFileSync } from 'node:fs'
+import { constants, cpus, setPriority } from 'node:os'
 
 const count = cpus().length
 const canPin = count > 1 && process.platform === 'linux' && hasTaskset()
@@ -29,6 +30,21 @@ export function pinned(where: string, command: string, args: string[]): [string,
 /** Moves a process that runs already; what it starts from then on goes with it. */
 export function pin(where: string, pid: number): void {
   if (canPin) execFileSync('taskset', ['-a', '-p', '-c', where, String(pid)], { stdio: 'ignore' })
+}
+
+/**
+ * Lets the load generator go first where the database shares its core. A generator that waits leaves the server without
+ * work, for which the database would be to blame, had it a core of its own. Linux may share a core out among sessions
+ * rather than processes, and every process of PostgreSQL is a session.
+ */
+export function letGeneratorGoFirst(databaseProcess: number): void {
+  if (!canPin || cores.database !== cores.generator) return
+  try {
+    setPriority(databaseProcess, constants.priority.PRIORITY_LOW)
+    writeFileSync(`/proc/${databaseProcess}/autogroup`, String(constants.priority.PRIORITY_LOW))
+  } catch {
+    // It has ended, or the system knows no sessions.
+  }
 }
 
 /** Starts to watch the server's core; the answer tells which share of the time since then it was busy. */

@@ -82,15 +82,17 @@ async function throughputOf(
   }
   if (targets.size === 0) return []
   progress('rotating through the targets')
-  const speeds = await whileRunning([...targets.values()], () => rotate(generator, targets, plan))
+  const speeds = await whileRunning([...targets.values()], () =>
+    rotate(generator, targets, plan, ground.server),
+  )
   return throughputRows(speeds)
 }
 
-async function churn({ small }: Ground, generator: Generator): Promise<Row[]> {
+async function churn({ small, server }: Ground, generator: Generator): Promise<Row[]> {
   progress('introspecting while tokens are created and revoked')
   const target = await counterfoil(small, {})
   return whileRunning([target], async () => [
-    churnRow(await measureChurn(target, small.seeded, generator, plan)),
+    churnRow(await measureChurn(target, small.seeded, generator, plan, server)),
   ])
 }
 

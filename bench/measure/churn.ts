@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Server } from '../database.ts'
 import type { Generator } from '../load/load.ts'
 import type { Plan } from '../options.ts'
 import type { Seeded } from '../seed.ts'
@@ -7,22 +8,29 @@ import { loadOf, perSecond, ratio } from './throughput.ts'
 import { createToken, revokeToken } from './tokens.ts'
 
 const perSecondEach = 200
-const warmups = 10
+const warmupSeconds = 5
 const everyMs = 20
 /** Half of what the service lets be in progress: where it cannot keep up it is asked for less, rather than refuses. */
 const mostAtOnce = 100
 
 /** Introspection while tokens are created and revoked at a steady rate, to introspection alone, turn about. */
-export async function measureChurn(target: Target, seeded: Seeded, generator: Generator, plan: Plan) {
+export async function measureChurn(
+  target: Target,
+  seeded: Seeded,
+  generator: Generator,
+  plan: Plan,
+  server: Server,
+) {
   const quiet: number[] = []
   const busy: number[] = []
   let changed = 0
   let seconds = 0
   // To change something takes more code than to introspect, which is slow until it has run for a while.
   const warmup = startChanges(target.port, seeded)
-  await delay(warmups * plan.warmupSeconds * 1000)
+  await delay(warmupSeconds * 1000)
   await warmup.stop()
   for (let round = 0; round < plan.rounds; round++) {
+    await server.comeSecond()
     await generator.run(loadOf(target, plan, plan.warmupSeconds))
     quiet.push(perSecond(await generator.run(loadOf(target, plan, plan.seconds))))
     const changes = startChanges(target.port, seeded)

@@ -9,16 +9,16 @@ import { createToken, listTokens, revokeToken } from './tokens.ts'
 export async function measureManagement(target: Target, seeded: Seeded, generator: Generator, plan: Plan) {
   const ids: string[] = []
   const { port } = target
-  const create = await rate(plan.seconds, async () => {
+  const create = await rate(plan.onceSeconds, async () => {
     ids.push((await createToken(port, seeded)).id)
   })
-  const list = await rate(plan.seconds, () => listTokens(port, seeded))
-  const revoke = await rate(plan.seconds, async () => {
+  const list = await rate(plan.onceSeconds, () => listTokens(port, seeded))
+  const revoke = await rate(plan.onceSeconds, async () => {
     const id = ids.pop() ?? (await createToken(port, seeded)).id
     await revokeToken(port, seeded, id)
   })
   await generator.run(loadOf(target, plan, plan.warmupSeconds))
-  const introspect = perSecond(await generator.run(loadOf(target, plan, plan.seconds)))
+  const introspect = perSecond(await generator.run(loadOf(target, plan, plan.onceSeconds)))
   return { create: create / introspect, list: list / introspect, revoke: revoke / introspect }
 }
 

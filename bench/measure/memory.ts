@@ -10,9 +10,9 @@ export async function measureMemory(target: Target & { pid: number }, generator:
   const before = residentMiB(target.pid)
   const load = { ...loadOf(target, plan, 60), firstTokens: plan.bigCache }
   const { answers } = await generator.run({ ...load, eachOnce: true })
-  const traffic = generator.run({ ...load, seconds: plan.seconds })
+  const traffic = generator.run({ ...load, seconds: plan.onceSeconds })
   let peak = 0
-  for (let i = 0; i < plan.seconds * 10; i++) {
+  for (let i = 0; i < plan.onceSeconds * 10; i++) {
     peak = Math.max(peak, residentMiB(target.pid))
     await delay(100)
   }
