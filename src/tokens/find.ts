@@ -4,6 +4,7 @@ import { AppError } from '../errors.ts'
 import { reachableOrganization } from '../organizations/reach.ts'
 import { onlyOwner, presentedToken } from './access.ts'
 import { type EnvironmentSecret, environmentToken, environmentTokenId } from './environment/environment.ts'
+import { findTokenIn } from './find-store.ts'
 import * as store from './store.ts'
 
 export async function getToken(
@@ -35,7 +36,7 @@ export async function reachableToken(
   organizationKey: string,
   id: string,
 ): Promise<{ organizationId: string; token: store.Token | undefined }> {
-  const token = await store.findTokenIn(db, organizationKey, id)
+  const token = await findTokenIn(db, organizationKey, id)
   if (token && reaches(caller.principal, token.organizationId)) {
     return { organizationId: token.organizationId, token }
   }

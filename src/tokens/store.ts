@@ -1,9 +1,7 @@
 import { sql, type Updateable } from 'kysely'
-import { validate as isUuid } from 'uuid'
 import type { Db } from '../db/database.ts'
 import { statement } from '../db/statement.ts'
 import type { Tables, TokenRow } from '../db/tables.ts'
-import { together } from '../db/together.ts'
 import type { Policy } from '../policy/document.ts'
 import type { SecretHash } from './secret.ts'
 
@@ -48,40 +46,6 @@ const selectOne = statement<Key, Token>('token', (builder, parameter) =>
 export async function findToken(db: Db, key: Key): Promise<Token | undefined> {
   const [token] = await selectOne(db, key)
   return token
-}
-
-type Asked = { key: string; id: string }
-
-const shown = [
-  ...columns,
-  ...['organizationKey', 'endpoint', 'hint', 'hash', 'lastUsedAt', 'lastUsedIp', 'expiryWarning'],
-] as const satisfies (keyof Token)[]
-
-/** Token by token: PostgreSQL, which does not know how many are asked for, might rather read the whole table. */
-const selectByKeys = statement<{ asked: string }, Token>('tokens-by-key', (builder, parameter) => {
-  const found = tokens(builder)
-    .where('organizations.key', '=', sql.ref<string>('asked.key'))
-    .where('tokens.id', '=', sql.ref<string>('asked.id'))
-    .limit(1)
-  return sql<Token>`select ${sql.join(shown.map((name) => sql.ref(`found.${name}`)))}
-    from json_to_recordset(${parameter('asked')}) as asked(key text, id uuid)
-    cross join lateral (${found}) as found`.compile(builder)
-})
-
-async function findAll(db: Db, asked: Asked[]): Promise<(Token | null)[]> {
-  const found = await selectByKeys(db, { asked: JSON.stringify(asked) })
-  return asked.map(({ key, id: asWritten }) => {
-    const id = asWritten.toLowerCase()
-    return found.find((token) => token.id === id && token.organizationKey === key) ?? null
-  })
-}
-
-const findByKey = together({ all: findAll, one: async (db, asked: Asked) => (await findAll(db, [asked]))[0] })
-
-/** In the organization of that key or id. */
-export async function findTokenIn(db: Db, keyOrId: string, id: string): Promise<Token | undefined> {
-  if (isUuid(keyOrId)) return findToken(db, { organizationId: keyOrId, id })
-  return (await findByKey(db, { key: keyOrId, id })) ?? undefined
 }
 
 const selectLocked = statement<Key, Token>('token-locked', (builder, parameter) =>

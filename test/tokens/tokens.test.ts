@@ -233,3 +233,28 @@ t.test('RFC 9562 §4: a token is found by its id in capitals too', async (t) => 
   t.match(await world.ask('GET', url), { status: 200, body: { id } })
   t.match(await world.ask('POST', `${url}/revoke`), { status: 200, body: { id, status: 'revoked' } })
 })
+
+t.test('a token looks the same by the key and by the id of its organization', async (t) => {
+  const { rows } = await world.sql("select id from organizations where key = 'default'")
+  const { id, secret } = await issue({
+    owner: { subject: 'u-4711', email: 'ada@example.com', identity_source: 'ldap' },
+    comment: 'CHG-1042',
+    metadata: { cost_centre: 4711 },
+    not_before: at(0),
+    expires_at: at(day),
+  })
+  await world.introspect(secret)
+  await world.usage.flush()
+  await ask('PATCH', `${tokens}/${id}`, { body: { allowed_cidrs: ['127.0.0.0/8', '10.0.0.0/8'] } })
+  for (const reason of [undefined, 'left the company']) {
+    if (reason) await ask('POST', `${tokens}/${id}/revoke`, { body: { reason } })
+    const byKey = await ask('GET', `${tokens}/${id}`)
+    const byId = await ask('GET', `/v1/organizations/${rows[0].id}/tokens/${id}`)
+    t.match(byKey, {
+      status: 200,
+      body: { id, revoked_reason: reason ?? null, allowed_cidrs: { length: 2 } },
+    })
+    t.type(byKey.body.last_used_at, 'string')
+    t.same(byKey.body, byId.body)
+  }
+})

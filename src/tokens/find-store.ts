@@ -1,0 +1,72 @@
+import { sql } from 'kysely'
+import { validate as isUuid } from 'uuid'
+import type { Db } from '../db/database.ts'
+import { statement } from '../db/statement.ts'
+import { together } from '../db/together.ts'
+import type { SecretHash } from './secret.ts'
+import { findToken, type Token, tokens } from './store.ts'
+
+const instants = ['notBefore', 'expiresAt', 'createdAt', 'updatedAt', 'revokedAt', 'lastUsedAt'] as const
+const others = [
+  ...['id', 'organizationId', 'organizationKey', 'type', 'name', 'comment', 'ownerSubject', 'ownerEmail'],
+  ...['ownerSource', 'scopes', 'audience', 'metadata', 'allowedCidrs', 'narrowedTo', 'createdBy'],
+  ...['revokedBy', 'revokedReason', 'version', 'endpoint', 'hint', 'lastUsedIp', 'expiryWarning'],
+] as const
+
+type Asked = { key: string; id: string }
+/** In JSON, where an instant is in milliseconds since 1970. */
+type InJson<Value> = Value extends Date ? number : Value
+type Found = { [Name in (typeof others | typeof instants)[number]]: InJson<Token[Name]> } & { hash: string }
+
+/**
+ * Token by token: PostgreSQL, which does not know how many are asked for, might rather read the whole table. They come as
+ * one value, since what pg makes of so many columns costs more than to look them up.
+ */
+const selectByKeys = statement<{ asked: string }, { found: Found[] }>(
+  'tokens-by-key',
+  (builder, parameter) => {
+    const found = tokens(builder)
+      .where('organizations.key', '=', sql.ref<string>('asked.key'))
+      .where('tokens.id', '=', sql.ref<string>('asked.id'))
+      .limit(1)
+    const column = (name: string) => sql.ref(`found.${name}`)
+    const members = sql.join([
+      ...others.map((name) => sql`${sql.lit(name)}, ${column(name)}`),
+      ...instants.map((name) => sql`${sql.lit(name)}, extract(epoch from ${column(name)}) * 1000`),
+      sql`'hash', encode(found.hash, 'base64')`,
+    ])
+    return sql<{ found: Found[] }>`select coalesce(json_agg(json_build_object(${members})), '[]') as found
+    from json_to_recordset(${parameter('asked')}) as asked(key text, id uuid)
+    cross join lateral (${found}) as found`.compile(builder)
+  },
+)
+
+function tokenIn({ hash, ...found }: Found): Token {
+  return {
+    ...found,
+    notBefore: found.notBefore === null ? null : new Date(found.notBefore),
+    expiresAt: found.expiresAt === null ? null : new Date(found.expiresAt),
+    createdAt: new Date(found.createdAt),
+    updatedAt: new Date(found.updatedAt),
+    revokedAt: found.revokedAt === null ? null : new Date(found.revokedAt),
+    lastUsedAt: found.lastUsedAt === null ? null : new Date(found.lastUsedAt),
+    hash: Buffer.from(hash, 'base64') as SecretHash,
+  }
+}
+
+async function findAll(db: Db, asked: Asked[]): Promise<(Token | null)[]> {
+  const [row] = await selectByKeys(db, { asked: JSON.stringify(asked) })
+  const found = row?.found.map(tokenIn) ?? []
+  return asked.map(({ key, id: asWritten }) => {
+    const id = asWritten.toLowerCase()
+    return found.find((token) => token.id === id && token.organizationKey === key) ?? null
+  })
+}
+
+const findByKey = together({ all: findAll, one: async (db, asked: Asked) => (await findAll(db, [asked]))[0] })
+
+/** In the organization of that key or id. */
+export async function findTokenIn(db: Db, keyOrId: string, id: string): Promise<Token | undefined> {
+  if (isUuid(keyOrId)) return findToken(db, { organizationId: keyOrId, id })
+  return (await findByKey(db, { key: keyOrId, id })) ?? undefined
+}
