@@ -33,9 +33,8 @@ export function pin(where: string, pid: number): void {
 }
 
 /**
- * Lets the load generator go first where the database shares its core. A generator that waits leaves the server without
- * work, for which the database would be to blame, had it a core of its own. Linux may share a core out among sessions
- * rather than processes, and every process of PostgreSQL is a session.
+ * Lets the load generator go first where the database shares its core: while that waits the server has nothing to do.
+ * Linux may share a core out among sessions rather than processes, and every process of PostgreSQL is a session.
  */
 export function letGeneratorGoFirst(databaseProcess: number): void {
   if (!canPin || cores.database !== cores.generator) return

@@ -82,9 +82,7 @@ async function throughputOf(
   }
   if (targets.size === 0) return []
   progress('rotating through the targets')
-  const speeds = await whileRunning([...targets.values()], () =>
-    rotate(generator, targets, plan, ground.server),
-  )
+  const speeds = await whileRunning([...targets.values()], () => rotate(generator, targets, plan))
   return throughputRows(speeds)
 }
 

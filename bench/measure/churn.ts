@@ -30,6 +30,7 @@ export async function measureChurn(
   await delay(warmupSeconds * 1000)
   await warmup.stop()
   for (let round = 0; round < plan.rounds; round++) {
+    // It works for others than those who are measured, whom it would not keep waiting on a core of its own.
     await server.comeSecond()
     await generator.run(loadOf(target, plan, plan.warmupSeconds))
     quiet.push(perSecond(await generator.run(loadOf(target, plan, plan.seconds))))

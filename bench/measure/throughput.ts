@@ -1,5 +1,4 @@
 import { watchServerCore } from '../cores.ts'
-import type { Server } from '../database.ts'
 import type { Generator, Load, Tally } from '../load/load.ts'
 import type { Plan } from '../options.ts'
 import type { Target } from '../targets/targets.ts'
@@ -15,7 +14,6 @@ export async function rotate(
   generator: Generator,
   targets: Map<string, Target>,
   plan: Plan,
-  server: Server,
 ): Promise<Map<string, Speed>> {
   const speeds = new Map<string, Speed>()
   for (const target of targets.values()) {
@@ -24,7 +22,6 @@ export async function rotate(
     await generator.run({ ...load, firstTokens: target.warm, eachOnce: true })
   }
   for (let round = 0; round < plan.rounds; round++) {
-    await server.comeSecond()
     for (const [key, target] of targets) {
       const speed = speeds.get(key) ?? { rounds: [], busy: undefined }
       speeds.set(key, speed)
