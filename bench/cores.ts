@@ -33,10 +33,10 @@ export function pin(where: string, pid: number): void {
 }
 
 /**
- * Lets the load generator go first where the database shares its core: while that waits the server has nothing to do.
+ * Lets the load generator go first where the database shares its core: while it waits, the server has nothing to do.
  * Linux may share a core out among sessions rather than processes, and every process of PostgreSQL is a session.
  */
-export function letGeneratorGoFirst(databaseProcess: number): void {
+export function putBehindGenerator(databaseProcess: number): void {
   if (!canPin || cores.database !== cores.generator) return
   try {
     setPriority(databaseProcess, constants.priority.PRIORITY_LOW)

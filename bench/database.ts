@@ -4,13 +4,13 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { startEmbedded } from '../src/db/embedded.ts'
 import { atEnd } from './cleanup.ts'
-import { cores, letGeneratorGoFirst, pin } from './cores.ts'
+import { cores, pin, putBehindGenerator } from './cores.ts'
 
 export type Server = {
   version: string
   createDatabase(): Promise<string>
-  /** On a core that it shares with the load generator, with all connections that there are. */
-  comeSecond(): Promise<void>
+  /** With the connections that there are now, where it shares the load generator's core. */
+  putBehindGenerator(): Promise<void>
 }
 
 /** The PostgreSQL of DATABASE_URL, whose user may create databases, or else an embedded one. */
@@ -32,13 +32,13 @@ export async function openServer(scratch: string): Promise<Server> {
       own.pathname = `/${name}`
       return own.href
     },
-    async comeSecond() {
+    async putBehindGenerator() {
       // The processes of a given server may be on another machine, and are not ours.
       if (given) return
       const { rows } = await admin.query(
         "select pid from pg_stat_activity where backend_type = 'client backend'",
       )
-      for (const { pid } of rows) letGeneratorGoFirst(pid)
+      for (const { pid } of rows) putBehindGenerator(pid)
     },
   }
 }

@@ -86,12 +86,10 @@ async function throughputOf(
   return throughputRows(speeds)
 }
 
-async function churn({ small, server }: Ground, generator: Generator): Promise<Row[]> {
+async function churn(ground: Ground, generator: Generator): Promise<Row[]> {
   progress('introspecting while tokens are created and revoked')
-  const target = await counterfoil(small, {})
-  return whileRunning([target], async () => [
-    churnRow(await measureChurn(target, small.seeded, generator, plan, server)),
-  ])
+  const target = await counterfoil(ground.small, {})
+  return whileRunning([target], async () => [churnRow(await measureChurn(target, ground, generator))])
 }
 
 async function management({ small }: Ground, generator: Generator): Promise<Row[]> {

@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Server } from '../database.ts'
+import type { Ground } from '../ground.ts'
 import type { Generator } from '../load/load.ts'
-import type { Plan } from '../options.ts'
 import type { Seeded } from '../seed.ts'
 import type { Target } from '../targets/targets.ts'
 import { loadOf, perSecond, ratio } from './throughput.ts'
@@ -16,10 +15,8 @@ const mostAtOnce = 100
 /** Introspection while tokens are created and revoked at a steady rate, to introspection alone, turn about. */
 export async function measureChurn(
   target: Target,
-  seeded: Seeded,
+  { small: { seeded }, server, plan }: Ground,
   generator: Generator,
-  plan: Plan,
-  server: Server,
 ) {
   const quiet: number[] = []
   const busy: number[] = []
@@ -30,8 +27,8 @@ export async function measureChurn(
   await delay(warmupSeconds * 1000)
   await warmup.stop()
   for (let round = 0; round < plan.rounds; round++) {
-    // It works for others than those who are measured, whom it would not keep waiting on a core of its own.
-    await server.comeSecond()
+    // What it does here is for others than those who are measured; on a core of its own it would not hold them up.
+    await server.putBehindGenerator()
     await generator.run(loadOf(target, plan, plan.warmupSeconds))
     quiet.push(perSecond(await generator.run(loadOf(target, plan, plan.seconds))))
     const changes = startChanges(target.port, seeded)
