@@ -12,9 +12,10 @@ export function remember<Key extends string, Value extends { hash: Key }>(
 ) {
   const known = new LRUCache<number, Value>({ max: size })
   const unknown = new LRUCache<Key, true>({ max: Math.ceil(size / 10) })
-  // A change takes the key out of here: an answer that was asked for before is then neither kept nor given to others.
-  const underway = new Map<Key, Promise<Map<Key, Value>>>()
-  const nothing = Promise.resolve(new Map<Key, Value>())
+  // A change takes the key out of what was asked for before: such an answer is not kept. A list rather than a Map: of a
+  // Map that is added to and removed from all the time V8 leaves tables behind, each of which keeps alive the next one and
+  // what it refers to, until memory is collected as a whole.
+  const underway: Set<Key>[] = []
   let recalled = 0
   let offered = 0
 
@@ -44,43 +45,32 @@ export function remember<Key extends string, Value extends { hash: Key }>(
       if (!mayRemember()) return lookup(keys)
       const found = new Map<Key, Value>()
       const asked = new Set<Key>()
-      const shared = new Map<Key, Promise<Map<Key, Value>>>()
       for (const key of keys) {
         const value = recall(key)
-        const other = underway.get(key)
         if (value) found.set(key, value)
-        else if (other) shared.set(key, other)
         else if (!unknown.has(key)) asked.add(key)
       }
-      const own = asked.size > 0 ? lookup(asked) : nothing
-      for (const key of asked) underway.set(key, own)
-      try {
-        const [answer] = await Promise.all([own, ...shared.values()])
-        for (const key of asked) {
-          const value = answer.get(key)
-          if (value) found.set(key, value)
-          if (underway.get(key) !== own) continue
-          if (value) keep(value)
-          else unknown.set(key, true)
-        }
-        for (const [key, other] of shared) {
-          const value = (await other).get(key)
-          if (value) found.set(key, value)
-        }
-      } finally {
-        for (const key of asked) if (underway.get(key) === own) underway.delete(key)
+      if (asked.size === 0) return found
+      underway.push(asked)
+      const answer = await lookup(asked).finally(() => underway.splice(underway.indexOf(asked), 1))
+      for (const key of keys) {
+        const value = answer.get(key)
+        if (value) found.set(key, value)
+        if (!asked.delete(key)) continue
+        if (value) keep(value)
+        else unknown.set(key, true)
       }
       return found
     },
     forget(key: Key): void {
       known.delete(slotOf(key))
       unknown.delete(key)
-      underway.delete(key)
+      for (const asked of underway) asked.delete(key)
     },
     forgetAll(): void {
       known.clear()
       unknown.clear()
-      underway.clear()
+      for (const asked of underway) asked.clear()
     },
   }
 }
