@@ -12,6 +12,7 @@ import * as revocations from '../../migrations/0009-revocations.ts'
 import * as statusLists from '../../migrations/0010-status-lists.ts'
 import * as revocationNumbers from '../../migrations/0011-revocation-numbers.ts'
 import * as uses from '../../migrations/0012-uses.ts'
+import * as useCounts from '../../migrations/0013-use-counts.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -27,6 +28,7 @@ const migrations = {
   '0010-status-lists': statusLists,
   '0011-revocation-numbers': revocationNumbers,
   '0012-uses': uses,
+  '0013-use-counts': useCounts,
 }
 
 /** Until the end of the transaction no other instance sets this database up. */

@@ -120,6 +120,7 @@ type TokenUsesTable = {
   tokenId: string
   lastUsedAt: Date | null
   lastUsedIp: string | null
+  useCount: Generated<string>
 }
 
 type TokenSecretsTable = {
@@ -130,8 +131,6 @@ type TokenSecretsTable = {
   /** Of a JWT: the kid. */
   signedBy: Generated<string | null>
   createdAt: Date
-  lastUsedAt: Date | null
-  useCount: Generated<string>
 }
 
 type AuditEventsTable = {

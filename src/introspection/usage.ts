@@ -1,20 +1,19 @@
 import type { Db } from '../db/database.ts'
 import type { Repeat } from '../repeat.ts'
-import type { HashText } from '../tokens/secret.ts'
-import { recordUses, type UsedSecret } from './usage-store.ts'
+import { recordUses, type UsedToken } from './usage-store.ts'
 import { unused } from './use.ts'
 
 export type UsageOptions = {
   onError(error: Error): void
   every: Repeat
-  /** How many secrets can wait to be written; further ones go unnoted until there is room. */
+  /** How many tokens can wait to be written; further ones go unnoted until there is room. */
   capacity?: number
 }
 
-/** Keeps account of when and how often secrets are used, at no cost to who uses them. */
+/** Keeps account of when and how often tokens are used, at no cost to who uses them. */
 export type Usage = {
   /** It is kept with what is used, where it costs nothing to find. */
-  note(use: UsedSecret, at: Date, from: string | null): void
+  note(use: UsedToken, at: Date, from: string | null): void
   /** Writes some of what was noted. What fails is tried again the next time. */
   flush(): Promise<void>
   /** Writes all of it. */
@@ -27,14 +26,15 @@ const rowsAtOnce = 1_000
 const vainAttempts = 3
 
 export function createUsage(db: Db, { onError, every, capacity = 100_000 }: UsageOptions): Usage {
-  const waiting = new Map<HashText, UsedSecret>()
+  // By the id of the token.
+  const waiting = new Map<string, UsedToken>()
   let flushing: Promise<void> | undefined
 
-  function add(use: UsedSecret, count: number, at: number, from: string | null): void {
-    const known = use.uses > 0 ? use : (waiting.get(use.hash) ?? use)
+  function add(use: UsedToken, count: number, at: number, from: string | null): void {
+    const known = use.uses > 0 ? use : (waiting.get(use.tokenId) ?? use)
     if (known.uses === 0) {
       if (waiting.size >= capacity) return
-      waiting.set(use.hash, known)
+      waiting.set(use.tokenId, known)
       known.usedFrom = null
     }
     known.uses += count
@@ -43,21 +43,19 @@ export function createUsage(db: Db, { onError, every, capacity = 100_000 }: Usag
   }
 
   async function write(): Promise<void> {
-    const uses: UsedSecret[] = []
+    const uses: UsedToken[] = []
     for (const use of waiting.values()) {
       if (uses.length === rowsAtOnce) break
-      const { hash, uses: count, usedAt, usedFrom } = use
-      uses.push({ hash, uses: count, usedAt, usedFrom })
-      waiting.delete(hash)
+      const { organizationId, tokenId, uses: count, usedAt, usedFrom } = use
+      uses.push({ organizationId, tokenId, uses: count, usedAt, usedFrom })
+      waiting.delete(tokenId)
       use.uses = 0
     }
     let missed = uses
     try {
       if (uses.length > 0) missed = await recordUses(db, uses)
     } finally {
-      for (const { hash, uses: count, usedAt, usedFrom } of missed) {
-        add({ ...unused, hash }, count, usedAt, usedFrom)
-      }
+      for (const use of missed) add({ ...use, ...unused }, use.uses, use.usedAt, use.usedFrom)
     }
   }
 

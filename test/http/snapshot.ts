@@ -7,7 +7,7 @@ export type Snapshot = Record<string, { rows: number; digest: string }>
 export async function snapshot(db: Db): Promise<Snapshot> {
   const tables = await sql<{ name: string }>`
     select quote_ident(tablename) as name from pg_tables where schemaname = 'public' order by 1`.execute(db)
-  const content = sql`(to_jsonb(t) - '{last_used_at,last_used_ip}'::text[])::text`
+  const content = sql`(to_jsonb(t) - '{last_used_at,last_used_ip,use_count}'::text[])::text`
   const parts = tables.rows.map(
     ({ name }) => sql`
       select ${name} as name, count(*)::int as rows,

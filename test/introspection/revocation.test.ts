@@ -130,14 +130,14 @@ t.test('noting a use is announced to nobody', async (t) => {
   const { id, secret } = await known()
   await world.db
     .updateTable('tokenUses')
-    .set({ lastUsedAt: world.clock.now, lastUsedIp: '192.0.2.1' })
+    .set({ lastUsedAt: world.clock.now, lastUsedIp: '192.0.2.1', useCount: '7' })
     .where('tokenId', '=', id)
     .execute()
-  await world.db
-    .updateTable('tokenSecrets')
-    .set({ lastUsedAt: world.clock.now, useCount: '7' })
-    .where('tokenId', '=', id)
-    .execute()
+  // As a version before does.
+  await world.sql('update token_secrets set last_used_at = $2, use_count = 7 where token_id = $1', [
+    id,
+    world.clock.now,
+  ])
   await revokeUnheard(world, id)
   await other.credentials.settled()
   t.equal(await other.accepts(secret), true)

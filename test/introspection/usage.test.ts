@@ -1,10 +1,10 @@
 import { sql } from 'kysely'
 import t from 'tap'
+import { v7 as uuid } from 'uuid'
 import { createDb } from '../../src/db/database.ts'
 import { createUsage } from '../../src/introspection/usage.ts'
 import { recordUses } from '../../src/introspection/usage-store.ts'
 import { unused } from '../../src/introspection/use.ts'
-import { Secret } from '../../src/tokens/secret.ts'
 import { createTime } from '../support/credentials.ts'
 import { createProxy } from '../support/proxy.ts'
 import { createWorld, day } from '../support/world.ts'
@@ -23,15 +23,12 @@ function startUsage(db = world.db, capacity?: number) {
 async function shown(id: string) {
   const path = `/v1/organizations/default/tokens/${id}`
   const { last_used_at: at, last_used_ip: ip, ...token } = (await world.ask('GET', path)).body
-  const [secret] = await world.db
-    .selectFrom('tokenSecrets')
-    .select(['useCount', 'lastUsedAt'])
-    .where('tokenId', '=', id)
-    .execute()
-  return { at, ip, count: Number(secret?.useCount), secretAt: secret?.lastUsedAt?.toISOString(), token }
+  const [uses] = await world.db.selectFrom('tokenUses').select('useCount').where('tokenId', '=', id).execute()
+  return { at, ip, count: Number(uses?.useCount), token }
 }
 
-const used = (secret: string) => ({ ...unused, hash: new Secret(secret).hashText() })
+const { rows } = await world.sql("select id from organizations where key = 'default'")
+const used = (tokenId: string) => ({ ...unused, organizationId: rows[0].id, tokenId })
 
 t.test('a token shows when it was last introspected as active, and counts it', async (t) => {
   const { id, secret } = await world.issue()
@@ -42,7 +39,7 @@ t.test('a token shows when it was last introspected as active, and counts it', a
   const at = clock.now.toISOString()
   await world.introspect(secret)
   await usage.flush()
-  t.match(await shown(id), { at, ip: null, count: 2, secretAt: at })
+  t.match(await shown(id), { at, ip: null, count: 2 })
 })
 
 t.test('a token that is used all the time shows so once a minute, and counts every use', async (t) => {
@@ -56,7 +53,7 @@ t.test('a token that is used all the time shows so once a minute, and counts eve
     clock.advance(ms)
     await world.introspect(secret)
     await usage.flush()
-    t.match(await shown(id), { at, secretAt: clock.now.toISOString() })
+    t.match(await shown(id), { at })
   }
   t.equal((await shown(id)).count, 3)
 })
@@ -93,31 +90,39 @@ t.test('noting a use changes neither ETag nor the time of the last change', asyn
 })
 
 t.test('a late note lowers nothing and replaces no newer address', async (t) => {
-  const { id, secret } = await world.issue()
+  const { id } = await world.issue()
   const now = clock.now
-  usage.note(used(secret), now, '192.0.2.1')
+  usage.note(used(id), now, '192.0.2.1')
   await usage.flush()
-  usage.note(used(secret), new Date(now.getTime() - day), '192.0.2.2')
+  usage.note(used(id), new Date(now.getTime() - day), '192.0.2.2')
   await usage.flush()
-  t.match(await shown(id), { at: now.toISOString(), ip: '192.0.2.1', count: 2, secretAt: now.toISOString() })
+  t.match(await shown(id), { at: now.toISOString(), ip: '192.0.2.1', count: 2 })
+})
+
+t.test('uses that are noted apart, as with two secrets of one token, add up', async (t) => {
+  const { id } = await world.issue()
+  const { note, flush } = startUsage()
+  for (const use of [used(id), used(id)]) for (let i = 0; i < 2; i++) note(use, clock.now, null)
+  await flush()
+  t.equal((await shown(id)).count, 4)
 })
 
 t.test('two instances add up', async (t) => {
-  const { id, secret } = await world.issue()
+  const { id } = await world.issue()
   const instances = [startUsage(), startUsage()]
-  for (const instance of instances) instance.note(used(secret), clock.now, null)
+  for (const instance of instances) instance.note(used(id), clock.now, null)
   for (const { close } of instances) await close()
   t.equal((await shown(id)).count, 2)
 })
 
 t.test('it is written again and again, and the rest on close', async (t) => {
-  const { id, secret } = await world.issue()
+  const { id } = await world.issue()
   const { note, flush, close, time } = startUsage()
-  note(used(secret), clock.now, null)
+  note(used(id), clock.now, null)
   time.tick()
   await flush()
   t.equal((await shown(id)).count, 1)
-  note(used(secret), clock.now, null)
+  note(used(id), clock.now, null)
   await close()
   t.equal((await shown(id)).count, 2)
 })
@@ -125,25 +130,23 @@ t.test('it is written again and again, and the rest on close', async (t) => {
 t.test('more than fits into one statement is all written on close', async (t) => {
   const tokens = await Promise.all(Array.from({ length: 5 }, () => world.issue()))
   const { note, close } = startUsage()
-  for (let i = 0; i < 4500; i++) note(used(`unknown ${i}`), clock.now, null)
-  for (const { secret } of tokens) note(used(secret), clock.now, null)
+  for (let i = 0; i < 4500; i++) note(used(uuid()), clock.now, null)
+  for (const { id } of tokens) note(used(id), clock.now, null)
   await close()
   for (const { id } of tokens) t.equal((await shown(id)).count, 1)
 })
 
 t.test('a row that somebody is changing is not waited for, and written later', async (t) => {
-  const { id, secret } = await world.issue()
+  const { id } = await world.issue()
   const { note, flush } = startUsage()
-  for (const [before, table] of ['token_secrets', 'token_uses'].entries()) {
-    await world.db.transaction().execute(async (tx) => {
-      await sql`select from ${sql.table(table)} where token_id = ${id} for update`.execute(tx)
-      note(used(secret), clock.now, null)
-      await flush()
-      t.equal((await shown(id)).count, before)
-    })
+  await world.db.transaction().execute(async (tx) => {
+    await sql`select from token_uses where token_id = ${id} for update`.execute(tx)
+    note(used(id), clock.now, null)
     await flush()
-    t.equal((await shown(id)).count, before + 1)
-  }
+    t.equal((await shown(id)).count, 0)
+  })
+  await flush()
+  t.equal((await shown(id)).count, 1)
 })
 
 t.test('what a version before notes counts, and lowers nothing', async (t) => {
@@ -157,10 +160,10 @@ t.test('what a version before notes counts, and lowers nothing', async (t) => {
   t.match(await noted(new Date(now.getTime() - day), '192.0.2.2'), { at: now.toISOString(), ip: '192.0.2.1' })
 })
 
-t.test('a secret that is gone is forgotten', async (t) => {
-  const { id, secret } = await world.issue()
+t.test('a token that is gone is forgotten', async (t) => {
+  const { id } = await world.issue()
   const { note, flush, close, errors } = startUsage()
-  note(used(secret), clock.now, null)
+  note(used(id), clock.now, null)
   await world.ask('DELETE', `/v1/organizations/default/tokens/${id}`)
   await flush()
   await close()
@@ -170,9 +173,9 @@ t.test('a secret that is gone is forgotten', async (t) => {
 t.test(
   'a token without a row of uses, as after an import without triggers, is shown and can be revoked',
   async (t) => {
-    const { id, secret } = await world.issue()
+    const { id } = await world.issue()
     await world.sql('delete from token_uses where token_id = $1', [id])
-    const use = { ...used(secret), uses: 1, usedAt: clock.now.getTime() }
+    const use = { ...used(id), uses: 1, usedAt: clock.now.getTime() }
     t.same(await recordUses(world.db, [use]), [], 'nothing waits for a row that never comes')
     t.match(await shown(id), { at: null, ip: null, token: { status: 'active' } })
     await world.ask('POST', `/v1/organizations/default/tokens/${id}/revoke`)
@@ -181,30 +184,30 @@ t.test(
 )
 
 t.test('what could not be written is kept, with what comes meanwhile', async (t) => {
-  const { id, secret } = await world.issue()
+  const { id } = await world.issue()
   const proxy = await createProxy(t, world.databaseUrl)
   const db = createDb({ url: proxy.url, poolSize: 1 })
   t.teardown(() => db.destroy())
   const { note, flush } = startUsage(db)
   await proxy.close()
-  note(used(secret), clock.now, null)
+  note(used(id), clock.now, null)
   await t.rejects(flush())
-  note(used(secret), clock.now, null)
+  note(used(id), clock.now, null)
   await proxy.reopen()
   await flush()
   t.equal((await shown(id)).count, 2)
 })
 
-t.test('its memory is bounded: past that, uses of further secrets go unnoted', async (t) => {
+t.test('its memory is bounded: past that, uses of further tokens go unnoted', async (t) => {
   const [first, second] = [await world.issue(), await world.issue()]
   const { note, flush } = startUsage(world.db, 1)
-  note(used(first.secret), clock.now, null)
-  note(used(second.secret), clock.now, null)
-  note(used(first.secret), clock.now, null)
+  note(used(first.id), clock.now, null)
+  note(used(second.id), clock.now, null)
+  note(used(first.id), clock.now, null)
   await flush()
   t.equal((await shown(first.id)).count, 2)
   t.equal((await shown(second.id)).count, 0)
-  note(used(second.secret), clock.now, null)
+  note(used(second.id), clock.now, null)
   await flush()
   t.equal((await shown(second.id)).count, 1)
 })
