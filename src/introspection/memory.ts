@@ -52,13 +52,18 @@ export function remember<Key extends string, Value extends { hash: Key }>(
       }
       if (asked.size === 0) return found
       underway.push(asked)
-      const answer = await lookup(asked).finally(() => underway.splice(underway.indexOf(asked), 1))
-      for (const key of keys) {
-        const value = answer.get(key)
-        if (value) found.set(key, value)
-        if (!asked.delete(key)) continue
-        if (value) keep(value)
-        else unknown.set(key, true)
+      try {
+        const answer = await lookup(asked)
+        for (const key of keys) {
+          const value = answer.get(key)
+          if (value) found.set(key, value)
+          if (!asked.delete(key)) continue
+          if (value) keep(value)
+          else unknown.set(key, true)
+        }
+      } finally {
+        // Not before what was answered is kept, or a change in between would find it in neither place.
+        underway.splice(underway.indexOf(asked), 1)
       }
       return found
     },

@@ -61,6 +61,18 @@ for (const forget of ['forget', 'forgetAll'] as const) {
   })
 }
 
+t.test('a change that comes while an answer is on its way to who asked is not overlooked', async (t) => {
+  for (let steps = 0; steps < 10; steps++) {
+    const memory = createMemory()
+    const found = memory.find('a')
+    memory.asked[0]?.answer('a')
+    for (let step = 0; step < steps; step++) await null
+    memory.forget('a')
+    await found
+    t.equal(memory.recall('a'), undefined, `after ${steps} microtasks`)
+  }
+})
+
 t.test('what was known is asked again after a change, and what was unknown too', async (t) => {
   const { find, forget, asked } = createMemory()
   for (const isKnown of [true, false, true]) {
