@@ -9,7 +9,7 @@ type Ask<Key, Value> = (keys: Key[]) => Promise<Map<Key, Value>>
 export function batch<Key, Value>(
   ask: Ask<Key, Value>,
   { atOnce, size }: { atOnce: number; size: number },
-): (keys: Iterable<Key>) => Promise<Map<Key, Value>> {
+): (keys: Set<Key>) => Promise<Map<Key, Value>> {
   let waiting = new Set<Key>()
   let answer = Promise.withResolvers<Map<Key, Value>>()
   let underway = 0
@@ -41,10 +41,9 @@ export function batch<Key, Value>(
   }
 
   return (keys) => {
+    if (keys.size === 0) return Promise.resolve(new Map())
     if (waiting.size >= size) void send()
     for (const key of keys) waiting.add(key)
-    // Asked for no key, with nobody else waiting: there is no batch that would answer.
-    if (waiting.size === 0) return Promise.resolve(new Map())
     schedule()
     return answer.promise
   }

@@ -26,14 +26,18 @@ export type CredentialsOptions = {
 
 type Found = Credential | undefined
 
+export type Recalled = Credential | null | undefined
+
 /** Where every presented secret is checked. */
 export type Credentials = {
   /** The credential behind a secret, if it is good now. Every reason against it looks the same from here. */
   verify(secret: Secret, now: Date): Found | Promise<Found>
   /** The same of many, in their order, with at most one statement. */
   verifyAll(secrets: Secret[], now: Date): Promise<Found[]>
-  /** The same if it is in memory. */
-  recall(secret: Secret, now: Date): Found
+  /** The same without the database: null if it is not good, undefined if only the database can tell. */
+  recall(secret: Secret, now: Date): Recalled
+  /** The same of many that only the database can tell. */
+  lookUp(secrets: Iterable<Secret>, now: Date): Promise<(secret: Secret) => Found>
   /** The same by its hash, and past what is in memory. */
   verifyFresh(hash: HashText, now: Date): Promise<Found>
   /** To be awaited between a change and the answer to who asked for it: from then on this process knows of it. */
@@ -72,24 +76,40 @@ export function createCredentials(options: CredentialsOptions): Credentials {
   }
   const lookup = batch(ask, batches)
   const memory = cacheSize > 0 ? withMemory(lookup, beats, options) : undefined
-  const find = memory?.find ?? lookup
+  const find = memory?.lookUp ?? lookup
 
-  async function verifyAll(secrets: Secret[], now: Date): Promise<Found[]> {
-    const issuable = secrets.filter((secret) => !secret.isMistyped())
-    const found = await find(issuable.map((secret) => secret.hashText()))
-    return secrets.map((secret) => ifGood(found.get(secret.hashText()), now))
+  function recall(secret: Secret, now: Date): Recalled {
+    const known = memory?.recall(secret.hashText())
+    // What is remembered was issued, so that there is no need to look at its checksum.
+    if (known) return ifGood(known, now) ?? null
+    return secret.isMistyped() ? null : known
+  }
+
+  async function lookUp(secrets: Iterable<Secret>, now: Date) {
+    const hashes = new Set<HashText>()
+    for (const secret of secrets) hashes.add(secret.hashText())
+    const found = await find(hashes)
+    return (secret: Secret) => ifGood(found.get(secret.hashText()), now)
   }
 
   return {
     verify(secret, now) {
-      const known = memory?.recall(secret.hashText())
-      // What is remembered was issued, so that there is no need to look at its checksum.
-      if (known) return ifGood(known, now)
-      return secret.isMistyped() ? undefined : verifyAll([secret], now).then(([found]) => found)
+      const known = recall(secret, now)
+      return known === undefined ? lookUp([secret], now).then((found) => found(secret)) : (known ?? undefined)
     },
-    verifyAll,
-    recall: (secret, now) => memory && ifGood(memory.recall(secret.hashText()), now),
-    verifyFresh: async (hash, now) => ifGood((await lookup([hash])).get(hash), now),
+    async verifyAll(secrets, now) {
+      const known = secrets.map((secret) => recall(secret, now))
+      const found = await lookUp(
+        secrets.filter((_, index) => known[index] === undefined),
+        now,
+      )
+      return secrets.map((secret, index) =>
+        known[index] === undefined ? found(secret) : (known[index] ?? undefined),
+      )
+    },
+    recall,
+    lookUp,
+    verifyFresh: async (hash, now) => ifGood((await lookup(new Set([hash]))).get(hash), now),
     lookups: () => lookups,
     settled: memory?.settled ?? (async () => {}),
     forget: memory?.forget ?? (() => {}),
@@ -101,7 +121,7 @@ export function createCredentials(options: CredentialsOptions): Credentials {
 }
 
 function withMemory(
-  lookup: (hashes: Iterable<HashText>) => Promise<Map<HashText, Credential>>,
+  lookup: (hashes: Set<HashText>) => Promise<Map<HashText, Credential>>,
   beats: Pipeline,
   options: CredentialsOptions,
 ) {
@@ -120,8 +140,8 @@ function withMemory(
     elapsed: options.elapsed ?? (() => performance.now()),
     every: options.every,
   })
-  const { recall, find, forget } = memory
-  return { recall, find, forget, settled: lease.settled, close: lease.close }
+  const { recall, lookUp, forget } = memory
+  return { recall, lookUp, forget, settled: lease.settled, close: lease.close }
 }
 
 function ifGood(credential: Found, now: Date): Found {

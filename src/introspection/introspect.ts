@@ -42,7 +42,7 @@ export function lookUp(
 export function decide(
   usage: Usage,
   viewer: Viewer,
-  credential: Answer,
+  credential: Answer | null,
   now: Date,
   ip: string | null,
 ): Answer {

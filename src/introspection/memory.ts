@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 
-type Lookup<Key, Value> = (keys: Iterable<Key>) => Promise<Map<Key, Value>>
+type Lookup<Key, Value> = (keys: Set<Key>) => Promise<Map<Key, Value>>
 
 /**
  * Remembers what was looked up, for as long as `mayRemember` says so. What is unknown is kept apart, so that a flood of
@@ -28,44 +28,35 @@ export function remember<Key extends string, Value extends { hash: Key }>(
     if (known.size < size || offered % 8 === 0) known.set(slotOf(value.hash), value)
   }
 
-  /** What was found before, if it is remembered. */
-  function recall(key: Key): Value | undefined {
+  /** What was found before, if it is remembered; null if that was nothing. */
+  function recall(key: Key): Value | null | undefined {
     if (!mayRemember()) return undefined
     recalled += 1
     const slot = slotOf(key)
     // To move what is used to the end of the queue costs as much as to find it: what is used often is moved often.
     const value = recalled % 8 === 0 ? known.get(slot) : known.peek(slot)
-    return value?.hash === key ? value : undefined
+    if (value?.hash === key) return value
+    return unknown.has(key) ? null : undefined
   }
 
   return {
     recall,
-    /** What there is of these keys. */
-    async find(keys: Key[]): Promise<Map<Key, Value>> {
+    /** What there is of these keys, none of which is remembered. */
+    async lookUp(keys: Set<Key>): Promise<Map<Key, Value>> {
       if (!mayRemember()) return lookup(keys)
-      const found = new Map<Key, Value>()
-      const asked = new Set<Key>()
-      for (const key of keys) {
-        const value = recall(key)
-        if (value) found.set(key, value)
-        else if (!unknown.has(key)) asked.add(key)
-      }
-      if (asked.size === 0) return found
-      underway.push(asked)
+      underway.push(keys)
       try {
-        const answer = await lookup(asked)
+        const answer = await lookup(keys)
         for (const key of keys) {
           const value = answer.get(key)
-          if (value) found.set(key, value)
-          if (!asked.delete(key)) continue
           if (value) keep(value)
           else unknown.set(key, true)
         }
+        return answer
       } finally {
         // Not before what was answered is kept, or a change in between would find it in neither place.
-        underway.splice(underway.indexOf(asked), 1)
+        underway.splice(underway.indexOf(keys), 1)
       }
-      return found
     },
     forget(key: Key): void {
       known.delete(slotOf(key))

@@ -129,9 +129,9 @@ export function presentCredential(
 const inactive = '{"active":false}'
 
 /**
- * Answers as JSON in ASCII, which is as many bytes as characters. Of those that are asked for again one in eight is kept
- * with its credential, so that the most wanted are soon at hand; not all, since an answer takes as much memory as its
- * credential.
+ * Answers as JSON in ASCII, which is as many bytes as characters. Those that are asked for again are kept with their
+ * credentials; not all, since an answer takes as much memory as its credential, and once they are many only one in eight,
+ * so that the most wanted stay at hand.
  */
 export function createAnswers(issuer: string, most = 20_000): (credential: Credential | undefined) => string {
   const kept: Credential[] = []
@@ -142,7 +142,7 @@ export function createAnswers(issuer: string, most = 20_000): (credential: Crede
     if (credential.answer) return credential.answer
     const answer = toAscii(JSON.stringify(presentCredential(credential, issuer)))
     if (credential.answer === undefined) credential.answer = null
-    else if (++again % 8 === 0) {
+    else if (kept.length < most || ++again % 8 === 0) {
       const oldest = kept[next]
       if (oldest) oldest.answer = null
       kept[next] = credential

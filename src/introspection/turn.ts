@@ -4,6 +4,7 @@ import type { InProgress } from '../http/overload.ts'
 import type { Presented } from '../http/presented.ts'
 import type { Secret } from '../tokens/secret.ts'
 import { type Credential, isGoodFrom } from './credential.ts'
+import type { Recalled } from './credentials.ts'
 import { decide } from './introspect.ts'
 
 /** Who asks, in the words of the request, and about which token. */
@@ -24,7 +25,10 @@ export type TurnOptions<Asked> = Pick<Deps, 'credentials' | 'usage' | 'now'> & {
 /** Few enough that the database has the questions of one group while those of another are read or answered. */
 const groupSize = 16
 
-type Caller = { authorization: string; presented: Presented; principal: Credential | undefined }
+type Caller = { authorization: string; presented: Presented; principal: Recalled }
+
+/** What the database has to be asked about first: the caller, the token, or both. */
+type Missing<Asked> = { asked: Asked; caller: Caller; recalled: Recalled }
 
 /**
  * Decides at the end of a turn of the event loop about whatever was asked in it, or as soon as that is a group, and
@@ -40,13 +44,17 @@ export function decideByTurns<Asked extends Question>(options: TurnOptions<Asked
     turn = []
     const at = now()
     const decisions: Decision<Asked>[] = []
-    const missing: [Asked, Caller][] = []
+    const missing: Missing<Asked>[] = []
     let caller: Caller | undefined
     for (const asked of questions) {
       if (caller?.authorization !== asked.authorization) caller = recallCaller(asked.authorization, at)
-      const found = caller?.principal && credentials.recall(asked.secret, at)
-      if (caller && found) settle(asked, caller, found, at, decisions)
-      else if (caller && inProgress.enter()) missing.push([asked, caller])
+      if (!caller || caller.principal === null) {
+        leave(asked)
+        continue
+      }
+      const recalled = credentials.recall(asked.secret, at)
+      if (caller.principal && recalled !== undefined) settle(asked, caller, recalled, at, decisions)
+      else if (inProgress.enter()) missing.push({ asked, caller, recalled })
       else leave(asked)
     }
     answer(decisions)
@@ -58,23 +66,23 @@ export function decideByTurns<Asked extends Question>(options: TurnOptions<Asked
     return presented && { authorization, presented, principal: credentials.recall(presented.secret, at) }
   }
 
-  async function lookUp(missing: [Asked, Caller][], at: Date): Promise<void> {
-    const callers = [...new Set(missing.map(([, caller]) => caller))]
-    const secrets = [
-      ...callers.map(({ presented }) => presented.secret),
-      ...missing.map(([{ secret }]) => secret),
-    ]
-    let found: (Credential | undefined)[]
+  async function lookUp(missing: Missing<Asked>[], at: Date): Promise<void> {
+    const secrets: Secret[] = []
+    for (const { asked, caller, recalled } of missing) {
+      if (!caller.principal) secrets.push(caller.presented.secret)
+      if (recalled === undefined) secrets.push(asked.secret)
+    }
+    let found: Awaited<ReturnType<typeof credentials.lookUp>>
     try {
-      found = await credentials.verifyAll(secrets, at).finally(() => missing.forEach(inProgress.leave))
+      found = await credentials.lookUp(secrets, at).finally(() => missing.forEach(inProgress.leave))
     } catch (error) {
-      for (const [asked] of missing) leave(asked, error as Error)
+      for (const { asked } of missing) leave(asked, error as Error)
       return
     }
-    for (const [index, caller] of callers.entries()) caller.principal = found[index]
     const decisions: Decision<Asked>[] = []
-    for (const [index, [asked, caller]] of missing.entries()) {
-      settle(asked, caller, found[callers.length + index], at, decisions)
+    for (const { asked, caller, recalled } of missing) {
+      caller.principal ??= found(caller.presented.secret)
+      settle(asked, caller, recalled === undefined ? found(asked.secret) : recalled, at, decisions)
     }
     answer(decisions)
   }
@@ -82,7 +90,7 @@ export function decideByTurns<Asked extends Question>(options: TurnOptions<Asked
   function settle(
     asked: Asked,
     { presented: { clientId }, principal }: Caller,
-    found: Credential | undefined,
+    found: Recalled,
     at: Date,
     decisions: Decision<Asked>[],
   ): void {

@@ -6,7 +6,7 @@ function createBatches(atOnce: number, size = 100) {
   const sent: { keys: string[]; answer: (found: Map<string, string>) => void; fail: (e: Error) => void }[] =
     []
   let arrival = Promise.withResolvers<void>()
-  const find = batch<string, string>(
+  const lookUp = batch<string, string>(
     (keys) => {
       const { promise, resolve, reject } = Promise.withResolvers<Map<string, string>>()
       sent.push({ keys, answer: resolve, fail: reject })
@@ -16,6 +16,7 @@ function createBatches(atOnce: number, size = 100) {
     },
     { atOnce, size },
   )
+  const find = (keys: string[]) => lookUp(new Set(keys))
   const lookup = async (key: string) => (await find([key])).get(key)
   return { lookup, find, sent, nextSent: () => arrival.promise }
 }
@@ -104,6 +105,8 @@ t.test('a failed batch fails all who asked, and not the next', async (t) => {
 
 t.test('who asks for nothing waits for nobody', async (t) => {
   const { find, sent } = createBatches(3)
+  const other = find(['a'])
+  t.not(find([]), other)
   t.same(await find([]), new Map())
   t.same(sent, [])
 })

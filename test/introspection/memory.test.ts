@@ -16,14 +16,17 @@ function createMemory({ size = 10 } = {}) {
     },
     { size, mayRemember: () => state.mayRemember },
   )
-  const find = async (key: string) => (await memory.find([key])).get(key)
+  const find = async (key: string) => {
+    const known = memory.recall(key)
+    return known === undefined ? (await memory.lookUp(new Set([key]))).get(key) : (known ?? undefined)
+  }
   /** Asks for what there is, and answers that. */
-  const lookUp = async (key: string) => {
+  const learn = async (key: string) => {
     const found = find(key)
     asked.at(-1)?.answer(key)
     await found
   }
-  return { ...memory, find, lookUp, findAll: memory.find, asked, state }
+  return { ...memory, find, learn, asked, state }
 }
 
 t.test('what was looked up is known from then on, without a promise', async (t) => {
@@ -37,10 +40,11 @@ t.test('what was looked up is known from then on, without a promise', async (t) 
 })
 
 t.test('what is unknown is remembered as unknown', async (t) => {
-  const { find, asked } = createMemory()
+  const { find, recall, asked } = createMemory()
   const first = find('a')
   asked[0]?.answer()
   t.equal(await first, undefined)
+  t.equal(recall('a'), null)
   t.equal(await find('a'), undefined)
   t.equal(asked.length, 1)
 })
@@ -124,35 +128,22 @@ t.test('a flood of garbage drives out nothing that is known', async (t) => {
 })
 
 t.test('what is known is bounded: what comes in drives out the longest unused', async (t) => {
-  const { lookUp, recall } = createMemory({ size: 2 })
-  await lookUp('a')
-  await lookUp('b')
+  const { learn, recall } = createMemory({ size: 2 })
+  await learn('a')
+  await learn('b')
   // That often at the most until it counts as used.
   for (let i = 0; i < 8; i++) t.same(recall('a'), { hash: 'a' })
   // And that often until it comes in.
-  for (let i = 0; i < 8; i++) await lookUp('c')
+  for (let i = 0; i < 8; i++) await learn('c')
   t.same(recall('a'), { hash: 'a' })
   t.same(recall('c'), { hash: 'c' })
   t.equal(recall('b'), undefined)
 })
 
 t.test('where memory is full, what is asked for once seldom drives something out', async (t) => {
-  const { lookUp, recall } = createMemory({ size: 100 })
-  for (let i = 0; i < 100; i++) await lookUp(`known ${i}`)
-  for (let i = 0; i < 100; i++) await lookUp(`once ${i}`)
+  const { learn, recall } = createMemory({ size: 100 })
+  for (let i = 0; i < 100; i++) await learn(`known ${i}`)
+  for (let i = 0; i < 100; i++) await learn(`once ${i}`)
   const left = Array.from({ length: 100 }, (_, i) => recall(`known ${i}`)).filter(Boolean)
   t.ok(left.length > 80, `${left.length} of 100 are left`)
-})
-
-t.test('of many only those are asked that are not in memory, each once', async (t) => {
-  const { find, findAll, asked } = createMemory()
-  const known = find('known')
-  asked[0]?.answer('known')
-  await known
-  const all = findAll(['known', 'new', 'unknown', 'new'])
-  t.same(asked[1]?.keys, ['new', 'unknown'])
-  asked[1]?.answer('new')
-  t.same([...(await all).keys()], ['known', 'new'])
-  t.equal((await findAll(['known', 'new', 'unknown'])).size, 2)
-  t.equal(asked.length, 2)
 })
