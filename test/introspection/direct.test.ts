@@ -5,6 +5,7 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
+import { Secret } from '../../src/tokens/secret.ts'
 import { createProxy } from '../support/proxy.ts'
 import { createWorld, type World } from '../support/world.ts'
 
@@ -253,6 +254,20 @@ t.test('what comes beyond the limit is told at once to come back', async (t) => 
     body: `token=${tokens.good.secret}`,
   }
   t.match(await world.post(common), { status: 503, headers: { 'retry-after': '1' } })
+})
+
+t.test('beyond the limit what memory can tell is told nevertheless, be the token good or bad', async (t) => {
+  const world = await createListening(t, { limits: { introspection: 0, management: 10 } })
+  const { tokens, callers, server } = await population(world)
+  const secrets = [server, ...Object.values(tokens)].map(({ secret }) => new Secret(secret))
+  await world.credentials.verifyAll(secrets, new Date())
+  const ask = (token: string) =>
+    world.post({ headers: [['authorization', callers.bearer], form], body: `token=${token}` })
+  for (const [name, { secret }] of Object.entries(tokens)) {
+    const body = { active: name === 'good' }
+    t.match(await ask(secret), { status: 200, direct: true, body }, name)
+  }
+  t.match(await ask('never-seen'), { status: 503 })
 })
 
 t.test('a database that is gone is asked once: for the caller and the token', async (t) => {
