@@ -82,7 +82,7 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     const known = memory?.recall(secret.hashText())
     // What is remembered was issued, so that there is no need to look at its checksum.
     if (known) return ifGood(known, now) ?? null
-    return secret.isMistyped() ? null : known
+    return known === null || secret.isMistyped() ? null : undefined
   }
 
   async function lookUp(secrets: Iterable<Secret>, now: Date) {
