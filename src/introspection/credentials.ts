@@ -37,7 +37,7 @@ export type Credentials = {
   /** The same without the database: null if it is not good, undefined if only the database can tell. */
   recall(secret: Secret, now: Date): Recalled
   /** The same of many that only the database can tell. */
-  lookUp(secrets: Iterable<Secret>, now: Date): Promise<(secret: Secret) => Found>
+  lookUp(secrets: Secret[], now: Date): Promise<(secret: Secret) => Found>
   /** The same by its hash, and past what is in memory. */
   verifyFresh(hash: HashText, now: Date): Promise<Found>
   /** To be awaited between a change and the answer to who asked for it: from then on this process knows of it. */
@@ -74,9 +74,9 @@ export function createCredentials(options: CredentialsOptions): Credentials {
       throw new AppError('unavailable', 'The database does not answer. Try again shortly.')
     }
   }
-  const lookup = batch(ask, batches)
-  const memory = cacheSize > 0 ? withMemory(lookup, beats, options) : undefined
-  const find = memory?.lookUp ?? lookup
+  const askTogether = batch(ask, batches)
+  const memory = cacheSize > 0 ? withMemory(askTogether, beats, options) : undefined
+  const find = memory?.lookUp ?? askTogether
 
   function recall(secret: Secret, now: Date): Recalled {
     const known = memory?.recall(secret.hashText())
@@ -85,10 +85,8 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     return known === null || secret.isMistyped() ? null : undefined
   }
 
-  async function lookUp(secrets: Iterable<Secret>, now: Date) {
-    const hashes = new Set<HashText>()
-    for (const secret of secrets) hashes.add(secret.hashText())
-    const found = await find(hashes)
+  async function lookUp(secrets: Secret[], now: Date) {
+    const found = await find(new Set(secrets.map((secret) => secret.hashText())))
     return (secret: Secret) => ifGood(found.get(secret.hashText()), now)
   }
 
@@ -99,17 +97,13 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     },
     async verifyAll(secrets, now) {
       const known = secrets.map((secret) => recall(secret, now))
-      const found = await lookUp(
-        secrets.filter((_, index) => known[index] === undefined),
-        now,
-      )
-      return secrets.map((secret, index) =>
-        known[index] === undefined ? found(secret) : (known[index] ?? undefined),
-      )
+      const missing = secrets.filter((_, index) => known[index] === undefined)
+      const found = await lookUp(missing, now)
+      return secrets.map((secret, index) => known[index] ?? found(secret))
     },
     recall,
     lookUp,
-    verifyFresh: async (hash, now) => ifGood((await lookup(new Set([hash]))).get(hash), now),
+    verifyFresh: async (hash, now) => ifGood((await askTogether(new Set([hash]))).get(hash), now),
     lookups: () => lookups,
     settled: memory?.settled ?? (async () => {}),
     forget: memory?.forget ?? (() => {}),

@@ -41,7 +41,7 @@ export function remember<Key extends string, Value extends { hash: Key }>(
 
   return {
     recall,
-    /** What there is of these keys, none of which is remembered. */
+    /** What there is of these keys, none of which is remembered. It takes the set over. */
     async lookUp(keys: Set<Key>): Promise<Map<Key, Value>> {
       if (!mayRemember()) return lookup(keys)
       underway.push(keys)

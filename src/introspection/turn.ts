@@ -72,7 +72,7 @@ export function decideByTurns<Asked extends Question>(options: TurnOptions<Asked
       if (!caller.principal) secrets.push(caller.presented.secret)
       if (recalled === undefined) secrets.push(asked.secret)
     }
-    let found: Awaited<ReturnType<typeof credentials.lookUp>>
+    let found: (secret: Secret) => Credential | undefined
     try {
       found = await credentials.lookUp(secrets, at).finally(() => missing.forEach(inProgress.leave))
     } catch (error) {
@@ -82,7 +82,7 @@ export function decideByTurns<Asked extends Question>(options: TurnOptions<Asked
     const decisions: Decision<Asked>[] = []
     for (const { asked, caller, recalled } of missing) {
       caller.principal ??= found(caller.presented.secret)
-      settle(asked, caller, recalled === undefined ? found(asked.secret) : recalled, at, decisions)
+      settle(asked, caller, recalled ?? found(asked.secret), at, decisions)
     }
     answer(decisions)
   }
@@ -90,7 +90,7 @@ export function decideByTurns<Asked extends Question>(options: TurnOptions<Asked
   function settle(
     asked: Asked,
     { presented: { clientId }, principal }: Caller,
-    found: Recalled,
+    found: Credential | null | undefined,
     at: Date,
     decisions: Decision<Asked>[],
   ): void {

@@ -39,6 +39,7 @@ t.test('a thousand tokens are looked up in one statement, and the next time in n
   const tokens = Array.from({ length: 1000 }, unknown)
   const { secret } = await world.issue()
   tokens[500] = secret
+  tokens[999] = tokens[998] ?? ''
   await far.ask('POST', '/introspect', { token: world.admin, form: { token: secret } })
   const before = far.credentials.lookups()
   // How PostgreSQL's protocol names a prepared statement that is to run.
@@ -48,7 +49,7 @@ t.test('a thousand tokens are looked up in one statement, and the next time in n
   const first = await ask()
   t.equal(first.body.results.length, 1000)
   t.match(first.body.results[500], { active: true })
-  t.equal(far.credentials.lookups() - before, 999, 'one was in memory')
+  t.equal(far.credentials.lookups() - before, 998, 'one was in memory, and one came twice')
   t.equal(statements() - sent, 1)
   t.same((await ask()).body, first.body)
   t.equal(statements() - sent, 1)
