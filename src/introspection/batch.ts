@@ -1,22 +1,25 @@
-type Ask<Key, Value> = (keys: Key[]) => Promise<Map<Key, Value>>
+import { slotOf } from './slot.ts'
+
+type Ask<Key, Value> = (keys: Key[]) => Promise<(Value | undefined)[]>
 
 /**
  * Looks keys up in batches: all that are asked for within a turn of the event loop, or while earlier batches are
  * under way, go to the database in one statement, each once; where there is room for another batch, one that has its
  * size waits for nothing more. An answer is never older than the question: a key that has been sent already is asked
- * again. Who asks gets the answer of the whole batch, of which nothing more is made for each key.
+ * again. Answers are told apart by their places, and come in the order of the keys.
  */
-export function batch<Key, Value>(
+export function batch<Key extends string, Value>(
   ask: Ask<Key, Value>,
   { atOnce, size }: { atOnce: number; size: number },
-): (keys: Set<Key>) => Promise<Map<Key, Value>> {
-  let waiting = new Set<Key>()
-  let answer = Promise.withResolvers<Map<Key, Value>>()
+): Ask<Key, Value> {
+  let waiting: Key[] = []
+  let places = new Map<number, number>()
+  let answer = Promise.withResolvers<(Value | undefined)[]>()
   let underway = 0
   let scheduled = false
 
   function schedule(): void {
-    if (scheduled || underway === atOnce || waiting.size === 0) return
+    if (scheduled || underway === atOnce || waiting.length === 0) return
     scheduled = true
     setImmediate(() => {
       scheduled = false
@@ -25,10 +28,11 @@ export function batch<Key, Value>(
   }
 
   async function send(): Promise<void> {
-    if (underway === atOnce || waiting.size === 0) return
-    const keys = [...waiting]
+    if (underway === atOnce || waiting.length === 0) return
+    const keys = waiting
     const { resolve, reject } = answer
-    waiting = new Set()
+    waiting = []
+    places = new Map()
     answer = Promise.withResolvers()
     underway += 1
     try {
@@ -40,11 +44,20 @@ export function batch<Key, Value>(
     schedule()
   }
 
-  return (keys) => {
-    if (keys.size === 0) return Promise.resolve(new Map())
-    if (waiting.size >= size) void send()
-    for (const key of keys) waiting.add(key)
+  function placeOf(key: Key): number {
+    const slot = slotOf(key)
+    const place = places.get(slot)
+    if (place !== undefined && waiting[place] === key) return place
+    places.set(slot, waiting.length)
+    return waiting.push(key) - 1
+  }
+
+  return async (keys) => {
+    if (keys.length === 0) return []
+    if (waiting.length >= size) void send()
+    const asked = keys.map(placeOf)
     schedule()
-    return answer.promise
+    const found = await answer.promise
+    return asked.map((place) => found[place])
   }
 }

@@ -36,8 +36,8 @@ export type Credentials = {
   verifyAll(secrets: Secret[], now: Date): Promise<Found[]>
   /** The same without the database: null if it is not good, undefined if only the database can tell. */
   recall(secret: Secret, now: Date): Recalled
-  /** The same of many that only the database can tell. */
-  lookUp(secrets: Secret[], now: Date): Promise<(secret: Secret) => Found>
+  /** The same of many that only the database can tell, in their order. */
+  lookUp(secrets: Secret[], now: Date): Promise<Found[]>
   /** The same by its hash, and past what is in memory. */
   verifyFresh(hash: HashText, now: Date): Promise<Found>
   /** To be awaited between a change and the answer to who asked for it: from then on this process knows of it. */
@@ -64,9 +64,9 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     lookups += hashes.length
     try {
       const found = await selectCredentials(pipeline, hashes)
-      const asked = environment && hashes.some((hash) => environment.is(Buffer.from(hash, 'base64')))
-      const fixed = asked && (await environment.find())
-      return fixed ? found.set(fixed.hash, fixed) : found
+      const fixed = hashes.findIndex((hash) => environment?.is(Buffer.from(hash, 'base64')))
+      if (fixed >= 0) found[fixed] = (await environment?.find()) ?? found[fixed]
+      return found
     } catch (error) {
       if (!isUnavailable(error)) throw error
       // Once for all who asked.
@@ -86,24 +86,24 @@ export function createCredentials(options: CredentialsOptions): Credentials {
   }
 
   async function lookUp(secrets: Secret[], now: Date) {
-    const found = await find(new Set(secrets.map((secret) => secret.hashText())))
-    return (secret: Secret) => ifGood(found.get(secret.hashText()), now)
+    const found = await find(secrets.map((secret) => secret.hashText()))
+    return found.map((credential) => ifGood(credential, now))
   }
 
   return {
     verify(secret, now) {
       const known = recall(secret, now)
-      return known === undefined ? lookUp([secret], now).then((found) => found(secret)) : (known ?? undefined)
+      return known === undefined ? lookUp([secret], now).then(([found]) => found) : (known ?? undefined)
     },
     async verifyAll(secrets, now) {
       const known = secrets.map((secret) => recall(secret, now))
       const missing = secrets.filter((_, index) => known[index] === undefined)
-      const found = await lookUp(missing, now)
-      return secrets.map((secret, index) => known[index] ?? found(secret))
+      const found = (await lookUp(missing, now)).values()
+      return known.map((one) => (one === undefined ? found.next().value : (one ?? undefined)))
     },
     recall,
     lookUp,
-    verifyFresh: async (hash, now) => ifGood((await askTogether(new Set([hash]))).get(hash), now),
+    verifyFresh: async (hash, now) => ifGood((await askTogether([hash]))[0], now),
     lookups: () => lookups,
     settled: memory?.settled ?? (async () => {}),
     forget: memory?.forget ?? (() => {}),
@@ -115,7 +115,7 @@ export function createCredentials(options: CredentialsOptions): Credentials {
 }
 
 function withMemory(
-  lookup: (hashes: Set<HashText>) => Promise<Map<HashText, Credential>>,
+  lookup: (hashes: HashText[]) => Promise<Found[]>,
   beats: Pipeline,
   options: CredentialsOptions,
 ) {

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
+import { slotOf } from './slot.ts'
 
-type Lookup<Key, Value> = (keys: Set<Key>) => Promise<Map<Key, Value>>
+type Lookup<Key, Value> = (keys: Key[]) => Promise<(Value | undefined)[]>
 
 /**
  * Remembers what was looked up, for as long as `mayRemember` says so. What is unknown is kept apart, so that a flood of
@@ -11,11 +12,11 @@ export function remember<Key extends string, Value extends { hash: Key }>(
   { size, mayRemember }: { size: number; mayRemember: () => boolean },
 ) {
   const known = new LRUCache<number, Value>({ max: size })
-  const unknown = new LRUCache<Key, true>({ max: Math.ceil(size / 10) })
+  const unknown = new LRUCache<number, Key>({ max: Math.ceil(size / 10) })
   // A change takes the key out of what was asked for before: such an answer is not kept. A list rather than a Map: of a
   // Map that is added to and removed from all the time V8 leaves tables behind, each of which keeps alive the next one and
   // what it refers to, until memory is collected as a whole.
-  const underway: Set<Key>[] = []
+  const underway: (Key | undefined)[][] = []
   let recalled = 0
   let offered = 0
 
@@ -36,47 +37,41 @@ export function remember<Key extends string, Value extends { hash: Key }>(
     // To move what is used to the end of the queue costs as much as to find it: what is used often is moved often.
     const value = recalled % 8 === 0 ? known.get(slot) : known.peek(slot)
     if (value?.hash === key) return value
-    return unknown.has(key) ? null : undefined
+    return unknown.peek(slot) === key ? null : undefined
   }
 
   return {
     recall,
-    /** What there is of these keys, none of which is remembered. It takes the set over. */
-    async lookUp(keys: Set<Key>): Promise<Map<Key, Value>> {
+    /** What there is of these keys, none of which is remembered, in their order. */
+    async lookUp(keys: Key[]): Promise<(Value | undefined)[]> {
       if (!mayRemember()) return lookup(keys)
-      underway.push(keys)
+      const unchanged: (Key | undefined)[] = [...keys]
+      underway.push(unchanged)
       try {
-        const answer = await lookup(keys)
-        for (const key of keys) {
-          const value = answer.get(key)
+        const found = await lookup(keys)
+        for (const [place, key] of unchanged.entries()) {
+          if (key === undefined) continue
+          const value = found[place]
           if (value) keep(value)
-          else unknown.set(key, true)
+          else unknown.set(slotOf(key), key)
         }
-        return answer
+        return found
       } finally {
         // Not before what was answered is kept, or a change in between would find it in neither place.
-        underway.splice(underway.indexOf(keys), 1)
+        underway.splice(underway.indexOf(unchanged), 1)
       }
     },
     forget(key: Key): void {
       known.delete(slotOf(key))
-      unknown.delete(key)
-      for (const asked of underway) asked.delete(key)
+      unknown.delete(slotOf(key))
+      for (const asked of underway) {
+        for (const [place, one] of asked.entries()) if (one === key) asked[place] = undefined
+      }
     },
     forgetAll(): void {
       known.clear()
       unknown.clear()
-      for (const asked of underway) asked.clear()
+      for (const asked of underway) asked.fill(undefined)
     },
   }
-}
-
-/**
- * Where a hash is kept: a number, since a text that is looked up is first sought among all texts that V8 knows. The
- * few hashes that have theirs in common drive each other out.
- */
-function slotOf(hash: string): number {
-  let slot = 0
-  for (let i = 0; i < 8; i++) slot = Math.imul(slot ^ hash.charCodeAt(i), 0x01000193)
-  return slot
 }

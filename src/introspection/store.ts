@@ -8,18 +8,18 @@ import { createSharing } from './share.ts'
 import { unused } from './use.ts'
 
 /**
- * The credentials of those hashes that were issued. The hashes are one text and the answer is one value, since what pg
+ * The credentials of those hashes, in their order. The hashes are one text and the answer is one value, since what pg
  * makes of each row and column costs more than to look them up.
  */
 export async function selectCredentials(
   pipeline: Pipeline,
   hashes: HashText[],
-): Promise<Map<HashText, Credential>> {
+): Promise<(Credential | undefined)[]> {
   const { rows } = await pipeline.query<{ found: Row[] | null }>(text, [hashes.join()])
-  const credentials = new Map<HashText, Credential>()
+  const credentials = new Array<Credential | undefined>(hashes.length).fill(undefined)
   for (const row of rows[0]?.found ?? []) {
-    const hash = hashes[row[0] - 1] as HashText
-    credentials.set(hash, new Issued(hash, row))
+    const place = row[0] - 1
+    credentials[place] = new Issued(hashes[place] as HashText, row)
   }
   return credentials
 }

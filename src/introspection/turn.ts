@@ -67,23 +67,24 @@ export function decideByTurns<Asked extends Question>(options: TurnOptions<Asked
   }
 
   async function lookUp(missing: Missing<Asked>[], at: Date): Promise<void> {
-    const secrets: Secret[] = []
-    for (const { asked, caller, recalled } of missing) {
-      if (!caller.principal) secrets.push(caller.presented.secret)
-      if (recalled === undefined) secrets.push(asked.secret)
-    }
-    let found: (secret: Secret) => Credential | undefined
+    const callers = [...new Set(missing.map(({ caller }) => caller))].filter(
+      ({ principal }) => principal === undefined,
+    )
+    const tokens = missing.filter(({ recalled }) => recalled === undefined)
+    const secrets = [
+      ...callers.map(({ presented }) => presented.secret),
+      ...tokens.map(({ asked }) => asked.secret),
+    ]
     try {
-      found = await credentials.lookUp(secrets, at).finally(() => missing.forEach(inProgress.leave))
+      const found = await credentials.lookUp(secrets, at).finally(() => missing.forEach(inProgress.leave))
+      for (const [index, caller] of callers.entries()) caller.principal = found[index] ?? null
+      for (const [index, token] of tokens.entries()) token.recalled = found[callers.length + index] ?? null
     } catch (error) {
       for (const { asked } of missing) leave(asked, error as Error)
       return
     }
     const decisions: Decision<Asked>[] = []
-    for (const { asked, caller, recalled } of missing) {
-      caller.principal ??= found(caller.presented.secret)
-      settle(asked, caller, recalled ?? found(asked.secret), at, decisions)
-    }
+    for (const { asked, caller, recalled } of missing) settle(asked, caller, recalled, at, decisions)
     answer(decisions)
   }
 

@@ -9,16 +9,17 @@ function createMemory({ size = 10 } = {}) {
   const state = { mayRemember: true }
   const memory = remember<string, Known>(
     (keys) => {
-      const { promise, resolve, reject } = Promise.withResolvers<Map<string, Known>>()
-      const answer = (...known: string[]) => resolve(new Map(known.map((hash) => [hash, { hash }])))
-      asked.push({ keys: [...keys], answer, fail: reject })
+      const { promise, resolve, reject } = Promise.withResolvers<(Known | undefined)[]>()
+      const answer = (...known: string[]) =>
+        resolve(keys.map((hash) => (known.includes(hash) ? { hash } : undefined)))
+      asked.push({ keys, answer, fail: reject })
       return promise
     },
     { size, mayRemember: () => state.mayRemember },
   )
   const find = async (key: string) => {
     const known = memory.recall(key)
-    return known === undefined ? (await memory.lookUp(new Set([key]))).get(key) : (known ?? undefined)
+    return known === undefined ? (await memory.lookUp([key]))[0] : (known ?? undefined)
   }
   /** Asks for what there is, and answers that. */
   const learn = async (key: string) => {
@@ -47,6 +48,19 @@ t.test('what is unknown is remembered as unknown', async (t) => {
   t.equal(recall('a'), null)
   t.equal(await find('a'), undefined)
   t.equal(asked.length, 1)
+})
+
+t.test('what is unknown says nothing of another key with the same number', async (t) => {
+  const { find, learn, recall, asked } = createMemory()
+  const [one, other] = ['12345678 one', '12345678 other']
+  const found = find(one)
+  asked[0]?.answer()
+  await found
+  t.equal(recall(one), null)
+  t.equal(recall(other), undefined)
+  await learn(other)
+  t.same(recall(other), { hash: other })
+  t.equal(recall(one), null)
 })
 
 for (const forget of ['forget', 'forgetAll'] as const) {
