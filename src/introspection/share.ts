@@ -6,7 +6,10 @@ const most = 10_000
  */
 export function createSharing<Parsed, Made>(make: (parsed: Parsed) => Made): (json: string) => Made {
   const known = new Map<string, Made>()
-  return (json) => {
+  // Often the same as the one before, which is sooner seen than sought.
+  let last: { json: string; made: Made } | undefined
+
+  function find(json: string): Made {
     const made = known.get(json)
     if (made !== undefined) return made
     // Forgetting all of it costs nothing but some memory, and so is simpler than choosing.
@@ -14,5 +17,10 @@ export function createSharing<Parsed, Made>(make: (parsed: Parsed) => Made): (js
     const value = make(JSON.parse(json))
     known.set(json, value)
     return value
+  }
+
+  return (json) => {
+    if (last?.json !== json) last = { json, made: find(json) }
+    return last.made
   }
 }
