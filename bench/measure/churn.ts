@@ -9,7 +9,7 @@ import { createToken, revokeToken } from './tokens.ts'
 const perSecondEach = 200
 const warmupSeconds = 5
 const everyMs = 20
-/** Beside introspection a change takes a fifth of a second or more: until then hardly any are done, and none are late. */
+/** Beside introspection a change takes some tenths of a second, in which none is done and none is late. */
 const underwaySeconds = 1
 /** Half of what the service lets be in progress: where it cannot keep up it is asked for less, rather than refuses. */
 const mostAtOnce = 100

@@ -1,17 +1,18 @@
 import { slotOf } from './slot.ts'
 
-type Ask<Key, Value> = (keys: Key[]) => Promise<(Value | undefined)[]>
+/** What there is of the keys, in their order. */
+export type Lookup<Key, Value> = (keys: Key[]) => Promise<(Value | undefined)[]>
 
 /**
  * Looks keys up in batches: all that are asked for within a turn of the event loop, or while earlier batches are
  * under way, go to the database in one statement, each once; where there is room for another batch, one that has its
  * size waits for nothing more. An answer is never older than the question: a key that has been sent already is asked
- * again. Answers are told apart by their places, and come in the order of the keys.
+ * again.
  */
 export function batch<Key extends string, Value>(
-  ask: Ask<Key, Value>,
+  ask: Lookup<Key, Value>,
   { atOnce, size }: { atOnce: number; size: number },
-): Ask<Key, Value> {
+): Lookup<Key, Value> {
   let waiting: Key[] = []
   let places = new Map<number, number>()
   let answer = Promise.withResolvers<(Value | undefined)[]>()
@@ -44,6 +45,7 @@ export function batch<Key extends string, Value>(
     schedule()
   }
 
+  // Of two keys with one slot, which is next to never, either may be asked for twice.
   function placeOf(key: Key): number {
     const slot = slotOf(key)
     const place = places.get(slot)

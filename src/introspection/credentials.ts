@@ -2,7 +2,7 @@ import { isUnavailable } from '../db/database.ts'
 import { openPipeline, type Pipeline } from '../db/pipeline.ts'
 import { AppError } from '../errors.ts'
 import type { HashText, Secret } from '../tokens/secret.ts'
-import { batch } from './batch.ts'
+import { batch, type Lookup } from './batch.ts'
 import { type Credential, isGood } from './credential.ts'
 import { createLease, type LeaseOptions } from './lease.ts'
 import { remember } from './memory.ts'
@@ -64,9 +64,9 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     lookups += hashes.length
     try {
       const found = await selectCredentials(pipeline, hashes)
-      const fixed = hashes.findIndex((hash) => environment?.is(Buffer.from(hash, 'base64')))
-      if (fixed >= 0) found[fixed] = (await environment?.find()) ?? found[fixed]
-      return found
+      const asked = environment && hashes.some((hash) => environment.is(Buffer.from(hash, 'base64')))
+      const fixed = asked && (await environment.find())
+      return fixed ? found.map((one, place) => (hashes[place] === fixed.hash ? fixed : one)) : found
     } catch (error) {
       if (!isUnavailable(error)) throw error
       // Once for all who asked.
@@ -114,11 +114,7 @@ export function createCredentials(options: CredentialsOptions): Credentials {
   }
 }
 
-function withMemory(
-  lookup: (hashes: HashText[]) => Promise<Found[]>,
-  beats: Pipeline,
-  options: CredentialsOptions,
-) {
+function withMemory(lookup: Lookup<HashText, Credential>, beats: Pipeline, options: CredentialsOptions) {
   const memory = remember(lookup, { size: options.cacheSize, mayRemember: () => lease.holds() })
   const lease = createLease({
     listenUrl: options.listenUrl ?? options.databaseUrl,

@@ -1,7 +1,6 @@
 import { LRUCache } from 'lru-cache'
+import type { Lookup } from './batch.ts'
 import { slotOf } from './slot.ts'
-
-type Lookup<Key, Value> = (keys: Key[]) => Promise<(Value | undefined)[]>
 
 /**
  * Remembers what was looked up, for as long as `mayRemember` says so. What is unknown is kept apart, so that a flood of
@@ -62,8 +61,9 @@ export function remember<Key extends string, Value extends { hash: Key }>(
       }
     },
     forget(key: Key): void {
-      known.delete(slotOf(key))
-      unknown.delete(slotOf(key))
+      const slot = slotOf(key)
+      known.delete(slot)
+      unknown.delete(slot)
       for (const asked of underway) {
         for (const [place, one] of asked.entries()) if (one === key) asked[place] = undefined
       }

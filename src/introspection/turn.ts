@@ -67,9 +67,8 @@ export function decideByTurns<Asked extends Question>(options: TurnOptions<Asked
   }
 
   async function lookUp(missing: Missing<Asked>[], at: Date): Promise<void> {
-    const callers = [...new Set(missing.map(({ caller }) => caller))].filter(
-      ({ principal }) => principal === undefined,
-    )
+    const unidentified = missing.filter(({ caller }) => caller.principal === undefined)
+    const callers = [...new Set(unidentified.map(({ caller }) => caller))]
     const tokens = missing.filter(({ recalled }) => recalled === undefined)
     const secrets = [
       ...callers.map(({ presented }) => presented.secret),
@@ -91,7 +90,7 @@ export function decideByTurns<Asked extends Question>(options: TurnOptions<Asked
   function settle(
     asked: Asked,
     { presented: { clientId }, principal }: Caller,
-    found: Credential | null | undefined,
+    found: Recalled,
     at: Date,
     decisions: Decision<Asked>[],
   ): void {
