@@ -1,17 +1,7 @@
 // The rules of ARCHITECTURE.md. Imports of types are gone when the code runs: layers may look outwards for them, but
 // no feature may look into another.
 import t from 'tap'
-import {
-  codeOf,
-  featureOf,
-  type Import,
-  imports,
-  layerOf,
-  layers,
-  modules,
-  pure,
-  sourceOf,
-} from './modules.ts'
+import { codeOf, featureOf, type Import, imports, layerOf, layers, modules, pure } from './modules.ts'
 
 const between = imports.filter(({ to }) => modules.includes(to))
 const values = between.filter(({ typeOnly }) => !typeOnly)
@@ -81,11 +71,4 @@ t.test('the process is touched in server.ts only', async (t) => {
 t.test('there are no barrels', async (t) => {
   const barrels = modules.filter((module) => /^export\s[^;=(]*?\sfrom\s'/m.test(codeOf(module)))
   t.same(barrels, [])
-})
-
-t.test('no module is longer than 250 lines', async (t) => {
-  t.same(
-    modules.filter((module) => sourceOf(module).split('\n').length > 251),
-    [],
-  )
 })
