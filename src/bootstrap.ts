@@ -9,7 +9,7 @@ import { addTokenType, type NewTokenType } from './token-types/token-types.ts'
 import { issueToken } from './tokens/issue.ts'
 import type { Secret } from './tokens/secret.ts'
 
-/** What the embedded database begins with, so that a newcomer can create a token at once. */
+/** Lets a newcomer create a token at once. */
 const examples = {
   organization: { key: 'default', name: 'Default' },
   types: [

@@ -62,6 +62,12 @@ export const Environment = Type.Object({
       description: 'The first platform administrator of an empty database.',
     }),
   ),
+  BOOTSTRAP_EXAMPLES: Type.Optional(
+    Type.Boolean({
+      description:
+        'Create the organization `default` and the token types `api`, `mcp` and `scim` in an empty database.',
+    }),
+  ),
   AUTH_SECRET: Type.Optional(
     Type.String({
       minLength: 1,
@@ -150,6 +156,8 @@ export type Config = {
   dataDir: string
   migrate: boolean
   adminToken: Secret | undefined
+  /** Undefined: with the embedded database only. */
+  bootstrapExamples: boolean | undefined
   environment: EnvironmentSecret | undefined
   /** The first seals, all of them open. */
   masterKeys: KeyObject[]
@@ -179,6 +187,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     dataDir: values.DATA_DIR,
     migrate: values.MIGRATE,
     adminToken,
+    bootstrapExamples: values.BOOTSTRAP_EXAMPLES,
     environment: environmentSecret(values),
     masterKeys: masterKeys(values),
     signingAlg: values.SIGNING_ALG,

@@ -43,7 +43,8 @@ export async function prepare({ db, embedded }: Database, config: Config, signin
   if (pending.length > 0)
     throw new ConfigError(`MIGRATE is false and the database lacks ${pending.join(', ')}.`)
   const adminToken = config.adminToken ?? (embedded ? await adminTokenIn(config.dataDir) : undefined)
-  await bootstrap(db, new Date(), adminToken, { withExamples: embedded })
+  const withExamples = config.bootstrapExamples ?? embedded
+  await bootstrap(db, new Date(), adminToken, { withExamples })
   await prepareKeys(db, signing, new Date())
 }
 

@@ -1,6 +1,11 @@
+import { execFile } from 'node:child_process'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
-import { curlBlocks, root } from './markdown.ts'
+import { createEmptyDatabase } from '../support/database.ts'
+import { freePort, run, said } from '../support/process.ts'
+import { curlBlocks, read, root } from './markdown.ts'
 import { newFolder, startService } from './service.ts'
 
 t.setTimeout(60_000)
@@ -25,6 +30,28 @@ for (const shell of ['sh', 'bash']) {
     t.same(after, { active: false })
   })
 }
+
+t.test('the curl lines of the README work with the settings of docker-compose.yml', async (t) => {
+  const folder = await newFolder(t)
+  const admin = `cf-admin-${'0123456789abcdef'.repeat(3)}`
+  await mkdir(join(folder, '.counterfoil'))
+  await writeFile(join(folder, '.counterfoil/admin-token'), admin)
+  const variables = /^ {4}environment:\n(( {6}.+\n)+) {4}volumes:\n {6}- secrets:.*\n {4}ports/m.exec(
+    read('docker-compose.yml'),
+  )?.[1]
+  const examples = /BOOTSTRAP_EXAMPLES: "(\w+)"/.exec(variables ?? '')?.[1] ?? ''
+  const port = await freePort()
+  const started = run(t, [], {
+    PORT: `${port}`,
+    DATABASE_URL: await createEmptyDatabase(),
+    ADMIN_TOKEN: admin,
+    BOOTSTRAP_EXAMPLES: examples,
+  })
+  await said(started, 'Server listening')
+  const script = curlBlocks('README.md').join('\n').replaceAll(':7662', `:${port}`)
+  const { stdout } = await promisify(execFile)('sh', ['-c', script], { cwd: folder })
+  t.match(answers(stdout), [{ active: true, organization: 'default' }, { active: false }])
+})
 
 t.test(
   'the lines for resource servers work, with Bearer and with Basic, for one token and for many',

@@ -61,13 +61,15 @@ t.test('docker-compose.yml makes its secrets once, and Counterfoil understands t
   const made = await make()
   t.same(
     made.map(([name]) => name),
-    ['admin-token', 'database-url', 'postgres-password'],
+    ['admin-token', 'database-url', 'master-key', 'postgres-password'],
   )
   t.same(await make(), made)
   const config = readConfig({
     ADMIN_TOKEN_FILE: join(folder, 'admin-token'),
     DATABASE_URL_FILE: join(folder, 'database-url'),
+    MASTER_KEY_FILE: join(folder, 'master-key'),
   })
+  t.equal(config.masterKeys.length, 1)
   const password = made.find(([name]) => name === 'postgres-password')?.[1]
   t.equal(new URL(config.databaseUrl ?? '').password, password)
   t.match(password, /^[0-9a-f]{48}$/)
