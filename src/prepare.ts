@@ -1,8 +1,9 @@
+import { sql } from 'kysely'
 import { adminTokenIn } from './admin-token.ts'
 import { bootstrap } from './bootstrap.ts'
 import type { Config } from './config.ts'
 import { ConfigError } from './config-files.ts'
-import { createDb, type Db } from './db/database.ts'
+import { createDb, type Db, maintenanceMs, usualQueryMs } from './db/database.ts'
 import { startEmbedded } from './db/embedded.ts'
 import { migrate, pendingMigrations } from './db/migrate.ts'
 import { prepareKeys } from './keys/care.ts'
@@ -12,6 +13,7 @@ import type { Signing } from './keys/signing.ts'
 export type Database = {
   db: Db
   url: string
+  prepares: boolean
   /** The server that comes with Counterfoil, and ends with it. */
   embedded: boolean
   close(): Promise<void>
@@ -24,10 +26,12 @@ export async function openDatabase(
 ): Promise<Database> {
   const server = databaseUrl === undefined ? await startEmbedded(dataDir) : undefined
   const url = server?.url ?? databaseUrl ?? ''
-  const db = createDb({ url, poolSize, prepares: listenUrl === undefined, onError })
+  const prepares = listenUrl === undefined
+  const db = createDb({ url, poolSize, prepares, onError })
   return {
     db,
     url,
+    prepares,
     embedded: server !== undefined,
     async close() {
       await db.destroy()
@@ -36,9 +40,20 @@ export async function openDatabase(
   }
 }
 
+/** Over a connection of its own, on which statements may take as long as large tables need. */
+export async function migrateDatabase({ url, prepares }: Database): Promise<string[]> {
+  const db = createDb({ url, poolSize: 1, prepares, queryMs: maintenanceMs })
+  try {
+    return await migrate(db)
+  } finally {
+    await db.destroy()
+  }
+}
+
 /** Brings the database to where it can be served from. */
-export async function prepare({ db, embedded }: Database, config: Config, signing: Signing): Promise<void> {
-  if (config.migrate) await migrate(db)
+export async function prepare(database: Database, config: Config, signing: Signing): Promise<void> {
+  const { db, embedded } = database
+  if (config.migrate) await migrateDatabase(database)
   const pending = await pendingMigrations(db)
   if (pending.length > 0)
     throw new ConfigError(`MIGRATE is false and the database lacks ${pending.join(', ')}.`)
@@ -46,6 +61,19 @@ export async function prepare({ db, embedded }: Database, config: Config, signin
   const withExamples = config.bootstrapExamples ?? embedded
   await bootstrap(db, new Date(), adminToken, { withExamples })
   await prepareKeys(db, signing, new Date())
+}
+
+/** What would not show before the database is under load. */
+export async function databaseWarnings({ db, prepares }: Database): Promise<string[]> {
+  if (prepares) return []
+  const { rows } = await sql<{ ms: number }>`
+    select setting::integer as ms from pg_settings where name = 'statement_timeout'`.execute(db)
+  const ms = rows[0]?.ms ?? 0
+  if (ms > 0 && ms <= usualQueryMs) return []
+  return [
+    'Behind a pooler Counterfoil cannot set a time limit for statements: set one for its role, with ' +
+      "alter role <role> set statement_timeout = '9s', or what is given up here runs on in PostgreSQL.",
+  ]
 }
 
 export async function signingOf(database: Database, config: Config): Promise<Signing> {

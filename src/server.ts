@@ -10,7 +10,6 @@ import { adminTokenPath } from './admin-token.ts'
 import { buildApp } from './app.ts'
 import { type Config, configWarnings, readConfig } from './config.ts'
 import { createDb, type Db } from './db/database.ts'
-import { migrate } from './db/migrate.ts'
 import { explainExit, UsageError } from './exit.ts'
 import { createLogger } from './http/log.ts'
 import { createCredentials } from './introspection/credentials.ts'
@@ -19,7 +18,15 @@ import { rewrapKeys, rotateKeys } from './keys/care.ts'
 import { masterKeyPath } from './keys/master-key.ts'
 import type { Signing } from './keys/signing.ts'
 import { createOutbound } from './outbound/outbound.ts'
-import { bringsMasterKey, type Database, openDatabase, prepare, signingOf } from './prepare.ts'
+import {
+  bringsMasterKey,
+  type Database,
+  databaseWarnings,
+  migrateDatabase,
+  openDatabase,
+  prepare,
+  signingOf,
+} from './prepare.ts'
 import { createTail } from './revocations/tail.ts'
 import { publicUrl, startService } from './service.ts'
 import { version } from './version.ts'
@@ -103,6 +110,7 @@ async function serve(): Promise<void> {
       return
     }
     await prepare(database, config, signing)
+    for (const warning of await databaseWarnings(database)) log.warn(warning)
     closing.push(
       config.workers === 1
         ? await startService({ config, database, signing, log, onError })
@@ -145,14 +153,14 @@ function closeInTime(log: Logger, close: () => Promise<void>): void {
 }
 
 async function runMigrations(): Promise<void> {
-  const { db, close } = await openDatabase(readConfig(process.env), () => {})
+  const database = await openDatabase(readConfig(process.env), () => {})
   try {
-    const applied = await migrate(db)
+    const applied = await migrateDatabase(database)
     process.stdout.write(
       applied.length > 0 ? `Applied ${applied.join(', ')}.\n` : 'The database is up to date.\n',
     )
   } finally {
-    await close()
+    await database.close()
   }
 }
 

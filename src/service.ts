@@ -38,7 +38,12 @@ export async function startService({
   const onLease = (holds: boolean) =>
     holds ? log.info('answering from memory') : log.warn('asking the database every time')
   const environment = config.environment && environmentLookup(db, config.environment)
-  const tail = createTail({ databaseUrl, every: repeat, onError })
+  const tail = createTail({
+    databaseUrl,
+    prepares: config.listenUrl === undefined,
+    every: repeat,
+    onError,
+  })
   const credentials = createCredentials({
     ...{ databaseUrl, listenUrl: config.listenUrl, cacheSize: config.cacheSize },
     ...{ environment, every: repeat, onError, onLease, onChange: tail.wake },

@@ -5,8 +5,25 @@ type Done = (error: Error | null, result?: pg.QueryResult) => void
 export type ClientOptions = {
   /** After how many milliseconds a statement is given up. */
   queryMs: number
-  /** Whether statements can be prepared: a pooler may hand each to another connection, which knows nothing of it. */
+  /**
+   * Whether a session is ours alone. A pooler may hand each statement to another one, which has prepared nothing, and
+   * refuses settings in the startup packet that it does not know.
+   */
   prepares: boolean
+}
+
+/**
+ * Has PostgreSQL end what is given up here, or else the statement would run on, with its locks and for no one. A little
+ * before that, so that the error is PostgreSQL's and the connection stays. Waiting for a lock is given up sooner: those
+ * who wait hold connections that others need.
+ */
+function limitsOf({ queryMs, prepares }: ClientOptions): pg.ClientConfig {
+  if (!prepares) return {}
+  return {
+    statement_timeout: Math.floor(queryMs * 0.9),
+    lock_timeout: Math.floor(queryMs * 0.5),
+    idle_in_transaction_session_timeout: queryMs,
+  }
 }
 
 const names = new Map<string, string>()
@@ -27,8 +44,13 @@ export function planOnce(name: string, statement: string): void {
  * next full collection, since pg makes a function right where it assigns it to a member, and V8 takes what is made there
  * for long-lived, with all that it refers to.
  */
-export function clientWith({ queryMs, prepares }: ClientOptions): typeof pg.Client {
+export function clientWith(options: ClientOptions): typeof pg.Client {
+  const { queryMs, prepares } = options
   return class extends pg.Client {
+    constructor(config?: pg.ClientConfig | string) {
+      super({ ...limitsOf(options), ...(config as pg.ClientConfig) })
+    }
+
     override query = ((query: string | pg.QueryConfig, values?: unknown[], done?: Done) => {
       if (done) return this.#ask(query, values, done)
       return new Promise((resolve, reject) => {

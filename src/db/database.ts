@@ -11,11 +11,19 @@ export type DatabaseOptions = {
   poolSize: number
   /** False behind a pooler that hands each transaction to another connection. */
   prepares?: boolean
+  /** After how many milliseconds a statement is given up, here and by PostgreSQL. */
+  queryMs?: number
   onError?: (error: Error) => void
 }
 
-export function createDb(options: DatabaseOptions): Db {
-  const pool = createPool({ ...options, connectMs: 3_000, queryMs: 10_000 })
+/** Requests wait no longer than this for a statement. */
+export const usualQueryMs = 10_000
+
+/** For what an operator waits for: a migration of a large table, or of many instances one after the other. */
+export const maintenanceMs = 60 * 60 * 1000
+
+export function createDb({ queryMs = usualQueryMs, ...options }: DatabaseOptions): Db {
+  const pool = createPool({ ...options, connectMs: 3_000, queryMs })
   return new Kysely<Tables>({ dialect: new Dialect({ pool }), plugins: [camelCase] })
 }
 
@@ -51,8 +59,9 @@ export function isUnavailable(error: unknown): boolean {
   return unavailableCodes.test(code) || unavailableMessages.test(error.message)
 }
 
-// SQLSTATE classes 08 (connection), 53 (resources), 57P (operator intervention), and the system's own.
-const unavailableCodes = /^(08...|53...|57P0.|25006|ECONN\w+|EPIPE|ENOENT|EAI_\w+|ENOTFOUND|ETIMEDOUT)$/
+// SQLSTATE classes 08 (connection), 53 (resources), 57 (operator intervention, also by a time limit), 55P03 (a lock is
+// not free in time), and the system's own.
+const unavailableCodes = /^(08...|53...|57...|55P03|25006|ECONN\w+|EPIPE|ENOENT|EAI_\w+|ENOTFOUND|ETIMEDOUT)$/
 const unavailableMessages =
   /^(Connection terminated|timeout expired|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error)/
 

@@ -44,6 +44,8 @@ export async function lockSetup(tx: Db): Promise<void> {
 export async function migrate(db: Db): Promise<string[]> {
   return db.transaction().execute(async (tx) => {
     await lockSetup(tx)
+    // Behind a table's lock that is waited for, everyone else who wants the table waits too.
+    await sql`set local lock_timeout = '5s'`.execute(tx)
     await refuseNewer(tx)
     const { error, results } = await migrator(tx).migrateToLatest()
     if (error) throw error

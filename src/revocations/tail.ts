@@ -27,6 +27,8 @@ export type Tail = {
 
 export type TailOptions = {
   databaseUrl: string
+  /** False behind a pooler. */
+  prepares?: boolean
   every: Repeat
   onError(error: Error): void
   /** Milliseconds that only ever go forward. */
@@ -49,13 +51,14 @@ type Following = { follower: Follower; cursor: Cursor; since: number }
  */
 export function createTail({
   databaseUrl,
+  prepares = true,
   every,
   onError,
   elapsed = () => performance.now(),
   lifetimeMs = 15 * 60_000,
 }: TailOptions): Tail {
   // A connection of its own: the feed does not wait for requests.
-  const db = createDb({ url: databaseUrl, poolSize: 1, onError })
+  const db = createDb({ url: databaseUrl, poolSize: 1, prepares, onError })
   const following = new Set<Following>()
   let reading = false
   let wanted = false

@@ -47,3 +47,33 @@ t.test('a statement that is not answered in time fails, and its connection with 
   t.not(again.rows[0].pid, rows[0].pid)
   holder.release()
 })
+
+t.test('PostgreSQL ends what is given up here, and the connection stays', async (t) => {
+  const pool = startPool(t, 500)
+  const client = await pool.connect()
+  const pid = await client.query('select pg_backend_pid() as pid')
+  await t.rejects(client.query('select pg_sleep(60)'), { code: '57014' })
+  t.same((await client.query('select pg_backend_pid() as pid')).rows, pid.rows)
+  const { rows } = await world.sql(
+    "select state from pg_stat_activity where pid = $1 and query not like '%pg_sleep%'",
+    [pid.rows[0].pid],
+  )
+  t.same(rows, [{ state: 'idle' }], 'it does not run on')
+  client.release()
+})
+
+t.test('a lock that is not free in time is given up before the statement is', async (t) => {
+  const holder = await startPool(t, 10_000).connect()
+  await holder.query('select pg_advisory_lock(2)')
+  await t.rejects(startPool(t, 500).query('select pg_advisory_lock(2)'), { code: '55P03' })
+  holder.release()
+})
+
+t.test('a transaction that its process has forgotten does not keep its locks', async (t) => {
+  const forgetful = await startPool(t, 500).connect()
+  const lost = new Promise((resolve) => forgetful.once('end', resolve))
+  await forgetful.query('begin; select pg_advisory_xact_lock(3)')
+  await lost
+  await startPool(t, 10_000).query('select pg_advisory_lock(3)')
+  forgetful.release()
+})

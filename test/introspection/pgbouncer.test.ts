@@ -1,4 +1,6 @@
 import t from 'tap'
+import { createDb } from '../../src/db/database.ts'
+import { databaseWarnings } from '../../src/prepare.ts'
 import { revokeBySql, revokeUnheard, startInstance } from '../support/credentials.ts'
 import { hasPgbouncer, startPgbouncer } from '../support/pgbouncer.ts'
 import { createWorld } from '../support/world.ts'
@@ -41,6 +43,28 @@ if (hasPgbouncer()) {
     const url = `/v1/organizations/default/tokens/${id}/revoke`
     t.equal((await service.app.inject({ method: 'POST', url, headers })).statusCode, 200)
     t.same(await service.introspect(secret, world.admin), { active: false })
+  })
+
+  t.test('a pooler whose sessions have no time limit for statements is noticed', async (t) => {
+    const warnings = async () => {
+      const database = { url: pooled, prepares: false, embedded: false, close: async () => {} }
+      const db = createDb({ ...database, poolSize: 1 })
+      try {
+        return await databaseWarnings({ ...database, db })
+      } finally {
+        await db.destroy()
+      }
+    }
+    t.match((await warnings()).join(' '), /statement_timeout/)
+    const name = new URL(world.databaseUrl).pathname.slice(1)
+    await world.sql(`alter database ${name} set statement_timeout = '9s'`)
+    // Sessions that the pooler has open already began before.
+    await world
+      .sql(
+        'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
+      )
+      .catch(() => {})
+    t.same(await warnings(), [])
   })
 } else {
   t.comment('pgbouncer is not installed: nothing was tried with it')

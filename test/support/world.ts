@@ -109,7 +109,14 @@ export async function createWorld(
   t.teardown(() => recordPrivateKeys(db, signing.masterKeys))
   const log = createLogger(logLevel, { write: recordLog })
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
-  const tail = createTail({ databaseUrl, every: repeat, onError, lifetimeMs: 0, ...feed })
+  const tail = createTail({
+    databaseUrl,
+    prepares: hot?.listenUrl === undefined,
+    every: repeat,
+    onError,
+    lifetimeMs: 0,
+    ...feed,
+  })
   const credentials = createCredentials({
     databaseUrl,
     cacheSize: 1000,
