@@ -8,7 +8,7 @@ import { counterfoilTokens } from './verifier.ts'
 
 const { COUNTERFOIL_URL = '', COUNTERFOIL_TOKEN = '', RESOURCE = '', PORT = '3000' } = process.env
 
-/** What clients know this server as, and what tokens for it have as their audience. */
+/** The URL under which clients reach this server, and the audience of its tokens. */
 const resource = new URL(RESOURCE)
 const scopes = ['mcp:use']
 const metadataUrl = getOAuthProtectedResourceMetadataUrl(resource)
@@ -24,7 +24,7 @@ function createServer(): McpServer {
 
 const app = createMcpExpressApp()
 
-// RFC 9728. It names no authorization server: tokens are made in Counterfoil and handed to whoever is to use them.
+// RFC 9728. It names no authorization server: people create tokens in Counterfoil and configure their clients with them.
 app.get(new URL(metadataUrl).pathname, (_request, response) => {
   response.json({
     resource: resource.href,

@@ -2,7 +2,7 @@ import { InvalidTokenError, ServerError } from '@modelcontextprotocol/sdk/server
 import type { OAuthTokenVerifier } from '@modelcontextprotocol/sdk/server/auth/provider.js'
 import { VerificationError, type Verifier } from 'counterfoil/client'
 
-/** Has the MCP SDK ask Counterfoil about tokens, which have to be meant for this resource (RFC 8707). */
+/** Lets the MCP SDK verify tokens with Counterfoil; their audience must be this resource (RFC 8707). */
 export function counterfoilTokens(verifier: Verifier, resource: URL): OAuthTokenVerifier {
   return {
     async verifyAccessToken(token) {
@@ -17,7 +17,7 @@ export function counterfoilTokens(verifier: Verifier, resource: URL): OAuthToken
         }
       } catch (error) {
         if (!(error instanceof VerificationError)) throw error
-        // What the SDK makes of anything else is 400, as if the client were at fault.
+        // The SDK turns any other error into 400, as if the client were at fault.
         throw error.code === 'unavailable'
           ? new ServerError(error.message)
           : new InvalidTokenError(error.message)

@@ -1,4 +1,4 @@
--- Asks Counterfoil about a request, and keeps what it answers in variables of the transaction.
+-- Calls Counterfoil for each request and keeps the answer in variables of the transaction.
 local gateway = os.getenv('COUNTERFOIL_CREDENTIAL')
 -- Header fields in which users present tokens; add those of VERIFY_HEADERS in lower case.
 local presented = { 'authorization' }
