@@ -58,7 +58,7 @@ const trustMs = 2_000
 export function createVerifier(options: VerifierOptions): Verifier {
   const { ttlMs = 1_000, feedTtlMs = 300_000, cacheSize = 10_000, timeoutMs = 2_000 } = options
   const { fetch = globalThis.fetch, elapsed = () => performance.now(), onRevocation, onFeed } = options
-  const url = options.url.replace(/\/+$/, '')
+  const url = options.url.replace(/(?<!\/)\/+$/, '')
   const { signal, abort } = createAbort()
   const memory = createMemory({ size: cacheSize, ttlMs, feedTtlMs, timeoutMs, elapsed })
   const ask = createAsk({ url, authorization: authorizationOf(options), timeoutMs, fetch, signal })

@@ -36,7 +36,20 @@ function standardOutput(): DestinationStream {
 
 /** Only these members: a database error's `detail` quotes values. */
 function describeError({ name, message, stack, ...more }: Error & { code?: string; cause?: unknown }) {
-  return { type: name, code: more.code, message: maskSecrets(message), stack: maskSecrets(stack ?? '') }
+  return { type: name, code: more.code, message: fitForLog(message), stack: fitForLog(stack ?? '') }
+}
+
+const longest = 4_000
+
+/**
+ * Without secrets. What is too long is cut before it is searched for them, and before the last word that is not there as a
+ * whole: a part of a secret does not look like one.
+ */
+export function fitForLog(text: string): string {
+  if (text.length <= longest) return maskSecrets(text)
+  let end = longest
+  while (end > 0 && /[\w.-]/.test(text.charAt(end - 1))) end -= 1
+  return `${maskSecrets(text.slice(0, end))}… (${text.length} characters)`
 }
 
 declare module 'fastify' {
@@ -64,7 +77,7 @@ export function logRequests(app: FastifyInstance): void {
         reqId: request.id,
         method,
         route: routeOptions.url ?? null,
-        params: maskSecrets(JSON.stringify(params ?? {})),
+        params: fitForLog(JSON.stringify(params ?? {})),
         status: reply.statusCode,
         ms: Math.round(reply.elapsedTime * 100) / 100,
         principal: caller?.actor.id,

@@ -68,7 +68,7 @@ export const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs
 const randomLength = 30
 const checksumLength = 6
 const shape = /^[a-z][a-z0-9_-]*_[0-9A-Za-z]{36}$/
-const shapesInText = /\b[a-z][a-z0-9_-]*_[0-9A-Za-z]{36}\b/g
+const ending = /_[0-9A-Za-z]{36}\b/g
 
 // A compact JWS whose header and payload are JSON objects. What is before it keeps the search linear in the text.
 const jws = /^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+$/
@@ -83,7 +83,13 @@ export function generateSecret(label: string, randomInt: (max: number) => number
 
 /** Replaces whatever looks like a secret of ours, so that a token pasted into the wrong place is not kept there. */
 export function maskSecrets(text: string): string {
-  return text.replace(shapesInText, '[secret]').replace(jwsInText, '[secret]')
+  let masked = ''
+  let end = 0
+  for (const found of opaqueIn(text)) {
+    masked += `${text.slice(end, found.start)}[secret]`
+    end = found.end
+  }
+  return (masked + text.slice(end)).replace(jwsInText, '[secret]')
 }
 
 /** True if the text holds a secret of ours with a good checksum, or anybody's JWT. */
@@ -92,7 +98,27 @@ export function holdsSecret(text: string): boolean {
 }
 
 function holdsOpaque(text: string): boolean {
-  return text.match(shapesInText)?.some((found) => !new Secret(found).isMistyped()) ?? false
+  for (const { start, end } of opaqueIn(text)) {
+    if (!new Secret(text.slice(start, end)).isMistyped()) return true
+  }
+  return false
+}
+
+/**
+ * Where there are strings of our shape. They are found by their ends: any letter might be the beginning of one, and an
+ * expression that tries all of them takes time by the square of the text.
+ */
+function* opaqueIn(text: string): Generator<{ start: number; end: number }> {
+  let passed = 0
+  for (const { index, 0: found } of text.matchAll(ending)) {
+    let start: number | undefined
+    for (let i = index - 1; i >= passed && /[a-z0-9_-]/.test(text.charAt(i)); i--) {
+      if (/[a-z]/.test(text.charAt(i)) && !/\w/.test(text.charAt(i - 1))) start = i
+    }
+    if (start === undefined) continue
+    passed = index + found.length
+    yield { start, end: passed }
+  }
 }
 
 function checksum(text: string): string {

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { createLogger } from '../../src/http/log.ts'
-import { Secret } from '../../src/tokens/secret.ts'
+import { createLogger, fitForLog } from '../../src/http/log.ts'
+import { generateSecret, Secret } from '../../src/tokens/secret.ts'
 
 function lineOf(logged: object): Record<string, unknown> {
   let line = ''
@@ -38,4 +38,14 @@ t.test('everything else is logged as it is', async (t) => {
     own: '[secret]',
     nothing: null,
   })
+})
+
+t.test('a long text is cut before it is searched for secrets, and never through one', async (t) => {
+  t.match(fitForLog(`/${'-a'.repeat(7_800)}`), /^\/… \(15601 characters\)$/)
+  const secret = generateSecret('api').reveal()
+  for (let before = 3_950; before < 4_010; before++) {
+    const logged = fitForLog(`${' '.repeat(before)}${secret} ${'more '.repeat(1_000)}`)
+    t.notMatch(logged, secret.slice(0, 12), `${before} characters before the secret`)
+    t.ok(logged.length < 4_100)
+  }
 })

@@ -1,0 +1,9 @@
+// Each of these takes time by the square of its input: expressions.test.ts has to find all of them.
+const ends = ' +$'
+export const fields = { pattern: `\\s${ends}` }
+export const [literal, made, searched, joined] = [
+  / +$/,
+  new RegExp(ends),
+  'text'.match(' +$'),
+  RegExp(`${ends}`, 'i'),
+]
