@@ -1,7 +1,8 @@
 import { BlockList, isIP, isIPv6 } from 'node:net'
 
-/** An address, or a network in CIDR notation. */
+/** An address, or a network in CIDR notation. A zone (`fe80::%eth0/64`) belongs to one machine and is refused. */
 export function isNetwork(item: string): boolean {
+  if (item.includes('%')) return false
   const [address = '', bits, ...rest] = item.split('/')
   const most = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1
   return (
@@ -33,17 +34,31 @@ export function isOrigin(item: string): boolean {
   return URL.canParse(item) && new URL(item).origin === item
 }
 
-/** The address that a text is, an IPv4 address as such even where it comes as an IPv6 one; null where it is none. */
+/**
+ * The address that a socket, a header field or a parameter gives, in one form: without the brackets and the port that
+ * some proxies add, and an IPv4-mapped address (`::ffff:192.0.2.7`) as IPv4. Null where there is none, as in `unknown`
+ * or `_hidden` (RFC 7239 §6), and where it has a zone (`fe80::1%eth0`), which means something on one machine only.
+ */
 export function plainAddress(text: string | undefined): string | null {
-  const family = text === undefined || text.includes('%') ? 0 : isIP(text)
-  if (text === undefined || family === 0) return null
+  if (text === undefined) return null
   // Every request comes by here, and nearly none has anything to convert.
-  return family === 6 && /ffff/i.test(text) ? formatIPv6(numberOf(text)) : text
+  const bare = isIP(text) > 0 ? text : withoutPort(text)
+  const family = bare.includes('%') ? 0 : isIP(bare)
+  if (family === 0) return null
+  return family === 6 && /ffff/i.test(bare) ? formatIPv6(numberOf(bare)) : bare
+}
+
+// IPv6 only in brackets: without them its last group cannot be told from a port.
+const withPort = /^(?:\[([\da-f.]*:[\da-f.:]*)\]|([\d.]+))(?::\d{1,5})?$/i
+
+function withoutPort(text: string): string {
+  const [, v6, v4] = withPort.exec(text) ?? []
+  return v6 ?? v4 ?? ''
 }
 
 /** The one way to write a network: with its bits, and none set behind them. Undefined where the text is none. */
 export function plainNetwork(text: string): string | undefined {
-  if (!isNetwork(text) || text.includes('%')) return undefined
+  if (!isNetwork(text)) return undefined
   const [address = '', given] = text.split('/')
   const width = isIPv6(address) ? 128 : 32
   const bits = Number(given ?? width)

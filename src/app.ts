@@ -12,12 +12,13 @@ import { auditRoutes } from './audit/routes.ts'
 import { clientKeyRoutes } from './client-keys/routes.ts'
 import type { Deps } from './deps.ts'
 import { discoveryRoutes } from './discovery/routes.ts'
-import { addressBehind } from './http/address.ts'
+import { addressBehind, trustIn } from './http/address.ts'
 import { authenticate } from './http/authenticate.ts'
 import { protectBrowsers } from './http/browsers.ts'
 import { createClosing } from './http/closing.ts'
 import { Durations } from './http/durations.ts'
 import { healthRoutes } from './http/health.ts'
+import { lowerCaseIds } from './http/ids.ts'
 import { isVerbose, logRequests } from './http/log.ts'
 import { noteMethods } from './http/methods.ts'
 import { type Measuring, measureAlone, metrics } from './http/metrics.ts'
@@ -103,7 +104,7 @@ export async function buildApp({
     }),
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
-    trustProxy: trustProxy.length > 0 ? trustProxy : false,
+    trustProxy: trustProxy.length > 0 ? trustIn(trustProxy) : false,
     // Never the caller's: a request id is logged and stored.
     genReqId: () => randomUUID(),
     bodyLimit,
@@ -155,6 +156,7 @@ export async function buildApp({
   })
   await app.register(async (site) => {
     site.addHook('onRequest', protect)
+    site.addHook('preHandler', lowerCaseIds)
     site.setNotFoundHandler(sendNotFound)
     site.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
     await site.register(healthRoutes, deps)

@@ -1,13 +1,18 @@
 import { AppError } from './errors.ts'
 
-/** The versions that a change may replace (If-Match, RFC 9110 §13.1.1); undefined accepts any. */
+/**
+ * The versions that a change may replace (If-Match, RFC 9110 §13.1.1); undefined accepts any. Without
+ * one, If-Match had none that can match.
+ */
 export type ExpectedVersions = readonly number[] | undefined
 
 /** Stands against lost updates: two people who edit the same thing and do not see each other's change. */
 export function refuseStale({ version }: { version: number }, expected: ExpectedVersions): void {
   if (!expected || expected.includes(version)) return
-  throw new AppError(
-    'precondition_failed',
-    `It is at version ${version} now: read it again, then change that.`,
-  )
+  const advice =
+    expected.length > 0
+      ? 'Read it again, then change that.'
+      : 'If-Match has no ETag of this service: weak ones (W/"1") never match (RFC 9110 §13.1.1), and a proxy that ' +
+        `compresses makes them weak. Read it again, then send If-Match: "${version}".`
+  throw new AppError('precondition_failed', `It is at version ${version} now. ${advice}`)
 }

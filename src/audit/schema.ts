@@ -1,6 +1,5 @@
 import { type Static, Type } from 'typebox'
 import type { AuditEvent as Row } from '../db/tables.ts'
-import { parseInstant } from '../http/instant.ts'
 import { Page, pageQuery } from '../http/pages.ts'
 import { Actor, DateTime, Id, nullable, ref } from '../http/schemas.ts'
 import { actions } from './audit.ts'
@@ -56,8 +55,8 @@ export function parseAuditFilter(query: Static<typeof AuditFilter>): EventFilter
     ...(actor !== undefined && { actor }),
     ...(target !== undefined && { target }),
     ...(action !== undefined && { action }),
-    ...(from !== undefined && { from: parseInstant('query', 'from', from) }),
-    ...(to !== undefined && { to: parseInstant('query', 'to', to) }),
+    ...(from !== undefined && { from: new Date(from) }),
+    ...(to !== undefined && { to: new Date(to) }),
   }
 }
 

@@ -9,18 +9,38 @@ export function etag({ version }: { version: number }): string {
 /** Whether an If-None-Match header names the tag, by weak comparison (RFC 9110 §13.1.2). */
 export function matchesEtag(header: string | undefined, tag: string): boolean {
   if (header === undefined) return false
-  return header.trim() === '*' || header.split(',').some((one) => one.trim().replace(/^W\//, '') === tag)
+  return header.trim() === '*' || (tagsIn(header)?.some(({ strong }) => strong === tag) ?? false)
 }
 
-/** The versions that an If-Match header accepts (RFC 9110 §13.1.1); weak tags never match. */
+/** The versions that an If-Match header accepts, by strong comparison: weak tags never match (RFC 9110 §13.1.1). */
 export function expectedVersions({ headers }: FastifyRequest): ExpectedVersions {
   const header = headers['if-match']
   if (header === undefined || header.trim() === '*') return undefined
-  const tags = header.split(',').map((tag) => tag.trim())
-  if (tags.every((tag) => /^(W\/)?"[\x21\x23-\x7E\x80-\xFF]*"$/.test(tag))) {
-    return tags.flatMap((tag) => /^"(\d{1,9})"$/.exec(tag)?.[1] ?? []).map(Number)
-  }
-  throw new AppError('invalid_request', 'If-Match is not a list of entity tags.', {
-    fields: [{ in: 'header', field: 'if-match', detail: 'is not a list of entity tags' }],
+  const tags = tagsIn(header)
+  if (tags)
+    return tags
+      .flatMap(({ weak, strong }) => (weak ? [] : (/^"([1-9]\d{0,8})"$/.exec(strong)?.[1] ?? [])))
+      .map(Number)
+  const detail = 'is neither * nor a list of entity tags, such as "1"'
+  throw new AppError('invalid_request', `If-Match ${detail}.`, {
+    fields: [{ in: 'header', field: 'if-match', detail }],
   })
+}
+
+// RFC 9110 §8.8.3 and §5.6.1: a recipient passes over empty elements of a list.
+const list = /^[ \t,]*(?:(?:W\/)?"[\x21\x23-\x7E\x80-\xFF]*"[ \t]*(?:,[ \t,]*|$))+$/
+const tag = /(W\/)?"([^"]*)"/g
+
+/** The entity tags in a header; undefined if it is not a list of them. */
+function tagsIn(header: string): { weak: boolean; strong: string }[] | undefined {
+  if (!list.test(header)) return undefined
+  return [...header.matchAll(tag)].map(([, weak, opaque = '']) => ({
+    weak: weak !== undefined,
+    strong: `"${withoutCoding(opaque)}"`,
+  }))
+}
+
+/** Proxies that compress add the coding to the tag, as Apache does: `"1-gzip"`. It is a tag of the same version. */
+function withoutCoding(opaque: string): string {
+  return opaque.replace(/(?:--?|;)(?:gzip|br|zstd|deflate)$/, '')
 }

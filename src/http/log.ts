@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import pino, { type DestinationStream, type Logger } from 'pino'
+import { plainAddress } from '../addresses.ts'
 import { maskSecrets } from '../tokens/secret.ts'
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
@@ -81,7 +82,7 @@ export function logRequests(app: FastifyInstance): void {
         status: reply.statusCode,
         ms: Math.round(reply.elapsedTime * 100) / 100,
         principal: caller?.actor.id,
-        ip,
+        ip: plainAddress(ip),
       },
       'request',
     )

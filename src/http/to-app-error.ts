@@ -1,6 +1,7 @@
 import type { FastifyError } from 'fastify'
 import { isUnavailable } from '../db/database.ts'
 import { AppError, type ErrorCode, type FieldError } from '../errors.ts'
+import { formats } from './formats.ts'
 
 /** What Fastify, the validator, the database or a defect threw, as the one error type that is ever shown. */
 export function toAppError(error: unknown): AppError {
@@ -56,6 +57,7 @@ function invalid({ validation, validationContext }: FastifyError): AppError {
 function describe(keyword: string, params: Record<string, unknown>, message: string | undefined): string {
   if (keyword === 'required') return 'is required'
   if (keyword === 'enum') return `must be one of ${(params.allowedValues as unknown[]).join(', ')}`
+  if (keyword === 'format') return formats[String(params.format)]?.message ?? message ?? 'is not valid'
   return message ?? 'is not valid'
 }
 

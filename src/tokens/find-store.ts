@@ -57,10 +57,9 @@ function tokenIn({ hash, ...found }: Found): Token {
 async function findAll(db: Db, asked: Asked[]): Promise<(Token | null)[]> {
   const [row] = await selectByKeys(db, { asked: JSON.stringify(asked) })
   const found = row?.found.map(tokenIn) ?? []
-  return asked.map(({ key, id: asWritten }) => {
-    const id = asWritten.toLowerCase()
-    return found.find((token) => token.id === id && token.organizationKey === key) ?? null
-  })
+  return asked.map(
+    ({ key, id }) => found.find((token) => token.id === id && token.organizationKey === key) ?? null,
+  )
 }
 
 const findByKey = together({ all: findAll, one: async (db, asked: Asked) => (await findAll(db, [asked]))[0] })

@@ -1,6 +1,5 @@
 import { type Static, Type } from 'typebox'
 import { invalidValue } from '../errors.ts'
-import { parseInstant } from '../http/instant.ts'
 import { Audience, nullable, Scopes } from '../http/schemas.ts'
 import type { NewToken as ParsedToken } from './issue.ts'
 import { type AskedExpiry, daysFrom } from './lifetime.ts'
@@ -149,7 +148,7 @@ export function parseNewToken(body: Static<typeof NewToken>, now: Date): ParsedT
     metadata: body.metadata ?? {},
     allowedCidrs: body.allowed_cidrs ? parseNetworks(body.allowed_cidrs) : null,
     narrowedTo: body.narrowed_to ?? null,
-    notBefore: instant('not_before', body.not_before),
+    notBefore: instant(body.not_before),
     expiry: askedExpiry(body, now),
   }
 }
@@ -160,9 +159,9 @@ function askedExpiry(body: Static<typeof NewToken>, now: Date): AskedExpiry | un
     if (at !== undefined) throw invalidValue('expires_at', 'cannot be given together with lifetime_days')
     return { at: daysFrom(now, days), field: 'lifetime_days' }
   }
-  return at === undefined ? undefined : { at: instant('expires_at', at), field: 'expires_at' }
+  return at === undefined ? undefined : { at: instant(at), field: 'expires_at' }
 }
 
-function instant(field: string, text: string | null | undefined): Date | null {
-  return text === undefined || text === null ? null : parseInstant('body', field, text)
+function instant(text: string | null | undefined): Date | null {
+  return text === undefined || text === null ? null : new Date(text)
 }

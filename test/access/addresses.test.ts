@@ -17,8 +17,11 @@ t.test('an address stays the address that it is, and IPv4 is IPv4 however it com
       const [high, low] = [a * 256 + b, c * 256 + d].map((number) => number.toString(16))
       for (const text of [four, `::FFFF:${four}`, `0:0:0:0:0:ffff:${four}`, `::ffff:${high}:${low}`])
         t.equal(plainAddress(text), four, text)
+      for (const text of [`${four}:443`, `[::ffff:${four}]`, `[::ffff:${four}]:1`])
+        t.equal(plainAddress(text), four, text)
       const plain = plainAddress(six) ?? ''
       t.equal(plainAddress(plain), plain)
+      t.equal(plainAddress(`[${six}]:65535`), plain)
       if (!isIPv4(plain)) t.equal(parse(plain), parse(six))
     }),
   )
@@ -32,7 +35,10 @@ t.test('what is no address is none, and nothing throws', async (t) => {
     '10.0.0',
     '10.0.0.1/8',
     'fe80::1%eth0',
-    '[::1]',
+    '[::1',
+    '[10.0.0.1]',
+    '10.0.0.1:x',
+    '[::1]:_x',
     '::1::',
     'unknown',
   ]
@@ -78,6 +84,8 @@ t.test('what is no network is none', async (t) => {
     '10.0.0.0/',
     '10.0.0.0/-1',
     '10.0.0.0/8/8',
+    '10.0.0.1:80',
+    '[::1]/128',
     '::/129',
     'fe80::%1/64',
     'a/8',

@@ -42,7 +42,7 @@ t.test('an address that is none is refused by its name, and nothing is said of t
     'unknown',
     '192.0.2.1, 10.0.0.1',
     '192.0.2.0/24',
-    '192.0.2.1:80',
+    '192.0.2.1:http',
     'fe80::1%eth0',
   ]) {
     const answer = await ask('POST', '/introspect', { form: { token: secret, client_ip } })

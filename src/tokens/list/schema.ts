@@ -1,5 +1,4 @@
 import { type Static, Type } from 'typebox'
-import { parseInstant } from '../../http/instant.ts'
 import { pageQuery } from '../../http/pages.ts'
 import { DateTime } from '../../http/schemas.ts'
 import { candidateQuery } from '../creation-schema.ts'
@@ -75,7 +74,7 @@ function range<Name extends string>(query: { [name in Name]?: string }, from: Na
   const start = query[from]
   const end = query[to]
   return {
-    ...(start !== undefined && { from: parseInstant('query', from, start) }),
-    ...(end !== undefined && { to: parseInstant('query', to, end) }),
+    ...(start !== undefined && { from: new Date(start) }),
+    ...(end !== undefined && { to: new Date(end) }),
   }
 }

@@ -1,0 +1,30 @@
+/** What the formats in our schemas accept, and how an error says what they are. */
+export const formats: Record<string, { validate: (text: string) => boolean; message: string }> = {
+  'date-time': {
+    validate: isInstant,
+    message:
+      'must be an instant of RFC 3339 in the years 1 to 9999, such as 2026-03-01T12:00:00Z; leap seconds are not accepted',
+  },
+  uuid: {
+    validate: (text) => /^[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}$/i.test(text),
+    message: 'must be a UUID, such as 019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d',
+  },
+}
+
+const dateTime =
+  /^(\d{4}-\d\d-\d\d)T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/i
+const [earliest, latest] = [Date.parse('0001-01-01T00:00:00Z'), Date.parse('9999-12-31T23:59:59.999Z')]
+
+/**
+ * The grammar of RFC 3339 §5.6 as far as JavaScript and PostgreSQL agree on what it means. An offset can lead out of the
+ * years that four digits can write.
+ */
+function isInstant(text: string): boolean {
+  const day = dateTime.exec(text)?.[1]
+  if (day === undefined) return false
+  const midnight = Date.parse(`${day}T00:00:00Z`)
+  // JavaScript reads 30 February as 2 March.
+  if (Number.isNaN(midnight) || !new Date(midnight).toISOString().startsWith(day)) return false
+  const instant = Date.parse(text)
+  return instant >= earliest && instant <= latest
+}
