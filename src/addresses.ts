@@ -69,6 +69,24 @@ export function plainNetwork(text: string): string | undefined {
   return `${formatIPv6(start)}/${mapped ? bits - 96 : bits}`
 }
 
+/** Whether no address is in the first networks that is not in the others; null is all addresses. */
+export function isWithinNetworks(inner: readonly string[] | null, outer: readonly string[] | null): boolean {
+  if (outer === null) return true
+  return inner?.every((network) => outer.some((other) => contains(other, network))) ?? false
+}
+
+function contains(outer: string, inner: string): boolean {
+  const [[address, bits], [innerAddress, innerBits]] = [partsOf(outer), partsOf(inner)]
+  if (isIPv6(address) !== isIPv6(innerAddress) || bits > innerBits) return false
+  const rest = BigInt((isIPv6(address) ? 128 : 32) - bits)
+  return numberOf(address) >> rest === numberOf(innerAddress) >> rest
+}
+
+function partsOf(network: string): [address: string, bits: number] {
+  const [address = '', bits] = (plainNetwork(network) ?? network).split('/')
+  return [address, Number(bits)]
+}
+
 function numberOf(address: string): bigint {
   if (!isIPv6(address)) return address.split('.').reduce((sum, part) => (sum << 8n) | BigInt(part), 0n)
   // URLs have one way to write it, with neither capitals nor the dots of IPv4.

@@ -22,8 +22,9 @@ export type User = {
   ownerSubject: string
   ownerEmail: string | null
   ownerSource: OwnerSource
-  /** Users see all of their organization that they are permitted to see. */
+  /** Users see all of their organization that they are permitted to see, from wherever they come. */
   narrowedTo: null
+  allowedCidrs: null
 }
 
 /** On whose behalf a request comes. */
@@ -52,6 +53,9 @@ export function reaches(principal: Pick<Credential, 'organizationId'>, organizat
 }
 
 export function requirePermission(caller: Caller, permission: Permission): void {
-  if (holds(caller.principal, permission)) return
-  throw new AppError('insufficient_scope', `This needs the permission ${permission}.`, { scope: permission })
+  if (!holds(caller.principal, permission)) throw lackOf(permission)
+}
+
+export function lackOf(permission: Permission): AppError {
+  return new AppError('insufficient_scope', `This needs the permission ${permission}.`, { scope: permission })
 }

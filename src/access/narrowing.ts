@@ -23,10 +23,8 @@ export function sees(viewer: Viewer, token: Shown): boolean {
   return !audience || audience.some((one) => token.audience.includes(one))
 }
 
-/** Whether who is limited like `inner` sees nothing that who is limited like `outer` does not. */
-export function isWithin(inner: Narrowing | null, outer: Narrowing | null): boolean {
-  return (['organizations', 'audience', 'types'] as const).every((name) => {
-    const most = outer?.[name]
-    return !most || (inner?.[name]?.every((one) => most.includes(one)) ?? false)
-  })
+/** Whether `inner` allows no value of this member that `outer` does not. */
+export function isWithin(inner: Narrowing, outer: Narrowing | null, member: keyof Narrowing): boolean {
+  const most = outer?.[member]
+  return !most || (inner[member]?.every((one) => most.includes(one)) ?? false)
 }

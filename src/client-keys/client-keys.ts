@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Caller, requirePermission } from '../access/caller.ts'
+import { type GrantingToken, grantOfToken, refuseEscalation } from '../access/escalation.ts'
 import { type Action, record } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import type { ClientJwk } from '../db/key-tables.ts'
@@ -10,7 +11,7 @@ import type { Outbound } from '../outbound/outbound.ts'
 import { managementType } from '../platform.ts'
 import type { EnvironmentSecret } from '../tokens/environment/environment.ts'
 import { getToken } from '../tokens/find.ts'
-import { changing, refuseUnheldPermissions } from '../tokens/tokens.ts'
+import { changing } from '../tokens/tokens.ts'
 import { type GivenJwk, publicKeysOf, thumbprintsOf } from './public-keys.ts'
 import * as store from './store.ts'
 
@@ -70,11 +71,11 @@ function checked({ jwks, jwksUri }: GivenKeys, outbound: Outbound) {
   return { jwks: jwks && publicKeysOf(jwks), jwksUri: jwksUri ?? null }
 }
 
-type Token = { organizationId: string; id: string; name: string; type: string; scopes: string[] }
+type Token = GrantingToken & { id: string; name: string }
 
 /**
- * Whoever gives a token keys can then act as that token: so it takes all that the token may do, and not only the
- * permission to change tokens.
+ * Whoever has a key of a token can act as that token, so it takes all that the token holds. To take keys away takes the
+ * same.
  */
 async function changingKeys<T>(
   db: Db,
@@ -86,7 +87,7 @@ async function changingKeys<T>(
   requirePermission(caller, 'tokens:write')
   return changing(db, caller, { organizationKey, id }, async (tx, token) => {
     const current = await keysOf(tx, token)
-    refuseUnheldPermissions(caller, token.scopes)
+    refuseEscalation(caller, grantOfToken(token))
     return change(tx, token, current)
   })
 }

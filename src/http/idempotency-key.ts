@@ -11,7 +11,8 @@ export const IdempotencyHeader = Type.Object({
     Type.String({
       description:
         'Makes a retry safe: a request with the same key and body within 24 hours is answered as the first one was, ' +
-        'even if the token has been revoked or deleted since, and makes no second token. The key is a secret, since ' +
+        'even if the token has been revoked or deleted since, and makes no second token, as long as the caller may ' +
+        'still create such a token. The key is a secret, since ' +
         `it opens that answer: take at least 128 random bits, such as a UUID; ${shortest} to ${longest} characters, ` +
         'in quotes (a string of RFC 9651) or without.',
       examples: ['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],

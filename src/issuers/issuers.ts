@@ -3,7 +3,7 @@ import { type Caller, requirePermission } from '../access/caller.ts'
 import { type Action, record } from '../audit/audit.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
-import type { Changes, TrustedIssuer } from '../db/tables.ts'
+import type { Changes, Organization, TrustedIssuer } from '../db/tables.ts'
 import { AppError } from '../errors.ts'
 import { lockOrganization, reachableOrganization } from '../organizations/reach.ts'
 import type { Outbound } from '../outbound/outbound.ts'
@@ -27,8 +27,9 @@ export async function createTrustedIssuer(
   input: Registration,
   surroundings: Surroundings,
 ): Promise<TrustedIssuer> {
-  const organizationId = await administered(db, caller, organizationKey)
-  const registration = checked(caller, organizationId, input, surroundings)
+  const organization = await administered(db, caller, organizationKey)
+  const organizationId = organization.id
+  const registration = checked(caller, organization, input, surroundings)
   return db.transaction().execute(async (tx) => {
     await lockOrganization(tx, organizationId)
     refuseOneMore(await store.countIssuers(tx, organizationId))
@@ -74,8 +75,8 @@ export async function replaceTrustedIssuer(
   input: Registration,
   surroundings: Surroundings,
 ): Promise<TrustedIssuer> {
-  return changing(db, caller, where, async (tx, current) => {
-    const registration = checked(caller, current.organizationId, input, surroundings)
+  return changing(db, caller, where, async (tx, current, organization) => {
+    const registration = checked(caller, organization, input, surroundings)
     await refuseTaken(tx, current.organizationId, registration, current.id)
     const changes = differences(said(current), registration)
     if (!changes) return current
@@ -98,10 +99,10 @@ export async function deleteTrustedIssuer(
   })
 }
 
-async function administered(db: Db, caller: Caller, organizationKey: string): Promise<string> {
-  const { id } = await reachableOrganization(db, caller, organizationKey)
+async function administered(db: Db, caller: Caller, organizationKey: string): Promise<Organization> {
+  const organization = await reachableOrganization(db, caller, organizationKey)
   requirePermission(caller, 'policy:write')
-  return id
+  return organization
 }
 
 /** The lock keeps two changes from making the same registration twice. */
@@ -109,26 +110,27 @@ async function changing<T>(
   db: Db,
   caller: Caller,
   { organizationKey, id, expected }: { organizationKey: string; id: string; expected: ExpectedVersions },
-  change: (tx: Db, issuer: TrustedIssuer) => Promise<T>,
+  change: (tx: Db, issuer: TrustedIssuer, organization: Organization) => Promise<T>,
 ): Promise<T> {
-  const organizationId = await administered(db, caller, organizationKey)
+  const organization = await administered(db, caller, organizationKey)
+  const organizationId = organization.id
   return db.transaction().execute(async (tx) => {
     await lockOrganization(tx, organizationId)
     const issuer = (await store.lockIssuer(tx, { organizationId, id })) ?? notFound()
     refuseStale(issuer, expected)
-    return change(tx, issuer)
+    return change(tx, issuer, organization)
   })
 }
 
 function checked(
   caller: Caller,
-  organizationId: string,
+  organization: Organization,
   input: Registration,
   { outbound, issuer }: Surroundings,
 ) {
-  refuseUnheldGrants(caller, input)
+  refuseUnheldGrants(caller, organization, input)
   refuseUnfitUrls(input, outbound, issuer)
-  return checkedRegistration(input, organizationId)
+  return checkedRegistration(input, organization.id)
 }
 
 async function refuseTaken(

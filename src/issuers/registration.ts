@@ -1,6 +1,7 @@
 import { type Caller, requirePermission } from '../access/caller.ts'
+import { refuseEscalation } from '../access/escalation.ts'
 import { type Permission, permissions } from '../access/permissions.ts'
-import type { ClaimNames, TrustedIssuer } from '../db/tables.ts'
+import type { ClaimNames, Organization, TrustedIssuer } from '../db/tables.ts'
 import { AppError, invalidValue } from '../errors.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { platformId } from '../platform.ts'
@@ -61,13 +62,18 @@ export function refuseUnfitUrls(
 }
 
 /**
- * Nobody grants what they do not hold. Whoever says where the keys are can sign in as anybody, so that every word of
- * a registration counts as granting all that is in it; and as with tokens, granting anything needs `tokens:write`.
+ * Whoever says where the keys are can sign in as any user, so that each registration gives anew all that is in it.
+ * Users are limited to their organization and to nothing else. As with tokens, granting anything needs `tokens:write`.
  */
-export function refuseUnheldGrants(caller: Caller, registration: Registration): void {
+export function refuseUnheldGrants(
+  caller: Caller,
+  { id, key }: Pick<Organization, 'id' | 'key'>,
+  registration: Registration,
+): void {
   const granted = grantsOf(registration)
   if (granted.length > 0) requirePermission(caller, 'tokens:write')
-  for (const permission of granted) requirePermission(caller, permission)
+  const narrowedTo = id === platformId ? {} : { organizations: [key] }
+  refuseEscalation(caller, { permissions: granted, narrowedTo, networks: null })
 }
 
 function grantsOf({ defaultPermissions, groupPermissions }: Registration): Permission[] {

@@ -23,6 +23,7 @@ export function userFrom(payload: JWTPayload, registration: TrustedIssuer): Omit
     ownerEmail: email(said.get(claims.email)),
     ownerSource: 'sso',
     narrowedTo: null,
+    allowedCidrs: null,
   }
 }
 

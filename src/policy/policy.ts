@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Caller, requirePermission } from '../access/caller.ts'
+import { refuseEscalation } from '../access/escalation.ts'
 import { record } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import type { Organization } from '../db/tables.ts'
@@ -63,6 +64,7 @@ async function changing(
     refuseStale(current, expected)
     const own = change(current.own)
     const policy = effectivePolicy(own)
+    refuseWiderPolicy(caller, organization, policy)
     await refuseConflicts(tx, policy)
     const breaches = await store.selectBreaches(tx, id, policy, caller.now)
     const applied = !dryRun
@@ -72,6 +74,27 @@ async function changing(
     await log(tx, caller, organization, own)
     return { ...current, own, version, applied, breaches }
   })
+}
+
+/** What a policy lets through is what tokens can come to be: of policies, only the rules about that can give anything. */
+function refuseWiderPolicy(caller: Caller, { key, policy: own }: Organization, next: Policy): void {
+  const current = effectivePolicy(own)
+  const types = addedTypes(current.allowed_types, next.allowed_types)
+  const narrowedTo = { organizations: [key], audience: [], ...(types && { types }) }
+  refuseEscalation(caller, { permissions: [], narrowedTo, networks: [] })
+  const lifts = next.creation.sso_users && !current.creation.sso_users
+  // The one rule that is about callers: it stands against users who make themselves a token that outlives their sign-in.
+  if (lifts && caller.principal.ownerSource === 'sso')
+    throw new AppError(
+      'creation_disabled',
+      'creation.sso_users keeps users who come through single sign-on from creating tokens, and they cannot lift it.',
+    )
+}
+
+/** Undefined: all of them. */
+function addedTypes(before: string[] | null, after: string[] | null): string[] | undefined {
+  if (before === null) return []
+  return after?.filter((type) => !before.includes(type))
 }
 
 async function refuseConflicts(tx: Db, policy: Policy): Promise<void> {

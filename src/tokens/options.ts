@@ -1,7 +1,8 @@
 import { type Caller, holds } from '../access/caller.ts'
+import { escalationBy } from '../access/escalation.ts'
 import { permissions } from '../access/permissions.ts'
 import type { Db } from '../db/database.ts'
-import type { TokenType } from '../db/tables.ts'
+import type { Organization, TokenType } from '../db/tables.ts'
 import { canSign, type Signing } from '../keys/signing.ts'
 import { managementType, platformId } from '../platform.ts'
 import { listTokenTypes } from '../token-types/token-types.ts'
@@ -27,9 +28,18 @@ export async function getTokenOptions(
     .filter(({ name, suspendedAt }) => !suspendedAt && (policy.allowed_types?.includes(name) ?? true))
     // Without a master key a create would be refused.
     .filter(({ format }) => format === 'opaque' || canSign(signing))
+    .filter(({ name }) => canGive(caller, organization, name))
     .map((type) => ({ ...type, needsScopes: needsScopes(policy, type) }))
     .map((type) => (type.name === managementType ? grantable(type, caller, organization.id) : type))
   return { ...standing, types }
+}
+
+/** Whether the caller could give some token of that type: what it is narrowed to may leave none. */
+function canGive(caller: Caller, { id, key }: Organization, type: string): boolean {
+  const ofManagement = type === managementType
+  const organizations = ofManagement && id === platformId ? [] : [key]
+  const narrowedTo = { organizations, audience: [], types: ofManagement ? [] : [type] }
+  return !escalationBy(caller, { permissions: [], narrowedTo, networks: [] })
 }
 
 /** Nobody can grant a permission that they do not hold. */

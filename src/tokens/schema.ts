@@ -27,7 +27,12 @@ export const TokenChange = Type.Object(
   {
     name: Type.Optional(Name),
     comment: Type.Optional(Comment),
-    allowed_cidrs: Type.Optional(AllowedCidrs),
+    allowed_cidrs: Type.Optional({
+      ...AllowedCidrs,
+      description:
+        'Networks in CIDR notation, or addresses, from which alone it is good. Null: from anywhere. To add some takes ' +
+        '`tokens:write` and all that the token itself holds.',
+    }),
   },
   { $id: 'TokenChange', additionalProperties: false },
 )

@@ -1,12 +1,12 @@
-import { type Caller, type Origin, reaches, requirePermission } from '../access/caller.ts'
-import { type Permission, permissions } from '../access/permissions.ts'
+import { type Caller, holds, type Origin, reaches, requirePermission } from '../access/caller.ts'
+import { grantOfToken, refuseEscalation } from '../access/escalation.ts'
+import { isWithinNetworks } from '../addresses.ts'
 import { record } from '../audit/audit.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import { AppError } from '../errors.ts'
 import { type Attempt, type Outcome, once } from '../idempotency/idempotency.ts'
 import { holdOrganization, noSuchOrganization, reachableOrganization } from '../organizations/reach.ts'
-import { managementType } from '../platform.ts'
 import type { Policy } from '../policy/document.ts'
 import { effectivePolicy } from '../policy/effective.ts'
 import { type ExpectedVersions, refuseStale } from '../versions.ts'
@@ -17,7 +17,6 @@ import { happening } from './happening.ts'
 import { type Issued, issueToken, type NewToken } from './issue.ts'
 import type { Issuing } from './mint.ts'
 import { refuseShortName } from './name.ts'
-import { refuseWiderView } from './narrowing.ts'
 import { claimName } from './places.ts'
 import * as store from './store.ts'
 import { findTerms } from './terms-store.ts'
@@ -38,14 +37,16 @@ export async function createToken<Answer>(
   const self = onlyOwner(caller, 'tokens:write')
   if (self !== undefined && input.owner && input.owner.subject !== self)
     requirePermission(caller, 'tokens:write')
-  if (input.type === managementType) {
-    refuseUnheldPermissions(caller, input.scopes ?? [])
-    refuseWiderView(caller, organization, input)
-  }
+  const where = { organizationId: organization.id, organizationKey: organization.key }
+  const scopes = input.scopes ?? []
+  const audience = input.audience ?? terms.type?.audience ?? []
+  refuseEscalation(caller, grantOfToken({ ...input, ...where, scopes, audience }))
   const owner = ownerOfNew(caller, self, input.owner)
+  // For a caller with limits it stays what was decided about, even if the type is changed meanwhile.
+  const given = caller.principal.narrowedTo ? { ...input, audience, owner } : { ...input, owner }
   const origin = onBehalfOf(caller, owner)
   return once(db, caller, organization.id, attempt, async (db) =>
-    present(await issueToken(db, origin, organization.id, { ...input, owner }, issuing, terms)),
+    present(await issueToken(db, origin, organization.id, given, issuing, terms)),
   )
 }
 
@@ -68,6 +69,7 @@ export async function updateToken(
   return changing(db, caller, where, async (tx, token, policy) => {
     const changes = differences(token, change)
     if (!changes) return token
+    if (change.allowedCidrs !== undefined) refuseWiderNetworks(caller, token, change.allowedCidrs)
     if (change.name !== undefined && change.name !== token.name) {
       refuseShortName(policy.name, change.name)
       await claimName(tx, policy, token, change.name)
@@ -129,8 +131,16 @@ function refuseUnconfirmed(policy: Policy, { name }: store.Token, confirm: strin
   })
 }
 
-/** Nobody hands out what they do not hold. */
-export function refuseUnheldPermissions(caller: Caller, scopes: string[]): void {
-  const asked: Permission[] = permissions.filter((permission) => scopes.includes(permission))
-  for (const permission of asked) requirePermission(caller, permission)
+/**
+ * To let a token be used from more networks is to give it there. Owners cannot do it: an administrator may have set the
+ * limit.
+ */
+function refuseWiderNetworks(caller: Caller, token: store.Token, networks: string[] | null): void {
+  const added = networks?.filter((network) => !isWithinNetworks([network], token.allowedCidrs)) ?? null
+  if (added?.length === 0) return
+  if (!holds(caller.principal, 'tokens:write'))
+    throw new AppError('insufficient_scope', 'To widen allowed_cidrs takes the permission tokens:write.', {
+      scope: 'tokens:write',
+    })
+  refuseEscalation(caller, { ...grantOfToken(token), networks: added })
 }

@@ -1,7 +1,7 @@
 import { isIPv4, SocketAddress } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
-import { networksOf, plainAddress, plainNetwork } from '../../src/addresses.ts'
+import { isWithinNetworks, networksOf, plainAddress, plainNetwork } from '../../src/addresses.ts'
 
 const v4 = fc.ipV4()
 const v6 = fc.ipV6()
@@ -99,4 +99,32 @@ t.test('a network holds the addresses with its bits, and no others', async (t) =
     t.equal(inside(address), true, address)
   for (const address of ['192.0.3.0', '192.0.1.255', '2001:db9::', '198.51.100.8', '::c000:201'])
     t.equal(inside(address), false, address)
+})
+
+t.test('networks are within others where each of them is within one of those', async (t) => {
+  const within: [string[] | null, string[] | null][] = [
+    [null, null],
+    [['192.0.2.0/24'], null],
+    [[], ['192.0.2.0/24']],
+    [['192.0.2.0/24'], ['192.0.2.0/24']],
+    [
+      ['192.0.2.128/25', '2001:db8:1::/48'],
+      ['2001:db8::/32', '192.0.2.0/24'],
+    ],
+    [['192.0.2.7'], ['192.0.2.7/32']],
+    [['::ffff:192.0.2.0/120'], ['192.0.2.0/24']],
+    [['192.0.2.0/24'], ['0.0.0.0/0']],
+  ]
+  const beyond: [string[] | null, string[] | null][] = [
+    [null, ['0.0.0.0/0', '::/0']],
+    [['192.0.2.0/23'], ['192.0.2.0/24']],
+    [['192.0.3.0/24'], ['192.0.2.0/24']],
+    [['192.0.2.0/24', '198.51.100.1'], ['192.0.2.0/24']],
+    [['2001:db9::/32'], ['2001:db8::/32']],
+    [['::/0'], ['0.0.0.0/0']],
+    [['0.0.0.0/0'], ['::/0']],
+    [['192.0.2.0/24'], []],
+  ]
+  for (const [inner, outer] of within) t.ok(isWithinNetworks(inner, outer), `${inner} in ${outer}`)
+  for (const [inner, outer] of beyond) t.notOk(isWithinNetworks(inner, outer), `${inner} not in ${outer}`)
 })

@@ -1,0 +1,74 @@
+import { isWithinNetworks } from '../addresses.ts'
+import { AppError } from '../errors.ts'
+import type { Credential } from '../introspection/credential.ts'
+import { managementType, platformId } from '../platform.ts'
+import { type Caller, holds, lackOf } from './caller.ts'
+import { isWithin, type Narrowing } from './narrowing.ts'
+import { type Permission, permissions } from './permissions.ts'
+
+/**
+ * What a credential lets its holder do, or what credentials that come of something else can do at most. An empty list
+ * gives nothing of its kind.
+ */
+export type Grant = {
+  permissions: readonly Permission[]
+  /** A member that is left out is not limited. */
+  narrowedTo: Narrowing
+  /** Null: usable from anywhere. */
+  networks: readonly string[] | null
+}
+
+export type GrantingToken = Pick<
+  Credential,
+  'organizationId' | 'organizationKey' | 'type' | 'scopes' | 'audience' | 'narrowedTo' | 'allowedCidrs'
+>
+
+/** Of a management token its scopes and what it is narrowed to count, of any other for what it is. */
+export function grantOfToken(token: GrantingToken): Grant {
+  const { organizationId, organizationKey, type, scopes, audience, allowedCidrs: networks } = token
+  const organizations = [organizationKey]
+  if (type !== managementType) {
+    // A token without an audience may be accepted by all.
+    const narrowedTo = { organizations, types: [type], ...(audience.length > 0 && { audience }) }
+    return { permissions: [], narrowedTo, networks }
+  }
+  return {
+    permissions: permissions.filter((permission) => scopes.includes(permission)),
+    narrowedTo: { ...token.narrowedTo, ...(organizationId !== platformId && { organizations }) },
+    networks,
+  }
+}
+
+const limits = [
+  { of: 'organizations', access: 'to organizations', member: 'narrowed_to.organizations' },
+  { of: 'audience', access: 'to audiences', member: 'narrowed_to.audience' },
+  { of: 'types', access: 'to token types', member: 'narrowed_to.types' },
+] as const
+
+/** Why the caller cannot give this; undefined if it holds all of it. */
+export function escalationBy({ principal }: Caller, grant: Grant): AppError | undefined {
+  const unheld = grant.permissions.find((permission) => !holds(principal, permission))
+  if (unheld) return lackOf(unheld)
+  for (const { of, access, member } of limits) {
+    if (!isWithin(grant.narrowedTo, principal.narrowedTo, of)) return beyond(access, member)
+  }
+  if (!isWithinNetworks(grant.networks, principal.allowedCidrs))
+    return beyond('from networks', 'allowed_cidrs')
+  return undefined
+}
+
+/**
+ * Nobody can give what they do not hold. Everything that makes a credential, widens one, puts a key on one or changes
+ * what credentials come of asks here.
+ */
+export function refuseEscalation(caller: Caller, grant: Grant): void {
+  const refusal = escalationBy(caller, grant)
+  if (refusal) throw refusal
+}
+
+function beyond(access: string, member: string): AppError {
+  return new AppError(
+    'insufficient_scope',
+    `This would give access ${access} that the credential of this request does not have (see its ${member}).`,
+  )
+}

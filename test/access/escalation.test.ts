@@ -1,0 +1,437 @@
+// Nobody can give more than they hold: every operation that makes, widens or borrows a credential, by every limit that
+// a caller can have.
+import { randomUUID } from 'node:crypto'
+import t from 'tap'
+import { permissions } from '../../src/access/permissions.ts'
+import { operationsOf } from '../http/contract.ts'
+import { snapshot } from '../http/snapshot.ts'
+import { recordSecret } from '../support/records.ts'
+import { createWorld } from '../support/world.ts'
+
+t.setTimeout(120_000)
+const world = await createWorld(t, { trustProxy: ['127.0.0.1'] })
+const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
+for (const key of ['acme', 'other'])
+  await world.ask('POST', '/v1/organizations', { body: { key, name: key } })
+
+const powers = permissions.filter((permission) => !['platform:admin', 'tokens:own'].includes(permission))
+const a = 'https://a.example'
+const networks = ['192.0.2.0/24']
+const inside = '192.0.2.9'
+
+/** A caller for each limit, who holds everything else. Where a limit rules out platform:admin, it lacks that too. */
+const callers = {
+  permissions: await world.manager(
+    powers.filter((permission) => permission !== 'audit:read'),
+    'platform',
+  ),
+  organizations: await world.manager(powers, 'platform', { narrowed_to: { organizations: ['acme'] } }),
+  audiences: await world.manager(powers, 'platform', { narrowed_to: { audience: [a] } }),
+  types: await world.manager(powers, 'platform', { narrowed_to: { types: ['api'] } }),
+  networks: await world.manager(['platform:admin'], 'platform', { allowed_cidrs: networks }),
+}
+type Dimension = keyof typeof callers
+const dimensions = Object.keys(callers) as Dimension[]
+
+/** What the refusal says of the limit. */
+const said: Record<Dimension, RegExp> = {
+  permissions: /permission audit:read/,
+  organizations: /organizations.*narrowed_to\.organizations/,
+  audiences: /audiences.*narrowed_to\.audience/,
+  types: /types.*narrowed_to\.types/,
+  networks: /networks.*allowed_cidrs/,
+}
+
+type Request = { path: string; body?: object | undefined }
+type Make = () => Request | Promise<Request>
+type Row = {
+  operation: string
+  what: string
+  /** Requests that give more than the caller of that column holds, in that and nothing else. */
+  beyond: Partial<Record<Dimension, Make[]>>
+  /** A request that the caller of that column can make. */
+  within?: Make | Partial<Record<Dimension, Make>>
+  /** Why there is nothing beyond the limit, or nothing within it. */
+  because?: Partial<Record<Dimension, string>>
+  refusal?: RegExp
+}
+
+const operations = new Map((await operationsOf(world.app)).map((operation) => [operation.id, operation]))
+
+async function send(operation: string, { path, body }: Request, token: string, headers: object = {}) {
+  const response = await fetch(`${url}/v1${path}`, {
+    method: operations.get(operation)?.method ?? 'none',
+    headers: {
+      authorization: `Bearer ${token}`,
+      'x-forwarded-for': inside,
+      ...(body && { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(body && { body: JSON.stringify(body) }),
+  })
+  const text = await response.text()
+  const answer = text === '' ? undefined : JSON.parse(text)
+  if (answer?.secret) recordSecret(answer.secret)
+  return { status: response.status, body: answer }
+}
+
+let count = 0
+const tokensIn = (organization: string) => `/organizations/${organization}/tokens`
+
+const ordinary = { name: 'Ordinary', type: 'api', audience: [a], allowed_cidrs: ['192.0.2.0/25'] }
+const makeOrdinary =
+  (more: object = {}, organization = 'acme') =>
+  () => ({ path: tokensIn(organization), body: { ...ordinary, ...more } })
+
+const narrow = { organizations: ['acme'], audience: [a], types: ['api'] }
+const server = {
+  ...{ name: 'Server', type: 'management', scopes: ['tokens:introspect'] },
+  ...{ narrowed_to: narrow, allowed_cidrs: ['192.0.2.0/25'] },
+}
+const makeServer =
+  (more: object = {}, organization = 'platform') =>
+  () => ({ path: tokensIn(organization), body: { ...server, ...more } })
+const withoutLimit = (member: keyof typeof narrow) => ({ narrowed_to: { ...narrow, [member]: undefined } })
+const toMake = { scopes: ['tokens:write'], narrowed_to: null }
+
+/** A request about a token that is made for it. */
+const about =
+  (token: Record<string, unknown>, organization: string, ask: (path: string) => Request): Make =>
+  async () =>
+    ask(`${tokensIn(organization)}/${(await world.issue(token, organization)).id}`)
+
+const putKeys = (more: object = {}, organization = 'platform') =>
+  about({ ...server, ...more }, organization, (path) => ({
+    path: `${path}/client-keys`,
+    body: { jwks_uri: 'https://service.example/jwks.json' },
+  }))
+
+const elsewhere = { allowed_cidrs: ['203.0.113.0/24'] }
+/** Lets a token be used from one more network. */
+const widen = (
+  token: object = {},
+  organization = 'acme',
+  allowed_cidrs: string[] | null = ['203.0.113.0/24', '192.0.2.7'],
+) =>
+  about({ ...ordinary, ...elsewhere, ...token }, organization, (path) => ({ path, body: { allowed_cidrs } }))
+
+const registration = (more: object = {}) => ({
+  ...{ name: 'Sign-in', issuer: `https://login-${++count}.example`, audience: 'counterfoil' },
+  ...{ default_permissions: ['tokens:read'], ...more },
+})
+const register =
+  (more: object = {}, organization = 'acme'): Make =>
+  () => ({ path: `/organizations/${organization}/issuers`, body: registration(more) })
+const registerAnew =
+  (more: object = {}, organization = 'acme'): Make =>
+  async () => {
+    const path = `/organizations/${organization}/issuers`
+    const claims = organization === 'platform' ? { claims: { organization: null } } : {}
+    const body = registration({ ...claims, default_permissions: [] })
+    const { id } = (await world.ask('POST', `/v1${path}`, { body })).body
+    return { path: `${path}/${id}`, body: { ...body, ...registration(), ...claims, ...more } }
+  }
+const ofPlatform = { claims: { organization: 'tenant' } }
+const issuers = (make: typeof register): Omit<Row, 'operation' | 'what'> => ({
+  beyond: {
+    permissions: [
+      make({ default_permissions: ['audit:read'] }),
+      make({ group_permissions: [{ group: 'staff', permissions: ['audit:read'] }] }),
+    ],
+    organizations: [make({}, 'other'), make(ofPlatform, 'platform')],
+    audiences: [make(), make({ default_permissions: [] })],
+    types: [make(), make({ default_permissions: [] })],
+    networks: [make(), make({ default_permissions: [] })],
+  },
+  within: { permissions: make(), organizations: make() },
+  because: {
+    audiences: 'users are not limited to audiences',
+    types: 'users are not limited to types',
+    networks: 'users are not limited to networks',
+  },
+})
+
+/** A policy for an organization that allows `api` alone before. */
+const policy =
+  (body: object, organization = 'acme'): Make =>
+  async () => {
+    const path = `/organizations/${organization}/policy`
+    await world.ask('PUT', `/v1${path}`, { body: { allowed_types: ['api'] } })
+    return { path, body }
+  }
+const policies: Omit<Row, 'operation' | 'what'> = {
+  beyond: {
+    organizations: [policy({ allowed_types: ['api'] }, 'other')],
+    types: [policy({ allowed_types: ['api', 'scim'] }), policy({ allowed_types: null })],
+  },
+  within: policy({ allowed_types: ['api'], name: { minimum_length: 2 } }),
+  because: {
+    permissions: 'a policy says nothing of permissions',
+    audiences: 'a policy says nothing of audiences',
+    networks: 'a policy says nothing of networks',
+  },
+}
+
+/** For platform:admin only, which no token has that is narrowed to anything. */
+const administration = (operation: string, what: string, make: Make): Row => ({
+  ...{ operation, what, refusal: /permission platform:admin/ },
+  beyond: { permissions: [make], organizations: [make], audiences: [make], types: [make] },
+  within: { networks: make },
+  because: {
+    permissions: 'it takes platform:admin',
+    organizations: 'it takes platform:admin',
+    audiences: 'it takes platform:admin',
+    types: 'it takes platform:admin',
+    networks: 'no token becomes usable from more networks than whoever made it could give',
+  },
+})
+const typeNamed = async (name: string) => {
+  await world.ask('POST', '/v1/token-types', { body: { name, prefix: 'made' } })
+  return `/token-types/${name}`
+}
+const suspended = async (path: string) => {
+  await world.ask('POST', `/v1${path}/suspend`)
+  return { path: `${path}/resume` }
+}
+
+const table: Row[] = [
+  {
+    ...{ operation: 'createToken', what: 'a token' },
+    beyond: {
+      organizations: [makeOrdinary({}, 'other'), makeOrdinary({}, 'platform')],
+      audiences: [
+        makeOrdinary({ audience: ['https://b.example'] }),
+        makeOrdinary({ audience: [a, 'https://b.example'] }),
+        makeOrdinary({ audience: [] }),
+        makeOrdinary({ audience: undefined }),
+      ],
+      types: [makeOrdinary({ type: 'mcp' })],
+      networks: [
+        makeOrdinary({ allowed_cidrs: undefined }),
+        makeOrdinary({ allowed_cidrs: null }),
+        makeOrdinary({ allowed_cidrs: ['192.0.2.0/23'] }),
+        makeOrdinary({ allowed_cidrs: ['192.0.2.0/25', '2001:db8::/32'] }),
+      ],
+    },
+    within: makeOrdinary(),
+    because: { permissions: 'its scopes are permissions on management tokens only' },
+  },
+  {
+    ...{ operation: 'createToken', what: 'a management token' },
+    beyond: {
+      permissions: [makeServer({ scopes: ['tokens:introspect', 'audit:read'] })],
+      organizations: [
+        makeServer(withoutLimit('organizations')),
+        makeServer({ narrowed_to: { ...narrow, organizations: ['acme', 'other'] } }),
+        makeServer({ narrowed_to: null }),
+        makeServer(toMake),
+        makeServer(toMake, 'other'),
+      ],
+      audiences: [
+        makeServer(withoutLimit('audience')),
+        makeServer({ narrowed_to: { ...narrow, audience: [a, 'https://b.example'] } }),
+        makeServer({ narrowed_to: null }),
+        makeServer(toMake),
+      ],
+      types: [
+        makeServer(withoutLimit('types')),
+        makeServer({ narrowed_to: { ...narrow, types: ['scim'] } }),
+        makeServer({ narrowed_to: null }),
+        makeServer(toMake),
+      ],
+      networks: [makeServer({ allowed_cidrs: null }), makeServer({ allowed_cidrs: ['0.0.0.0/0'] })],
+    },
+    within: makeServer(),
+  },
+  {
+    ...{ operation: 'updateToken', what: 'to let it be used from more networks' },
+    beyond: {
+      permissions: [
+        widen({ ...server, scopes: ['audit:read'], narrowed_to: null, ...elsewhere }, 'platform'),
+      ],
+      organizations: [
+        widen({}, 'other'),
+        widen({ ...server, ...withoutLimit('organizations'), ...elsewhere }, 'platform'),
+      ],
+      audiences: [
+        widen({ audience: [] }),
+        widen({ ...server, ...withoutLimit('audience'), ...elsewhere }, 'platform'),
+      ],
+      types: [
+        widen({ type: 'mcp' }),
+        widen({ ...server, ...withoutLimit('types'), ...elsewhere }, 'platform'),
+      ],
+      networks: [widen({}, 'acme', null), widen({}, 'acme', ['203.0.113.0/24', '192.0.2.0/23'])],
+    },
+    within: widen(),
+  },
+  {
+    ...{ operation: 'replaceClientKeys', what: 'a key of one’s own' },
+    beyond: {
+      permissions: [putKeys({ scopes: ['tokens:introspect', 'audit:read'] })],
+      organizations: [putKeys(withoutLimit('organizations')), putKeys(toMake, 'other')],
+      audiences: [putKeys(withoutLimit('audience')), putKeys(toMake, 'other')],
+      types: [putKeys(withoutLimit('types')), putKeys({ narrowed_to: null })],
+      networks: [putKeys({ allowed_cidrs: null }), putKeys(elsewhere)],
+    },
+    within: putKeys(),
+  },
+  { operation: 'createTrustedIssuer', what: 'users', ...issuers(register) },
+  { operation: 'replaceTrustedIssuer', what: 'users', ...issuers(registerAnew) },
+  { operation: 'replacePolicy', what: 'what tokens can be', ...policies },
+  { operation: 'updatePolicy', what: 'what tokens can be', ...policies },
+  administration('createTokenType', 'a type', () => ({
+    path: '/token-types',
+    body: { name: `type-${++count}`, prefix: 'made' },
+  })),
+  administration('updateTokenType', 'more scopes', async () => ({
+    path: await typeNamed('widened'),
+    body: { default_scopes: [`scope-${++count}`], audience: ['https://b.example'], allowed_scopes: null },
+  })),
+  administration('resumeTokenType', 'its tokens again', async () => suspended(await typeNamed('resumed'))),
+  administration('createOrganization', 'an organization', () => ({
+    path: '/organizations',
+    body: { key: `made-${++count}`, name: 'Made' },
+  })),
+  administration('resumeOrganization', 'its tokens again', () => suspended('/organizations/other')),
+  administration('rotateSigningKey', 'a key', () => ({
+    path: '/signing-keys/rotate',
+    body: { immediately: true },
+  })),
+]
+
+const reads = 'it only reads'
+const takes = 'it only takes away'
+/** Operations that cannot give anything, and why. Whatever is added to the API has to be here or in the table. */
+const givesNothing: Record<string, string> = {
+  ...Object.fromEntries(
+    [
+      ...['live', 'ready', 'metrics', 'describeProblem', 'getJwks', 'getStatusList', 'getServerMetadata'],
+      ...['introspect', 'introspectBatch', 'verify', 'listRevocations', 'followRevocations'],
+      ...['listTokens', 'getToken', 'getTokenOptions', 'getSelf', 'getClientKeys'],
+      ...['listTokenTypes', 'getTokenType', 'listOrganizations', 'getOrganization', 'getPolicy'],
+      ...[
+        'listSigningKeys',
+        'listTrustedIssuers',
+        'getTrustedIssuer',
+        'listAuditEvents',
+        'exportAuditEvents',
+      ],
+    ].map((id) => [id, reads]),
+  ),
+  ...Object.fromEntries(
+    [
+      ...[
+        'revokeBySecret',
+        'revokeToken',
+        'revokeSelf',
+        'revokeOwnerTokens',
+        'deleteToken',
+        'deleteClientKeys',
+      ],
+      ...['suspendTokenType', 'deleteTokenType', 'suspendOrganization', 'deleteOrganization'],
+      ...['deleteTrustedIssuer', 'retireSigningKey'],
+    ].map((id) => [id, takes]),
+  ),
+  updateOrganization: 'it changes a name',
+}
+
+t.test('every operation is in the table, or is known to give nothing', async (t) => {
+  const rows = new Set(table.map(({ operation }) => operation))
+  t.same([...rows, ...Object.keys(givesNothing)].sort(), [...operations.keys()].sort())
+})
+
+for (const { operation, what, beyond, within, because, refusal } of table) {
+  for (const dimension of dimensions) {
+    t.test(`${operation}, ${what}: a caller with limited ${dimension}`, async (t) => {
+      const requests = beyond[dimension] ?? []
+      const possible = typeof within === 'function' ? within : within?.[dimension]
+      if (requests.length === 0 || !possible) t.ok(because?.[dimension], 'the table says why')
+      for (const make of requests) {
+        const request = await make()
+        const before = await snapshot(world.db)
+        const refused = await send(operation, request, callers[dimension])
+        t.match(refused, {
+          status: 403,
+          body: { code: 'insufficient_scope', detail: refusal ?? said[dimension] },
+        })
+        t.same(await snapshot(world.db), before, 'nothing has changed')
+        t.match(await send(operation, request, world.admin), { status: /^20/ }, 'an administrator can')
+      }
+      if (possible) t.match(await send(operation, await possible(), callers[dimension]), { status: /^20/ })
+    })
+  }
+}
+
+t.test('a token cannot lift its own networks, or those of a copy of itself', async (t) => {
+  const { id, secret } = await world.issue(
+    { ...server, scopes: powers, narrowed_to: null, allowed_cidrs: networks },
+    'default',
+  )
+  const path = `${tokensIn('default')}/${id}`
+  for (const allowed_cidrs of [null, ['192.0.2.0/23'], [...networks, '2001:db8::/32']])
+    t.match(await send('updateToken', { path, body: { allowed_cidrs } }, secret), {
+      status: 403,
+      body: { detail: said.networks },
+    })
+  const change = { path, body: { allowed_cidrs: ['192.0.2.8/29'] } }
+  t.match(await send('updateToken', change, secret), { status: 200 }, 'it can tighten them')
+  const back = { path, body: { allowed_cidrs: networks } }
+  t.match(await send('updateToken', back, secret), { status: 403 }, 'and not take that back')
+})
+
+t.test('with tokens:own one can tighten the networks of one’s tokens, and not widen them', async (t) => {
+  const owner = { subject: 'u-1' }
+  const own = await world.manager(['tokens:own'], 'default', { owner })
+  const { id } = await world.issue({ ...ordinary, owner, allowed_cidrs: networks }, 'default')
+  const patch = (allowed_cidrs: string[] | null) =>
+    send('updateToken', { path: `${tokensIn('default')}/${id}`, body: { allowed_cidrs } }, own)
+  for (const wider of [null, [...networks, '198.51.100.0/24']])
+    t.match(await patch(wider), { status: 403, body: { detail: /allowed_cidrs.*tokens:write/ } })
+  t.match(await patch(['192.0.2.0/28']), { status: 200 })
+})
+
+t.test('a retry is given the secret only while its caller could still make such a token', async (t) => {
+  const { id, secret } = await world.issue(
+    { ...server, scopes: ['tokens:write'], narrowed_to: null, allowed_cidrs: null },
+    'default',
+  )
+  const headers = { 'idempotency-key': `"${randomUUID()}"` }
+  recordSecret(headers['idempotency-key'].slice(1, -1))
+  const create = () =>
+    send('createToken', makeOrdinary({ allowed_cidrs: null }, 'default')(), secret, headers)
+  const first = await create()
+  t.match(await create(), { status: 201, body: { secret: first.body.secret } })
+  await world.ask('PATCH', `/v1${tokensIn('default')}/${id}`, { body: { allowed_cidrs: networks } })
+  t.match(await create(), { status: 403, body: { detail: said.networks, secret: undefined } })
+})
+
+t.test(
+  'who comes through single sign-on cannot lift the rule that keeps such users from making tokens',
+  async (t) => {
+    const path = '/organizations/default/policy'
+    const put = (body: object, token = world.admin) => send('replacePolicy', { path, body }, token)
+    const barred = { creation: { sso_users: false } }
+    const user = await world.manager(['policy:write'], 'default', {
+      owner: { subject: 'u-1', identity_source: 'sso' },
+    })
+    const service = await world.manager(['policy:write'], 'default')
+    await put(barred)
+    for (const body of [{}, { creation: { sso_users: true } }])
+      t.match(await put(body, user), {
+        status: 403,
+        body: { code: 'creation_disabled', detail: /sso_users/ },
+      })
+    t.match(await put({ ...barred, name: { unique: true } }, user), { status: 200 })
+    t.match(await put({}, service), { status: 200 })
+  },
+)
+
+t.test('the form for a new token offers only types that its caller can give', async (t) => {
+  const offered = async (organization: string, token: string) => {
+    const answer = await send('getTokenOptions', { path: `${tokensIn(organization)}/options` }, token)
+    return answer.body.types.map(({ name }: any) => name)
+  }
+  t.same(await offered('platform', callers.types), ['api', 'management'])
+  t.same(await offered('other', callers.organizations), [])
+})
