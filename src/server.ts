@@ -192,9 +192,10 @@ async function printOpenapi(): Promise<void> {
   const log = createLogger('silent')
   const db = createDb({ url, poolSize: 1 })
   const onError = () => {}
+  const credentials = createCredentials({ databaseUrl: url, cacheSize: 0, every: () => onError, onError })
   const app = await buildApp({
     db,
-    credentials: createCredentials({ databaseUrl: url, cacheSize: 0, every: () => onError, onError }),
+    credentials,
     usage: createUsage(db, { every: () => onError, onError }),
     tail: createTail({ databaseUrl: url, every: () => onError, onError }),
     log,
@@ -209,4 +210,5 @@ async function printOpenapi(): Promise<void> {
   })
   await app.ready()
   process.stdout.write(`${JSON.stringify(app.swagger(), null, 2)}\n`)
+  await credentials.close()
 }

@@ -5,7 +5,7 @@ import type { Config } from './config.ts'
 import { readCursorKey } from './db/installation.ts'
 import type { Measuring } from './http/metrics.ts'
 import { forgetAnswers } from './idempotency/idempotency.ts'
-import { createCredentials } from './introspection/credentials.ts'
+import { type CredentialsOptions, createCredentials } from './introspection/credentials.ts'
 import { createUsage } from './introspection/usage.ts'
 import { scheduleKeyCare } from './keys/schedule.ts'
 import type { Signing } from './keys/signing.ts'
@@ -35,8 +35,13 @@ export async function startService({
   ...options
 }: ServiceOptions): Promise<() => Promise<void>> {
   const { log, signing } = options
-  const onLease = (holds: boolean) =>
-    holds ? log.info('answering from memory') : log.warn('asking the database every time')
+  const onLease: CredentialsOptions['onLease'] = (holds, reason) =>
+    holds ? log.info('answering from memory') : log.warn({ reason }, 'asking the database every time')
+  const onTimeline = (before: string, now: string) =>
+    log.warn(
+      { before, now },
+      'the database continues on another timeline: acknowledged changes may be missing, and readers of the revocation feed start anew',
+    )
   const environment = config.environment && environmentLookup(db, config.environment)
   const tail = createTail({
     databaseUrl,
@@ -46,7 +51,7 @@ export async function startService({
   })
   const credentials = createCredentials({
     ...{ databaseUrl, listenUrl: config.listenUrl, cacheSize: config.cacheSize },
-    ...{ environment, every: repeat, onError, onLease, onChange: tail.wake },
+    ...{ environment, every: repeat, onError, onLease, onTimeline, onChange: tail.wake },
   })
   const usage = createUsage(db, { onError, every: repeat })
   const app = await buildApp({

@@ -38,9 +38,36 @@ export function planOnce(name: string, statement: string): void {
   names.set(statement, name)
 }
 
+/** The server is in recovery: it sees changes late or never, and takes none. */
+export class StandbyError extends Error {
+  /** What PostgreSQL answers there to a change: read_only_sql_transaction. */
+  readonly code = '25006'
+
+  constructor({ host, port }: pg.Client) {
+    super(`the database server at ${host}:${port} is in recovery: connect to the primary`)
+  }
+}
+
+export function isStandby(error: unknown): boolean {
+  return sqlState(error) === '25006'
+}
+
+/** After these a connection leads nowhere, or to a server that is not the primary any more. */
+export function endsConnection(error: unknown): boolean {
+  return /^(25006|57P0[1-4]|08...)$/.test(sqlState(error))
+}
+
+function sqlState(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : ''
+}
+
 /**
- * Connections that give up on a statement after a while, and then on themselves: what comes over them later would answer
- * nobody. pg has a time limit and promises of its own, but with either of them an answer stays in memory until the
+ * Connections to a primary, and to nothing else: a connection leads to the same server for as long as it lasts, and a
+ * primary does not become a standby without a restart, which ends it. So it is enough to look when it is made, except
+ * behind a pooler, where an answer tells.
+ *
+ * They give up on a statement after a while, and then on themselves: what comes over them later would answer nobody. pg has a
+ * time limit and promises of its own, but with either of them an answer stays in memory until the
  * next full collection, since pg makes a function right where it assigns it to a member, and V8 takes what is made there
  * for long-lived, with all that it refers to.
  */
@@ -58,6 +85,20 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
       })
     }) as pg.Client['query']
 
+    override connect = ((done?: (error: Error | null) => void) => {
+      const connected = this.#connect().then(() => this)
+      if (done) connected.then(() => done(null), done)
+      return connected
+    }) as unknown as pg.Client['connect']
+
+    async #connect(): Promise<void> {
+      await super.connect()
+      const { rows } = await this.query('select pg_is_in_recovery() as standby')
+      if (!rows[0].standby) return
+      void this.end()
+      throw new StandbyError(this)
+    }
+
     #ask(query: string | pg.QueryConfig, values: unknown[] | undefined, done: Done): void {
       const timer = setTimeout(() => {
         done(new Error('Query read timeout'))
@@ -65,6 +106,7 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
       }, queryMs)
       const answered: Done = (error, result) => {
         clearTimeout(timer)
+        if (error && endsConnection(error)) void this.end()
         done(error, result)
       }
       const name = prepares && typeof query === 'string' ? names.get(query) : undefined

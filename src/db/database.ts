@@ -63,7 +63,7 @@ export function isUnavailable(error: unknown): boolean {
 // not free in time), and the system's own.
 const unavailableCodes = /^(08...|53...|57...|55P03|25006|ECONN\w+|EPIPE|ENOENT|EAI_\w+|ENOTFOUND|ETIMEDOUT)$/
 const unavailableMessages =
-  /^(Connection terminated|timeout expired|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error)/
+  /^(Connection terminated|Client was closed|timeout expired|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error)/
 
 class Dialect extends PostgresDialect {
   override createAdapter(): PostgresAdapter {

@@ -1,5 +1,6 @@
 import { Socket } from 'node:net'
 import pg from 'pg'
+import { type Origin, server, timeline } from './origin.ts'
 
 export type Notify = (channel: string, payload: string) => void
 
@@ -8,7 +9,7 @@ export async function listen(
   url: string,
   channels: string[],
   { heard, broken }: { heard: Notify; broken: (error?: Error) => void },
-): Promise<() => void> {
+): Promise<{ close(): void; origin: Origin }> {
   const socket = new Socket()
   const client = new pg.Client({
     connectionString: url,
@@ -33,10 +34,12 @@ export async function listen(
   client.on('notification', ({ channel, payload }) => heard(channel, payload ?? ''))
   try {
     await client.connect()
-    await client.query(channels.map((channel) => `listen ${client.escapeIdentifier(channel)}`).join('; '))
+    // A server in recovery refuses to listen.
+    for (const channel of channels) await client.query(`listen ${client.escapeIdentifier(channel)}`)
+    const { rows } = await client.query<Origin>(`select ${server} as server, ${timeline} as timeline`)
+    return { close, origin: rows[0] as Origin }
   } catch (error) {
     close()
     throw error
   }
-  return close
 }

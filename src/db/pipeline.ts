@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { type ClientOptions, clientWith } from './client.ts'
+import { type ClientOptions, clientWith, endsConnection } from './client.ts'
 
 export type PipelineOptions = ClientOptions & {
   url: string
@@ -12,6 +12,8 @@ export type PipelineOptions = ClientOptions & {
 export type Pipeline = {
   /** Sends the statement behind those that are not answered yet; they are answered in their order. */
   query<Row extends pg.QueryResultRow>(text: string, values: unknown[]): Promise<pg.QueryResult<Row>>
+  /** Gives the connection up, and with it what is not answered yet; the next one is made anew by name. */
+  drop(): void
   end(): Promise<void>
 }
 
@@ -50,9 +52,21 @@ export function openPipeline({ url, connectMs, onError, ...options }: PipelineOp
         return await (await current).query(text, values)
       } catch (error) {
         // What is no answer of PostgreSQL is the end of the connection, which itself may learn of it later.
-        if (!(error instanceof pg.DatabaseError)) forget(current)
+        if (!(error instanceof pg.DatabaseError) || endsConnection(error)) forget(current)
         throw error
       }
+    },
+    drop() {
+      const given = connection
+      connection = undefined
+      given?.then(
+        (client) => {
+          void client.end()
+          // A server that stands still would not notice the end.
+          client.connection.stream.destroy()
+        },
+        () => {},
+      )
     },
     async end() {
       const open = await connection?.catch(() => undefined)

@@ -7,7 +7,7 @@ import { problems } from './schemas.ts'
 
 const Health = Type.Object({ status: Type.Literal('ok') }, { description: 'It is.' })
 
-export const healthRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
+export const healthRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, credentials }) => {
   app.route({
     method: 'GET',
     url: '/livez',
@@ -26,7 +26,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db })
     url: '/readyz',
     schema: {
       operationId: 'ready',
-      summary: 'Whether it can serve: the database answers and is migrated',
+      summary: 'Whether it can serve: the database answers, is migrated, and tells of changes',
       tags: ['Operations'],
       security: [],
       response: { 200: Health, ...problems(400, 503) },
@@ -34,6 +34,8 @@ export const healthRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db })
     handler: async () => {
       const pending = await pendingMigrations(db)
       if (pending.length > 0) throw new AppError('unavailable', `The database lacks ${pending.join(', ')}.`)
+      const reason = await credentials.unready()
+      if (reason !== undefined) throw new AppError('unavailable', reason)
       return { status: 'ok' as const }
     },
   })

@@ -1,10 +1,10 @@
 import { isUnavailable } from '../db/database.ts'
-import { openPipeline, type Pipeline } from '../db/pipeline.ts'
+import { openPipeline } from '../db/pipeline.ts'
 import { AppError } from '../errors.ts'
 import type { HashText, Secret } from '../tokens/secret.ts'
-import { batch, type Lookup } from './batch.ts'
+import { batch } from './batch.ts'
 import { type Credential, isGood } from './credential.ts'
-import { createLease, type LeaseOptions } from './lease.ts'
+import { createLease, type LeaseOptions, type LeaseStatus } from './lease.ts'
 import { remember } from './memory.ts'
 import { selectCredentials, sendNotification } from './store.ts'
 
@@ -18,7 +18,9 @@ export type CredentialsOptions = {
   cacheSize: number
   onError(error: Error): void
   /** Told when answers begin and cease to come from memory. */
-  onLease?(holds: boolean): void
+  onLease?: LeaseOptions['onLease']
+  /** Told when the database continues on another timeline. */
+  onTimeline?: LeaseOptions['onTimeline']
   /** Told whenever a change was announced. */
   onChange?(): void
 } & Pick<LeaseOptions, 'every'> &
@@ -46,6 +48,9 @@ export type Credentials = {
   forget(hash: HashText): void
   /** How many hashes the database was asked for. */
   lookups(): number
+  /** Why the database cannot be asked, if it cannot. */
+  unready(): Promise<string | undefined>
+  status(): LeaseStatus
   close(): Promise<void>
 }
 
@@ -63,7 +68,12 @@ export function createCredentials(options: CredentialsOptions): Credentials {
   const ask = async (hashes: HashText[]) => {
     lookups += hashes.length
     try {
-      const found = await selectCredentials(pipeline, hashes)
+      const { server, credentials: found } = await selectCredentials(pipeline, hashes)
+      const doubt = await lease.doubt(server)
+      if (doubt !== undefined) {
+        pipeline.drop()
+        throw new AppError('unavailable', doubt)
+      }
       const asked = environment && hashes.some((hash) => environment.is(Buffer.from(hash, 'base64')))
       const fixed = asked && (await environment.find())
       return fixed ? found.map((one, place) => (hashes[place] === fixed.hash ? fixed : one)) : found
@@ -75,7 +85,28 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     }
   }
   const askTogether = batch(ask, batches)
-  const memory = cacheSize > 0 ? withMemory(askTogether, beats, options) : undefined
+  const memory =
+    cacheSize > 0 ? remember(askTogether, { size: cacheSize, mayRemember: () => lease.holds() }) : undefined
+  const forgetAll = memory?.forgetAll ?? (() => {})
+  const lease = createLease({
+    listenUrl: listenUrl ?? databaseUrl,
+    notify: (channel, payload) => sendNotification(beats, channel, payload),
+    changed: (what) => {
+      if (what === 'all') forgetAll()
+      else memory?.forget(what as HashText)
+      options.onChange?.()
+    },
+    lost() {
+      forgetAll()
+      // Made anew by name, as the listening one is.
+      beats.drop()
+    },
+    onLease: options.onLease ?? (() => {}),
+    onTimeline: options.onTimeline ?? (() => {}),
+    onError,
+    elapsed: options.elapsed ?? (() => performance.now()),
+    every: options.every,
+  })
   const find = memory?.lookUp ?? askTogether
 
   function recall(secret: Secret, now: Date): Recalled {
@@ -105,33 +136,15 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     lookUp,
     verifyFresh: async (hash, now) => ifGood((await askTogether([hash]))[0], now),
     lookups: () => lookups,
-    settled: memory?.settled ?? (async () => {}),
+    unready: lease.unready,
+    status: lease.status,
+    settled: memory ? lease.settled : async () => {},
     forget: memory?.forget ?? (() => {}),
     async close() {
-      memory?.close()
+      lease.close()
       await Promise.all([pipeline.end(), beats.end()])
     },
   }
-}
-
-function withMemory(lookup: Lookup<HashText, Credential>, beats: Pipeline, options: CredentialsOptions) {
-  const memory = remember(lookup, { size: options.cacheSize, mayRemember: () => lease.holds() })
-  const lease = createLease({
-    listenUrl: options.listenUrl ?? options.databaseUrl,
-    notify: (channel, payload) => sendNotification(beats, channel, payload),
-    changed: (what) => {
-      if (what === 'all') memory.forgetAll()
-      else memory.forget(what as HashText)
-      options.onChange?.()
-    },
-    lost: memory.forgetAll,
-    onLease: options.onLease ?? (() => {}),
-    onError: options.onError,
-    elapsed: options.elapsed ?? (() => performance.now()),
-    every: options.every,
-  })
-  const { recall, lookUp, forget } = memory
-  return { recall, lookUp, forget, settled: lease.settled, close: lease.close }
 }
 
 function ifGood(credential: Found, now: Date): Found {

@@ -1,10 +1,27 @@
 import { randomBytes } from 'node:crypto'
+import { isStandby } from '../db/client.ts'
 import { listen } from '../db/listener.ts'
+import type { Origin } from '../db/origin.ts'
 import type { Repeat } from '../repeat.ts'
 
-/** How old the newest beat that came back may be, counted from when it was sent. */
+/** How old the newest beat that came back may be, counted from when it was sent, for answers from memory. */
 export const leaseMs = 1_000
+/** The same for answers of the database: the bound that docs/revocation.md promises. */
+export const boundMs = 2_000
 export const beatMs = 250
+
+/** Why there is no lease. */
+type Reason = keyof typeof reasons
+
+const reasons = {
+  starting: 'No notification of the database has come back yet.',
+  unreachable: 'The database does not answer.',
+  standby: 'The database server is in recovery. Connect to the primary.',
+  silent:
+    'Notifications of the database do not arrive. DATABASE_LISTEN_URL has to lead to the same server as ' +
+    'DATABASE_URL, and not through a pooler in transaction mode.',
+  elsewhere: 'Lookups and notifications reach different database servers.',
+}
 
 export type LeaseOptions = {
   listenUrl: string
@@ -14,12 +31,26 @@ export type LeaseOptions = {
   changed(what: string): void
   /** From here on changes may be missed. */
   lost(): void
-  /** Told whenever the lease begins or ends. */
-  onLease(holds: boolean): void
+  /** Told whenever the lease begins or ends, and why it ended. */
+  onLease(holds: boolean, reason?: Reason): void
+  /** Told when the database continues on another timeline, or is another one: commits may be missing. */
+  onTimeline(before: string, now: string): void
   onError(error: Error): void
   /** Milliseconds that only ever go forward. */
   elapsed(): number
   every: Repeat
+}
+
+export type LeaseStatus = {
+  held: boolean
+  /** How long ago the newest beat that came back was sent. */
+  beatAgeMs: number
+  /** Why answers do not come from memory. */
+  reason: Reason | undefined
+  /** How often it was lost, by the reason. */
+  losses: Partial<Record<Reason, number>>
+  /** How often the database came back on another timeline. */
+  timelineChanges: number
 }
 
 export type Lease = {
@@ -27,31 +58,54 @@ export type Lease = {
   holds(): boolean
   /** Resolves when every change that was committed before the call has been announced here, or the lease is lost. */
   settled(): Promise<void>
+  /**
+   * Why an answer of that server (by the start of its postmaster; null if it is in recovery) is not to be believed, or
+   * undefined if it is: a beat that came back from the same server was sent less than two seconds ago.
+   */
+  doubt(server: number | null): Promise<string | undefined>
+  /** The same of the server that notifications come from. */
+  unready(): Promise<string | undefined>
+  status(): LeaseStatus
   close(): void
 }
 
 /**
- * The right to answer from memory. PostgreSQL delivers notifications in the order of commits. A beat is a notification
+ * The right to answer. PostgreSQL delivers notifications in the order of commits. A beat is a notification
  * to ourselves, sent the way by which changes are made and heard on the connection that hears of changes; so when it
  * comes back, every change committed before it was sent has been heard of. See docs/revocation.md for what follows.
  */
 export function createLease(options: LeaseOptions): Lease {
-  const { listenUrl, notify, changed, lost, onLease, onError, elapsed, every } = options
+  const { listenUrl, notify, changed, lost, onLease, onTimeline, onError, elapsed, every } = options
   const channel = `counterfoil_beat_${randomBytes(8).toString('hex')}`
-  let connection: { close(): void } | undefined
+  let connection: { close(): void; origin: Origin } | undefined
   let connecting = false
   let closed = false
   /** When the newest beat that came back was sent; before there is one, when listening began. */
   let since = 0
   let held = false
+  let reason: Reason | undefined = 'starting'
   /** One complaint for each time that the lease is lost or cannot be had. */
   let complained = false
   let beats = 0
   let beat: { payload: string; sentAt: number; waiting: (() => void)[] } | undefined
   /** Waiting for a beat that is yet to be sent. */
   let waiting: (() => void)[] = []
+  /** The newest beat that came back, and the server that it came from. */
+  let returnedFrom: { server: number; sentAt: number } | undefined
+  let timeline: string | undefined
+  let timelineChanges = 0
+  const losses: LeaseStatus['losses'] = {}
+  const startedAt = elapsed()
+  /** For those who wait for a beat to come back, or for the end of the attempt. */
+  let news = Promise.withResolvers<void>()
 
-  function complain(error: Error): void {
+  function tellNews(): void {
+    news.resolve()
+    news = Promise.withResolvers()
+  }
+
+  function complain(error: Error, why: Reason = isStandby(error) ? 'standby' : 'unreachable'): void {
+    if (!held) reason = why
     if (!complained) onError(error)
     complained = true
   }
@@ -59,27 +113,32 @@ export function createLease(options: LeaseOptions): Lease {
   async function connect(): Promise<void> {
     connecting = true
     try {
-      let current: { close(): void } | undefined
-      const close = await listen(listenUrl, ['counterfoil_changes', channel], {
+      let current: typeof connection
+      const { close, origin } = await listen(listenUrl, ['counterfoil_changes', channel], {
         heard: (where, payload) => {
           if (current !== connection) return
           if (where === channel) returned(payload)
           else changed(payload)
         },
         broken: (error) => {
-          if (error) complain(error)
-          if (current === connection) lose()
+          if (current === connection) lose('unreachable', error)
         },
       })
-      current = { close }
+      current = { close, origin }
       if (closed) return close()
       connection = current
       since = elapsed()
+      if (timeline !== undefined && timeline !== origin.timeline) {
+        timelineChanges += 1
+        onTimeline(timeline, origin.timeline)
+      }
+      timeline = origin.timeline
       send()
     } catch (error) {
       complain(error as Error)
     } finally {
       connecting = false
+      tellNews()
     }
   }
 
@@ -90,30 +149,42 @@ export function createLease(options: LeaseOptions): Lease {
     waiting = []
     beat = sent
     notify(channel, sent.payload).catch((error) => {
-      complain(error)
       if (beat !== sent) return
+      complain(error)
       beat = undefined
       waiting.push(...sent.waiting)
+      tellNews()
     })
   }
 
   function returned(payload: string): void {
-    if (beat?.payload !== payload) return
+    if (beat?.payload !== payload || !connection) return
     const { sentAt, waiting: done } = beat
     beat = undefined
     since = sentAt
+    returnedFrom = { server: connection.origin.server, sentAt }
     complained = false
+    reason = undefined
     if (!held) {
       held = true
       onLease(true)
     }
     for (const resolve of done) resolve()
+    tellNews()
     if (waiting.length > 0) send()
   }
 
-  function lose(): void {
-    if (held) onLease(false)
+  function lose(why: Reason, error = new Error(reasons[why])): void {
+    if (held) {
+      losses[why] = (losses[why] ?? 0) + 1
+      onLease(false, why)
+    }
     held = false
+    complain(error, why)
+    letGo()
+  }
+
+  function letGo(): void {
     connection?.close()
     connection = undefined
     lost()
@@ -121,20 +192,42 @@ export function createLease(options: LeaseOptions): Lease {
     beat = undefined
     waiting = []
     for (const resolve of released) resolve()
+    tellNews()
   }
 
   function holds(): boolean {
-    if (held && elapsed() - since >= leaseMs) lose()
+    if (held && elapsed() - since >= leaseMs) lose('silent')
     return held
   }
 
   function tick(): void {
     if (connection && elapsed() - since >= leaseMs) {
-      complain(new Error('notifications of the database do not arrive'))
-      lose()
+      lose('silent')
     }
     if (connection) send()
     else if (!connecting && !closed) void connect()
+    tellNews()
+  }
+
+  /** Of whichever server notifications come from, unless one is given. */
+  async function doubt(server = connection?.origin.server): Promise<string | undefined> {
+    const began = elapsed()
+    let waited = false
+    for (;;) {
+      const from = server ?? connection?.origin.server
+      if (connection && connection.origin.server !== from) {
+        lose('elsewhere')
+        return reasons.elsewhere
+      }
+      if (returnedFrom && returnedFrom.server === from && elapsed() - returnedFrom.sentAt < boundMs)
+        return undefined
+      const underway = connecting || beat !== undefined
+      if (closed || elapsed() - began >= boundMs || (waited && !underway)) return reasons[reason ?? 'silent']
+      // No sooner than it is needed, where timers are late.
+      if (!waited) tick()
+      waited = true
+      await news.promise
+    }
   }
 
   const stop = every(beatMs, tick)
@@ -148,10 +241,17 @@ export function createLease(options: LeaseOptions): Lease {
       send()
       return promise
     },
+    doubt: async (server) => (server === null ? reasons.standby : doubt(server)),
+    unready: () => doubt(),
+    status: () => ({
+      held: holds(),
+      beatAgeMs: elapsed() - (returnedFrom?.sentAt ?? startedAt),
+      ...{ reason, losses, timelineChanges },
+    }),
     close() {
       closed = true
       stop()
-      lose()
+      letGo()
     },
   }
 }

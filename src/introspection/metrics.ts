@@ -1,7 +1,7 @@
-import { Counter, type Registry } from 'prom-client'
+import { Counter, Gauge, type Registry } from 'prom-client'
 import type { Credentials } from './credentials.ts'
 
-/** Counts introspections by their answer, and what of it went to the database. */
+/** Counts introspections by their answer, and what of it went to the database; shows what entitles it to answer. */
 export function measureIntrospection(registry: Registry, credentials: Credentials) {
   const registers = [registry]
   const answers = { true: 0, false: 0 }
@@ -23,6 +23,43 @@ export function measureIntrospection(registry: Registry, credentials: Credential
     collect() {
       this.reset()
       this.inc(credentials.lookups())
+    },
+  })
+  new Gauge({
+    name: 'counterfoil_lease_held',
+    help: '1 while answers may come from memory',
+    aggregator: 'min',
+    registers,
+    collect() {
+      this.set(credentials.status().held ? 1 : 0)
+    },
+  })
+  new Gauge({
+    name: 'counterfoil_beat_age_seconds',
+    help: 'How long ago the newest notification to itself that came back was sent; from 2 on nothing is answered',
+    aggregator: 'max',
+    registers,
+    collect() {
+      this.set(credentials.status().beatAgeMs / 1000)
+    },
+  })
+  new Counter({
+    name: 'counterfoil_lease_losses_total',
+    help: 'How often answers ceased to come from memory, by the reason',
+    labelNames: ['reason'],
+    registers,
+    collect() {
+      this.reset()
+      for (const [reason, times] of Object.entries(credentials.status().losses)) this.inc({ reason }, times)
+    },
+  })
+  new Counter({
+    name: 'counterfoil_timeline_changes_total',
+    help: 'How often the database came back on another timeline, from which acknowledged changes may be missing',
+    registers,
+    collect() {
+      this.reset()
+      this.inc(credentials.status().timelineChanges)
     },
   })
   return (isActive: boolean) => {

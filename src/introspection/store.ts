@@ -1,5 +1,6 @@
 import type { Narrowing } from '../access/narrowing.ts'
 import { planOnce } from '../db/client.ts'
+import { server } from '../db/origin.ts'
 import type { Pipeline } from '../db/pipeline.ts'
 import type { OwnerSource } from '../db/tables.ts'
 import type { HashText } from '../tokens/secret.ts'
@@ -8,33 +9,36 @@ import { createSharing } from './share.ts'
 import { unused } from './use.ts'
 
 /**
- * The credentials of those hashes, in their order. The hashes are one text and the answer is one value, since what pg
+ * The credentials of those hashes, in their order, and which server found them. The hashes are one text and the answer is one value, since what pg
  * makes of each row and column costs more than to look them up.
  */
 export async function selectCredentials(
   pipeline: Pipeline,
   hashes: HashText[],
-): Promise<(Credential | undefined)[]> {
-  const { rows } = await pipeline.query<{ found: Row[] | null }>(text, [hashes.join()])
+): Promise<{ server: number | null; credentials: (Credential | undefined)[] }> {
+  const { rows } = await pipeline.query<{ answer: Answer }>(text, [hashes.join()])
+  const [from, found] = (rows[0] as { answer: Answer }).answer
   const credentials = new Array<Credential | undefined>(hashes.length).fill(undefined)
-  for (const row of rows[0]?.found ?? []) {
+  for (const row of found ?? []) {
     const place = row[0] - 1
     credentials[place] = new Issued(hashes[place] as HashText, row)
   }
-  return credentials
+  return { server: from, credentials }
 }
+
+type Answer = [server: number | null, found: Row[] | null]
 
 const milliseconds = (column: string) => `date_part('epoch', ${column}) * 1000`
 
 // An organization and a type are made into text once for all in the batch that have them: PostgreSQL remembers the
 // answer of a lateral subquery, and `offset 0` keeps it one. For each hash one index is descended after the other.
 const text = `
-  select json_agg(json_build_array(
+  select json_build_array(${server}, json_agg(json_build_array(
     asked.place, token.id, token.name, token.owner_subject, token.owner_email, token.owner_source, token.narrowed_to,
     ${milliseconds('token.revoked_at')}, ${milliseconds('token.expires_at')}, ${milliseconds('token.not_before')},
     floor(date_part('epoch', token.created_at)), organization.facts, type.facts,
     array_to_json(token.scopes)::text, array_to_json(token.audience)::text, array_to_json(token.allowed_cidrs)::text
-  )) as found
+  ))) as answer
   from unnest(string_to_array($1, ',')) with ordinality as asked (hash, place)
   join token_secrets as secret on secret.hash = decode(asked.hash, 'base64')
   join tokens as token on token.organization_id = secret.organization_id and token.id = secret.token_id

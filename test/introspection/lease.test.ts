@@ -32,21 +32,19 @@ function runsHere(pid: number): Promise<boolean> {
   )
 }
 
-t.test('answers come from memory only once a beat has come back', async (t) => {
+t.test('nothing is answered before a beat has come back, and then from memory', async (t) => {
   const proxy = await createProxy(t, world.databaseUrl)
   proxy.freeze()
   const { credentials, accepts, learn, lease } = await startInstance(t, world, { listenUrl: proxy.url })
   const { id, secret } = await world.issue()
-  t.equal(await accepts(secret), true)
-  await revokeUnheard(world, id)
-  await credentials.settled()
-  t.equal(await accepts(secret), false)
+  await t.rejects(accepts(secret), { code: 'unavailable' })
+  t.match(await credentials.unready(), /does not answer/)
   proxy.thaw()
   await lease(true)
-  const another = await world.issue()
-  await learn(another.secret)
-  await revokeUnheard(world, another.id)
-  t.equal(await accepts(another.secret), true)
+  t.equal(await credentials.unready(), undefined)
+  await learn(secret)
+  await revokeUnheard(world, id)
+  t.equal(await accepts(secret), true)
 })
 
 t.test('memory is emptied when the listening connection ends, and used once it is back', async (t) => {
@@ -149,23 +147,55 @@ t.test('beats that cannot be sent end the lease as well', async (t) => {
   t.equal(await accepts(secret), true)
 })
 
-t.test('listening at the wrong database is noticed: no beat comes back', async (t) => {
-  const errors: string[] = []
-  const { time, credentials, accepts } = await startInstance(t, world, {
-    listenUrl: await cloneDatabase(),
-    onError: ({ message }) => void errors.push(message),
-  })
+t.test(
+  'listening at the wrong database is noticed: no beat comes back, and nothing is answered',
+  async (t) => {
+    const errors: string[] = []
+    const { time, credentials, accepts } = await startInstance(t, world, {
+      listenUrl: await cloneDatabase(),
+      onError: ({ message }) => void errors.push(message),
+    })
+    const { secret } = await world.issue()
+    let refused: Error | undefined
+    accepts(secret).catch((error) => {
+      refused = error
+    })
+    // Until it listens there is nothing to notice.
+    for (; errors.length === 0 || !refused; time.tick()) {
+      time.outlive()
+      await new Promise(setImmediate)
+    }
+    t.match(refused, { code: 'unavailable' })
+    t.match(errors, [/^Notifications of the database do not arrive/])
+    t.equal(errors.length, 1)
+    t.match(credentials.status(), { held: false, reason: 'silent' })
+    const unready = credentials.unready()
+    for (const _ of [1, 2]) time.outlive()
+    time.tick()
+    t.match(await unready, /DATABASE_LISTEN_URL/)
+  },
+)
+
+t.test('without beats the database is believed for two seconds, and no longer', async (t) => {
+  const proxy = await createProxy(t, world.databaseUrl)
+  const { time, credentials, accepts, lease } = await startInstance(t, world, { listenUrl: proxy.url })
+  await lease(true)
   const { id, secret } = await world.issue()
+  await proxy.close()
+  await lease(false)
   t.equal(await accepts(secret), true)
   await revokeUnheard(world, id)
+  t.equal(await accepts(secret), false, 'not from memory')
+  time.outlive()
   t.equal(await accepts(secret), false)
-  await credentials.settled()
-  // Until it listens there is nothing to notice.
-  for (; errors.length === 0; time.tick()) {
-    time.outlive()
-    await new Promise(setImmediate)
-  }
-  t.same(errors, ['notifications of the database do not arrive'])
+  time.outlive()
+  await t.rejects(accepts(secret), { code: 'unavailable' })
+  t.match(await credentials.unready(), /does not answer/)
+  await proxy.reopen()
+  time.tick()
+  await lease(true)
+  t.equal(await accepts(secret), false)
+  t.equal(await credentials.unready(), undefined)
 })
 
 t.test('an answer that was under way while the token was revoked is not kept', async (t) => {

@@ -71,7 +71,7 @@ t.test('many tokens revoked at once are all forgotten, and few announcements are
   const tokens = await Promise.all(Array.from({ length: 150 }, () => known({ owner: { subject: 'leaver' } })))
   let announcements = 0
   const fence = Promise.withResolvers<void>()
-  const close = await listen(world.databaseUrl, ['counterfoil_changes', 'fence'], {
+  const { close } = await listen(world.databaseUrl, ['counterfoil_changes', 'fence'], {
     heard(channel) {
       if (channel === 'fence') fence.resolve()
       else announcements += 1

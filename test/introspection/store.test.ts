@@ -23,7 +23,7 @@ t.test('a credential is read as it was stored, to the millisecond', async (t) =>
     fc.asyncProperty(fc.string({ minLength: 1, unit: 'grapheme' }), instant, async (text, expiresAt) => {
       const name = text.replaceAll('\0', '')
       await world.db.updateTable('tokens').set({ name, expiresAt }).where('id', '=', id).execute()
-      const found = await selectCredentials(pipeline, [unknown, hash])
+      const { credentials: found } = await selectCredentials(pipeline, [unknown, hash])
       t.equal(found.length, 2)
       t.equal(found[0], undefined)
       t.match(found[1], { hash, tokenId: id, name, expiresAt })

@@ -11,6 +11,8 @@ export type Proxy = {
   /** Cuts all connections and refuses new ones. */
   close(): Promise<void>
   reopen(): Promise<void>
+  /** Cuts all connections; new ones lead to this server, as after a switchover. */
+  flip(target: string): void
   /** Withholds the replies on the next connection over which something with this text is sent. */
   holdRepliesTo(text: string): Held
   /** How often something with this text was sent. */
@@ -20,7 +22,7 @@ export type Proxy = {
 export type Held = { arrived: Promise<void>; release(): void }
 
 export async function createProxy(t: Test, target: string): Promise<Proxy> {
-  const { hostname, port } = new URL(target)
+  let { hostname, port } = new URL(target)
   const sockets = new Set<Socket>()
   const requests: Buffer[] = []
   let frozen = false
@@ -84,6 +86,10 @@ export async function createProxy(t: Test, target: string): Promise<Proxy> {
     },
     close,
     reopen: () => listen(address.port),
+    flip(to) {
+      ;({ hostname, port } = new URL(to))
+      for (const socket of sockets) socket.destroy()
+    },
     sent: (text) => Buffer.concat(requests).toString('latin1').split(text).length - 1,
     holdRepliesTo(text) {
       const arrived = Promise.withResolvers<void>()

@@ -1,0 +1,86 @@
+import t, { type Test } from 'tap'
+import { revokeBySql, revokeUnheard, startInstance } from '../support/credentials.ts'
+import { hasPgbouncer, startPgbouncer } from '../support/pgbouncer.ts'
+import { createProxy } from '../support/proxy.ts'
+import { retried } from '../support/retried.ts'
+import { type Pair, startPair } from '../support/standby.ts'
+import { createWorld, type World, type WorldOptions } from '../support/world.ts'
+
+/** A service that reaches the database as by a name, which leads to the primary at first. */
+async function startService(t: Test, pair: Pair, options: WorldOptions = {}) {
+  const name = await createProxy(t, pair.primary.url)
+  const world = await createWorld(t, { databaseUrl: name.url, ...options })
+  return { name, world }
+}
+
+const pair = await startPair(t)
+const observer = await createWorld(t, { databaseUrl: pair.primary.url })
+
+/** The standby does not learn of what is revoked while this runs. */
+async function withoutReplay(run: () => Promise<void>): Promise<void> {
+  await pair.caughtUp()
+  await pair.standby.asSuperuser('select pg_wal_replay_pause()')
+  await run().finally(() => pair.standby.asSuperuser('select pg_wal_replay_resume()'))
+}
+
+const introspect = (world: World, caller: string, token: string) =>
+  world.ask('POST', '/introspect', { token: caller, form: { token } })
+
+for (const cacheSize of [1000, 0]) {
+  t.test(
+    `a revoked token is not accepted on a standby, which is not ready (CACHE_SIZE=${cacheSize})`,
+    async (t) => {
+      const { name, world } = await startService(t, pair, { signing: observer.signing, hot: { cacheSize } })
+      const { id, secret } = await observer.issue()
+      t.match(await introspect(world, observer.admin, secret), { status: 200, body: { active: true } })
+      await withoutReplay(async () => {
+        name.flip(pair.standby.url)
+        await revokeBySql(observer, id)
+        for (let asked = 0; asked < 20; asked++) {
+          const { status, headers } = await introspect(world, observer.admin, secret)
+          t.equal(status, 503)
+          t.ok(headers['retry-after'])
+        }
+        const ready = await world.ask('GET', '/readyz', { token: '' })
+        t.equal(ready.status, 503)
+        const list = '/v1/organizations/default/tokens'
+        t.equal((await world.ask('GET', list, { token: observer.admin })).status, 503)
+      })
+      name.flip(pair.primary.url)
+      const answer = await retried(() => introspect(world, observer.admin, secret))
+      t.match(answer, { status: 200, body: { active: false } })
+      const body = { name: 'After the switchover', type: 'api' }
+      const url = '/v1/organizations/default/tokens'
+      t.equal((await retried(() => world.ask('POST', url, { token: observer.admin, body }))).status, 201)
+      t.equal((await retried(() => world.ask('GET', '/readyz', { token: '' }))).status, 200)
+    },
+  )
+}
+
+if (hasPgbouncer()) {
+  t.test('an answer of a standby that a pooler leads to is not believed', async (t) => {
+    const name = await createProxy(t, pair.primary.url)
+    const databaseUrl = await startPgbouncer(t, name.url)
+    const instance = await startInstance(t, observer, {
+      databaseUrl,
+      listenUrl: pair.primary.url,
+      cacheSize: 0,
+    })
+    await instance.lease(true)
+    const { id, secret } = await observer.issue()
+    t.equal(await instance.accepts(secret), true)
+    await withoutReplay(async () => {
+      await revokeUnheard(observer, id)
+      name.flip(pair.standby.url)
+      const refused = async (): Promise<string> => {
+        const answer = await instance.accepts(secret).catch(({ message }: Error) => message)
+        t.not(answer, true)
+        return String(answer).includes('in recovery') ? String(answer) : refused()
+      }
+      t.match(await refused(), /in recovery/)
+    })
+    name.flip(pair.primary.url)
+    const accepted = (): Promise<boolean> => instance.accepts(secret).catch(accepted)
+    t.equal(await accepted(), false)
+  })
+}

@@ -1,0 +1,86 @@
+import { execFileSync } from 'node:child_process'
+import { appendFile, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { createDb } from '../../src/db/database.ts'
+import { startEmbedded } from '../../src/db/embedded.ts'
+import { migrate } from '../../src/db/migrate.ts'
+import { newDirectory, postmasterPid, query } from './embedded.ts'
+
+export type Server = {
+  url: string
+  /** As the superuser of PostgreSQL. */
+  asSuperuser(text: string): Promise<Record<string, unknown>[]>
+  /** kill -9 of the postmaster. */
+  kill(): Promise<void>
+}
+
+/** A migrated primary and a standby that streams from it. */
+export type Pair = {
+  primary: Server
+  standby: Server
+  /** Resolves when the standby has replayed all that the primary has written. */
+  caughtUp(): Promise<void>
+  /** Makes the standby a primary, on a timeline of its own. */
+  promote(): Promise<void>
+}
+
+export async function startPair(t: Test): Promise<Pair> {
+  const [home, copy] = [await newDirectory(t), await newDirectory(t)]
+  const first = await startEmbedded(home)
+  const db = createDb({ url: first.url, poolSize: 1 })
+  await migrate(db)
+  await db.destroy()
+  await first.stop()
+  execFileSync('mkdir', [copy])
+  for (const name of ['postgres', 'postgres-password'])
+    execFileSync('cp', ['-a', join(home, name), join(copy, name)])
+  const primary = await start(t, home)
+  const { port, password } = new URL(primary.url)
+  const source = `host=127.0.0.1 port=${port} user=postgres password=${password} application_name=standby`
+  await appendFile(
+    join(copy, 'postgres', 'postgresql.auto.conf'),
+    `primary_conninfo = '${source}'\nwal_retrieve_retry_interval = '100ms'\n`,
+  )
+  // Copied, so that it belongs to the user whom PostgreSQL runs as.
+  execFileSync('cp', ['-a', join(copy, 'postgres', 'PG_VERSION'), join(copy, 'postgres', 'standby.signal')])
+  const standby = await start(t, copy)
+  return {
+    primary,
+    standby,
+    async caughtUp() {
+      const [now] = await primary.asSuperuser('select pg_current_wal_lsn() as at')
+      for (;;) {
+        const [replayed] = await standby.asSuperuser(`select pg_last_wal_replay_lsn() >= '${now?.at}' as all`)
+        if (replayed?.all) return
+      }
+    },
+    async promote() {
+      await standby.asSuperuser('select pg_promote()')
+    },
+  }
+}
+
+async function start(t: Test, directory: string): Promise<Server> {
+  const server = await startEmbedded(directory)
+  t.teardown(() => server.stop())
+  const superuser = new URL(server.url)
+  superuser.username = 'postgres'
+  superuser.pathname = '/postgres'
+  superuser.password = (await readFile(join(directory, 'postgres-password'), 'utf8')).trim()
+  return {
+    url: server.url,
+    asSuperuser: (text) => query(superuser.href, text),
+    async kill() {
+      const pid = await postmasterPid(directory)
+      process.kill(pid, 'SIGKILL')
+      for (;;) {
+        const answers = await query(server.url, 'select 1').then(
+          () => true,
+          ({ code }) => code !== 'ECONNREFUSED',
+        )
+        if (!answers) return
+      }
+    },
+  }
+}
