@@ -2,12 +2,12 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
 import t from 'tap'
+import { testServer } from './runner/test-server.ts'
 import { databaseUrl } from './support/postgres-server.ts'
 import { searchFor } from './support/search.ts'
 
 const records = process.env.TEST_RECORDS ?? ''
-const server = process.env.TEST_DATABASE_URL ?? ''
-const template = process.env.TEST_TEMPLATE ?? ''
+const { url: server, template } = await testServer()
 const secrets = new Set((await readFile(join(records, 'secrets'), 'utf8')).split('\n').filter(Boolean))
 const secretsIn = searchFor(secrets)
 

@@ -1,39 +1,62 @@
 // Runs the tests against a real PostgreSQL: TEST_DATABASE_URL, a container (TEST_POSTGRES=container), or else the
-// embedded one. Arguments are passed on to tap: `npm test -- test/tokens/*`.
-import { spawn } from 'node:child_process'
+// embedded one. `npm test -- test/tokens test/http/wire.test.ts` runs the tests of a folder and of a file, with
+// `-g <pattern>` only those whose name matches.
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { countTap } from './support/count-tap.ts'
+import { parseArgs } from 'node:util'
+import { report } from '@tapjs/reporter'
+import { t } from 'tap'
+import { createPool } from './runner/pool.ts'
+import { testFiles } from './runner/test-files.ts'
 import { openServer } from './support/postgres-server.ts'
 
-const nothing = { code: 0, passed: 0, failed: 0, failures: [] }
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    grep: { type: 'string', short: 'g', multiple: true },
+    only: { type: 'boolean' },
+    jobs: { type: 'string', short: 'j', default: `${Math.max(2, availableParallelism())}` },
+    reporter: { type: 'string', short: 'R', default: 'min' },
+  },
+})
+const files = testFiles(positionals)
 const scratch = await mkdtemp(join(tmpdir(), 'counterfoil-test-'))
-const server = await openServer(join(scratch, 'postgres'))
-let failed = true
-try {
-  const env = { ...process.env, ...server.env, TEST_RECORDS: scratch }
-  const suite = await tap(process.argv.slice(2), join(scratch, 'suite.tap'), env)
-  // What the suite logged and stored is searched when all of it is there; a selection of tests may issue no secret.
-  const searched = existsSync(join(scratch, 'secrets'))
-  const after = searched ? await tap(['test/after-suite.ts'], join(scratch, 'after.tap'), env) : nothing
-  const passed = suite.passed + after.passed
-  const failures = suite.failed + after.failed
-  failed = failures > 0 || suite.code !== 0 || after.code !== 0
-  for (const line of [...suite.failures, ...after.failures]) console.log(line)
-  console.log(`\n${passed} passed, ${failed ? Math.max(failures, 1) : 0} failed`)
-} finally {
-  await server.close()
-  await rm(scratch, { recursive: true, force: true })
-}
-process.exitCode = failed ? 1 : 0
+let server: ReturnType<typeof openServer> | undefined
+const pool = createPool(
+  Math.min(Number(options.jobs), files.length),
+  {
+    ...process.env,
+    TEST_RECORDS: scratch,
+    ...(options.grep && { TAP_GREP: options.grep.join('\n') }),
+    ...(options.only && { TAP_ONLY: '1' }),
+  },
+  () => {
+    server ??= openServer(join(scratch, 'postgres'))
+    return server
+  },
+)
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => pool.kill())
 
-async function tap(args: string[], output: string, env: NodeJS.ProcessEnv) {
-  const child = spawn('tap', [`--output-file=${output}`, ...args], { env, stdio: 'inherit' })
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.on('error', reject)
-    child.on('exit', resolve)
-  })
-  return { code, ...(await countTap(output)) }
-}
+const failures: string[] = []
+t.setTimeout(0)
+if (options.reporter === 'tap') t.pipe(process.stdout)
+else await report(options.reporter, t, undefined as never)
+t.on('data', (tap: string) => failures.push(...(tap.match(/^ *not ok .*$/gm) ?? [])))
+await pool.run(t, files)
+// What the suite logged and stored is searched when all of it is there; a selection of tests may issue no secret.
+if (existsSync(join(scratch, 'secrets'))) await pool.run(t, ['test/after-suite.ts'])
+t.end()
+const ended = await pool.close()
+await (await server)?.close()
+await rm(scratch, { recursive: true, force: true })
+
+const { pass, fail } = t.assertTotals
+const ok = t.passing() && ended
+for (const line of failures) console.log(line)
+console.log(
+  `\n${files.length} test file${files.length === 1 ? '' : 's'} in ${Math.round(performance.now() / 1000)} s`,
+)
+console.log(`\n${pass} passed, ${ok ? 0 : Math.max(fail, 1)} failed`)
+process.exitCode = ok ? 0 : 1

@@ -1,4 +1,5 @@
 import AjvCompiler, { type BuildCompilerFromPool } from '@fastify/ajv-compiler'
+import SerializerCompiler from '@fastify/fast-json-stringify-compiler'
 import { formats } from './formats.ts'
 
 const build = AjvCompiler()
@@ -29,4 +30,22 @@ const buildValidator: BuildCompilerFromPool = (externalSchemas) => {
   return (route) => ((route as { httpPart?: string }).httpPart === 'body' ? body(route) : text(route))
 }
 
-export const schemaController = { compilersFactory: { buildValidator } }
+const buildAnySerializer = SerializerCompiler()
+/** By the schemas that theirs may refer to, and by their own. */
+const serializers = new Map<string, Map<string, SerializerCompiler.Serializer>>()
+
+/** Compiles each schema once: most of the answers that a route declares are the problems that all others declare too. */
+const buildSerializer: SerializerCompiler.SerializerFactory = (externalSchemas, options) => {
+  const compile = buildAnySerializer(externalSchemas, options)
+  const shared = JSON.stringify(externalSchemas)
+  const compiled = serializers.get(shared) ?? new Map<string, SerializerCompiler.Serializer>()
+  serializers.set(shared, compiled)
+  return (route) => {
+    const schema = JSON.stringify(route.schema)
+    const serialize = compiled.get(schema) ?? compile(route)
+    compiled.set(schema, serialize)
+    return serialize
+  }
+}
+
+export const schemaController = { compilersFactory: { buildValidator, buildSerializer } }

@@ -2,14 +2,12 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { createDb, type Db } from '../../src/db/database.ts'
+import { testServer } from '../runner/test-server.ts'
 import { databaseUrl } from './postgres-server.ts'
-
-const server = process.env.TEST_DATABASE_URL ?? ''
-const template = process.env.TEST_TEMPLATE ?? ''
 
 /** A migrated database of the test's own. It stays until the end of the run. */
 export async function cloneDatabase(): Promise<string> {
-  return createDatabase(template)
+  return createDatabase((await testServer()).template)
 }
 
 /** A database with nothing in it. */
@@ -18,15 +16,15 @@ export async function createEmptyDatabase(): Promise<string> {
 }
 
 async function createDatabase(original: string): Promise<string> {
-  if (!template) throw new Error('run tests with `npm test -- <file>`: they need its PostgreSQL')
+  const { url, template } = await testServer()
   const name = `${template}_${randomBytes(6).toString('hex')}`
-  const admin = new pg.Client({ connectionString: server })
+  const admin = new pg.Client({ connectionString: url })
   await admin.connect()
   // PostgreSQL refuses to clone a template that somebody else is just cloning.
   await admin.query('select pg_advisory_lock(1)')
   await admin.query(`create database ${name} template ${original}`)
   await admin.end()
-  return databaseUrl(server, name)
+  return databaseUrl(url, name)
 }
 
 /** A database of the test's own, or that of another test. */

@@ -18,7 +18,8 @@ export async function openServer(dataDir: string) {
   await migrate(db)
   await db.destroy()
   return {
-    env: { TEST_DATABASE_URL: server.url, TEST_TEMPLATE: template },
+    url: server.url,
+    template,
     async close() {
       await sweep(admin)
       await admin.end()

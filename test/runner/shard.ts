@@ -1,0 +1,85 @@
+// A process that runs test files one after the other, as pool.ts hands them out, so that what they import is loaded
+// once. Each file has a test of its own, with its own hooks, teardown and timeout: in the file, that test is what
+// `import t from 'tap'` gives.
+import { registerHooks } from 'node:module'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { t as rootTest, Test, type TestBase } from 'tap'
+
+const root = join(import.meta.dirname, '../..')
+// It has no tests of its own and is never done.
+rootTest.setTimeout(0)
+
+const tests = new Map<string, Test>()
+Object.assign(globalThis, { counterfoilTests: tests })
+
+registerHooks({
+  resolve(specifier, context, nextResolve) {
+    if (specifier !== 'tap' || !tests.has(context.parentURL ?? '')) return nextResolve(specifier, context)
+    return { url: `tap-of:${context.parentURL}`, shortCircuit: true }
+  },
+  load(url, context, nextLoad) {
+    if (!url.startsWith('tap-of:')) return nextLoad(url, context)
+    const source = `export default globalThis.counterfoilTests.get(${JSON.stringify(url.slice(7))})`
+    return { format: 'module', source, shortCircuit: true }
+  },
+})
+
+class FileTest extends Test {
+  override setTimeout(ms: number): void {
+    // For the case that this process is too busy to notice.
+    process.send?.({ timeout: ms })
+    super.setTimeout(ms)
+  }
+
+  override timeout(options?: Parameters<Test['timeout']>[0]): void {
+    super.timeout(options)
+    this.endAll()
+    timedOut = true
+  }
+}
+
+let current: Test | undefined
+let timedOut = false
+
+function runningTest(test: TestBase): TestBase {
+  const [child] = test.activeSubtests
+  return child ? runningTest(child as TestBase) : test
+}
+
+for (const event of ['uncaughtException', 'unhandledRejection']) {
+  process.on(event, (error) => {
+    if (!current) throw error
+    runningTest(current).threw(error)
+  })
+}
+
+process.on('message', ({ run: name, timeout }: { run?: string; timeout: number }) => {
+  if (!name) return
+  const url = pathToFileURL(join(root, name)).href
+  const cb = async (t: Test) => {
+    tests.set(url, t)
+    await import(url)
+  }
+  const test = new FileTest({ name, timeout, cb })
+  current = test
+  test.on('data', (tap: string) => process.send?.({ tap }))
+  test.runMain(() => {
+    // Called again if a teardown throws.
+    if (current !== test) return
+    current = undefined
+    // What a file has begun and not ended would disturb the next one.
+    process.send?.({ done: true, passed: test.passing(), reusable: !timedOut })
+    if (timedOut) process.disconnect?.()
+  })
+})
+
+process.on('disconnect', () => {
+  if (current || timedOut) process.exit(1)
+  // Whatever is still open keeps the process alive.
+  const limit = setTimeout(() => {
+    console.error('a test left something open:', process.getActiveResourcesInfo())
+    process.exit(1)
+  }, 10_000)
+  limit.unref()
+})
