@@ -68,3 +68,17 @@ export class AppError extends Error {
 export function invalidValue(field: string, detail: string): AppError {
   return new AppError('invalid_value', `${field} ${detail}`, { fields: [{ in: 'body', field, detail }] })
 }
+
+/**
+ * The 401 for a credential that is not good. One text for every reason, so that nobody who tries credentials learns which
+ * one it was; the reason is for the log.
+ */
+export function badCredential(reason?: string): AppError {
+  return new AppError(
+    'invalid_token',
+    'The credential is unknown, expired, revoked or not good from there.',
+    {
+      ...(reason !== undefined && { cause: new Error(reason) }),
+    },
+  )
+}

@@ -7,6 +7,7 @@ import type { Credential } from '../introspection/credential.ts'
 import type { Credentials } from '../introspection/credentials.ts'
 import { OutboundError } from '../outbound/error.ts'
 import type { Outbound } from '../outbound/outbound.ts'
+import { fitPublicKey } from '../outbound/public-key.ts'
 import { assertionAlgs } from './public-keys.ts'
 import * as store from './store.ts'
 
@@ -42,8 +43,8 @@ export async function authenticateClient(
   if (type !== jwtBearer) throw refusal('its type is not known here')
   const client = await findClient(db, assertion)
   const keys = client?.jwks
-    ? createLocalJWKSet(client.jwks)
-    : client?.jwksUri && outbound.jwks(client.jwksUri)
+    ? createLocalJWKSet({ keys: client.jwks.keys.filter(fitPublicKey) })
+    : client?.jwksUri && outbound.jwks(client.jwksUri, client.organizationId)
   if (!client || !keys) throw refusal()
   const { tokenId } = client
   const verified = await jwtVerify(assertion, keys, {

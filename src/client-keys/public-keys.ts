@@ -1,7 +1,8 @@
-import { createPublicKey, type KeyObject, type webcrypto } from 'node:crypto'
+import type { KeyObject, webcrypto } from 'node:crypto'
 import { calculateJwkThumbprint } from 'jose'
 import type { ClientJwk } from '../db/key-tables.ts'
 import { invalidValue } from '../errors.ts'
+import { fitPublicKey } from '../outbound/public-key.ts'
 
 /** A key as it was given: with members that are of no use here, and maybe with some that should never have been sent. */
 export type GivenJwk = webcrypto.JsonWebKey & { kid?: string; alg?: string }
@@ -28,9 +29,13 @@ function publicKeyOf(jwk: GivenJwk, index: number): ClientJwk {
   const flaw = (detail: string) => invalidValue(`jwks.keys.${index}`, detail)
   if (privateMembers.some((member) => member in jwk))
     throw flaw('has a private part, which has to stay with the client: make a new key')
-  const key = importKey(jwk)
+  const key = fitPublicKey(jwk)
   const algs = key && algsOf(key)
-  if (!algs) throw flaw('is not a public key of Ed25519, P-256 or RSA with 2048 to 8192 bits')
+  if (!algs)
+    throw flaw(
+      'is not a public key of Ed25519 (and not of small order), P-256, or RSA with 2048 to 8192 bits and an odd exponent ' +
+        'from 65537 on',
+    )
   if (jwk.alg !== undefined && !algs.includes(jwk.alg)) throw flaw(`can only be for ${algs.join(' or ')}`)
   const { kid, alg } = jwk
   // Exported, so that there is nothing in it but what makes up the key.
@@ -42,19 +47,9 @@ function publicKeyOf(jwk: GivenJwk, index: number): ClientJwk {
   }
 }
 
-function importKey(jwk: GivenJwk): KeyObject | undefined {
-  try {
-    return createPublicKey({ key: jwk, format: 'jwk' })
-  } catch {
-    return undefined
-  }
-}
-
 function algsOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): string[] | undefined {
-  const { modulusLength = 0, namedCurve } = asymmetricKeyDetails ?? {}
   if (asymmetricKeyType === 'ed25519') return ['EdDSA', 'Ed25519']
-  if (asymmetricKeyType === 'ec' && namedCurve === 'prime256v1') return ['ES256']
-  // Beyond that a signature costs us more than it is worth.
-  if (asymmetricKeyType === 'rsa' && modulusLength >= 2048 && modulusLength <= 8192) return ['RS256', 'PS256']
+  if (asymmetricKeyType === 'ec' && asymmetricKeyDetails?.namedCurve === 'prime256v1') return ['ES256']
+  if (asymmetricKeyType === 'rsa') return ['RS256', 'PS256']
   return undefined
 }

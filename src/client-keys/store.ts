@@ -6,7 +6,7 @@ import type { HashText } from '../tokens/secret.ts'
 type Key = { organizationId: string; tokenId: string }
 
 /** Whoever may be behind an assertion: a token by the hash of its newest secret, and the keys that it has. */
-export type Client = Pick<ClientKeys, 'tokenId' | 'jwks' | 'jwksUri'> & { hash: HashText }
+export type Client = Pick<ClientKeys, 'organizationId' | 'tokenId' | 'jwks' | 'jwksUri'> & { hash: HashText }
 
 export async function findClientKeys(db: Db, { organizationId, tokenId }: Key) {
   return db
@@ -26,7 +26,7 @@ export async function findClient(db: Db, tokenId: string): Promise<Client | unde
         .onRef('tokenSecrets.tokenId', '=', 'clientKeys.tokenId'),
     )
     .where('clientKeys.tokenId', '=', tokenId)
-    .select(['clientKeys.tokenId', 'jwks', 'jwksUri'])
+    .select(['clientKeys.organizationId', 'clientKeys.tokenId', 'jwks', 'jwksUri'])
     .select(sql<HashText>`encode(token_secrets.hash, 'base64')`.as('hash'))
     .orderBy('tokenSecrets.createdAt', 'desc')
     .limit(1)

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Caller } from '../access/caller.ts'
 import { plainAddress } from '../addresses.ts'
 import type { Deps } from '../deps.ts'
-import { AppError } from '../errors.ts'
+import { type AppError, badCredential } from '../errors.ts'
 import { type Credential, isGoodFrom } from '../introspection/credential.ts'
 import type { Usage } from '../introspection/usage.ts'
 import { type Presented, type PresentedOptions, presentedIn } from './presented.ts'
@@ -30,10 +30,7 @@ export function authenticate({ credentials, usage, now, basic = 'no', later }: A
   ): AppError | undefined => {
     const known = principal && (clientId === undefined || clientId === principal.tokenId)
     if (!known || !admit(usage, request, principal, at)) {
-      return new AppError(
-        'invalid_token',
-        'The credential is unknown, expired, revoked or not good from there.',
-      )
+      return badCredential()
     }
     return undefined
   }

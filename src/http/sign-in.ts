@@ -22,7 +22,10 @@ export function authenticateUsers(options: AuthenticateOptions, signIn: SignIn) 
         done(found ? undefined : refusal)
       }
       const refuse = (error: Error) => {
-        if (error.cause) request.log.warn({ reqId: request.id, err: error.cause }, error.message)
+        const { cause, code } = error as Partial<AppError>
+        if (cause && code === 'invalid_token')
+          request.log.info({ reqId: request.id, reason: (cause as Error).message }, 'sign-in token refused')
+        else if (cause) request.log.warn({ reqId: request.id, err: cause }, error.message)
         done(error)
       }
       signIn(secret, organizationIn(request), now).then(admit, refuse)

@@ -10,5 +10,8 @@ export function createKeys(outbound: Outbound): (registration: TrustedIssuer) =>
   const wait = createWaitingRoom()
   return ({ organizationId, issuer, jwksUri }) =>
     (header, token) =>
-      wait(organizationId, async () => outbound.jwks(jwksUri ?? (await jwksUriOf(issuer)))(header, token))
+      wait(organizationId, async () => {
+        const uri = jwksUri ?? (await jwksUriOf(issuer, organizationId))
+        return outbound.jwks(uri, organizationId)(header, token)
+      })
 }

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { OutboundError } from '../outbound/error.ts'
+import { CrowdedError, OutboundError } from '../outbound/error.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { cooldownMs, maxAgeMs } from '../outbound/remote-jwks.ts'
 
@@ -9,17 +9,21 @@ const capacity = 1000
 /** Finds out where an issuer has its keys, and remembers it; that it could not be found out, for a little while. */
 export function createMetadata({ fetchJson }: Pick<Outbound, 'fetchJson'>) {
   const known = new LRUCache<string, Promise<string>>({ max: capacity, ttl: maxAgeMs })
-  return (issuer: string): Promise<string> => {
-    const before = known.get(issuer)
+  return (issuer: string, organizationId: string): Promise<string> => {
+    const name = `${organizationId} ${issuer}`
+    const before = known.get(name)
     if (before) return before
-    const asked = jwksUriOf(issuer, fetchJson)
-    known.set(issuer, asked)
-    asked.catch(() => known.set(issuer, asked, { ttl: cooldownMs }))
+    const asked = jwksUriOf(issuer, (url) => fetchJson(url, organizationId))
+    known.set(name, asked)
+    asked.catch((error) => {
+      if (error instanceof CrowdedError) known.delete(name)
+      else known.set(name, asked, { ttl: cooldownMs })
+    })
     return asked
   }
 }
 
-async function jwksUriOf(issuer: string, fetchJson: Outbound['fetchJson']): Promise<string> {
+async function jwksUriOf(issuer: string, fetchJson: (url: string) => Promise<unknown>): Promise<string> {
   const [openid, oauth] = metadataUrls(issuer)
   const metadata = await fetchJson(openid).catch(() => fetchJson(oauth))
   // Stands against one issuer that passes off another's metadata as its own, and the other way round.

@@ -4,11 +4,12 @@ import type { User } from '../access/caller.ts'
 import type { Db } from '../db/database.ts'
 import type { TrustedIssuer } from '../db/tables.ts'
 import type { Deps } from '../deps.ts'
+import { badCredential } from '../errors.ts'
 import type { Secret } from '../tokens/secret.ts'
 import { createKeys } from './keys.ts'
 import { findOrganization, selectRegistrations } from './store.ts'
 import { isKey, isOfPlatform, organizationNamed, userFrom } from './user.ts'
-import { type Address, addressOf, notGood, verifySignIn } from './verify.ts'
+import { type Address, addressOf, verifySignIn } from './verify.ts'
 
 /** A user, and who vouches for them. */
 export type SignedIn = { user: User; issuer: string }
@@ -49,7 +50,7 @@ async function registrationFor(
   const meant = registrations.filter((registration) => audience.includes(registration.audience))
   const ofPlatform = meant.filter(isOfPlatform)
   const [one, another] = ofPlatform.length > 0 ? ofPlatform : meant
-  if (another) throw notGood('The sign-in is for more than one audience that is registered.')
+  if (another) throw badCredential('it is for more than one audience that is registered')
   return one
 }
 
@@ -60,7 +61,7 @@ async function organizationOf(
 ): Promise<string> {
   const by = claims.organization === null ? organizationId : organizationNamed(payload, claims.organization)
   const organization = by === undefined ? undefined : await findOrganization(db, by)
-  if (!organization) throw notGood('The sign-in names no organization that there is.')
-  if (organization.suspendedAt) throw notGood()
+  if (!organization) throw badCredential('it names no organization that exists')
+  if (organization.suspendedAt) throw badCredential('its organization is suspended')
   return organization.id
 }

@@ -2,15 +2,15 @@ import type { JWTPayload } from 'jose'
 import type { User } from '../access/caller.ts'
 import { permissions } from '../access/permissions.ts'
 import type { TrustedIssuer } from '../db/tables.ts'
+import { badCredential } from '../errors.ts'
 import { platformId, platformKey } from '../platform.ts'
-import { notGood } from './verify.ts'
 
 /** The user that verified claims stand for, without the organization that they belong to. */
 export function userFrom(payload: JWTPayload, registration: TrustedIssuer): Omit<User, 'organizationId'> {
   const { claims, defaultPermissions, groupPermissions } = registration
   const said = claimsOf(payload)
   const subject = text(said.get(claims.subject), 255)
-  if (subject === undefined) throw notGood('The sign-in does not say who signed in.')
+  if (subject === undefined) throw badCredential('it has no subject')
   const groups = groupsIn(said.get(claims.groups))
   const granted = new Set([
     ...defaultPermissions,

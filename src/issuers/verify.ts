@@ -1,6 +1,6 @@
 import { decodeJwt, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
 import type { TrustedIssuer } from '../db/tables.ts'
-import { AppError } from '../errors.ts'
+import { AppError, badCredential } from '../errors.ts'
 import type { Secret } from '../tokens/secret.ts'
 
 /** An identity provider with many groups makes long ones; more does not fit into the header of a request. */
@@ -49,8 +49,7 @@ export async function verifySignIn(
 
 function refuse(error: unknown, issuer: string): never {
   if (error instanceof AppError) throw error
-  if (error instanceof errors.JWTExpired) throw notGood('The sign-in has expired.')
-  if (error instanceof errors.JOSEError) throw notGood()
+  if (error instanceof errors.JOSEError) throw badCredential(error.message)
   // Of the others all come from the issuer: it cannot be reached, or has keys that are none. Which one is not said,
   // since whoever registers addresses would learn by it what is behind them.
   const detail = 'The keys of the issuer cannot be had, so that nobody knows who signed in.'
@@ -65,13 +64,9 @@ function refuseOtherKinds(payload: JWTPayload, typ: unknown): void {
   const kind = String(typ ?? 'JWT')
     .toLowerCase()
     .replace(/^application\//, '')
-  if (!types.includes(kind)) throw notGood()
+  if (!types.includes(kind)) throw badCredential('its typ is not that of a sign-in')
   // A security event, such as a logout token (OpenID Connect Back-Channel Logout §2.4), which need not have a typ.
-  if (payload.events !== undefined) throw notGood()
+  if (payload.events !== undefined) throw badCredential('it is a security event')
   // Bound to a key that whoever presents it would have to prove (RFC 9449 §7.2, RFC 8705 §3): it is no bearer token.
-  if (payload.cnf !== undefined) throw notGood('The sign-in is bound to a key and is no bearer token.')
-}
-
-export function notGood(detail = 'The credential is unknown, expired or revoked.'): AppError {
-  return new AppError('invalid_token', detail)
+  if (payload.cnf !== undefined) throw badCredential('it is bound to a key, and so is no bearer token')
 }

@@ -1,9 +1,9 @@
 import { setImmediate } from 'node:timers/promises'
 import { AppError } from '../errors.ts'
+import { createShares } from '../outbound/shares.ts'
 
 /** How many requests may wait for the issuers of one organization, and of all. */
-const mostOfOne = 20
-const mostOfAll = 100
+const most = { ofOne: 20, ofAll: 100 }
 
 /**
  * Stands against issuers that take their time, by accident or because a tenant wants to keep everybody busy: some of
@@ -11,26 +11,16 @@ const mostOfAll = 100
  * does not wait, and is not counted.
  */
 export function createWaitingRoom() {
-  const waiting = new Map<string, number>()
-  let all = 0
+  const enter = createShares(most)
   return async <T>(organizationId: string, work: () => Promise<T>): Promise<T> => {
     const answer = work()
     if (await isThere(answer)) return answer
-    const some = waiting.get(organizationId) ?? 0
-    if (some >= mostOfOne || all >= mostOfAll) {
+    const leave = enter(organizationId)
+    if (!leave) {
       answer.catch(() => {})
-      throw new AppError('unavailable', 'Too many are waiting for the keys of issuers.')
+      throw new AppError('unavailable', 'Too many requests are waiting for the keys of issuers.')
     }
-    waiting.set(organizationId, some + 1)
-    all += 1
-    try {
-      return await answer
-    } finally {
-      all -= 1
-      const left = (waiting.get(organizationId) ?? 1) - 1
-      if (left > 0) waiting.set(organizationId, left)
-      else waiting.delete(organizationId)
-    }
+    return answer.finally(leave)
   }
 }
 

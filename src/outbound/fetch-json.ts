@@ -14,12 +14,13 @@ export async function fetchJson(text: string, guard: Guard, limits: FetchLimits)
   if (flaw) throw new OutboundError(flaw)
   const url = new URL(text)
   const send = url.protocol === 'https:' ? requestHttps : requestHttp
+  // Stands against servers, and name servers, that answer a byte now and then, or nothing, to keep us waiting.
+  const signal = AbortSignal.timeout(limits.timeoutMs)
   const request = send(url, {
     // A connection that somebody else opened would go where they were allowed to, unchecked.
     agent: false,
-    lookup: guard.lookup,
-    // Stands against servers that answer a byte now and then, to keep us waiting.
-    signal: AbortSignal.timeout(limits.timeoutMs),
+    lookup: guard.lookup(signal),
+    signal,
     headers: { accept: 'application/json', 'user-agent': 'counterfoil' },
   })
   // What goes wrong behind the head of the response is met by who reads it.

@@ -1,16 +1,13 @@
-import { type LookupAddress, lookup } from 'node:dns'
 import { isIP, type LookupFunction } from 'node:net'
 import { networksOf } from '../addresses.ts'
 import { OutboundError } from './error.ts'
-
-/** How names become addresses; tests give another one. */
-export type Resolve = typeof lookup
+import { createResolve, type Resolve } from './resolve.ts'
 
 export type Guard = {
   /** What keeps this address from being called, as the end of a sentence; undefined if nothing is known to. */
   flawOf(url: string): string | undefined
-  /** For the socket: resolves a name, and to addresses only that may be called. */
-  lookup: LookupFunction
+  /** For the socket: resolves a name until `signal` aborts, and to addresses only that may be called. */
+  lookup(signal: AbortSignal): LookupFunction
 }
 
 // All that can be reached from everywhere; in IPv6 nothing else is given out (RFC 4291 §2.4).
@@ -33,7 +30,7 @@ const loopback = networksOf(['127.0.0.0/8', '::1'])
  * something on this very machine. What is checked is the address that is connected to, at the moment of connecting:
  * a name may lead elsewhere a moment later (DNS rebinding). `allowed` are networks that may be called all the same.
  */
-export function createGuard(allowed: readonly string[], resolve: Resolve = lookup): Guard {
+export function createGuard(allowed: readonly string[], resolve: Resolve = createResolve()): Guard {
   const isAllowed = networksOf(allowed)
   const mayCall = (address: string) => isAllowed(address) || (everywhere(address) && !special(address))
 
@@ -53,15 +50,17 @@ export function createGuard(allowed: readonly string[], resolve: Resolve = looku
       return literal && !mayCall(address) ? 'has an address that may not be called' : undefined
     },
 
-    lookup(hostname, options, done) {
-      resolve(hostname, { ...options, all: true }, (error, found) => {
-        if (error) return done(error, [])
-        const addresses: LookupAddress[] = found.filter(({ address }) => mayCall(address))
-        const [first] = addresses
-        if (!first) return done(new OutboundError('leads to an address that may not be called'), [])
-        if (options.all) done(null, addresses)
-        else done(null, first.address, first.family)
-      })
+    lookup: (signal) => (hostname, options, done) => {
+      resolve(hostname, signal).then(
+        (found) => {
+          const addresses = found.filter(({ address }) => mayCall(address))
+          const [first] = addresses
+          if (!first) return done(new OutboundError('leads to an address that may not be called'), [])
+          if (options.all) done(null, addresses)
+          else done(null, first.address, first.family)
+        },
+        (error) => done(error, []),
+      )
     },
   }
 }

@@ -1,16 +1,19 @@
 import type { JWTVerifyGetKey } from 'jose'
+import { CrowdedError } from './error.ts'
 import { type FetchLimits, fetchJson } from './fetch-json.ts'
-import { createGuard, type Resolve } from './guard.ts'
+import { createGuard } from './guard.ts'
 import { createRemoteJwks } from './remote-jwks.ts'
+import type { Resolve } from './resolve.ts'
+import { createShares } from './shares.ts'
 
-/** Calls to URLs that tenants registered. */
+/** Calls to URLs that tenants registered; each counts for the organization that it is made for. */
 export type Outbound = {
   /** What keeps a URL from being registered, as the end of a sentence; undefined if nothing. Nobody is called. */
   flawOf(url: string): string | undefined
   /** Throws an OutboundError where there is no such document. */
-  fetchJson(url: string): Promise<unknown>
-  /** The keys of the JWK Set at a URL. While they cannot be had, verifying with them throws an OutboundError. */
-  jwks(url: string): JWTVerifyGetKey
+  fetchJson(url: string, organizationId: string): Promise<unknown>
+  /** The keys of the JWK Set at a URL. While they cannot be fetched, verifying with them throws an OutboundError. */
+  jwks(url: string, organizationId: string): JWTVerifyGetKey
 }
 
 export type OutboundOptions = {
@@ -24,6 +27,9 @@ export type OutboundOptions = {
 
 const defaults: FetchLimits = { timeoutMs: 5_000, maxBytes: 256 * 1024 }
 
+/** How many calls, and so DNS lookups, may be in progress. */
+export const mostCalls = { ofOne: 10, ofAll: 50 }
+
 export function createOutbound({
   allow,
   limits = defaults,
@@ -31,6 +37,15 @@ export function createOutbound({
   elapsed = () => performance.now(),
 }: OutboundOptions): Outbound {
   const guard = createGuard(allow, resolve)
-  const fetch = (url: string) => fetchJson(url, guard, limits)
+  const enter = createShares(mostCalls)
+  const fetch = async (url: string, organizationId: string) => {
+    const leave = enter(organizationId)
+    if (!leave) throw new CrowdedError('is one call too many for its organization at this moment')
+    try {
+      return await fetchJson(url, guard, limits)
+    } finally {
+      leave()
+    }
+  }
   return { flawOf: guard.flawOf, fetchJson: fetch, jwks: createRemoteJwks(fetch, elapsed) }
 }

@@ -25,6 +25,9 @@ t.test('the program of docs/jwt.md verifies our JWTs as it stands, and nothing e
   t.equal(await verdictOn(secret), id)
   const elsewhere = await world.issue({ type: 'jwt', lifetime_days: 1, audience: ['https://other.example'] })
   t.equal(await verdictOn(elsewhere.secret), 'ERR_JWT_CLAIM_VALIDATION_FAILED')
+  await world.ask('POST', '/v1/organizations', { body: { key: 'acme', name: 'Acme' } })
+  const ofOthers = await world.issue({ type: 'jwt', lifetime_days: 1 }, 'acme')
+  t.equal(await verdictOn(ofOthers.secret), 'ERR_JWT_CLAIM_VALIDATION_FAILED', 'of another organization')
   t.equal(await verdictOn(`${secret.slice(0, -8)}AAAAAAAA`), 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED')
 })
 

@@ -1,5 +1,7 @@
 // Tokens that a real provider would never give, most of them with its own signature, at the addresses that take users.
 import { createHmac, generateKeyPairSync } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { type JWTHeaderParameters, SignJWT, UnsecuredJWT } from 'jose'
 import t from 'tap'
 import { recordSecret } from '../support/records.ts'
@@ -110,17 +112,48 @@ t.test('what is not attacked is good, so that the refusals below mean something'
     t.equal((await world.ask('GET', tokens, { token })).status, 200)
 })
 
+/** What is answered to a token, but for what is different in every answer. */
+async function refusalOf(token: string) {
+  const { status, headers, body } = await world.ask('GET', tokens, { token })
+  return { status, challenge: headers['www-authenticate'], body: { ...body, request_id: '' } }
+}
+
 for (const [attack, token] of Object.entries(attacks)) {
-  t.test(`${attack}: refused`, async (t) => {
-    const answer = await world.ask('GET', tokens, { token })
-    t.match(answer, { status: 401, body: { code: 'invalid_token' } })
-    t.match(answer.headers['www-authenticate'], /^Bearer realm="counterfoil", error="invalid_token"/)
+  t.test(`${attack}: refused like a token that was never issued`, async (t) => {
+    const refusal = await refusalOf(token)
+    t.match(refusal, { status: 401, body: { code: 'invalid_token' } })
+    t.match(refusal.challenge, /^Bearer realm="counterfoil", error="invalid_token"/)
+    t.same(refusal, await refusalOf('never-issued'))
   })
 }
 
-t.test('that a sign-in has expired is said, since its user can do something about it', async (t) => {
-  const token = await withClaims({ exp: now - 31 })
-  t.match((await world.ask('GET', tokens, { token })).body.detail, /expired/)
+t.test('why a sign-in is refused is in the log, and not in the answer', async (t) => {
+  for (const [change, reason] of [
+    [{ exp: now - 31 }, /"exp" claim/],
+    [{ cnf: { jkt: 'x' } }, /bound to a key/],
+    [{ sub: '' }, /no subject/],
+    [{ events: {} }, /security event/],
+  ] as const) {
+    const token = await withClaims(change)
+    recordSecret(token)
+    const { headers } = await world.ask('GET', tokens, { token })
+    t.same(await refusalOf(token), await refusalOf('never-issued'), String(reason))
+    const lines = readFileSync(join(process.env.TEST_RECORDS ?? '', 'logs'), 'utf8').split('\n')
+    const line = lines.find(
+      (one) => one.includes(`"reqId":"${headers['x-request-id']}"`) && one.includes('refused'),
+    )
+    t.match(JSON.parse(line ?? '{}'), { msg: 'sign-in token refused', reason })
+  }
+})
+
+t.test('forged tokens of a known issuer do not have its keys fetched again and again', async (t) => {
+  const fetched = provider.calls.length
+  for (let i = 0; i < 50; i++) {
+    const token = await forged({ kid: `forged-${i}` })
+    recordSecret(token)
+    t.equal((await world.ask('GET', tokens, { token })).status, 401)
+  }
+  t.equal(provider.calls.length, fetched)
 })
 
 t.test(

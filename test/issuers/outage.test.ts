@@ -15,10 +15,10 @@ const world = await createTrustingWorld(t, {
   outbound: {
     allow: ['127.0.0.1'],
     // A name of the attacker's, that leads to where nobody may call.
-    resolve: ((name: string, _options: unknown, done: (error: null, found: object[]) => void) => {
+    resolve: async (name: string) => {
       resolved.push(name)
-      done(null, [{ address: '169.254.169.254', family: 4 }])
-    }) as never,
+      return [{ address: '169.254.169.254', family: 4 }]
+    },
   },
 })
 const provider = await startProvider(t)

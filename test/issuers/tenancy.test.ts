@@ -84,7 +84,7 @@ t.test('who belongs to no organization is refused', async (t) => {
   for (const tenant of [undefined, null, '', 'nonesuch', 7, ['acme'], 'ACME', organizations.acme, 'a\0b'])
     t.match(
       await ask('GET', '/v1/organizations/acme/tokens', { token: await token({ tenant }) }),
-      { status: 401, body: { code: 'invalid_token', detail: /no organization/ } },
+      { status: 401, body: { code: 'invalid_token' } },
       String(tenant),
     )
   await withdraw('platform', one)

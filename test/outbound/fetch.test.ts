@@ -13,7 +13,7 @@ const outbound = createOutbound({ allow })
 async function refusal(t: Test, answer: RequestListener, limits?: { timeoutMs: number; maxBytes: number }) {
   const { url } = await serve(t, answer)
   const { fetchJson } = createOutbound({ allow, ...(limits && { limits }) })
-  const error = await fetchJson(`${url}/jwks`).then(
+  const error = await fetchJson(`${url}/jwks`, 'acme').then(
     () => undefined,
     (error) => error,
   )
@@ -24,7 +24,7 @@ async function refusal(t: Test, answer: RequestListener, limits?: { timeoutMs: n
 t.test('a JSON document is fetched, whatever kind of JSON it says it is', async (t) => {
   for (const type of ['application/json', 'application/jwk-set+json', 'application/JSON; charset=utf-8']) {
     const { url } = await serve(t, json({ keys: [] }, { 'content-type': type }))
-    t.same(await outbound.fetchJson(`${url}/jwks`), { keys: [] }, type)
+    t.same(await outbound.fetchJson(`${url}/jwks`, 'acme'), { keys: [] }, type)
   }
 })
 
@@ -34,7 +34,7 @@ t.test('nothing of ours is sent along', async (t) => {
     resolve(request.headers)
     json({})(request, response)
   })
-  await outbound.fetchJson(url)
+  await outbound.fetchJson(url, 'acme')
   t.same(Object.keys(await promise).sort(), ['accept', 'connection', 'host', 'user-agent'])
 })
 
@@ -79,7 +79,7 @@ t.test('a body of exactly the limit is taken', async (t) => {
   const document = JSON.stringify('x'.repeat(998))
   const { url } = await serve(t, json(document))
   const { fetchJson } = createOutbound({ allow, limits: { timeoutMs: 5000, maxBytes: 1000 } })
-  t.equal(await fetchJson(url), 'x'.repeat(998))
+  t.equal(await fetchJson(url, 'acme'), 'x'.repeat(998))
   t.equal(await refusal(t, json(document), { timeoutMs: 5000, maxBytes: 999 }), 'has more than 999 bytes')
 })
 
@@ -100,8 +100,8 @@ t.test('who breaks off, or is not there, cannot be reached', async (t) => {
     response.write('{"keys":', () => response.destroy())
   }
   t.equal(await refusal(t, broken), 'cannot be reached')
-  await t.rejects(outbound.fetchJson('http://127.0.0.1:1/'), { message: 'cannot be reached' })
-  await t.rejects(createOutbound({ allow: [] }).fetchJson('http://127.0.0.1:1/'), {
+  await t.rejects(outbound.fetchJson('http://127.0.0.1:1/', 'acme'), { message: 'cannot be reached' })
+  await t.rejects(createOutbound({ allow: [] }).fetchJson('http://127.0.0.1:1/', 'acme'), {
     message: 'is not an https URL',
   })
 })
@@ -110,8 +110,9 @@ t.test('keys are fetched once, and again for a new kid only after the cooldown',
   const [one, two] = [await keyPair('one'), await keyPair('two')]
   const { url, calls } = await serve(t, json({ keys: [one.jwk] }))
   const jwks = createOutbound({ allow }).jwks
-  for (let i = 0; i < 3; i++) await jwtVerify(await one.sign(), jwks(`${url}/jwks`))
-  for (let i = 0; i < 3; i++) await t.rejects(two.sign().then((jwt) => jwtVerify(jwt, jwks(`${url}/jwks`))))
+  for (let i = 0; i < 3; i++) await jwtVerify(await one.sign(), jwks(`${url}/jwks`, 'acme'))
+  for (let i = 0; i < 3; i++)
+    await t.rejects(two.sign().then((jwt) => jwtVerify(jwt, jwks(`${url}/jwks`, 'acme'))))
   t.same(calls, ['/jwks'])
 })
 
@@ -121,7 +122,7 @@ t.test('a URL that fails is called again only after the cooldown', async (t) => 
   const { url, calls } = await serve(t, (request, response) => answer(request, response))
   let elapsed = 0
   const { jwks } = createOutbound({ allow, elapsed: () => elapsed })
-  const verify = async () => jwtVerify(await sign(), jwks(url))
+  const verify = async () => jwtVerify(await sign(), jwks(url, 'acme'))
   for (let i = 0; i < 3; i++) await t.rejects(verify(), { message: 'does not answer with JSON' })
   t.equal(calls.length, 1)
   elapsed += cooldownMs
@@ -142,7 +143,7 @@ t.test('some wait for an address that takes its time, and others not at all', as
   )
   const { jwks } = createOutbound({ allow })
   const jwt = await sign()
-  const verify = () => jwtVerify(jwt, jwks(url))
+  const verify = () => jwtVerify(jwt, jwks(url, 'acme'))
   const waiting = Array.from({ length: mostWaiting }, verify)
   const go = await called.promise
   await t.rejects(verify(), { message: 'has others waiting for it' })

@@ -1,11 +1,12 @@
-import { lookup } from 'node:dns'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, isIPv6, type LookupFunction } from 'node:net'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { createGuard, type Resolve } from '../../src/outbound/guard.ts'
+import { createGuard } from '../../src/outbound/guard.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
+import type { Resolve } from '../../src/outbound/resolve.ts'
 
+const { signal } = new AbortController()
 const refused = { message: 'leads to an address that may not be called' }
 const { flawOf } = createGuard([])
 const host = (address: string) => (isIPv6(address) ? `[${address}]` : address)
@@ -107,7 +108,7 @@ t.test('of several addresses of a name only those are called that may be', async
 
 t.test('a name that leads to this machine is refused by the real resolver too', async (t) => {
   const { promise, resolve } = Promise.withResolvers<Error | null>()
-  createGuard([], lookup).lookup('localhost', {}, resolve)
+  createGuard([]).lookup(signal)('localhost', {}, resolve)
   t.match(await promise, refused)
 })
 
@@ -115,12 +116,12 @@ t.test('a name that leads elsewhere the second time is called where it was check
   const [first, second] = [await listen(t, '127.0.0.2'), await listen(t, '127.0.0.3')]
   const answers = ['127.0.0.2', '127.0.0.3']
   const asked: string[] = []
-  const resolve = ((name: string, _options: object, done: (...args: unknown[]) => void) => {
+  const resolve: Resolve = async (name) => {
     asked.push(name)
-    done(null, [{ address: answers.shift(), family: 4 }])
-  }) as Resolve
+    return [{ address: answers.shift() ?? '', family: 4 }]
+  }
   const { fetchJson } = createOutbound({ allow: ['127.0.0.2'], resolve })
-  const failed = t.rejects(fetchJson(`https://rebinding.example:${first.port}/jwks`), {
+  const failed = t.rejects(fetchJson(`https://rebinding.example:${first.port}/jwks`, 'acme'), {
     message: 'cannot be reached',
   })
   // What arrives is the beginning of TLS, with the name that the certificate has to be for.
@@ -128,7 +129,7 @@ t.test('a name that leads elsewhere the second time is called where it was check
   t.match((await first.hello).toString('latin1'), /rebinding\.example/)
   await failed
   t.same(asked, ['rebinding.example'])
-  await t.rejects(fetchJson(`https://rebinding.example:${second.port}/jwks`), {
+  await t.rejects(fetchJson(`https://rebinding.example:${second.port}/jwks`, 'acme'), {
     ...refused,
   })
   t.equal(second.connections(), 0)
@@ -137,12 +138,10 @@ t.test('a name that leads elsewhere the second time is called where it was check
 /** The addresses that a socket is given for a name which leads to these. */
 async function resolved(addresses: string | string[], allowed: string[]): Promise<string[]> {
   const found = [addresses].flat().map((address) => ({ address, family: isIPv6(address) ? 6 : 4 }))
-  const resolve = ((_name: string, _options: object, done: (...args: unknown[]) => void) =>
-    done(null, found)) as Resolve
   const { promise, resolve: fulfil, reject } = Promise.withResolvers<string[]>()
   const done: Parameters<LookupFunction>[2] = (error, given) =>
     error ? reject(error) : fulfil([given].flat().map((one) => (typeof one === 'string' ? one : one.address)))
-  createGuard(allowed, resolve).lookup('name.example', { all: true }, done)
+  createGuard(allowed, async () => found).lookup(signal)('name.example', { all: true }, done)
   return promise
 }
 

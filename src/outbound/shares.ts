@@ -1,0 +1,20 @@
+/**
+ * Places for what takes time, for each organization and in all, so that one of them cannot take every place. Gives what
+ * frees the place again; undefined where none is left.
+ */
+export function createShares(most: { ofOne: number; ofAll: number }) {
+  const taken = new Map<string, number>()
+  let all = 0
+  return (organizationId: string): (() => void) | undefined => {
+    const before = taken.get(organizationId) ?? 0
+    if (before >= most.ofOne || all >= most.ofAll) return undefined
+    taken.set(organizationId, before + 1)
+    all += 1
+    return () => {
+      all -= 1
+      const left = (taken.get(organizationId) ?? 1) - 1
+      if (left > 0) taken.set(organizationId, left)
+      else taken.delete(organizationId)
+    }
+  }
+}
