@@ -87,6 +87,16 @@ function partsOf(network: string): [address: string, bits: number] {
   return [address, Number(bits)]
 }
 
+/**
+ * What one caller may be supposed to have: an IPv4 address, or the /64 network of an IPv6 address, of which a single
+ * host has all. Addresses that are none are one.
+ */
+export function callerNetwork(text: string | undefined): string {
+  const address = plainAddress(text)
+  if (address === null) return 'unknown'
+  return (isIPv6(address) && plainNetwork(`${address}/64`)) || address
+}
+
 function numberOf(address: string): bigint {
   if (!isIPv6(address)) return address.split('.').reduce((sum, part) => (sum << 8n) | BigInt(part), 0n)
   // URLs have one way to write it, with neither capitals nor the dots of IPv4.

@@ -8,6 +8,7 @@ import Fastify, {
   LogController,
   type onRequestHookHandler,
 } from 'fastify'
+import { limitTo } from './access/concurrency.ts'
 import { auditRoutes } from './audit/routes.ts'
 import { clientKeyRoutes } from './client-keys/routes.ts'
 import type { Deps } from './deps.ts'
@@ -19,11 +20,11 @@ import { createClosing } from './http/closing.ts'
 import { Durations } from './http/durations.ts'
 import { healthRoutes } from './http/health.ts'
 import { lowerCaseIds } from './http/ids.ts'
-import { isVerbose, logRequests } from './http/log.ts'
+import { clientLeft, isVerbose, logRequests } from './http/log.ts'
 import { noteMethods } from './http/methods.ts'
 import { type Measuring, measureAlone, metrics } from './http/metrics.ts'
 import { docs, openapi } from './http/openapi.ts'
-import { limitRequests, limitTo } from './http/overload.ts'
+import { limitRequests } from './http/overload.ts'
 import { answerClientError, sendNotFound, sendProblem } from './http/problem.ts'
 import { problemTypeRoutes } from './http/problem-types.ts'
 import * as schemas from './http/schemas.ts'
@@ -44,7 +45,7 @@ import { statusListRoutes } from './status-lists/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
 import type { VerificationOptions } from './verification/options.ts'
-import { verificationRoutes } from './verification/routes.ts'
+import { gatewayOf, verificationRoutes } from './verification/routes.ts'
 
 /** How many requests may be in progress at a time. */
 export type Limits = { introspection: number; management: number; streams: number }
@@ -58,7 +59,7 @@ export type AppOptions = Deps & {
   limits?: Partial<Limits>
 }
 
-const usualLimits: Limits = { introspection: 1000, management: 200, streams: 100 }
+const usualLimits: Limits = { introspection: 2000, management: 400, streams: 400 }
 const bodyLimit = 64 * 1024
 const apiPolicy = { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
@@ -86,22 +87,26 @@ export async function buildApp({
   const count = measureIntrospection(measuring.registry, deps.credentials)
   const introspections = limitTo(most.introspection)
   const answered = durations.of('POST', '/introspect', 200)
+  const left = durations.of('POST', '/introspect', clientLeft)
   const closing = createClosing()
   const direct = {
     ...deps,
-    inProgress: introspections,
+    places: introspections,
     isClosing: closing.isClosing,
     addressOf: addressBehind(trustProxy),
     answered(active, startedAt) {
       count(active)
       durations.measure(answered, performance.now() - startedAt)
     },
+    left(startedAt) {
+      durations.measure(left, performance.now() - startedAt)
+    },
   } satisfies DirectOptions
   const app = Fastify({
     // Where there is a line about every request, Fastify answers them all.
-    ...(!isVerbose(log) && {
-      serverFactory: serverWith((ordinarily) => introspectDirectly(direct, ordinarily)),
-    }),
+    serverFactory: serverWith((ordinarily) =>
+      isVerbose(log) ? ordinarily : introspectDirectly(direct, ordinarily),
+    ),
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: trustProxy.length > 0 ? trustIn(trustProxy) : false,
@@ -151,7 +156,7 @@ export async function buildApp({
     await protocol.register(introspectionRoutes, { ...deps, count })
   })
   await app.register(async (gateways) => {
-    limitRequests(gateways, limitTo(most.introspection))
+    limitRequests(gateways, limitTo(most.introspection), gatewayOf)
     await gateways.register(verificationRoutes, { ...deps, registry: measuring.registry, verification })
   })
   await app.register(async (site) => {
@@ -170,7 +175,7 @@ export async function buildApp({
     ) =>
       site.register(
         async (scope) => {
-          limitRequests(scope, limitTo(requests), { streams: true })
+          limitRequests(scope, limitTo(requests))
           scope.addHook('onRequest', authenticating)
           scope.addHook('preHandler', refuseUnfitText)
           scope.addHook('onSend', async (request, reply) => {

@@ -65,8 +65,10 @@ export function clientAssertions(deps: Deps) {
       return (request, text, done) =>
         parse(request, text, (error, form = {}) => {
           if (error) done(error)
-          else if (!request.caller) authenticate(request, form).then(() => done(null, form), done)
-          else if (hasAssertion(form)) done(twice())
+          else if (!request.caller) {
+            if (request.place) request.place.isWorking = true
+            authenticate(request, form).then(() => done(null, form), done)
+          } else if (hasAssertion(form)) done(twice())
           else done(null, form)
         })
     },

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import pino, { type DestinationStream, type Logger } from 'pino'
 import { plainAddress } from '../addresses.ts'
 import { maskSecrets } from '../tokens/secret.ts'
@@ -65,11 +65,25 @@ export function isVerbose({ level }: { level?: string }): boolean {
   return level === 'debug' || level === 'trace'
 }
 
+/** nginx's status of a request whose client left before there was an answer; it is sent to nobody. */
+export const clientLeft = 499
+
+/** Runs once for each request: when it was answered, or its client left, of which Fastify's onResponse is not told. */
+export function atEnd(
+  app: FastifyInstance,
+  run: (request: FastifyRequest, reply: FastifyReply, status: number) => void,
+): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    const { raw } = reply
+    raw.once('close', () => run(request, reply, raw.headersSent ? reply.statusCode : clientLeft))
+    done()
+  })
+}
+
 /** One line a request: the route and its parameters rather than the URL, where people put tokens by mistake. */
 export function logRequests(app: FastifyInstance): void {
   const quietToo = isVerbose(app.log)
-  app.addHook('onResponse', (request, reply, done) => {
-    done()
+  atEnd(app, (request, reply, status) => {
     const { routeOptions, log } = request
     if (routeOptions.config.quiet && !quietToo) return
     const { method, params, ip, caller } = request
@@ -79,10 +93,11 @@ export function logRequests(app: FastifyInstance): void {
         method,
         route: routeOptions.url ?? null,
         params: fitForLog(JSON.stringify(params ?? {})),
-        status: reply.statusCode,
+        status,
         ms: Math.round(reply.elapsedTime * 100) / 100,
         principal: caller?.actor.id,
         ip: plainAddress(ip),
+        ...(!reply.raw.writableFinished && { aborted: true }),
       },
       'request',
     )

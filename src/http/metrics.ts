@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Durations } from './durations.ts'
+import { atEnd } from './log.ts'
 import { problems } from './schemas.ts'
 
 export type Measuring = {
@@ -17,11 +18,8 @@ export function measureAlone(): Measuring {
 /** Measures every request by route and status, and serves `/metrics` in the Prometheus text format. */
 export function metrics(app: FastifyInstance, { registry, render }: Measuring, durations: Durations): void {
   collectDefaultMetrics({ register: registry })
-  app.addHook('onResponse', (request, reply, done) => {
-    done()
-    const { method, routeOptions } = request
-    const series = durations.of(method, routeOptions.url ?? 'none', reply.statusCode)
-    durations.measure(series, reply.elapsedTime)
+  atEnd(app, ({ method, routeOptions }, { elapsedTime }, status) => {
+    durations.measure(durations.of(method, routeOptions.url ?? 'none', status), elapsedTime)
   })
   app.route({
     method: 'GET',

@@ -1,17 +1,19 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { Places } from '../access/concurrency.ts'
 import type { Deps } from '../deps.ts'
-import type { InProgress } from '../http/overload.ts'
 import { presentedInAuthorization } from '../http/presented.ts'
 import { Secret } from '../tokens/secret.ts'
 import { createAnswers } from './schema.ts'
 import { type Decision, decideByTurns, type Question } from './turn.ts'
 
 export type DirectOptions = Pick<Deps, 'credentials' | 'usage' | 'now' | 'issuer'> & {
-  inProgress: InProgress
+  places: Places
   isClosing(): boolean
   addressOf(request: IncomingMessage): string | null
   /** Told of every answer, and when its request came. */
   answered(active: boolean, startedAt: number): void
+  /** The same of every request whose client left before the answer. */
+  left(startedAt: number): void
 }
 
 type Asked = Question & {
@@ -27,12 +29,11 @@ type Asked = Question & {
  * known of it so far `putBy`; the answers are the same either way.
  */
 export function introspectDirectly(options: DirectOptions, ordinarily: RequestListener): RequestListener {
-  const { credentials, usage, now, issuer, inProgress, isClosing, addressOf, answered } = options
+  const { credentials, usage, now, issuer, places, isClosing, addressOf, answered, left } = options
   const answerOf = createAnswers(issuer)
-  const leave = (
-    { request, response, body }: Pick<Asked, 'request' | 'response' | 'body'>,
-    error?: Error,
-  ) => {
+  const leave = ({ request, response, body, startedAt }: Omit<Asked, keyof Question>, error?: Error) => {
+    // Fastify would wait for the close of a response that is closed already.
+    if (response.destroyed) return left(startedAt)
     known.set(request, { body, error })
     ordinarily(request, response)
   }
@@ -43,6 +44,10 @@ export function introspectDirectly(options: DirectOptions, ordinarily: RequestLi
     const texts = decisions.map(({ credential }) => answerOf(credential))
     const farewell = isClosing() ? ['connection', 'close'] : []
     for (const [index, { asked, credential }] of decisions.entries()) {
+      if (asked.response.destroyed) {
+        left(asked.startedAt)
+        continue
+      }
       const text = texts[index] ?? ''
       asked.response.writeHead(200, [...headers, String(text.length), ...farewell])
       asked.response.end(text, 'latin1')
@@ -51,7 +56,7 @@ export function introspectDirectly(options: DirectOptions, ordinarily: RequestLi
   }
 
   const ask = decideByTurns<Asked>({
-    ...{ credentials, usage, now, inProgress, answer, leave },
+    ...{ credentials, usage, now, places, answer, leave },
     presentedIn: (authorization) => presentedInAuthorization(authorization, 'client'),
     addressOf: ({ request }) => addressOf(request),
   })
@@ -64,10 +69,11 @@ export function introspectDirectly(options: DirectOptions, ordinarily: RequestLi
     request.on('data', (chunk: Buffer) => {
       body = body ? Buffer.concat([body, chunk]) : chunk
     })
+    request.on('aborted', () => left(startedAt))
     request.on('end', () => {
       const token = body && onlyToken.exec(body.toString('latin1'))?.[1]
       if (token) ask({ request, response, body, startedAt, authorization, secret: new Secret(token) })
-      else leave({ request, response, body })
+      else leave({ request, response, body, startedAt })
     })
   }
 }

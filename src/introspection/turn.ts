@@ -1,6 +1,7 @@
 import { holds } from '../access/caller.ts'
+import { holderOf, type Place, type Places } from '../access/concurrency.ts'
+import { callerNetwork } from '../addresses.ts'
 import type { Deps } from '../deps.ts'
-import type { InProgress } from '../http/overload.ts'
 import type { Presented } from '../http/presented.ts'
 import type { Secret } from '../tokens/secret.ts'
 import { type Credential, isGoodFrom } from './credential.ts'
@@ -13,7 +14,7 @@ export type Question = { authorization: string; secret: Secret }
 export type Decision<Asked> = { asked: Asked; credential: Credential | undefined }
 
 export type TurnOptions<Asked> = Pick<Deps, 'credentials' | 'usage' | 'now'> & {
-  inProgress: InProgress
+  places: Places
   /** Undefined where the scheme is not understood. */
   presentedIn(authorization: string): Presented | undefined
   addressOf(asked: Asked): string | null
@@ -28,7 +29,7 @@ const groupSize = 16
 type Caller = { authorization: string; presented: Presented; principal: Recalled }
 
 /** What the database has to be asked about first: the caller, the token, or both. */
-type Missing<Asked> = { asked: Asked; caller: Caller; recalled: Recalled }
+type Missing<Asked> = { asked: Asked; caller: Caller; recalled: Recalled; place: Place }
 
 /**
  * Decides at the end of a turn of the event loop about whatever was asked in it, or as soon as that is a group, and
@@ -36,7 +37,7 @@ type Missing<Asked> = { asked: Asked; caller: Caller; recalled: Recalled }
  * up with one promise for all.
  */
 export function decideByTurns<Asked extends Question>(options: TurnOptions<Asked>): (asked: Asked) => void {
-  const { credentials, usage, now, inProgress, presentedIn, addressOf, answer, leave } = options
+  const { credentials, usage, now, places, presentedIn, addressOf, answer, leave } = options
   let turn: Asked[] = []
 
   function decideAll(): void {
@@ -53,8 +54,15 @@ export function decideByTurns<Asked extends Question>(options: TurnOptions<Asked
         continue
       }
       const recalled = credentials.recall(asked.secret, at)
-      if (caller.principal && recalled !== undefined) settle(asked, caller, recalled, at, decisions)
-      else if (inProgress.enter()) missing.push({ asked, caller, recalled })
+      if (caller.principal && recalled !== undefined) {
+        settle(asked, caller, recalled, at, decisions)
+        continue
+      }
+      const { principal } = caller
+      const place = places.take(
+        principal ? holderOf(principal) : { caller: callerNetwork(addressOf(asked) ?? undefined) },
+      )
+      if (place) missing.push({ asked, caller, recalled, place })
       else leave(asked)
     }
     answer(decisions)
@@ -75,7 +83,9 @@ export function decideByTurns<Asked extends Question>(options: TurnOptions<Asked
       ...tokens.map(({ asked }) => asked.secret),
     ]
     try {
-      const found = await credentials.lookUp(secrets, at).finally(() => missing.forEach(inProgress.leave))
+      const found = await credentials.lookUp(secrets, at).finally(() => {
+        for (const { place } of missing) place.free()
+      })
       for (const [index, caller] of callers.entries()) caller.principal = found[index] ?? null
       for (const [index, token] of tokens.entries()) token.recalled = found[callers.length + index] ?? null
     } catch (error) {

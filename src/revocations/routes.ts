@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { requirePermission } from '../access/caller.ts'
 import type { Deps } from '../deps.ts'
+import { AppError } from '../errors.ts'
 import { authenticate } from '../http/authenticate.ts'
 import { answer, problems } from '../http/schemas.ts'
 import { parseCursor } from './cursor.ts'
@@ -80,6 +81,11 @@ export const revocationStreamRoutes: FastifyPluginAsyncTypebox<Deps> = async (ap
         present: (event, id) => schema.presentRevocation(event, id, query.hash_prefix),
         readmit: () => readmit(request, reply),
       })
+      // The client may have left before, and nothing would end it then.
+      if (reply.raw.destroyed) {
+        stream.destroy()
+        throw new AppError('unavailable', 'The client has left.')
+      }
       // No proxy on the way is to collect events before it passes them on (nginx looks at this).
       return reply.header('x-accel-buffering', 'no').send(stream)
     },

@@ -11,7 +11,10 @@ import { Secret } from '../tokens/secret.ts'
 /** How a gateway stands before us: its header field, and the address at the other end of the connection. */
 export type Gateway = { field: string | string[] | undefined; peer: string | null }
 
-const everything: Viewer = { organizationId: platformId, narrowedTo: null }
+/** What a gateway may see, and which credential says so, if it is not its address. */
+export type Admitted = Viewer & { tokenId?: string }
+
+const everything: Admitted = { organizationId: platformId, narrowedTo: null }
 const permission = 'tokens:introspect'
 
 /**
@@ -21,7 +24,7 @@ const permission = 'tokens:introspect'
 export function admission(credentials: Credentials, usage: Usage, trustedNetworks: string[]) {
   const isTrusted = networksOf(trustedNetworks)
 
-  return ({ field, peer }: Gateway, now: Date): Viewer | Promise<Viewer> => {
+  return ({ field, peer }: Gateway, now: Date): Admitted | Promise<Admitted> => {
     if (field === undefined) {
       if (peer !== null && isTrusted(peer)) return everything
       throw new AppError(
@@ -29,7 +32,7 @@ export function admission(credentials: Credentials, usage: Usage, trustedNetwork
         'The gateway has to say who it is: by X-Counterfoil-Gateway, or from a network that VERIFY_TRUSTED_NETWORKS names.',
       )
     }
-    const admit = (principal: Awaited<ReturnType<Credentials['verify']>>): Viewer => {
+    const admit = (principal: Awaited<ReturnType<Credentials['verify']>>): Admitted => {
       if (!principal || !isGoodFrom(principal, peer))
         throw new AppError('invalid_token', 'The credential of the gateway is not good.')
       if (!holds(principal, permission))

@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Registry } from 'prom-client'
 import type { Static } from 'typebox'
+import type { Holder } from '../access/concurrency.ts'
 import type { Viewer } from '../access/narrowing.ts'
 import { plainAddress } from '../addresses.ts'
 import type { Deps } from '../deps.ts'
@@ -13,7 +14,7 @@ import { problems } from '../http/schemas.ts'
 import type { Credential } from '../introspection/credential.ts'
 import { lookUp } from '../introspection/introspect.ts'
 import type { Secret } from '../tokens/secret.ts'
-import { admission } from './admission.ts'
+import { type Admitted, admission } from './admission.ts'
 import { identityOf } from './identity.ts'
 import { measureVerification, outcomeOf } from './metrics.ts'
 import type { VerificationOptions } from './options.ts'
@@ -24,8 +25,13 @@ import { Verified, VerifyQuery } from './schema.ts'
 declare module 'fastify' {
   interface FastifyRequest {
     /** What the gateway that asks may see; null until it is known. */
-    viewer: Viewer | null
+    viewer: Admitted | null
   }
+}
+
+/** Who a gateway is, if it has a credential. */
+export function gatewayOf({ viewer }: FastifyRequest): Holder | undefined {
+  return viewer?.tokenId ? { caller: viewer.tokenId, organizationId: viewer.organizationId } : undefined
 }
 
 const gatewayField = 'x-counterfoil-gateway'
@@ -54,7 +60,7 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<Options> = async (app
     done()
   })
   app.addHook('onRequest', (request, _reply, done) => {
-    const admitted = (viewer: Viewer) => {
+    const admitted = (viewer: Admitted) => {
       request.viewer = viewer
       done()
     }

@@ -4,7 +4,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { createWorld } from '../support/world.ts'
 
-const world = await createWorld(t, { limits: { introspection: 2, management: 2 }, hot: { cacheSize: 0 } })
+const world = await createWorld(t, { limits: { introspection: 8, management: 8 }, hot: { cacheSize: 0 } })
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 
 /** Requests that wait for the database as long as `during` runs. */
