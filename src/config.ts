@@ -3,6 +3,7 @@ import envSchema from 'env-schema'
 import { type Static, Type } from 'typebox'
 import { isNetwork, isOrigin } from './addresses.ts'
 import { ConfigError, withFiles } from './config-files.ts'
+import { hostsProblem } from './db/hosts.ts'
 import { type LogLevel, logLevels } from './http/log.ts'
 import { masterKeyPattern, parseMasterKey } from './keys/master-key.ts'
 import { type SigningAlg, signingAlgs } from './keys/sealed.ts'
@@ -172,6 +173,10 @@ export type Config = {
 
 export function readConfig(env: Record<string, string | undefined>): Config {
   const values = validate(withFiles(env, secretVariables))
+  for (const name of ['DATABASE_URL', 'DATABASE_LISTEN_URL'] as const) {
+    const problem = values[name] === undefined ? undefined : hostsProblem(values[name])
+    if (problem) throw new ConfigError(`${name} ${problem}.`)
+  }
   const adminToken = values.ADMIN_TOKEN === undefined ? undefined : new Secret(values.ADMIN_TOKEN)
   if (adminToken?.isMistyped())
     throw new ConfigError('ADMIN_TOKEN looks like a token of Counterfoil with a typo in it.')

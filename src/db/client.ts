@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { serversOf } from './hosts.ts'
 
 type Done = (error: Error | null, result?: pg.QueryResult) => void
 
@@ -74,8 +75,15 @@ function sqlState(error: unknown): string {
 export function clientWith(options: ClientOptions): typeof pg.Client {
   const { queryMs, prepares } = options
   return class extends pg.Client {
-    constructor(config?: pg.ClientConfig | string) {
-      super({ ...limitsOf(options), ...(config as pg.ClientConfig) })
+    readonly #config: pg.ClientConfig
+    readonly #servers: string[]
+
+    constructor(given?: pg.ClientConfig | string) {
+      const config = { ...limitsOf(options), ...(given as pg.ClientConfig) }
+      const servers = serversOf(config.connectionString ?? '')
+      super({ ...config, connectionString: servers[0] })
+      this.#config = config
+      this.#servers = servers
     }
 
     override query = ((query: string | pg.QueryConfig, values?: unknown[], done?: Done) => {
@@ -92,11 +100,31 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
     }) as unknown as pg.Client['connect']
 
     async #connect(): Promise<void> {
+      if (this.#servers.length > 1) Object.assign(this, await this.#findPrimary())
       await super.connect()
       const { rows } = await this.query('select pg_is_in_recovery() as standby')
       if (!rows[0].standby) return
       void this.end()
       throw new StandbyError(this)
+    }
+
+    /** All servers are asked at once: one that does not answer costs no time while another does. */
+    async #findPrimary(): Promise<{ host: string; port: number }> {
+      const Probe = clientWith(options)
+      const probes = this.#servers.map(async (connectionString) => {
+        const probe = new Probe({ ...this.#config, connectionString, stream: undefined as never })
+        probe.on('error', () => {})
+        const { host, port } = await probe.connect()
+        void probe.end()
+        return { host, port }
+      })
+      try {
+        return await Promise.any(probes)
+      } catch (error) {
+        const { errors } = error as AggregateError
+        // What a server says tells more than that another one is not there.
+        throw errors.find((one) => one instanceof pg.DatabaseError) ?? errors.find(isStandby) ?? errors[0]
+      }
     }
 
     #ask(query: string | pg.QueryConfig, values: unknown[] | undefined, done: Done): void {

@@ -1,5 +1,5 @@
 import { Socket } from 'node:net'
-import pg from 'pg'
+import { clientWith } from './client.ts'
 import { type Origin, server, timeline } from './origin.ts'
 
 export type Notify = (channel: string, payload: string) => void
@@ -11,11 +11,11 @@ export async function listen(
   { heard, broken }: { heard: Notify; broken: (error?: Error) => void },
 ): Promise<{ close(): void; origin: Origin }> {
   const socket = new Socket()
-  const client = new pg.Client({
+  const Client = clientWith({ queryMs: 2_000, prepares: false })
+  const client = new Client({
     connectionString: url,
     stream: () => socket,
     connectionTimeoutMillis: 2_000,
-    query_timeout: 2_000,
     keepAlive: true,
     application_name: 'counterfoil listener',
   })
@@ -34,7 +34,6 @@ export async function listen(
   client.on('notification', ({ channel, payload }) => heard(channel, payload ?? ''))
   try {
     await client.connect()
-    // A server in recovery refuses to listen.
     for (const channel of channels) await client.query(`listen ${client.escapeIdentifier(channel)}`)
     const { rows } = await client.query<Origin>(`select ${server} as server, ${timeline} as timeline`)
     return { close, origin: rows[0] as Origin }

@@ -1,7 +1,6 @@
 /**
  * A place in the feed. Positions are counted by the database. When another server takes its place, after a failover
- * or from a backup, it may count some of them again, for other events: PostgreSQL then is on a new timeline, which
- * is the epoch.
+ * or from a backup, it may count some of them again, for other events. The epoch (db/origin.ts) is then another one.
  */
 export type Cursor = { epoch: string; position: number }
 

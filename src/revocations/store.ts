@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
+import { timeline } from '../db/origin.ts'
 import type { RevocationRow } from '../db/tables.ts'
 
 export type Revocation = Omit<RevocationRow, 'id' | 'position'> & { position: number }
@@ -12,7 +13,7 @@ type Bounds = { epoch: string; oldest: string; newest: string }
 /** In order, and none where `after` is left out. One statement, so that nothing is pruned in between. */
 export async function selectRevocations(db: Db, after: number | undefined, limit: number): Promise<Reading> {
   const { rows } = await sql<Bounds & RevocationRow>`
-    select left(pg_walfile_name(pg_current_wal_lsn()), 8) as epoch, oldest, newest, event.*
+    select ${sql.raw(timeline)} as epoch, oldest, newest, event.*
     from (select min(position) as oldest, max(position) as newest from revocations) bounds
     left join lateral (
       select * from revocations where position > ${after ?? null}::bigint order by position limit ${limit}

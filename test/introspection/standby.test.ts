@@ -84,3 +84,52 @@ if (hasPgbouncer()) {
     t.equal(await accepted(), false)
   })
 }
+
+t.test('of the hosts in a URL the primary is found, also after the standby was promoted', async (t) => {
+  const pair = await startPair(t)
+  const [primary, standby] = [new URL(pair.primary.url), new URL(pair.standby.url)]
+  const timelines: string[][] = []
+  const databaseUrl = `${pair.primary.url.replace(primary.host, `${standby.host},${primary.host}`)}?target_session_attrs=read-write`
+  const world = await createWorld(t, {
+    databaseUrl,
+    hot: { onTimeline: (...change) => void timelines.push(change) },
+  })
+  const { id, secret } = await world.issue()
+  const kept = await world.issue()
+  t.match(await world.introspect(secret), { active: true })
+  const { cursor } = (await world.ask('GET', '/v1/revocations')).body
+  await world.ask('POST', `/v1/organizations/default/tokens/${id}/revoke`)
+  await pair.caughtUp()
+  await pair.primary.kill()
+  t.equal((await world.ask('GET', '/readyz', { token: '' })).status, 503)
+  await pair.promote()
+  const answers = async (token: string) => (await retried(() => introspect(world, world.admin, token))).body
+  t.match(await answers(kept.secret), { active: true })
+  t.match(await answers(secret), { active: false })
+  t.equal((await retried(() => world.ask('GET', '/readyz', { token: '' }))).status, 200)
+  const body = { name: 'On the new primary', type: 'api' }
+  const url = '/v1/organizations/default/tokens'
+  t.equal((await retried(() => world.ask('POST', url, { body }))).status, 201)
+
+  t.equal(timelines.length, 1, 'the new timeline was told of once')
+  t.match((await world.ask('GET', '/metrics')).text, 'counterfoil_timeline_changes_total 1')
+  const page = await retried(() => world.ask('GET', `/v1/revocations?since=${cursor}`))
+  t.match(page, { status: 410, body: { code: 'cursor_gone' } })
+})
+
+t.test('lookups are not believed while notifications come from another server', async (t) => {
+  const pair = await startPair(t)
+  await pair.caughtUp()
+  const databaseUrl = pair.primary.url
+  const world = await createWorld(t, { databaseUrl })
+  const { id, secret } = await world.issue()
+  await pair.caughtUp()
+  await pair.promote()
+  await revokeBySql(world, id)
+  const name = await createProxy(t, pair.standby.url)
+  const instance = await startInstance(t, world, { databaseUrl: name.url, listenUrl: databaseUrl })
+  await t.rejects(instance.accepts(secret), { code: 'unavailable' })
+  name.flip(databaseUrl)
+  await instance.lease(true)
+  t.equal(await instance.accepts(secret), false)
+})
