@@ -29,6 +29,7 @@ import {
 } from './prepare.ts'
 import { createTail } from './revocations/tail.ts'
 import { publicUrl, startService } from './service.ts'
+import { environmentWarnings } from './tokens/environment/environment.ts'
 import { version } from './version.ts'
 import { welcome } from './welcome.ts'
 import { measureWith, onStop, startWorkers } from './workers.ts'
@@ -110,7 +111,11 @@ async function serve(): Promise<void> {
       return
     }
     await prepare(database, config, signing)
-    for (const warning of await databaseWarnings(database)) log.warn(warning)
+    const warnings = [
+      ...(await databaseWarnings(database)),
+      ...(await environmentWarnings(database.db, config.environment)),
+    ]
+    for (const warning of warnings) log.warn(warning)
     closing.push(
       config.workers === 1
         ? await startService({ config, database, signing, log, onError })

@@ -13,6 +13,7 @@ import * as statusLists from '../../migrations/0010-status-lists.ts'
 import * as revocationNumbers from '../../migrations/0011-revocation-numbers.ts'
 import * as uses from '../../migrations/0012-uses.ts'
 import * as useCounts from '../../migrations/0013-use-counts.ts'
+import * as staticSecret from '../../migrations/0014-static-secret.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -29,6 +30,7 @@ const migrations = {
   '0011-revocation-numbers': revocationNumbers,
   '0012-uses': uses,
   '0013-use-counts': useCounts,
+  '0014-static-secret': staticSecret,
 }
 
 /** Until the end of the transaction no other instance sets this database up. */

@@ -123,6 +123,14 @@ type TokenUsesTable = {
   useCount: Generated<string>
 }
 
+/** Of AUTH_SECRET, by the organization that it is set for. */
+type StaticSecretUsesTable = {
+  organizationId: string
+  lastUsedAt: Date
+  lastUsedIp: string | null
+  useCount: string
+}
+
 type TokenSecretsTable = {
   hash: SecretHash
   organizationId: string
@@ -186,6 +194,7 @@ export type Tables = {
   tokens: TokensTable
   tokenSecrets: TokenSecretsTable
   tokenUses: TokenUsesTable
+  staticSecretUses: StaticSecretUsesTable
   auditEvents: AuditEventsTable
   idempotencyKeys: IdempotencyKeysTable
   installation: InstallationTable

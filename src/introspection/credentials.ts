@@ -13,7 +13,7 @@ export type CredentialsOptions = {
   /** Where notifications come from, if a pooler that cannot pass them on stands before the database. */
   listenUrl?: string | undefined
   /** The one secret that is good without being in the database. */
-  environment?: { is(hash: Buffer): boolean; find(): Promise<Found> } | undefined
+  environment?: { hash: HashText; is(hash: Buffer): boolean; find(): Promise<Found> } | undefined
   /** How many credentials are kept in memory; 0 asks the database every time. */
   cacheSize: number
   onError(error: Error): void
@@ -93,7 +93,8 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     notify: (channel, payload) => sendNotification(beats, channel, payload),
     changed: (what) => {
       if (what === 'all') forgetAll()
-      else memory?.forget(what as HashText)
+      else if (what !== 'static-secret') memory?.forget(what as HashText)
+      else if (environment) memory?.forget(environment.hash)
       options.onChange?.()
     },
     lost() {

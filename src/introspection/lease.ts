@@ -27,7 +27,7 @@ export type LeaseOptions = {
   listenUrl: string
   /** Sends a notification the way by which changes reach the database. */
   notify(channel: string, payload: string): Promise<unknown>
-  /** A change was announced, by the hash of a secret or as 'all'. */
+  /** A change was announced: by the hash of a secret, as 'static-secret' for AUTH_SECRET, or as 'all'. */
   changed(what: string): void
   /** From here on changes may be missed. */
   lost(): void

@@ -39,3 +39,34 @@ export async function recordUses(db: Db, uses: UsedToken[]): Promise<UsedToken[]
   const missed = new Set(rows.map(({ tokenId }) => tokenId))
   return uses.filter(({ tokenId }) => missed.has(tokenId))
 }
+
+/**
+ * The same of AUTH_SECRET. As with tokens, one whose organization is gone is left out, and one whose organization somebody
+ * is changing is given back.
+ */
+export async function recordStaticUses(db: Db, uses: UsedToken[]): Promise<UsedToken[]> {
+  const { rows } = await sql<{ organizationId: string }>`
+    with used as (
+      select * from unnest(
+        ${uses.map(({ organizationId }) => organizationId)}::uuid[],
+        ${uses.map(({ usedAt }) => new Date(usedAt))}::timestamptz[],
+        ${uses.map(({ uses: count }) => count)}::bigint[],
+        ${uses.map(({ usedFrom }) => usedFrom)}::inet[]
+      ) as used (organization_id, at, count, ip)
+    ), locked as (
+      select used.* from used join organizations on organizations.id = organization_id
+      for key share of organizations skip locked
+    ), written as (
+      insert into static_secret_uses as known (organization_id, last_used_at, use_count, last_used_ip)
+      select * from locked
+      on conflict (organization_id) do update
+      set use_count = known.use_count + excluded.use_count,
+        last_used_at = greatest(known.last_used_at, excluded.last_used_at),
+        last_used_ip = case when excluded.last_used_at >= known.last_used_at
+          then coalesce(excluded.last_used_ip, known.last_used_ip) else known.last_used_ip end
+    )
+    select organization_id from used join organizations on organizations.id = organization_id
+    where organization_id not in (select organization_id from locked)`.execute(db)
+  const missed = new Set(rows.map(({ organizationId }) => organizationId))
+  return uses.filter(({ organizationId }) => missed.has(organizationId))
+}

@@ -1,6 +1,6 @@
 import type { Db } from '../db/database.ts'
 import type { Repeat } from '../repeat.ts'
-import { recordUses, type UsedToken } from './usage-store.ts'
+import { recordStaticUses, recordUses, type UsedToken } from './usage-store.ts'
 import { unused } from './use.ts'
 
 export type UsageOptions = {
@@ -46,17 +46,26 @@ export function createUsage(db: Db, { onError, every, capacity = 100_000 }: Usag
     const uses: UsedToken[] = []
     for (const use of waiting.values()) {
       if (uses.length === rowsAtOnce) break
-      const { organizationId, tokenId, uses: count, usedAt, usedFrom } = use
-      uses.push({ organizationId, tokenId, uses: count, usedAt, usedFrom })
+      const { organizationId, tokenId, uses: count, usedAt, usedFrom, isStatic } = use
+      uses.push({ organizationId, tokenId, uses: count, usedAt, usedFrom, isStatic })
       waiting.delete(tokenId)
       use.uses = 0
     }
     let missed = uses
     try {
-      if (uses.length > 0) missed = await recordUses(db, uses)
+      if (uses.length > 0) missed = await record(uses)
     } finally {
       for (const use of missed) add({ ...use, ...unused }, use.uses, use.usedAt, use.usedFrom)
     }
+  }
+
+  async function record(uses: UsedToken[]): Promise<UsedToken[]> {
+    const ofStatic = uses.filter(({ isStatic }) => isStatic)
+    if (ofStatic.length === 0) return recordUses(db, uses)
+    const ofTokens = uses.filter(({ isStatic }) => !isStatic)
+    return db
+      .transaction()
+      .execute(async (tx) => [...(await recordStaticUses(tx, ofStatic)), ...(await recordUses(tx, ofTokens))])
   }
 
   function flush(): Promise<void> {

@@ -5,6 +5,8 @@ export type Use = {
   usedAt: number
   /** The last address that is known. */
   usedFrom: string | null
+  /** Of AUTH_SECRET, whose use is recorded with its organization. */
+  isStatic?: true | undefined
 }
 
 export const unused = { uses: 0, usedAt: Number.NEGATIVE_INFINITY, usedFrom: null }

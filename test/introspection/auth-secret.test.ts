@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { Secret } from '../../src/tokens/secret.ts'
 import { recordSecret } from '../support/records.ts'
-import { createWorld } from '../support/world.ts'
+import { createWorld, day } from '../support/world.ts'
 
 const text = randomBytes(24).toString('base64url')
 recordSecret(text)
@@ -144,6 +144,62 @@ t.test('while its organization or its type is suspended it is inactive', async (
     await ask('POST', `${place}/resume`)
     t.match(await introspect(text), { active: true }, place)
   }
+})
+
+t.test('it shows when and from where it was last used, whichever instance it was used on', async (t) => {
+  const shown = async () => {
+    const { id, last_used_at: at, last_used_ip: ip } = (await ask('GET', '/v1/self', { token: text })).body
+    const [row] = (await ask('GET', `${tokens}?type=scim`)).body.items
+    const one = (await ask('GET', `${tokens}/${id}`)).body
+    for (const { last_used_at, last_used_ip } of [row, one]) t.same([last_used_at, last_used_ip], [at, ip])
+    return { at, ip }
+  }
+  const used = async () => (await world.sql('select use_count from static_secret_uses')).rows
+  await world.usage.flush()
+  world.clock.advance(day)
+  const at = world.clock.now
+  const another = await createWorld(t, {
+    environment,
+    databaseUrl: world.databaseUrl,
+    signing: world.signing,
+  })
+  another.clock.now = at
+  const before = Number((await used())[0]?.use_count)
+  const form = { token: text, client_ip: '192.0.2.7' }
+  for (const instance of [another, another, world])
+    await instance.ask('POST', '/introspect', { token: world.admin, form })
+  await Promise.all([another.usage.flush(), world.usage.flush()])
+  t.same(await used(), [{ use_count: String(before + 3) }])
+  t.same(await shown(), { at: at.toISOString(), ip: '192.0.2.7' })
+  t.notOk((await list('?never_used=true')).includes('environment'))
+  t.ok((await list(`?last_used_from=${at.toISOString()}`)).includes('environment'))
+  t.equal((await list('?sort=-last_used_at'))[0], 'environment')
+})
+
+t.test('what it is used for while its organization is being changed is recorded later', async (t) => {
+  await introspect(text)
+  const used = async () =>
+    Number((await world.sql('select use_count from static_secret_uses')).rows[0]?.use_count)
+  const before = await used()
+  await world.db.transaction().execute(async (tx) => {
+    await tx.selectFrom('organizations').select('id').where('key', '=', 'on-premises').forUpdate().execute()
+    await world.usage.flush()
+    t.equal(await used(), before, 'nobody waits for that')
+  })
+  await world.usage.flush()
+  t.ok((await used()) > before)
+})
+
+t.test('its last use goes with its organization', async (t) => {
+  await introspect(text)
+  await ask('POST', '/v1/organizations/on-premises/suspend')
+  await ask('DELETE', '/v1/organizations/on-premises')
+  await world.usage.flush()
+  t.same((await world.sql('select * from static_secret_uses')).rows, [])
+  await ask('POST', '/v1/organizations', { body: { key: 'on-premises', name: 'Again' } })
+  const [row] = (await ask('GET', `${tokens}?type=scim`)).body.items
+  t.match(row, { last_used_at: null, last_used_ip: null })
+  t.ok((await list('?never_used=true')).includes('environment'))
 })
 
 t.test('where none is set there is none', async (t) => {

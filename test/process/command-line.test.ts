@@ -96,3 +96,26 @@ t.test('openapi prints the document', async (t) => {
   t.match(await printed.exit, { code: 0 })
   t.match(JSON.parse(printed.output()), { openapi: '3.1.0', info: { version: manifest.version } })
 })
+
+t.test('an AUTH_SECRET that nothing can come of is said at start, and the service starts', async (t) => {
+  const url = await cloneDatabase()
+  const start = async (env: object) => {
+    const started = run(t, [], {
+      ...{ DATABASE_URL: url, ADMIN_TOKEN: 'an-administrator-token-of-this-test' },
+      ...{ PORT: String(await freePort()), ...env },
+    })
+    await said(started, 'Server listening')
+    started.child.kill('SIGTERM')
+    await started.exit
+    return started.output()
+  }
+  const secret = 'a-static-secret-that-is-long-enough-to-be-used'
+  const output = await start({ AUTH_SECRET: secret, AUTH_SECRET_ORGANIZATION: 'nonesuch' })
+  t.match(output, /AUTH_SECRET_ORGANIZATION is not the key or id of any organization/)
+  t.notMatch(output, /nonesuch/, 'it may be the secret in the wrong place')
+  t.match(
+    await start({ AUTH_SECRET: secret, AUTH_SECRET_ORGANIZATION: 'platform' }),
+    /There is no token type scim/,
+  )
+  t.notMatch(await start({}), /AUTH_SECRET/)
+})

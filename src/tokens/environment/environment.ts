@@ -8,7 +8,7 @@ import { seconds } from '../../introspection/seconds.ts'
 import { unused } from '../../introspection/use.ts'
 import type { Secret } from '../secret.ts'
 import type { Token } from '../store.ts'
-import { findOrganizationWithType } from './store.ts'
+import { findOrganizationWithType, hasOrganization } from './store.ts'
 
 /**
  * AUTH_SECRET: one secret that whoever runs Counterfoil sets in its environment, and that is good wherever a SCIM
@@ -27,6 +27,7 @@ export function environmentTokenId(organizationId: string): string {
 /** For whoever looks hashes up in the database, where this one is not. */
 export function environmentLookup(db: Db, environment: EnvironmentSecret) {
   return {
+    hash: environment.secret.hashText(),
     // Digests have one length and show nothing of how much of the secret is right.
     is: (hash: Buffer) => timingSafeEqual(environment.secret.hash(), hash),
     find: () => environmentCredential(db, environment),
@@ -41,9 +42,10 @@ async function environmentCredential(
   const found = await findOrganizationWithType(db, organization, type)
   if (!found) return undefined
   const tokenId = environmentTokenId(found.organizationId)
-  const { createdAt, ...rest } = found
+  const { createdAt, lastUsedAt, lastUsedIp, ...rest } = found
+  const use = { ...unused, isStatic: true as const }
   const issuedAt = seconds(createdAt)
-  return { ...rest, ...unlimited, ...unused, hash: secret.hashText(), tokenId, name, type, issuedAt }
+  return { ...rest, ...unlimited, ...use, hash: secret.hashText(), tokenId, name, type, issuedAt }
 }
 
 /** How it shows among the tokens of the organization; undefined if it is not one of theirs. */
@@ -55,7 +57,7 @@ export async function environmentToken(
   if (!environment) return undefined
   const found = await findOrganizationWithType(db, environment.organization, type)
   if (found?.organizationId !== organizationId) return undefined
-  const { organizationKey, createdAt, scopes, audience, endpoint } = found
+  const { organizationKey, createdAt, scopes, audience, endpoint, lastUsedAt, lastUsedIp } = found
   return {
     ...unlimited,
     organizationId,
@@ -73,14 +75,27 @@ export async function environmentToken(
     hash: environment.secret.hash(),
     revokedBy: null,
     revokedReason: null,
-    lastUsedAt: null,
-    lastUsedIp: null,
+    lastUsedAt,
+    lastUsedIp,
     version: 1,
     createdAt,
     createdBy: { type: 'system', id: name, name: 'AUTH_SECRET' },
     updatedAt: createdAt,
     readOnly: true,
   }
+}
+
+/** What keeps it from being accepted, for the log of the start. */
+export async function environmentWarnings(
+  db: Db,
+  environment: EnvironmentSecret | undefined,
+): Promise<string[]> {
+  if (!environment || (await findOrganizationWithType(db, environment.organization, type))) return []
+  if (await hasOrganization(db, environment.organization))
+    return [`There is no token type ${type}: AUTH_SECRET is refused until it is created.`]
+  return [
+    'AUTH_SECRET_ORGANIZATION is not the key or id of any organization: AUTH_SECRET is refused until one is created.',
+  ]
 }
 
 const advice = 'AUTH_SECRET is changed and removed where Counterfoil runs, and there only.'

@@ -6,7 +6,8 @@ export async function findOrganizationWithType(db: Db, organizationKeyOrId: stri
   return db
     .selectFrom('organizations')
     .innerJoin('tokenTypes', (join) => join.on('tokenTypes.name', '=', type))
-    .where(isUuid(organizationKeyOrId) ? 'organizations.id' : 'organizations.key', '=', organizationKeyOrId)
+    .leftJoin('staticSecretUses', 'staticSecretUses.organizationId', 'organizations.id')
+    .where(keyOrId(organizationKeyOrId), '=', organizationKeyOrId)
     .select([
       'organizations.id as organizationId',
       'organizations.key as organizationKey',
@@ -16,6 +17,21 @@ export async function findOrganizationWithType(db: Db, organizationKeyOrId: stri
       'tokenTypes.endpoint',
       'tokenTypes.audience',
       'tokenTypes.defaultScopes as scopes',
+      'staticSecretUses.lastUsedAt',
+      'staticSecretUses.lastUsedIp',
     ])
     .executeTakeFirst()
+}
+
+export async function hasOrganization(db: Db, organizationKeyOrId: string): Promise<boolean> {
+  const found = await db
+    .selectFrom('organizations')
+    .select('id')
+    .where(keyOrId(organizationKeyOrId), '=', organizationKeyOrId)
+    .executeTakeFirst()
+  return found !== undefined
+}
+
+function keyOrId(text: string) {
+  return isUuid(text) ? 'organizations.id' : 'organizations.key'
 }
