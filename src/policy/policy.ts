@@ -13,11 +13,12 @@ import type { Policy, PolicyDocument } from './document.ts'
 import { effectivePolicy } from './effective.ts'
 import { type MergePatch, mergePatch } from './merge-patch.ts'
 import * as store from './store.ts'
+import { tightened } from './tightened.ts'
 
 /** An organization's own policy and its version. */
 export type OwnPolicy = { organizationKey: string; own: PolicyDocument; version: number }
 
-/** What a change did, or with `dryRun` would do, and the existing tokens that it would refuse today. */
+/** What a change did, or with `dryRun` would do, and existing tokens that its new rules would refuse today. */
 export type PolicyChange = OwnPolicy & { applied: boolean; breaches: store.Breaches }
 
 type How = { expected: ExpectedVersions; dryRun: boolean }
@@ -48,7 +49,10 @@ export async function updatePolicy(
   return changing(db, caller, organizationKey, how, (own) => mergePatch(own, patch))
 }
 
-/** Tokens that exist stay as they are; the lock makes sure that none is created by rules that are no longer. */
+/**
+ * Tokens that exist stay as they are; the lock makes sure that none is created by rules that are no longer. Tokens are
+ * looked at before it is taken, and for a dry run it is not: others want the organization too, to suspend it perhaps.
+ */
 async function changing(
   db: Db,
   caller: Caller,
@@ -56,28 +60,36 @@ async function changing(
   { expected, dryRun }: How,
   change: (own: PolicyDocument) => PolicyDocument,
 ): Promise<PolicyChange> {
-  const { id } = await reachableOrganization(db, caller, organizationKey)
+  const { id, ...read } = await reachableOrganization(db, caller, organizationKey)
   requirePermission(caller, 'policy:write')
-  return db.transaction().execute(async (tx) => {
+  const current = ownPolicy(read)
+  refuseStale(current, expected)
+  const own = change(current.own)
+  const policy = effectivePolicy(own)
+  refuseWiderPolicy(caller, read, policy)
+  await refuseConflicts(db, policy)
+  const rules = tightened(effectivePolicy(current.own), policy)
+  const breaches = await store.selectBreaches(db, id, rules, caller.now)
+  if (dryRun) return { ...current, own, applied: false, breaches }
+  const version = await db.transaction().execute(async (tx) => {
     const organization = await lockOrganization(tx, id)
-    const current = ownPolicy(organization)
-    refuseStale(current, expected)
-    const own = change(current.own)
-    const policy = effectivePolicy(own)
-    refuseWiderPolicy(caller, organization, policy)
-    await refuseConflicts(tx, policy)
-    const breaches = await store.selectBreaches(tx, id, policy, caller.now)
-    const applied = !dryRun
-    if (dryRun || isDeepStrictEqual(own, current.own)) return { ...current, own, applied, breaches }
-    const version = current.version + 1
-    await store.updatePolicy(tx, id, own, version)
+    if (organization.policyVersion !== current.version) return undefined
+    if (isDeepStrictEqual(own, current.own)) return current.version
+    await store.updatePolicy(tx, id, own, current.version + 1)
     await log(tx, caller, organization, own)
-    return { ...current, own, version, applied, breaches }
+    return current.version + 1
   })
+  // It was changed meanwhile: what was asked for has to be made of what it is now.
+  if (version === undefined) return changing(db, caller, organizationKey, { expected, dryRun }, change)
+  return { ...current, own, version, applied: true, breaches }
 }
 
 /** What a policy lets through is what tokens can come to be: of policies, only the rules about that can give anything. */
-function refuseWiderPolicy(caller: Caller, { key, policy: own }: Organization, next: Policy): void {
+function refuseWiderPolicy(
+  caller: Caller,
+  { key, policy: own }: Pick<Organization, 'key' | 'policy'>,
+  next: Policy,
+): void {
   const current = effectivePolicy(own)
   const types = addedTypes(current.allowed_types, next.allowed_types)
   const narrowedTo = { organizations: [key], audience: [], ...(types && { types }) }
@@ -97,8 +109,8 @@ function addedTypes(before: string[] | null, after: string[] | null): string[] |
   return after?.filter((type) => !before.includes(type))
 }
 
-async function refuseConflicts(tx: Db, policy: Policy): Promise<void> {
-  const types = await listTokenTypes(tx)
+async function refuseConflicts(db: Db, policy: Policy): Promise<void> {
+  const types = await listTokenTypes(db)
   const fields = conflictsIn(
     policy,
     types.map(({ name }) => name),
@@ -116,6 +128,10 @@ async function log(tx: Db, caller: Caller, { id, key, policy }: Organization, ow
   })
 }
 
-function ownPolicy({ key, policy, policyVersion }: Organization): OwnPolicy {
+function ownPolicy({
+  key,
+  policy,
+  policyVersion,
+}: Pick<Organization, 'key' | 'policy' | 'policyVersion'>): OwnPolicy {
   return { organizationKey: key, own: policy, version: policyVersion }
 }

@@ -34,7 +34,11 @@ export const PolicyChange = Type.Object(
     applied: Type.Boolean({ description: 'False for a dry run.' }),
     breaking_tokens: Type.Object(
       {
-        count: Type.Integer(),
+        count: Type.Integer({ description: 'How many of them are in `items`.' }),
+        more: Type.Boolean({
+          description:
+            'There are more of them, or may be: of a large organization not all tokens are looked at.',
+        }),
         items: Type.Array(
           Type.Object({
             id: Id,
@@ -45,7 +49,10 @@ export const PolicyChange = Type.Object(
           { description: `The oldest ${mostBreachesShown} of them, with the rules that they break.` },
         ),
       },
-      { description: 'Good tokens that could not be created by this policy. They stay as they are.' },
+      {
+        description:
+          'Good tokens that could not be created by the rules that this changes. They stay as they are.',
+      },
     ),
   },
   { $id: 'PolicyChange', description: 'What a change of the policy made of it, or would make.' },
@@ -63,8 +70,9 @@ export function presentPolicy({ organizationKey, own }: OwnPolicy): Static<typeo
 }
 
 export function presentChange(change: Change): Static<typeof PolicyChange> {
-  const { count, tokens } = change.breaches
-  return { ...presentPolicy(change), applied: change.applied, breaking_tokens: { count, items: tokens } }
+  const { tokens: items, more } = change.breaches
+  const breaking_tokens = { count: items.length, more, items }
+  return { ...presentPolicy(change), applied: change.applied, breaking_tokens }
 }
 
 /** The same schema with null allowed for every member at every depth. */

@@ -1,14 +1,18 @@
 import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
-import type { Policy, PolicyDocument } from './document.ts'
+import type { PolicyDocument } from './document.ts'
+import type { Tightened } from './tightened.ts'
 
-/** A token that the policy would refuse today, and the rules it breaks. */
+/** A token that changed rules would refuse today, and those of them that it breaks. */
 export type Breach = { id: string; name: string; type: string; rules: string[] }
 
-/** How many there are, and the first of them. */
-export type Breaches = { count: number; tokens: Breach[] }
+/** The first of them; whether there are more, or may be, since not every token was looked at. */
+export type Breaches = { tokens: Breach[]; more: boolean }
 
 export const mostBreachesShown = 100
+
+/** How many tokens are looked at: what a question costs does not grow with the organization. */
+const mostExamined = 100_000
 
 export async function updatePolicy(
   tx: Db,
@@ -23,60 +27,72 @@ export async function updatePolicy(
     .execute()
 }
 
-/** Tokens that are neither expired nor revoked, oldest first. Above a limit it is the newest that are too many. */
+/**
+ * Tokens that are neither expired nor revoked, oldest first, of those that expire first. Above a limit it is the newest
+ * that are too many. A rule that is null is not asked about.
+ */
 export async function selectBreaches(
   db: Db,
   organizationId: string,
-  policy: Policy,
+  rules: Tightened,
   now: Date,
+  most = mostExamined,
 ): Promise<Breaches> {
-  const { lifetime, name, limits, scopes, creation, allowed_types: types } = policy
-  // A rank takes a sort of all tokens: only where a rule asks for it.
-  const ranks = {
-    namesakes: name.unique ? sql`count(*) over (partition by lower(name))` : sql`1`,
-    placeOfOwner:
-      limits.active_per_owner === null
-        ? sql`0`
-        : sql`row_number() over (partition by live, owner_subject order by id)`,
-    place:
-      limits.active_per_organization === null
-        ? sql`0`
-        : sql`row_number() over (partition by live order by id)`,
-  }
-  const { rows } = await sql<Breach & { total: number }>`
-    with own as (
-      select *, revoked_at is null and coalesce(expires_at, 'infinity') > ${now} as live
-      from tokens where organization_id = ${organizationId}
+  if (Object.values(rules).every((rule) => rule === null)) return { tokens: [], more: false }
+  // A rank takes a sort, and a namesake a search: only where a rule asks for it.
+  const ofOwner =
+    rules.activePerOwner === null ? sql`0` : sql`row_number() over (partition by owner_subject order by id)`
+  const place = rules.activePerOrganization === null ? sql`0` : sql`row_number() over (order by id)`
+  const hasNamesake = rules.uniqueName
+    ? sql`exists (
+        select from tokens as other
+        where other.organization_id = ${organizationId} and lower(other.name) = lower(live.name) and other.id <> live.id
+      )`
+    : sql`false`
+  const { rows } = await sql<Breach>`
+    with live as materialized (
+      select id, name, type, scopes, owner_subject, owner_source, created_at, expires_at
+      from tokens
+      where organization_id = ${organizationId} and revoked_at is null and coalesce(expires_at, 'infinity') > ${now}
+      order by coalesce(expires_at, 'infinity'), id limit ${most}
     ), ranked as (
-      select id, name, type, scopes, owner_subject, owner_source, created_at, expires_at, live,
-        ${ranks.namesakes} as namesakes,
-        ${ranks.placeOfOwner} as place_of_owner,
-        ${ranks.place} as place
-      from own
+      select *, ${ofOwner} as place_of_owner, ${place} as place from live
     ), judged as (
       select id, name, type, array_remove(array[
-        case when expires_at - created_at > ${lifetime.maximum_days}::int * interval '24 hours'
+        case when expires_at - created_at > ${rules.maximumDays}::int * interval '24 hours'
           then 'lifetime.maximum_days' end,
-        case when expires_at - created_at < ${lifetime.minimum_days}::int * interval '24 hours'
+        case when expires_at - created_at < ${rules.minimumDays}::int * interval '24 hours'
           then 'lifetime.minimum_days' end,
-        case when expires_at is null and not ${lifetime.allow_no_expiry}::boolean
-          then 'lifetime.allow_no_expiry' end,
-        case when char_length(name) < ${name.minimum_length}::int then 'name.minimum_length' end,
-        case when namesakes > 1 and ${name.unique}::boolean then 'name.unique' end,
-        case when owner_subject is not null and place_of_owner > ${limits.active_per_owner}::int
+        case when expires_at is null and ${rules.expiry}::boolean then 'lifetime.allow_no_expiry' end,
+        case when char_length(name) < ${rules.minimumLength}::int then 'name.minimum_length' end,
+        case when ${hasNamesake} then 'name.unique' end,
+        case when owner_subject is not null and place_of_owner > ${rules.activePerOwner}::int
           then 'limits.active_per_owner' end,
-        case when place > ${limits.active_per_organization}::int then 'limits.active_per_organization' end,
-        case when cardinality(scopes) = 0 and ${scopes.required}::boolean then 'scopes.required' end,
-        case when owner_source = 'sso' and not ${creation.sso_users}::boolean then 'creation.sso_users' end,
-        case when type <> all(${types}::text[]) then 'allowed_types' end
+        case when place > ${rules.activePerOrganization}::int then 'limits.active_per_organization' end,
+        case when cardinality(scopes) = 0 and ${rules.scopes}::boolean then 'scopes.required' end,
+        case when owner_source = 'sso' and ${rules.noSsoUsers}::boolean then 'creation.sso_users' end,
+        case when type <> all(${rules.types}::text[]) then 'allowed_types' end
       ], null) as rules
-      from ranked where live
+      from ranked as live
     )
-    select id, name, type, rules, (count(*) over ())::int as total
-    from judged where cardinality(rules) > 0
-    order by id limit ${mostBreachesShown}`.execute(db)
-  return {
-    count: rows[0]?.total ?? 0,
-    tokens: rows.map(({ id, name, type, rules }) => ({ id, name, type, rules })),
-  }
+    select id, name, type, rules from judged where cardinality(rules) > 0
+    order by id limit ${mostBreachesShown + 1}`.execute(db)
+  const more = rows.length > mostBreachesShown || (await isLarger(db, organizationId, now, most))
+  return { tokens: rows.slice(0, mostBreachesShown), more }
+}
+
+/** Whether the organization has more good tokens than that. */
+async function isLarger(db: Db, organizationId: string, now: Date, most: number): Promise<boolean> {
+  const beyond = await db
+    .selectFrom('tokens')
+    .select('id')
+    .where('organizationId', '=', organizationId)
+    .where('revokedAt', 'is', null)
+    .where(sql<boolean>`coalesce(expires_at, 'infinity') > ${now}`)
+    .orderBy(sql`coalesce(expires_at, 'infinity')`)
+    .orderBy('id')
+    .offset(most)
+    .limit(1)
+    .executeTakeFirst()
+  return beyond !== undefined
 }

@@ -199,14 +199,29 @@ t.test('a change of policy says which tokens break it, and leaves them as they a
   }
 })
 
-t.test('the list of tokens that break a policy ends at 100, their count does not', async (t) => {
+t.test('the list of tokens that break a policy ends at 100, and says that there are more', async (t) => {
   const { key, url } = await organization()
   for (let i = 0; i < 103; i++) await world.issue({ name: `T${i}` }, key)
   const { body } = await world.ask('PATCH', `${url}?dry_run=true`, {
     body: { lifetime: { maximum_days: 1 } },
   })
-  t.equal(body.breaking_tokens.count, 103)
+  t.match(body.breaking_tokens, { count: 100, more: true })
   t.equal(body.breaking_tokens.items.length, 100)
+})
+
+t.test('a change says what its own rules would refuse, and not what the others would', async (t) => {
+  const { key, url } = await organization()
+  await world.issue({ name: 'Long', lifetime_days: 400 }, key)
+  const breaches = async (body: object) =>
+    (await world.ask('PATCH', `${url}?dry_run=true`, { body })).body.breaking_tokens
+  await world.ask('PUT', url, { body: { lifetime: { maximum_days: 365 } } })
+  t.same(await breaches({ name: { minimum_length: 2 } }), { count: 0, more: false, items: [] })
+  t.same(await breaches({ lifetime: { maximum_days: 500 } }), { count: 0, more: false, items: [] })
+  t.match(await breaches({ lifetime: { maximum_days: 300 } }), {
+    count: 1,
+    more: false,
+    items: [{ name: 'Long', rules: ['lifetime.maximum_days'] }],
+  })
 })
 
 t.test('the change log has a policy before and after its change, and no dry run', async (t) => {

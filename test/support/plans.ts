@@ -1,4 +1,4 @@
-import { ExplainNode, type KyselyPlugin, type SelectQueryNode, sql } from 'kysely'
+import { ExplainNode, type KyselyPlugin, type RawNode, type SelectQueryNode, sql } from 'kysely'
 import type { Db } from '../../src/db/database.ts'
 
 /** A node of what EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) tells. */
@@ -30,8 +30,13 @@ export async function costOf(db: Db, table: string, run: (db: Db) => Promise<unk
   const explain = ExplainNode.create('json', sql`analyze, buffers`.toOperationNode())
   let plan: PlanNode | undefined
   const plugin: KyselyPlugin = {
-    transformQuery: ({ node }) =>
-      node.kind === 'SelectQueryNode' ? { ...(node as SelectQueryNode), explain } : node,
+    transformQuery: ({ node }) => {
+      if (node.kind === 'SelectQueryNode') return { ...(node as SelectQueryNode), explain }
+      if (node.kind !== 'RawNode') return node
+      const { sqlFragments, ...raw } = node as RawNode
+      const [first, ...rest] = sqlFragments
+      return { ...raw, sqlFragments: [`explain (analyze, buffers, format json) ${first}`, ...rest] }
+    },
     transformResult: async ({ result }) => {
       plan ??= Object.values(result.rows[0] as Record<string, any>)[0][0].Plan
       return { ...result, rows: [] }

@@ -1,0 +1,124 @@
+import { setTimeout } from 'node:timers/promises'
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import type { Caller } from '../../src/access/caller.ts'
+import { resumeOrganization, suspendOrganization } from '../../src/organizations/organizations.ts'
+import { platformPolicy } from '../../src/policy/effective.ts'
+import { selectBreaches } from '../../src/policy/store.ts'
+import { tightened } from '../../src/policy/tightened.ts'
+import { Secret } from '../../src/tokens/secret.ts'
+import { costOf } from '../support/plans.ts'
+import { createWorld } from '../support/world.ts'
+
+const world = await createWorld(t)
+const made = await world.ask('POST', '/v1/organizations', { body: { key: 'large', name: 'Large' } })
+const organization = made.body.id as string
+const url = '/v1/organizations/large/policy'
+
+const principal = await world.credentials.verify(new Secret(world.admin), world.clock.now)
+if (!principal) throw new Error('the administrator is unknown')
+const caller: Caller = {
+  principal,
+  actor: { type: 'token', id: principal.tokenId, name: principal.name },
+  requestId: 'test',
+  ip: null,
+  now: world.clock.now,
+}
+
+// Half of them are revoked.
+await world.sql(
+  `insert into tokens (organization_id, id, type, name, owner_subject, owner_source, scopes, audience, metadata,
+       expires_at, revoked_at, created_at, created_by, updated_at)
+     select $1, gen_random_uuid(), 'api', 'Token ' || i, 'u-' || i, 'internal', '{read}', '{}', '{}',
+       at + interval '90 days' + i * interval '1 second', case when i % 2 = 0 then at end, at, '{}', at
+     from generate_series(1, 20000) i, lateral (select $2::timestamptz as at)`,
+  [organization, world.clock.now],
+)
+await world.sql('analyze tokens')
+
+t.test('what a rule would refuse is looked for among so many tokens, and no more', async (t) => {
+  const { lifetime, name, limits } = platformPolicy
+  const policies = {
+    'lifetime.maximum_days': { ...platformPolicy, lifetime: { ...lifetime, maximum_days: 91 } },
+    'lifetime.minimum_days': { ...platformPolicy, lifetime: { ...lifetime, minimum_days: 30 } },
+    'lifetime.allow_no_expiry': { ...platformPolicy, lifetime: { ...lifetime, allow_no_expiry: false } },
+    'name.minimum_length': { ...platformPolicy, name: { ...name, minimum_length: 3 } },
+    'name.unique': { ...platformPolicy, name: { ...name, unique: true } },
+    'limits.active_per_owner': { ...platformPolicy, limits: { ...limits, active_per_owner: 5 } },
+    'limits.active_per_organization': {
+      ...platformPolicy,
+      limits: { ...limits, active_per_organization: 50_000 },
+    },
+    'scopes.required': { ...platformPolicy, scopes: { required: true } },
+    'creation.sso_users': { ...platformPolicy, creation: { sso_users: false } },
+    allowed_types: { ...platformPolicy, allowed_types: ['api'] },
+  }
+  for (const [rule, policy] of Object.entries(policies)) {
+    const rules = tightened(platformPolicy, policy)
+    const cost = (most: number) =>
+      costOf(world.db, 'tokens', (db) => selectBreaches(db, organization, rules, world.clock.now, most))
+    const { examined, scanned } = await cost(500)
+    t.same(scanned, [], rule)
+    // For unique names one more is looked for by the name of each.
+    t.ok(examined <= 1_001, `${rule}: ${examined} rows`)
+    t.ok((await selectBreaches(world.db, organization, rules, world.clock.now, 500)).more)
+    t.notOk((await selectBreaches(world.db, organization, rules, world.clock.now, 20_000)).more)
+  }
+})
+
+t.test('a change that makes no rule stricter looks at no token', async (t) => {
+  const rules = tightened({ ...platformPolicy, scopes: { required: true } }, platformPolicy)
+  await t.rejects(
+    costOf(world.db, 'tokens', (db) => selectBreaches(db, organization, rules, world.clock.now)),
+    { message: 'nothing was asked' },
+  )
+})
+
+t.test('a dry run locks nothing', async (t) => {
+  const holder = await hold(t, `select from organizations where id = '${organization}' for update`)
+  const body = { lifetime: { maximum_days: 30 } }
+  t.match(await world.ask('PATCH', `${url}?dry_run=true`, { body }), {
+    status: 200,
+    body: { breaking_tokens: { count: 100, more: true } },
+  })
+  await holder.end()
+})
+
+t.test('while tokens are looked at for a change the organization can be suspended', async (t) => {
+  const holder = await hold(t, 'lock table tokens in access exclusive mode')
+  // The administrator is known by now, so that only the change has to wait for tokens.
+  const change = world.ask('PATCH', url, { body: { lifetime: { maximum_days: 30 } } })
+  await until(async () => {
+    const { rows } = await world.sql(
+      "select from pg_stat_activity where wait_event_type = 'Lock' and query like '%with live as%' and pid <> pg_backend_pid()",
+    )
+    return rows.length > 0
+  })
+  await suspendOrganization(world.db, caller, 'large')
+  await resumeOrganization(world.db, caller, 'large')
+  await holder.end()
+  t.match(await change, { status: 200, body: { applied: true } })
+})
+
+t.test('a change that comes in between is not lost', async (t) => {
+  const [one, other] = await Promise.all([
+    world.ask('PATCH', url, { body: { name: { minimum_length: 4 } } }),
+    world.ask('PATCH', url, { body: { scopes: { required: true } } }),
+  ])
+  t.match([one.status, other.status], [200, 200])
+  const { body } = await world.ask('GET', url)
+  t.match(body.own, { name: { minimum_length: 4 }, scopes: { required: true } })
+})
+
+/** A transaction that keeps its locks until it ends. */
+async function hold(t: Test, statement: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: world.databaseUrl })
+  await client.connect()
+  t.teardown(() => client.end())
+  await client.query(`begin; ${statement}`)
+  return client
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await setTimeout(5)
+}
