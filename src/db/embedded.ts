@@ -6,13 +6,19 @@ import { type Cluster, openCluster } from './embedded/cluster.ts'
 import { lockDirectory } from './embedded/lock.ts'
 import { startPostmaster, stopPostmaster } from './embedded/postmaster.ts'
 
-/** Starts (or adopts) the PostgreSQL server that lives in dataDir; resolves when it accepts connections. */
-export async function startEmbedded(dataDir: string): Promise<{ url: string; stop(): Promise<void> }> {
+/**
+ * Starts (or adopts) the PostgreSQL server that lives in dataDir; resolves when it accepts connections. A data
+ * directory that is not there yet is created with these options of initdb, besides our own.
+ */
+export async function startEmbedded(
+  dataDir: string,
+  initdbOptions: readonly string[] = [],
+): Promise<{ url: string; stop(): Promise<void> }> {
   const binaries = await findBinaries()
   const home = await openDirectory(dataDir)
   const unlock = await lockDirectory(home)
   try {
-    const cluster = await openCluster(home, binaries)
+    const cluster = await openCluster(home, binaries, initdbOptions)
     const url = await startServer(cluster)
     let stopped: Promise<void> | undefined
     return {

@@ -6,6 +6,12 @@ import { migrate } from '../../src/db/migrate.ts'
 
 const prefix = 'counterfoil_test_'
 
+// Nothing in it has to survive a power cut. Tests of durability have clusters of their own.
+const hasty = [
+  '--no-sync',
+  ...['fsync', 'synchronous_commit', 'full_page_writes'].flatMap((name) => ['--set', `${name}=off`]),
+]
+
 /** A PostgreSQL server for the run, with a migrated database in it that every test clones its own from. */
 export async function openServer(dataDir: string) {
   const server = await choose(dataDir)
@@ -37,7 +43,7 @@ export function databaseUrl(server: string, name: string): string {
 async function choose(dataDir: string): Promise<{ url: string; stop(): Promise<unknown> }> {
   const given = process.env.TEST_DATABASE_URL
   if (given) return { url: given, stop: async () => {} }
-  if (process.env.TEST_POSTGRES !== 'container') return startEmbedded(dataDir)
+  if (process.env.TEST_POSTGRES !== 'container') return startEmbedded(dataDir, hasty)
   const { PostgreSqlContainer } = await import('@testcontainers/postgresql')
   const container = await new PostgreSqlContainer('postgres:18-alpine').start()
   return { url: container.getConnectionUri(), stop: () => container.stop() }

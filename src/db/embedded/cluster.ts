@@ -17,12 +17,19 @@ export type Cluster = {
 }
 
 /** The cluster in dataDir, made if it is not there yet. The caller holds the directory's lock. */
-export async function openCluster(dataDir: string, binaries: Binaries): Promise<Cluster> {
+export async function openCluster(
+  dataDir: string,
+  binaries: Binaries,
+  initdbOptions: readonly string[],
+): Promise<Cluster> {
   const directory = join(dataDir, 'postgres')
   const passwordFile = join(dataDir, 'postgres-password')
   const owner = await findOwner(directory)
   const account = await chooseAccount(dataDir, binaries.postgres, owner)
-  if (!owner) await createCluster({ dataDir, directory, passwordFile }, account, binaries.initdb)
+  if (!owner) {
+    const places = { dataDir, directory, passwordFile }
+    await createCluster(places, account, binaries.initdb, initdbOptions)
+  }
   // PostgreSQL refuses a looser mode, which copying or a volume mount readily brings about.
   await chmod(directory, 0o700)
   return {

@@ -21,7 +21,12 @@ const options = [
  * Made under a name of its own and renamed when complete, so that a crash leaves no half-made cluster. The name
  * is never used twice: an initdb that outlives us may still be writing to the last one.
  */
-export async function createCluster(places: Places, account: Account, initdb: string): Promise<void> {
+export async function createCluster(
+  places: Places,
+  account: Account,
+  initdb: string,
+  more: readonly string[],
+): Promise<void> {
   const { dataDir, directory, passwordFile } = places
   await removeDrafts(dataDir)
   await writePassword(passwordFile)
@@ -31,7 +36,8 @@ export async function createCluster(places: Places, account: Account, initdb: st
     await chown(passwordFile, uid, gid)
     await chown(draft, uid, gid)
   }
-  const result = await run(account, initdb, ['--pgdata', draft, '--pwfile', passwordFile, ...options])
+  const files = ['--pgdata', draft, '--pwfile', passwordFile]
+  const result = await run(account, initdb, [...files, ...options, ...more])
   if (result.code !== 0)
     throw new EmbeddedError(`PostgreSQL could not make its data directory: ${gist(result.output)}`)
   await rename(draft, directory)
