@@ -18,6 +18,7 @@ import { authenticate } from './http/authenticate.ts'
 import { protectBrowsers } from './http/browsers.ts'
 import { createClosing } from './http/closing.ts'
 import { Durations } from './http/durations.ts'
+import { createFailedCredentials, type FailureLimit } from './http/failed-credentials.ts'
 import { healthRoutes } from './http/health.ts'
 import { lowerCaseIds } from './http/ids.ts'
 import { clientLeft, isVerbose, logRequests } from './http/log.ts'
@@ -56,6 +57,7 @@ export type AppOptions = Deps & {
   corsOrigins: string[]
   verification?: VerificationOptions
   measuring?: Measuring
+  failureLimit?: FailureLimit
   limits?: Partial<Limits>
 }
 
@@ -80,6 +82,7 @@ export async function buildApp({
   verification = { fields: [], trustedNetworks: [] },
   measuring = measureAlone(),
   limits,
+  failureLimit = { limit: 0, windowSeconds: 60 },
   ...deps
 }: AppOptions): Promise<FastifyInstance> {
   const most = { ...usualLimits, ...limits }
@@ -133,6 +136,7 @@ export async function buildApp({
     reply.header('x-request-id', request.id)
     done()
   })
+  app.decorate('failedCredentials', createFailedCredentials(measuring.registry, log, failureLimit))
   closing.watch(app)
   logRequests(app)
 

@@ -4,6 +4,7 @@ import { type Static, Type } from 'typebox'
 import { isNetwork, isOrigin } from './addresses.ts'
 import { ConfigError, withFiles } from './config-files.ts'
 import { hostsProblem } from './db/hosts.ts'
+import type { FailureLimit } from './http/failed-credentials.ts'
 import { type LogLevel, logLevels } from './http/log.ts'
 import { masterKeyPattern, parseMasterKey } from './keys/master-key.ts'
 import { type SigningAlg, signingAlgs } from './keys/sealed.ts'
@@ -120,6 +121,19 @@ export const Environment = Type.Object({
     default: '',
     description: 'Origins, separated by commas, whose pages may call.',
   }),
+  AUTH_FAILURE_LIMIT: Type.Integer({
+    default: 100,
+    minimum: 0,
+    maximum: 1_000_000,
+    description:
+      'Credentials of callers that may fail from one address before further ones are answered with 429.',
+  }),
+  AUTH_FAILURE_WINDOW_SECONDS: Type.Integer({
+    default: 60,
+    minimum: 1,
+    maximum: 86_400,
+    description: 'How long failures of an address count, from the first one on.',
+  }),
   VERIFY_HEADERS: Type.String({
     default: '',
     description: 'Header fields, separated by commas, in which users may present a token to a gateway.',
@@ -167,6 +181,7 @@ export type Config = {
   logLevel: LogLevel
   trustProxy: string[]
   corsOrigins: string[]
+  failureLimit: FailureLimit
   verification: VerificationOptions
   outboundAllow: string[]
 }
@@ -200,6 +215,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     logLevel: values.LOG_LEVEL,
     trustProxy: list('TRUST_PROXY', values.TRUST_PROXY, isNetwork),
     corsOrigins: list('CORS_ORIGINS', values.CORS_ORIGINS, isOrigin),
+    failureLimit: { limit: values.AUTH_FAILURE_LIMIT, windowSeconds: values.AUTH_FAILURE_WINDOW_SECONDS },
     verification: {
       fields: list('VERIFY_HEADERS', values.VERIFY_HEADERS.toLowerCase(), isField),
       trustedNetworks: list('VERIFY_TRUSTED_NETWORKS', values.VERIFY_TRUSTED_NETWORKS, isNetwork),

@@ -30,6 +30,7 @@ export const catalogue = {
   invalid_value: { status: 422, title: 'A value is not allowed' },
   confirmation_required: { status: 422, title: 'The name of the token is needed to confirm this' },
   idempotency_key_reused: { status: 422, title: 'This Idempotency-Key belongs to another request' },
+  too_many_requests: { status: 429, title: 'Too many credentials from this address were not good' },
   header_fields_too_large: { status: 431, title: 'The header fields are too large' },
   internal_error: { status: 500, title: 'Something went wrong on our side' },
   overloaded: { status: 503, title: 'More is asked than the service can answer right now' },
@@ -45,6 +46,8 @@ export type ErrorExtras = {
   fields?: FieldError[]
   /** The permission the caller would need; named in the RFC 6750 challenge. */
   scope?: string
+  /** Seconds to wait before another try; one, where the status asks for waiting and nothing else is said. */
+  retryAfter?: number
   /** What is behind it, for the logs. */
   cause?: unknown
 }
@@ -55,12 +58,14 @@ export class AppError extends Error {
   readonly code: ErrorCode
   readonly fields: FieldError[] | undefined
   readonly scope: string | undefined
+  readonly retryAfter: number
 
   constructor(code: ErrorCode, detail: string, extras: ErrorExtras = {}) {
     super(detail, { cause: extras.cause })
     this.code = code
     this.fields = extras.fields
     this.scope = extras.scope
+    this.retryAfter = extras.retryAfter ?? 1
   }
 }
 

@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import type { AppError } from '../errors.ts'
 import { challenges } from './challenge.ts'
 import { settle } from './problem.ts'
-import { describeStatus, errorHeaders, ref } from './schemas.ts'
+import { describeStatus, errorHeaders, ref, withThrottling } from './schemas.ts'
 
 export const OAuthError = Type.Object(
   {
@@ -24,7 +24,7 @@ export const OAuthError = Type.Object(
 export function oauthErrors(...statuses: number[]): Record<number, object> {
   const content = { 'application/json': { schema: ref(OAuthError) } }
   return Object.fromEntries(
-    statuses.map((status) => [
+    withThrottling(statuses).map((status) => [
       status,
       { description: describeStatus(status), ...errorHeaders(status), content },
     ]),
@@ -62,7 +62,8 @@ function send(error: AppError, request: FastifyRequest, reply: FastifyReply): vo
 
 function oauthCode({ code }: AppError, basic: boolean): string {
   if (code === 'unauthenticated' || (code === 'invalid_token' && basic)) return 'invalid_client'
-  if (code === 'unavailable' || code === 'overloaded') return 'temporarily_unavailable'
+  if (code === 'unavailable' || code === 'overloaded' || code === 'too_many_requests')
+    return 'temporarily_unavailable'
   if (code === 'internal_error') return 'server_error'
   if (code === 'built_in') return 'unsupported_token_type'
   return code === 'invalid_token' || code === 'invalid_client' || code === 'insufficient_scope'

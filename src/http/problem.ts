@@ -32,13 +32,22 @@ export function sendNotFound(_request: FastifyRequest, _reply: FastifyReply): ne
 }
 
 /** Status, logging and retry advice, which are the same whatever the format of the body. */
-export function settle(thrown: unknown, request: FastifyRequest, reply: FastifyReply): AppError {
-  const error = toAppError(thrown)
+export function settle(
+  thrown: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  caller: { isKnown: boolean; ip: string | undefined } = {
+    isKnown: request.caller !== undefined,
+    ip: request.ip,
+  },
+): AppError {
+  const failed = toAppError(thrown)
+  const error = caller.isKnown ? failed : request.server.failedCredentials.note(request, caller.ip, failed)
   const { status } = catalogue[error.code]
   // Of overload and of a lost database one line a request would tell nothing new.
   if (status >= 500 && !(thrown instanceof AppError))
     request.log.error({ reqId: request.id, err: thrown }, error.message)
-  if (status === 503) reply.header('retry-after', '1')
+  if (status === 503 || status === 429) reply.header('retry-after', String(error.retryAfter))
   reply.code(status)
   return error
 }

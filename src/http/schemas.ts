@@ -135,18 +135,23 @@ export function answer<T extends TSchema>(schema: T, description: string, ...nam
 /** The headers that an error of that status comes with, whatever its format. */
 export function errorHeaders(status: number): object {
   if (status === 401 || status === 403) return { headers: headers(['WWW-Authenticate']) }
-  return status === 503 ? { headers: headers(['Retry-After']) } : {}
+  return status === 503 || status === 429 ? { headers: headers(['Retry-After']) } : {}
 }
 
 /** The problem documents that an operation can answer with, by status. */
 export function problems(...statuses: number[]): Record<number, object> {
   const content = { 'application/problem+json': { schema: ref(Problem) } }
   return Object.fromEntries(
-    statuses.map((status) => [
+    withThrottling(statuses).map((status) => [
       status,
       { description: describeStatus(status), ...errorHeaders(status), content },
     ]),
   )
+}
+
+/** Where a credential can be refused, so can one that comes after too many others. */
+export function withThrottling(statuses: number[]): number[] {
+  return statuses.includes(401) ? [...statuses, 429] : statuses
 }
 
 export function describeStatus(status: number): string {

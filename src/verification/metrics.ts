@@ -19,6 +19,7 @@ export function measureVerification(registry: Registry): (outcome: Outcome) => v
 /** What an error comes to; until the gateway is known it is the gateway that is refused. */
 export function outcomeOf(code: ErrorCode, gatewayIsKnown: boolean): Outcome {
   if (code === 'ambiguous_credentials') return 'refused'
+  if (code === 'too_many_requests') return 'gateway_refused'
   if (code !== 'unauthenticated' && code !== 'invalid_token' && code !== 'insufficient_scope') return 'failed'
   if (!gatewayIsKnown) return 'gateway_refused'
   return code === 'insufficient_scope' ? code : 'refused'

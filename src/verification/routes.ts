@@ -77,7 +77,11 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<Options> = async (app
     done()
   })
   app.setErrorHandler<FastifyError>((thrown, request, reply) => {
-    const error = settle(thrown, request, reply)
+    const error = settle(thrown, request, reply, {
+      isKnown: request.viewer !== null,
+      // A gateway may be trusted to say whom it stands for: the user is not at fault.
+      ip: request.socket.remoteAddress,
+    })
     count(outcomeOf(error.code, request.viewer !== null))
     // RFC 7662 §2.3 answers a resource server like this. 403 would say that it is the user who lacks something.
     if (error.code === 'insufficient_scope' && !request.viewer) reply.code(401)

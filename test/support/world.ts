@@ -5,6 +5,7 @@ import { buildApp, type Limits } from '../../src/app.ts'
 import { bootstrap } from '../../src/bootstrap.ts'
 import type { Db } from '../../src/db/database.ts'
 import { readCursorKey } from '../../src/db/installation.ts'
+import type { FailureLimit } from '../../src/http/failed-credentials.ts'
 import { createLogger, type LogLevel } from '../../src/http/log.ts'
 import {
   type Credentials,
@@ -61,6 +62,8 @@ export type WorldOptions = {
   trustProxy?: string[]
   corsOrigins?: string[]
   limits?: Partial<Limits>
+  /** None unless given. */
+  failureLimit?: FailureLimit
   verification?: VerificationOptions
   environment?: EnvironmentSecret
   signing?: Partial<Signing>
