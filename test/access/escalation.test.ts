@@ -8,7 +8,7 @@ import { snapshot } from '../http/snapshot.ts'
 import { recordSecret } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 const world = await createWorld(t, { trustProxy: ['127.0.0.1'] })
 const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
 for (const key of ['acme', 'other'])
@@ -344,20 +344,21 @@ t.test('every operation is in the table, or is known to give nothing', async (t)
 for (const { operation, what, beyond, within, because, refusal } of table) {
   for (const dimension of dimensions) {
     t.test(`${operation}, ${what}: a caller with limited ${dimension}`, async (t) => {
-      const requests = beyond[dimension] ?? []
+      const makers = beyond[dimension] ?? []
       const possible = typeof within === 'function' ? within : within?.[dimension]
-      if (requests.length === 0 || !possible) t.ok(because?.[dimension], 'the table says why')
-      for (const make of requests) {
-        const request = await make()
-        const before = await snapshot(world.db)
-        const refused = await send(operation, request, callers[dimension])
-        t.match(refused, {
+      if (makers.length === 0 || !possible) t.ok(because?.[dimension], 'the table says why')
+      const requests: Request[] = []
+      for (const make of makers) requests.push(await make())
+      const before = await snapshot(world.db)
+      for (const request of requests) {
+        t.match(await send(operation, request, callers[dimension]), {
           status: 403,
           body: { code: 'insufficient_scope', detail: refusal ?? said[dimension] },
         })
-        t.same(await snapshot(world.db), before, 'nothing has changed')
-        t.match(await send(operation, request, world.admin), { status: /^20/ }, 'an administrator can')
       }
+      t.same(await snapshot(world.db), before, 'nothing has changed')
+      for (const request of requests)
+        t.match(await send(operation, request, world.admin), { status: /^20/ }, 'an administrator can')
       if (possible) t.match(await send(operation, await possible(), callers[dimension]), { status: /^20/ })
     })
   }
