@@ -4,6 +4,7 @@ import { type Static, Type } from 'typebox'
 import { isNetwork, isOrigin } from './addresses.ts'
 import { ConfigError, withFiles } from './config-files.ts'
 import { hostsProblem } from './db/hosts.ts'
+import { type Durability, durabilities } from './db/installation.ts'
 import type { FailureLimit } from './http/failed-credentials.ts'
 import { type LogLevel, logLevels } from './http/log.ts'
 import { masterKeyPattern, parseMasterKey } from './keys/master-key.ts'
@@ -39,6 +40,12 @@ export const Environment = Type.Object({
     minimum: 1,
     maximum: 1000,
     description: 'Connections at the most for management; introspection has five of its own, the feed one.',
+  }),
+  REVOCATION_DURABILITY: Type.Enum([...durabilities], {
+    type: 'string',
+    default: 'local',
+    description:
+      'Whether what takes a credential away is acknowledged only once a synchronous standby has it.',
   }),
   CACHE_SIZE: Type.Integer({
     default: 100_000,
@@ -166,6 +173,7 @@ export type Config = {
   databaseUrl: string | undefined
   listenUrl: string | undefined
   poolSize: number
+  revocationDurability: Durability
   cacheSize: number
   workers: number
   dataDir: string
@@ -202,6 +210,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     databaseUrl: values.DATABASE_URL,
     listenUrl: values.DATABASE_LISTEN_URL,
     poolSize: values.DATABASE_POOL_SIZE,
+    revocationDurability: values.REVOCATION_DURABILITY,
     cacheSize: values.CACHE_SIZE,
     workers: values.WORKERS,
     dataDir: values.DATA_DIR,

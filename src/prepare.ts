@@ -1,10 +1,10 @@
-import { sql } from 'kysely'
 import { adminTokenIn } from './admin-token.ts'
 import { bootstrap } from './bootstrap.ts'
 import type { Config } from './config.ts'
 import { ConfigError } from './config-files.ts'
 import { createDb, type Db, maintenanceMs, usualQueryMs } from './db/database.ts'
 import { startEmbedded } from './db/embedded.ts'
+import { hasSynchronousStandbys, setDurability, statementLimitMs } from './db/installation.ts'
 import { migrate, pendingMigrations } from './db/migrate.ts'
 import { prepareKeys } from './keys/care.ts'
 import { masterKeyIn } from './keys/master-key.ts'
@@ -57,6 +57,7 @@ export async function prepare(database: Database, config: Config, signing: Signi
   const pending = await pendingMigrations(db)
   if (pending.length > 0)
     throw new ConfigError(`MIGRATE is false and the database lacks ${pending.join(', ')}.`)
+  await setDurability(db, config.revocationDurability)
   const adminToken = config.adminToken ?? (embedded ? await adminTokenIn(config.dataDir) : undefined)
   const withExamples = config.bootstrapExamples ?? embedded
   await bootstrap(db, new Date(), adminToken, { withExamples })
@@ -64,16 +65,20 @@ export async function prepare(database: Database, config: Config, signing: Signi
 }
 
 /** What would not show before the database is under load. */
-export async function databaseWarnings({ db, prepares }: Database): Promise<string[]> {
-  if (prepares) return []
-  const { rows } = await sql<{ ms: number }>`
-    select setting::integer as ms from pg_settings where name = 'statement_timeout'`.execute(db)
-  const ms = rows[0]?.ms ?? 0
-  if (ms > 0 && ms <= usualQueryMs) return []
-  return [
-    'Behind a pooler Counterfoil cannot set a time limit for statements: set one for its role, with ' +
-      "alter role <role> set statement_timeout = '9s', or what is given up here runs on in PostgreSQL.",
-  ]
+export async function databaseWarnings({ db, prepares }: Database, config: Config): Promise<string[]> {
+  const warnings: string[] = []
+  if (config.revocationDurability === 'remote' && !(await hasSynchronousStandbys(db)))
+    warnings.push(
+      'REVOCATION_DURABILITY is remote, but synchronous_standby_names of the database is empty: revocations are ' +
+        'acknowledged before a standby has them, and a failover may undo them.',
+    )
+  const limit = prepares ? undefined : await statementLimitMs(db)
+  if (limit !== undefined && (limit === 0 || limit > usualQueryMs))
+    warnings.push(
+      'Behind a pooler Counterfoil cannot set a time limit for statements: set one for its role, with ' +
+        "alter role <role> set statement_timeout = '9s', or what is given up here runs on in PostgreSQL.",
+    )
+  return warnings
 }
 
 export async function signingOf(database: Database, config: Config): Promise<Signing> {

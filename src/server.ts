@@ -112,7 +112,7 @@ async function serve(): Promise<void> {
     }
     await prepare(database, config, signing)
     const warnings = [
-      ...(await databaseWarnings(database)),
+      ...(await databaseWarnings(database, config)),
       ...(await environmentWarnings(database.db, config.environment)),
     ]
     for (const warning of warnings) log.warn(warning)

@@ -51,6 +51,7 @@ export async function startService({
   })
   const credentials = createCredentials({
     ...{ databaseUrl, listenUrl: config.listenUrl, cacheSize: config.cacheSize },
+    durability: config.revocationDurability,
     ...{ environment, every: repeat, onError, onLease, onTimeline, onChange: tail.wake },
   })
   const usage = createUsage(db, { onError, every: repeat })

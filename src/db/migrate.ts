@@ -14,6 +14,7 @@ import * as revocationNumbers from '../../migrations/0011-revocation-numbers.ts'
 import * as uses from '../../migrations/0012-uses.ts'
 import * as useCounts from '../../migrations/0013-use-counts.ts'
 import * as staticSecret from '../../migrations/0014-static-secret.ts'
+import * as revocationDurability from '../../migrations/0015-revocation-durability.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -31,6 +32,7 @@ const migrations = {
   '0012-uses': uses,
   '0013-use-counts': useCounts,
   '0014-static-secret': staticSecret,
+  '0015-revocation-durability': revocationDurability,
 }
 
 /** Until the end of the transaction no other instance sets this database up. */

@@ -168,6 +168,7 @@ type IdempotencyKeysTable = {
 
 type InstallationTable = {
   cursorKey: Buffer
+  revocationDurability: 'local' | 'remote'
 }
 
 export type RevocationReason = 'revoked' | 'deleted' | 'secret_ended' | 'changed' | 'suspended' | 'reset'

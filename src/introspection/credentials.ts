@@ -1,4 +1,5 @@
 import { isUnavailable } from '../db/database.ts'
+import type { Durability } from '../db/installation.ts'
 import { openPipeline } from '../db/pipeline.ts'
 import { AppError } from '../errors.ts'
 import type { HashText, Secret } from '../tokens/secret.ts'
@@ -12,6 +13,8 @@ export type CredentialsOptions = {
   databaseUrl: string
   /** Where notifications come from, if a pooler that cannot pass them on stands before the database. */
   listenUrl?: string | undefined
+  /** Whether beats wait for a synchronous standby, as revocations do then. */
+  durability?: Durability
   /** The one secret that is good without being in the database. */
   environment?: { hash: HashText; is(hash: Buffer): boolean; find(): Promise<Found> } | undefined
   /** How many credentials are kept in memory; 0 asks the database every time. */
@@ -58,7 +61,7 @@ export type Credentials = {
 const batches = { atOnce: 3, size: 16 }
 
 export function createCredentials(options: CredentialsOptions): Credentials {
-  const { databaseUrl, listenUrl, cacheSize, environment, onError } = options
+  const { databaseUrl, listenUrl, durability = 'local', cacheSize, environment, onError } = options
   const prepares = listenUrl === undefined
   const pipelineOptions = { url: databaseUrl, connectMs: 2_000, queryMs: 2_000, prepares, onError }
   const pipeline = openPipeline(pipelineOptions)
@@ -90,7 +93,7 @@ export function createCredentials(options: CredentialsOptions): Credentials {
   const forgetAll = memory?.forgetAll ?? (() => {})
   const lease = createLease({
     listenUrl: listenUrl ?? databaseUrl,
-    notify: (channel, payload) => sendNotification(beats, channel, payload),
+    notify: (channel, payload) => sendNotification(beats, channel, payload, durability),
     changed: (what) => {
       if (what === 'all') forgetAll()
       else if (what !== 'static-secret') memory?.forget(what as HashText)

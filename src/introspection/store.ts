@@ -1,5 +1,6 @@
 import type { Narrowing } from '../access/narrowing.ts'
 import { planOnce } from '../db/client.ts'
+import type { Durability } from '../db/installation.ts'
 import { server } from '../db/origin.ts'
 import type { Pipeline } from '../db/pipeline.ts'
 import type { OwnerSource } from '../db/tables.ts'
@@ -158,11 +159,19 @@ function instant(milliseconds: Milliseconds): Date | null {
   return new Date(Math.max(-furthest, Math.min(Math.round(Number(milliseconds)), furthest)))
 }
 
-const notify = "select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
+const notify = "select set_config('synchronous_commit', $3, true), pg_notify($1, $2)"
 
 planOnce('notify', notify)
 
-/** To whoever listens, ourselves too. It need not outlive a crash, so it waits for no disk. */
-export async function sendNotification(pipeline: Pipeline, channel: string, payload: string): Promise<void> {
-  await pipeline.query(notify, [channel, payload])
+/**
+ * To whoever listens, ourselves too. It need not outlive a crash, so it waits for no disk; where revocations wait for a
+ * standby it does too, so that it does not come back on a primary that its standbys have left for another one.
+ */
+export async function sendNotification(
+  pipeline: Pipeline,
+  channel: string,
+  payload: string,
+  durability: Durability,
+): Promise<void> {
+  await pipeline.query(notify, [channel, payload, durability === 'remote' ? 'remote_write' : 'off'])
 }

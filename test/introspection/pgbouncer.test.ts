@@ -1,4 +1,5 @@
 import t from 'tap'
+import { readConfig } from '../../src/config.ts'
 import { createDb } from '../../src/db/database.ts'
 import { databaseWarnings } from '../../src/prepare.ts'
 import { revokeBySql, revokeUnheard, startInstance } from '../support/credentials.ts'
@@ -55,7 +56,7 @@ if (hasPgbouncer()) {
       const database = { url: pooled, prepares: false, embedded: false, close: async () => {} }
       const db = createDb({ ...database, poolSize: 1 })
       try {
-        return await databaseWarnings({ ...database, db })
+        return await databaseWarnings({ ...database, db }, readConfig({}))
       } finally {
         await db.destroy()
       }
