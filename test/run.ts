@@ -29,6 +29,8 @@ const pool = createPool(
   {
     ...process.env,
     TEST_RECORDS: scratch,
+    // Processes that tests start load what others have compiled, and so does the next run.
+    NODE_COMPILE_CACHE: join(import.meta.dirname, '../node_modules/.cache/node-compile'),
     ...(options.grep && { TAP_GREP: options.grep.join('\n') }),
     ...(options.only && { TAP_ONLY: '1' }),
   },

@@ -13,10 +13,12 @@ export type Run = {
   exit: Promise<{ code: number | null; signal: string | null }>
 }
 
-/** Runs the real command line with this environment and nothing else but PATH. */
+/** Runs the real command line with this environment and nothing else but PATH and where compiled code is kept. */
 export function run(t: Test, args: string[], env: Record<string, string> = {}): Run {
-  const { PATH = '', HOME = '' } = process.env
-  const child = spawn(process.execPath, [entry, ...args], { env: { PATH, HOME, ...env } })
+  const { PATH = '', HOME = '', NODE_COMPILE_CACHE = '' } = process.env
+  const child = spawn(process.execPath, [entry, ...args], {
+    env: { PATH, HOME, NODE_COMPILE_CACHE, ...env },
+  })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
