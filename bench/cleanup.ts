@@ -10,7 +10,9 @@ export function atEnd(action: () => unknown): void {
 }
 
 export function cleanUp(): Promise<void> {
-  cleaning ??= undoAll()
+  cleaning ??= undoAll().finally(() => {
+    cleaning = undefined
+  })
   return cleaning
 }
 

@@ -1,0 +1,158 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { atEnd, stop } from '../cleanup.ts'
+import { ask, freePort, type Reply } from '../http.ts'
+
+/** From docs/revocation.md. */
+const boundMs = 2_000
+const patienceMs = 120_000
+const program = join(import.meta.dirname, '..', '..', 'src', 'server.ts')
+
+export type Counts = {
+  requests: number
+  created: number
+  revoked: number
+  unavailable: number
+  lost: number
+  acceptedAfterTheBound: number
+  otherServerErrors: number
+  restartsNeeded: number
+}
+
+type Token = { id: string; secret: string; revokedAt?: number; doubtful?: boolean }
+
+/** Two instances on one database, and clients of both that create, revoke and introspect all the time. */
+export async function startLoad(databaseUrl: string) {
+  const counts: Counts = {
+    ...{ requests: 0, created: 0, revoked: 0, unavailable: 0 },
+    ...{ lost: 0, acceptedAfterTheBound: 0, otherServerErrors: 0, restartsNeeded: 0 },
+  }
+  const admin = `chaos-${randomBytes(24).toString('hex')}`
+  const tokens: Token[] = []
+  const instances = [await startInstance(databaseUrl, admin), await startInstance(databaseUrl, admin)]
+  let over = false
+
+  /** A request to one of the two; undefined if no answer came. */
+  async function send(
+    port: number,
+    method: 'GET' | 'POST',
+    path: string,
+    more = {},
+  ): Promise<Reply | undefined> {
+    counts.requests += 1
+    const reply = await ask(port, method, path, { token: admin, ...more }).catch(() => undefined)
+    if (reply?.status === 503) counts.unavailable += 1
+    else if ((reply?.status ?? 0) >= 500) {
+      counts.otherServerErrors += 1
+      console.log(`  ${method} ${path.replace(/[0-9a-f-]{36}/, '<id>')}: ${reply?.status} ${reply?.body}`)
+    }
+    return reply
+  }
+
+  const anyPort = () => (instances[Math.floor(Math.random() * instances.length)] as Instance).port
+  const tokensUrl = '/v1/organizations/platform/tokens'
+
+  async function create(): Promise<void> {
+    const json = { name: 'Chaos', type: 'management', scopes: ['tokens:read'] }
+    const reply = await send(anyPort(), 'POST', tokensUrl, { json })
+    if (reply?.status !== 201) return
+    counts.created += 1
+    tokens.push(JSON.parse(reply.body))
+  }
+
+  async function revoke(): Promise<void> {
+    const token = tokens[Math.floor(Math.random() * tokens.length)]
+    if (!token || token.revokedAt !== undefined || token.doubtful) return
+    // Without an answer it may have been revoked or not.
+    token.doubtful = true
+    const reply = await send(anyPort(), 'POST', `${tokensUrl}/${token.id}/revoke`)
+    if (reply?.status !== 200) return
+    counts.revoked += 1
+    token.revokedAt = performance.now()
+  }
+
+  /** Whether the token is accepted; undefined if there is no telling. */
+  async function accepts({ secret }: Token, port: number): Promise<boolean | undefined> {
+    const reply = await send(port, 'POST', '/introspect', { form: `token=${secret}` })
+    return reply?.status === 200 ? JSON.parse(reply.body).active : undefined
+  }
+
+  async function introspect(): Promise<void> {
+    const recent = Math.random() < 0.5 ? Math.max(0, tokens.length - 200) : 0
+    const token = tokens[recent + Math.floor(Math.random() * (tokens.length - recent))]
+    if (!token) return
+    const sentAt = performance.now()
+    const late = token.revokedAt !== undefined && sentAt > token.revokedAt + boundMs
+    const accepted = await accepts(token, anyPort())
+    if (accepted && late) counts.acceptedAfterTheBound += 1
+  }
+
+  async function client(act: () => Promise<void>, pauseMs: number): Promise<void> {
+    while (!over) {
+      await act()
+      await delay(pauseMs)
+    }
+  }
+  const clients = [
+    ...Array.from({ length: 4 }, () => client(create, 20)),
+    ...Array.from({ length: 3 }, () => client(revoke, 40)),
+    ...Array.from({ length: 8 }, () => client(introspect, 5)),
+  ]
+
+  return {
+    counts,
+    /** Resolves when both serve, create and revoke again; one that does not by itself needs a restart. */
+    async recovered(): Promise<void> {
+      for (const instance of instances) {
+        const until = performance.now() + patienceMs
+        while (!(await serves(instance.port))) {
+          if (performance.now() < until && instance.child.exitCode === null) await delay(100)
+          else {
+            counts.restartsNeeded += 1
+            throw new Error('an instance did not come back by itself')
+          }
+        }
+      }
+    },
+    /** Ends the clients, and looks for every token once more. */
+    async finish(): Promise<void> {
+      over = true
+      await Promise.all(clients)
+      for (const token of tokens) {
+        if (token.doubtful && token.revokedAt === undefined) continue
+        for (const { port } of instances) {
+          let accepted = await accepts(token, port)
+          while (accepted === undefined) accepted = await accepts(token, port)
+          if (token.revokedAt === undefined && !accepted) counts.lost += 1
+          if (token.revokedAt !== undefined && accepted) counts.acceptedAfterTheBound += 1
+        }
+      }
+      for (const { child } of instances) await stop(child)
+    },
+  }
+
+  async function serves(port: number): Promise<boolean> {
+    if ((await send(port, 'GET', '/readyz'))?.status !== 200) return false
+    const json = { name: 'Back', type: 'management', scopes: ['tokens:read'] }
+    return (await send(port, 'POST', tokensUrl, { json }))?.status === 201
+  }
+}
+
+type Instance = { port: number; child: ChildProcess }
+
+async function startInstance(databaseUrl: string, admin: string): Promise<Instance> {
+  const port = await freePort()
+  const env = { DATABASE_URL: databaseUrl, ADMIN_TOKEN: admin, PORT: String(port), LOG_LEVEL: 'error' }
+  const child = spawn(process.execPath, [program], {
+    env: { PATH: process.env.PATH, REVOCATION_DURABILITY: 'remote', ...env },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+  atEnd(() => stop(child))
+  while ((await ask(port, 'GET', '/readyz').catch(() => undefined))?.status !== 200) {
+    if (child.exitCode !== null) throw new Error('Counterfoil did not start')
+    await delay(50)
+  }
+  return { port, child }
+}

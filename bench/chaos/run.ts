@@ -1,0 +1,121 @@
+// Breaks what a database can break, under load on two instances, and counts what went wrong: npm run chaos.
+import { setTimeout as delay } from 'node:timers/promises'
+import { createProxy } from '../../test/support/proxy.ts'
+import { startPair } from '../../test/support/standby.ts'
+import { atEnd, cleanUp } from '../cleanup.ts'
+import { type Counts, startLoad } from './load.ts'
+import { hasPatroni, startPatroni } from './patroni.ts'
+
+type Load = Awaited<ReturnType<typeof startLoad>>
+type Faults = [name: string, run: () => Promise<unknown>][]
+
+/** What the helpers of the tests want of a test. */
+const lifetime = { teardown: atEnd } as unknown as Parameters<typeof startPair>[0]
+const results: Record<string, Counts> = {}
+
+async function breakAndCount(name: string, load: Load, faults: Faults): Promise<void> {
+  results[name] = load.counts
+  await delay(3_000)
+  for (const [fault, run] of faults) {
+    console.log(`${name}: ${fault}`)
+    await run()
+    await load.recovered()
+    await delay(2_000)
+  }
+  await load.finish()
+}
+
+/** A primary with a synchronous standby, behind a name that can lead to either. */
+async function onPair(): Promise<void> {
+  const pair = await startPair(lifetime)
+  const { asSuperuser } = pair.primary
+  await asSuperuser("alter system set synchronous_standby_names = 'standby'")
+  await asSuperuser('select pg_reload_conf()')
+  const name = await createProxy(lifetime, pair.primary.url)
+  const load = await startLoad(name.url)
+  const ours = "application_name like 'counterfoil%' and pid <> pg_backend_pid()"
+  const stopFor = async (ms: number) => {
+    const pids = (await asSuperuser('select pid from pg_stat_activity where pid <> pg_backend_pid()')).map(
+      ({ pid }) => Number(pid),
+    )
+    const signal = (what: 'SIGSTOP' | 'SIGCONT') => {
+      for (const pid of pids) {
+        try {
+          process.kill(pid, what)
+        } catch {}
+      }
+    }
+    signal('SIGSTOP')
+    await delay(ms).finally(() => signal('SIGCONT'))
+  }
+  await breakAndCount('primary and standby', load, [
+    [
+      'all connections are ended',
+      () => asSuperuser(`select pg_terminate_backend(pid) from pg_stat_activity where ${ours}`),
+    ],
+    ['all connections are cut', async () => name.flip(pair.primary.url)],
+    [
+      'packets are lost for 4 s',
+      async () => {
+        name.freeze()
+        await delay(4_000)
+        name.thaw()
+      },
+    ],
+    ['the server stands still for 4 s', () => stopFor(4_000)],
+    [
+      'a server process is killed',
+      async () => {
+        const [victim] = await asSuperuser(`select pid from pg_stat_activity where ${ours} limit 1`)
+        process.kill(Number(victim?.pid), 'SIGKILL')
+      },
+    ],
+    [
+      'the name leads to the standby for 5 s',
+      async () => {
+        name.flip(pair.standby.url)
+        await delay(5_000)
+        name.flip(pair.primary.url)
+      },
+    ],
+    [
+      'kill -9 of the primary, the standby is promoted',
+      async () => {
+        await pair.primary.kill()
+        await pair.promote()
+        await pair.standby.asSuperuser("alter system set synchronous_standby_names = ''")
+        await pair.standby.asSuperuser('select pg_reload_conf()')
+        name.flip(pair.standby.url)
+      },
+    ],
+  ])
+}
+
+async function onPatroni(): Promise<void> {
+  const cluster = await startPatroni()
+  const load = await startLoad(cluster.url)
+  const [switchover, kill]: Faults = [
+    ['switchover', cluster.switchover],
+    ['kill -9 of the primary', cluster.killPrimary],
+  ]
+  const settle: Faults[number] = ['both servers are back', cluster.settled]
+  const rounds = [switchover, kill].flatMap((fault) => [fault, settle, fault, settle, fault, settle])
+  await breakAndCount('Patroni', load, rounds as Faults)
+}
+
+let failed = false
+for (const run of hasPatroni() ? [onPair, onPatroni] : [onPair]) {
+  if (process.argv[2] && run.name !== process.argv[2]) continue
+  try {
+    await run()
+  } catch (error) {
+    failed = true
+    console.error(error)
+  }
+  await cleanUp()
+}
+if (!hasPatroni()) console.log('Patroni and etcd are not installed: nothing was tried with them.')
+console.table(results)
+for (const { lost, acceptedAfterTheBound, otherServerErrors, restartsNeeded } of Object.values(results))
+  if (lost + acceptedAfterTheBound + otherServerErrors + restartsNeeded > 0) failed = true
+process.exit(failed ? 1 : 0)
