@@ -341,6 +341,9 @@ t.test('and for streams, of which those of one tenant leave room for those of an
       open.push(socket)
     }
     t.equal((await send(caller, rowOf('a stream'))).status, 503, 'a caller has its share')
+    if (open.length < 2 * share) continue
+    const third = { organization: 'default', token: client.secret }
+    t.equal((await send(third, rowOf('a stream'))).status, 503, 'and so has an organization')
   }
   for (const socket of open) socket.destroy()
 })
