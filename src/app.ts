@@ -21,6 +21,7 @@ import { Durations } from './http/durations.ts'
 import { createFailedCredentials, type FailureLimit } from './http/failed-credentials.ts'
 import { healthRoutes } from './http/health.ts'
 import { lowerCaseIds } from './http/ids.ts'
+import { boundedJson } from './http/json.ts'
 import { clientLeft, isVerbose, logRequests } from './http/log.ts'
 import { noteMethods } from './http/methods.ts'
 import { type Measuring, measureAlone, metrics } from './http/metrics.ts'
@@ -129,7 +130,8 @@ export async function buildApp({
     forceCloseConnections: 'idle',
   })
 
-  app.removeContentTypeParser('text/plain')
+  app.removeContentTypeParser(['text/plain', 'application/json'])
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, boundedJson(app))
   app.setErrorHandler(sendProblem)
   app.setChildLoggerFactory((parent) => parent)
   app.addHook('onSend', (request, reply, _payload, done) => {

@@ -91,9 +91,8 @@ function strict({ payload, protectedHeader }: JWTVerifyResult, now: Date): { exp
   const { aud, exp = 0, iat = 0, jti } = payload
   const seconds = now.getTime() / 1000
   // RFC 8725 §3.11: a JWT that was made for something else authenticates nobody.
-  const typ = String(protectedHeader.typ ?? 'JWT')
-    .toLowerCase()
-    .replace(/^application\//, '')
+  const given: unknown = protectedHeader.typ ?? 'JWT'
+  const typ = (typeof given === 'string' ? given : '').toLowerCase().replace(/^application\//, '')
   if (typ !== 'jwt' && typ !== 'client-authentication+jwt') throw refusal('its typ is not one of those')
   // For others, too, it would be good at others.
   if (Array.isArray(aud) && aud.length > 1) throw refusal(unfit('aud'))

@@ -35,20 +35,25 @@ const safeMessages: Record<string, string> = {
   FST_ERR_CTP_INVALID_JSON_BODY: 'The body is not valid JSON.',
 }
 
+/** An answer is not many times as long as the request, whatever is wrong with that. */
+const mostFields = 20
+const longestName = 100
+
 const parts = { body: 'body', querystring: 'query', params: 'path', headers: 'header' } as const
 
 function invalid({ validation, validationContext }: FastifyError): AppError {
   const where = parts[(validationContext ?? 'body') as keyof typeof parts]
-  const fields = (validation ?? []).map(({ instancePath, keyword, params, message }): FieldError => {
-    const unknown = keyword === 'additionalProperties' || keyword === 'unevaluatedProperties'
-    const member =
-      keyword === 'required' ? params.missingProperty : unknown ? params.additionalProperty : undefined
-    const field = [
-      ...instancePath.split('/').slice(1),
-      ...(member === undefined ? [] : [String(member)]),
-    ].join('.')
-    return { in: where, field, detail: unknown ? 'is not known here' : describe(keyword, params, message) }
-  })
+  const fields = (validation ?? [])
+    .slice(0, mostFields)
+    .map(({ instancePath, keyword, params, message }): FieldError => {
+      const unknown = keyword === 'additionalProperties' || keyword === 'unevaluatedProperties'
+      const member =
+        keyword === 'required' ? params.missingProperty : unknown ? params.additionalProperty : undefined
+      const field = [...instancePath.split('/').slice(1), ...(member === undefined ? [] : [String(member)])]
+        .map((name) => name.slice(0, longestName))
+        .join('.')
+      return { in: where, field, detail: unknown ? 'is not known here' : describe(keyword, params, message) }
+    })
   const first = fields[0]
   const detail = first ? `${first.in} ${first.field} ${first.detail}`.replace(/\s+/g, ' ') : generic
   return new AppError('invalid_request', detail, { fields })

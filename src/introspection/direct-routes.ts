@@ -65,12 +65,17 @@ export function introspectDirectly(options: DirectOptions, ordinarily: RequestLi
     const authorization = authorizationOf(request)
     if (authorization === undefined) return void ordinarily(request, response)
     const startedAt = performance.now()
-    let body: Buffer | undefined
+    let first: Buffer | undefined
+    let chunks: Buffer[] | undefined
     request.on('data', (chunk: Buffer) => {
-      body = body ? Buffer.concat([body, chunk]) : chunk
+      if (!first) first = chunk
+      else if (chunks) chunks.push(chunk)
+      else chunks = [first, chunk]
     })
     request.on('aborted', () => left(startedAt))
     request.on('end', () => {
+      // Put together once: a body may come byte by byte.
+      const body = chunks ? Buffer.concat(chunks) : first
       const token = body && onlyToken.exec(body.toString('latin1'))?.[1]
       if (token) ask({ request, response, body, startedAt, authorization, secret: new Secret(token) })
       else leave({ request, response, body, startedAt })

@@ -132,6 +132,9 @@ function clientIp(text: string | undefined): string | null {
 
 const onlyToken = /^token=([A-Za-z0-9._~-]+)$/
 
+/** Parameters that are not known are to be ignored (RFC 6749 §3.2), but not in any number. */
+const mostParameters = 100
+
 type Done = (error: Error | null, form?: Record<string, string>) => void
 
 function parseForm(_request: unknown, text: string, done: Done): void {
@@ -142,7 +145,10 @@ function parseForm(_request: unknown, text: string, done: Done): void {
     form.token = token
     return void done(null, form)
   }
-  for (const [name, value] of new URLSearchParams(text)) {
+  const parameters = new URLSearchParams(text)
+  if (parameters.size > mostParameters)
+    return void done(new AppError('invalid_request', `The form has more than ${mostParameters} parameters.`))
+  for (const [name, value] of parameters) {
     if (name in form) return void done(repeated(name))
     form[name] = value
   }

@@ -47,7 +47,8 @@ async function registrationFor(
 ): Promise<TrustedIssuer | undefined> {
   const known = organization !== undefined && (isKey(organization) || isUuid(organization))
   const registrations = await selectRegistrations(db, issuer, known ? organization : undefined)
-  const meant = registrations.filter((registration) => audience.includes(registration.audience))
+  const named = new Set(audience)
+  const meant = registrations.filter((registration) => named.has(registration.audience))
   const ofPlatform = meant.filter(isOfPlatform)
   const [one, another] = ofPlatform.length > 0 ? ofPlatform : meant
   if (another) throw badCredential('it is for more than one audience that is registered')

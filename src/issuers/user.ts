@@ -14,7 +14,7 @@ export function userFrom(payload: JWTPayload, registration: TrustedIssuer): Omit
   const groups = groupsIn(said.get(claims.groups))
   const granted = new Set([
     ...defaultPermissions,
-    ...groupPermissions.filter(({ group }) => groups.includes(group)).flatMap((group) => group.permissions),
+    ...groupPermissions.filter(({ group }) => groups.has(group)).flatMap((group) => group.permissions),
   ])
   return {
     issuerId: registration.id,
@@ -48,7 +48,7 @@ export function isKey(text: string): boolean {
 function claimsOf(payload: JWTPayload): Map<string, unknown> {
   const claims = new Map<string, unknown>(Object.entries(payload))
   // Some issuers have it as a text.
-  if (String(payload.email_verified) === 'false') claims.delete('email')
+  if (['false', false].includes(payload.email_verified as string | boolean)) claims.delete('email')
   return claims
 }
 
@@ -62,6 +62,6 @@ function email(value: unknown): string | null {
   return address !== undefined && /^[^\s@\p{C}]+@[^\s@\p{C}]+$/u.test(address) ? address : null
 }
 
-function groupsIn(value: unknown): unknown[] {
-  return [value].flat()
+function groupsIn(value: unknown): Set<unknown> {
+  return new Set([value].flat())
 }

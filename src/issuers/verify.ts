@@ -60,8 +60,8 @@ function refuse(error: unknown, issuer: string): never {
 
 /** RFC 8725 §3.11: what was made for another use does not pass for a sign-in, be it signed by the same keys. */
 function refuseOtherKinds(payload: JWTPayload, typ: unknown): void {
-  // Nothing holds an issuer to what the types of jose promise.
-  const kind = String(typ ?? 'JWT')
+  // Nothing holds an issuer to what the types of jose promise, and to make a text of what is nested takes recursion.
+  const kind = (typ === undefined || typ === null ? 'JWT' : typeof typ === 'string' ? typ : '')
     .toLowerCase()
     .replace(/^application\//, '')
   if (!types.includes(kind)) throw badCredential('its typ is not that of a sign-in')

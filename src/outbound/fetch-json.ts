@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
+import { flawOfJson } from '../json.ts'
 import { OutboundError } from './error.ts'
 import type { Guard } from './guard.ts'
 
@@ -61,6 +62,13 @@ async function read(response: IncomingMessage, maxBytes: number): Promise<Buffer
 }
 
 function parse(body: Buffer): unknown {
+  const document = parsed(body)
+  const flaw = flawOfJson(document)
+  if (flaw) throw new OutboundError(`answers with JSON that ${flaw.detail}`)
+  return document
+}
+
+function parsed(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString())
   } catch {
