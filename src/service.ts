@@ -47,6 +47,7 @@ export async function startService({
     databaseUrl,
     prepares: config.listenUrl === undefined,
     every: repeat,
+    doubt: (server) => credentials.doubtNow(server),
     onError,
   })
   const credentials = createCredentials({

@@ -8,9 +8,9 @@ export const server = `case when not pg_is_in_recovery() then date_part('epoch',
  * Which history of the database it is on, in eight hexadecimal digits. A promoted standby begins a new one, from which
  * the newest commits may be missing, and so does a database that is restored, from a dump too.
  */
-export const timeline = `(
+export const timeline = `case when not pg_is_in_recovery() then (
   select lpad(upper(to_hex(hashtext(concat_ws('/', system_identifier, oid, left(pg_walfile_name(pg_current_wal_lsn()), 8))))), 8, '0')
   from pg_control_system(), pg_database where datname = current_database()
-)`
+) end`
 
 export type Origin = { server: number; timeline: string }

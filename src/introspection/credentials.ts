@@ -5,7 +5,7 @@ import { AppError } from '../errors.ts'
 import type { HashText, Secret } from '../tokens/secret.ts'
 import { batch } from './batch.ts'
 import { type Credential, isGood } from './credential.ts'
-import { createLease, type LeaseOptions, type LeaseStatus } from './lease.ts'
+import { createLease, type Lease, type LeaseOptions, type LeaseStatus } from './lease.ts'
 import { remember } from './memory.ts'
 import { selectCredentials, sendNotification } from './store.ts'
 
@@ -51,6 +51,8 @@ export type Credentials = {
   forget(hash: HashText): void
   /** How many hashes the database was asked for. */
   lookups(): number
+  /** Why what was just read on that server is not to be believed, if it is not. */
+  doubtNow: Lease['doubtNow']
   /** Why the database cannot be asked, if it cannot. */
   unready(): Promise<string | undefined>
   status(): LeaseStatus
@@ -140,6 +142,7 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     lookUp,
     verifyFresh: async (hash, now) => ifGood((await askTogether([hash]))[0], now),
     lookups: () => lookups,
+    doubtNow: lease.doubtNow,
     unready: lease.unready,
     status: lease.status,
     settled: memory ? lease.settled : async () => {},

@@ -63,7 +63,9 @@ export type Lease = {
    * undefined if it is: a beat that came back from the same server was sent less than two seconds ago.
    */
   doubt(server: number | null): Promise<string | undefined>
-  /** The same of the server that notifications come from. */
+  /** The same, but only a beat that is sent from now on counts: the server was still taking notifications now. */
+  doubtNow(server: number | null): Promise<string | undefined>
+  /** The same as `doubt` of the server that notifications come from. */
   unready(): Promise<string | undefined>
   status(): LeaseStatus
   close(): void
@@ -209,8 +211,8 @@ export function createLease(options: LeaseOptions): Lease {
     tellNews()
   }
 
-  /** Of whichever server notifications come from, unless one is given. */
-  async function doubt(server = connection?.origin.server): Promise<string | undefined> {
+  /** Of whichever server notifications come from, unless one is given; by a beat that was sent since then, if it is given. */
+  async function doubt(server = connection?.origin.server, after?: number): Promise<string | undefined> {
     const began = elapsed()
     let waited = false
     for (;;) {
@@ -219,8 +221,9 @@ export function createLease(options: LeaseOptions): Lease {
         lose('elsewhere')
         return reasons.elsewhere
       }
-      if (returnedFrom && returnedFrom.server === from && elapsed() - returnedFrom.sentAt < boundMs)
-        return undefined
+      const isFresh = (sentAt: number) =>
+        after === undefined ? elapsed() - sentAt < boundMs : sentAt >= after
+      if (returnedFrom && returnedFrom.server === from && isFresh(returnedFrom.sentAt)) return undefined
       const underway = connecting || beat !== undefined
       if (closed || elapsed() - began >= boundMs || (waited && !underway)) return reasons[reason ?? 'silent']
       // No sooner than it is needed, where timers are late.
@@ -242,6 +245,14 @@ export function createLease(options: LeaseOptions): Lease {
       return promise
     },
     doubt: async (server) => (server === null ? reasons.standby : doubt(server)),
+    async doubtNow(server) {
+      if (server === null) return reasons.standby
+      const now = elapsed()
+      // One more beat follows the one that is under way.
+      waiting.push(() => {})
+      send()
+      return doubt(server, now)
+    },
     unready: () => doubt(),
     status: () => ({
       held: holds(),

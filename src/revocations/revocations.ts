@@ -26,17 +26,28 @@ const keptMs = 24 * 60 * 60 * 1000
 export async function listRevocations(
   db: Db,
   caller: Caller,
-  { after, limit }: { after: Cursor | undefined; limit: number },
+  { after, limit, doubt }: { after: Cursor | undefined; limit: number; doubt: Doubt },
 ): Promise<Page> {
   requirePermission(caller, 'tokens:introspect')
-  const page = await readFeed(db, after, limit)
+  const page = await readFeed(db, after, limit, doubt)
   if (!page.gone) return { ...page, events: page.events.filter((event) => sees(caller, event)) }
   throw new AppError('cursor_gone', 'What followed this cursor is not known any more: forget every answer.')
 }
 
-/** The same for whoever may see all. */
-export async function readFeed(db: Db, after: Cursor | undefined, limit: number): Promise<Reading> {
-  const { epoch, oldest, events, ...feed } = await selectRevocations(db, after?.position, limit + 1)
+/** Why what was read on a server is not to be believed, if it is not: a standby does not know the newest. */
+export type Doubt = (server: number | null) => Promise<string | undefined>
+
+/** The same for those who may see all. */
+export async function readFeed(
+  db: Db,
+  after: Cursor | undefined,
+  limit: number,
+  doubt: Doubt = async () => undefined,
+): Promise<Reading> {
+  const { server, epoch, oldest, events, ...feed } = await selectRevocations(db, after?.position, limit + 1)
+  const reason = await doubt(server)
+  if (epoch === null || reason !== undefined)
+    throw new AppError('unavailable', reason ?? 'The database server is in recovery.')
   const newest = { epoch, position: feed.newest }
   if (after && (after.epoch !== epoch || after.position < oldest || after.position > newest.position))
     return { events: [], cursor: newest, more: false, newest, gone: true }

@@ -16,7 +16,7 @@ const collection = '/revocations'
 const tags = ['Verifying']
 const eventStream = 'text/event-stream'
 
-export const revocationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
+export const revocationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, credentials }) => {
   for (const shape of schema.components) app.addSchema(shape)
 
   app.route({
@@ -37,7 +37,10 @@ export const revocationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { d
     },
     handler: async ({ caller, query: { since, limit, hash_prefix } }) => {
       const after = since === undefined ? undefined : parseCursor(since)
-      return schema.presentPage(await listRevocations(db, caller, { after, limit }), hash_prefix)
+      return schema.presentPage(
+        await listRevocations(db, caller, { after, limit, doubt: credentials.doubtNow }),
+        hash_prefix,
+      )
     },
   })
 }

@@ -1,19 +1,25 @@
 import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
-import { timeline } from '../db/origin.ts'
+import { server, timeline } from '../db/origin.ts'
 import type { RevocationRow } from '../db/tables.ts'
 
 export type Revocation = Omit<RevocationRow, 'id' | 'position'> & { position: number }
 
 /** What the feed holds behind a position, and from where to where it reaches, all at one instant. */
-export type Reading = { epoch: string; oldest: number; newest: number; events: Revocation[] }
+export type Reading = {
+  server: number | null
+  epoch: string | null
+  oldest: number
+  newest: number
+  events: Revocation[]
+}
 
-type Bounds = { epoch: string; oldest: string; newest: string }
+type Bounds = { server: number | null; epoch: string | null; oldest: string; newest: string }
 
 /** In order, and none where `after` is left out. One statement, so that nothing is pruned in between. */
 export async function selectRevocations(db: Db, after: number | undefined, limit: number): Promise<Reading> {
   const { rows } = await sql<Bounds & RevocationRow>`
-    select ${sql.raw(timeline)} as epoch, oldest, newest, event.*
+    select ${sql.raw(server)} as server, ${sql.raw(timeline)} as epoch, oldest, newest, event.*
     from (select min(position) as oldest, max(position) as newest from revocations) bounds
     left join lateral (
       select * from revocations where position > ${after ?? null}::bigint order by position limit ${limit}
@@ -21,8 +27,14 @@ export async function selectRevocations(db: Db, after: number | undefined, limit
     order by event.position`.execute(db)
   const [first] = rows
   if (!first) throw new Error('an outer join has no rows')
-  const { epoch, oldest, newest } = first
-  return { epoch, oldest: Number(oldest), newest: Number(newest), events: rows.flatMap(eventOf) }
+  const { server: from, epoch, oldest, newest } = first
+  return {
+    server: from,
+    epoch,
+    oldest: Number(oldest),
+    newest: Number(newest),
+    events: rows.flatMap(eventOf),
+  }
 }
 
 function eventOf({ position, ...row }: Bounds & RevocationRow): Revocation[] {

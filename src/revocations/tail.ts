@@ -2,7 +2,7 @@ import { createDb } from '../db/database.ts'
 import { AppError } from '../errors.ts'
 import type { Repeat } from '../repeat.ts'
 import type { Cursor } from './cursor.ts'
-import { readFeed } from './revocations.ts'
+import { type Doubt, readFeed } from './revocations.ts'
 import type { Revocation } from './store.ts'
 
 /** Whoever is told of revocations as they happen. */
@@ -30,6 +30,8 @@ export type TailOptions = {
   /** False behind a pooler. */
   prepares?: boolean
   every: Repeat
+  /** Asked before a beat, which vouches for all that was committed up to then. */
+  doubt?: Doubt
   onError(error: Error): void
   /** Milliseconds that only ever go forward. */
   elapsed?: () => number
@@ -53,6 +55,7 @@ export function createTail({
   databaseUrl,
   prepares = true,
   every,
+  doubt,
   onError,
   elapsed = () => performance.now(),
   lifetimeMs = 15 * 60_000,
@@ -82,9 +85,10 @@ export function createTail({
 
   async function advance(): Promise<void> {
     const began = elapsed()
+    const vouched = beatDue
     const told = [...following]
     const [first] = told.map((one) => one.cursor).sort((a, b) => a.position - b.position)
-    const { events, cursor, more, gone } = await readFeed(db, first, mostAtOnce)
+    const { events, cursor, more, gone } = await readFeed(db, first, mostAtOnce, vouched ? doubt : undefined)
     if (gone) return endAll()
     for (const one of told) {
       if (!following.has(one)) continue
@@ -92,11 +96,11 @@ export function createTail({
       const news = events.filter(({ position }) => position > one.cursor.position)
       if (news.length > 0) follower.take(news)
       if (cursor.position > one.cursor.position) one.cursor = cursor
-      if (beatDue && !more) follower.beat(one.cursor, began - since)
+      if (vouched && !more) follower.beat(one.cursor, began - since)
       if (began - since >= lifetimeMs) end(one)
     }
     if (more) wanted = true
-    else beatDue = false
+    else if (vouched) beatDue = false
   }
 
   function end(one: Following): void {
@@ -120,7 +124,7 @@ export function createTail({
   return {
     async follow(after, follower) {
       const since = elapsed()
-      const { events, newest, more, gone } = await readFeed(db, after, mostAtOnce)
+      const { events, newest, more, gone } = await readFeed(db, after, mostAtOnce, doubt)
       if (closing) throw new AppError('unavailable', 'This instance is stopping. Ask another one.')
       const one = { follower, cursor: newest, since }
       if (gone || more) follower.reset(newest)

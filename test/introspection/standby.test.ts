@@ -129,6 +129,13 @@ t.test('lookups are not believed while notifications come from another server', 
   const name = await createProxy(t, pair.standby.url)
   const instance = await startInstance(t, world, { databaseUrl: name.url, listenUrl: databaseUrl })
   await t.rejects(instance.accepts(secret), { code: 'unavailable' })
+  // Neither is what the feed says of a server that notifications do not come from.
+  const service = await createWorld(t, {
+    ...{ databaseUrl: name.url, signing: world.signing },
+    hot: { listenUrl: databaseUrl },
+  })
+  for (const path of ['/v1/revocations', '/v1/revocations/stream'])
+    t.equal((await service.ask('GET', path, { token: world.admin })).status, 503, path)
   name.flip(databaseUrl)
   await instance.lease(true)
   t.equal(await instance.accepts(secret), false)

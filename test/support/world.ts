@@ -116,6 +116,7 @@ export async function createWorld(
     databaseUrl,
     prepares: hot?.listenUrl === undefined,
     every: repeat,
+    doubt: (server) => credentials.doubtNow(server),
     onError,
     lifetimeMs: 0,
     ...feed,
