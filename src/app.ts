@@ -16,7 +16,7 @@ import { discoveryRoutes } from './discovery/routes.ts'
 import { addressBehind, trustIn } from './http/address.ts'
 import { authenticate } from './http/authenticate.ts'
 import { protectBrowsers } from './http/browsers.ts'
-import { createClosing } from './http/closing.ts'
+import { closeAnswered } from './http/drain.ts'
 import { Durations } from './http/durations.ts'
 import { createFailedCredentials, type FailureLimit } from './http/failed-credentials.ts'
 import { healthRoutes } from './http/health.ts'
@@ -60,6 +60,8 @@ export type AppOptions = Deps & {
   measuring?: Measuring
   failureLimit?: FailureLimit
   limits?: Partial<Limits>
+  /** Aborted when the process is to end: it is not ready any more, and takes leave of its clients. */
+  draining?: AbortSignal
 }
 
 const usualLimits: Limits = { introspection: 2000, management: 400, streams: 400 }
@@ -84,6 +86,7 @@ export async function buildApp({
   measuring = measureAlone(),
   limits,
   failureLimit = { limit: 0, windowSeconds: 60 },
+  draining = new AbortController().signal,
   ...deps
 }: AppOptions): Promise<FastifyInstance> {
   const most = { ...usualLimits, ...limits }
@@ -92,11 +95,10 @@ export async function buildApp({
   const introspections = limitTo(most.introspection)
   const answered = durations.of('POST', '/introspect', 200)
   const left = durations.of('POST', '/introspect', clientLeft)
-  const closing = createClosing()
   const direct = {
     ...deps,
     places: introspections,
-    isClosing: closing.isClosing,
+    draining,
     addressOf: addressBehind(trustProxy),
     answered(active, startedAt) {
       count(active)
@@ -139,7 +141,7 @@ export async function buildApp({
     done()
   })
   app.decorate('failedCredentials', createFailedCredentials(measuring.registry, log, failureLimit))
-  closing.watch(app)
+  closeAnswered(app, draining)
   logRequests(app)
 
   if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins, methods, exposedHeaders })
@@ -170,7 +172,7 @@ export async function buildApp({
     site.addHook('preHandler', lowerCaseIds)
     site.setNotFoundHandler(sendNotFound)
     site.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
-    await site.register(healthRoutes, deps)
+    await site.register(healthRoutes, { ...deps, draining })
     await site.register(problemTypeRoutes)
     await site.register(discoveryRoutes, deps)
     await site.register(statusListRoutes, deps)

@@ -23,6 +23,12 @@ export const Environment = Type.Object({
       description: 'Where others reach this service; also the issuer.',
     }),
   ),
+  SHUTDOWN_GRACE_SECONDS: Type.Integer({
+    default: 5,
+    minimum: 0,
+    maximum: 300,
+    description: 'How long requests are still taken after SIGTERM, each answer closing its connection.',
+  }),
   DATABASE_URL: Type.Optional(
     Type.String({
       pattern: '^postgres(ql)?://',
@@ -170,6 +176,7 @@ export type Config = {
   host: string
   port: number
   publicUrl: string | undefined
+  shutdownGraceMs: number
   databaseUrl: string | undefined
   listenUrl: string | undefined
   poolSize: number
@@ -207,6 +214,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     host: values.HOST,
     port: values.PORT,
     publicUrl: values.PUBLIC_URL,
+    shutdownGraceMs: values.SHUTDOWN_GRACE_SECONDS * 1000,
     databaseUrl: values.DATABASE_URL,
     listenUrl: values.DATABASE_LISTEN_URL,
     poolSize: values.DATABASE_POOL_SIZE,

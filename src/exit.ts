@@ -4,14 +4,12 @@ import { isUnavailable } from './db/database.ts'
 import { EmbeddedError } from './db/embedded/error.ts'
 import { DatabaseNewerError } from './db/migrate.ts'
 import { AppError } from './errors.ts'
+import { exitCodes } from './exit-codes.ts'
 import { MasterKeyError } from './keys/care.ts'
 import { WorkerFailedError } from './workers.ts'
 
 /** The command line is not understood. */
 export class UsageError extends Error {}
-
-// The numbers of sysexits.h, which init systems and operators know.
-const exitCodes = { usage: 64, unavailable: 69, software: 70, config: 78 } as const
 
 const configErrors = [ConfigError, NoAdministratorError, DatabaseNewerError, MasterKeyError, AppError]
 
@@ -25,7 +23,7 @@ export function explainExit(error: unknown): { message: string; code: number } {
     return { message, code: exitCodes.usage }
   if (configErrors.some((kind) => error instanceof kind)) return { message, code: exitCodes.config }
   if (error instanceof EmbeddedError) return { message, code: exitCodes.unavailable }
-  if ('syscall' in error && error.syscall === 'listen')
+  if ('syscall' in error && (error.syscall === 'listen' || error.syscall === 'bind'))
     return { message: `HOST and PORT cannot be listened on: ${message}`, code: exitCodes.config }
   if (isUnavailable(error)) {
     return { message: `The database cannot be reached: ${message || code}`, code: exitCodes.unavailable }

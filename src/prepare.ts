@@ -16,6 +16,8 @@ export type Database = {
   prepares: boolean
   /** The server that comes with Counterfoil, and ends with it. */
   embedded: boolean
+  /** Stops the embedded server, which breaks off what the connections to it are doing. */
+  stopServer(): Promise<void>
   close(): Promise<void>
 }
 
@@ -23,19 +25,22 @@ export type Database = {
 export async function openDatabase(
   { databaseUrl, listenUrl, dataDir, poolSize }: Config,
   onError: (error: Error) => void,
+  shutdown: AbortSignal,
 ): Promise<Database> {
-  const server = databaseUrl === undefined ? await startEmbedded(dataDir) : undefined
+  const server = databaseUrl === undefined ? await startEmbedded(dataDir, [], shutdown) : undefined
   const url = server?.url ?? databaseUrl ?? ''
   const prepares = listenUrl === undefined
   const db = createDb({ url, poolSize, prepares, onError })
+  const stopServer = async () => server?.stop()
   return {
     db,
     url,
     prepares,
     embedded: server !== undefined,
+    stopServer,
     async close() {
       await db.destroy()
-      await server?.stop()
+      await stopServer()
     },
   }
 }

@@ -1,8 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { buildApp } from './app.ts'
 import { forgetAssertions } from './client-keys/assertion.ts'
 import type { Config } from './config.ts'
 import { readCursorKey } from './db/installation.ts'
+import { createDrain } from './http/drain.ts'
 import type { Measuring } from './http/metrics.ts'
 import { forgetAnswers } from './idempotency/idempotency.ts'
 import { type CredentialsOptions, createCredentials } from './introspection/credentials.ts'
@@ -14,6 +16,7 @@ import type { Database } from './prepare.ts'
 import { repeat } from './repeat.ts'
 import { forgetRevocations } from './revocations/revocations.ts'
 import { createTail } from './revocations/tail.ts'
+import type { Shutdown } from './shutdown.ts'
 import { environmentLookup } from './tokens/environment/environment.ts'
 
 const hourMs = 60 * 60 * 1000
@@ -25,15 +28,17 @@ export type ServiceOptions = {
   log: Logger
   onError: (error: Error) => void
   measuring?: Measuring
+  shutdown: Shutdown
 }
 
-/** Serves until what it returns is called, which lets everything finish and be written that is under way. */
+/** Serves until the shutdown, which lets everything finish and be written that is under way. */
 export async function startService({
   config,
   database: { db, url: databaseUrl },
   onError,
+  shutdown,
   ...options
-}: ServiceOptions): Promise<() => Promise<void>> {
+}: ServiceOptions): Promise<void> {
   const { log, signing } = options
   const onLease: CredentialsOptions['onLease'] = (holds, reason) =>
     holds ? log.info('answering from memory') : log.warn({ reason }, 'asking the database every time')
@@ -56,15 +61,17 @@ export async function startService({
     ...{ environment, every: repeat, onError, onLease, onTimeline, onChange: tail.wake },
   })
   const usage = createUsage(db, { onError, every: repeat })
+  const draining = new AbortController()
   const app = await buildApp({
     ...config,
     ...options,
-    ...{ db, credentials, usage, tail },
+    ...{ db, credentials, usage, tail, draining: draining.signal },
     now: () => new Date(),
     issuer: publicUrl(config),
     cursorKey: await readCursorKey(db),
     outbound: createOutbound({ allow: config.outboundAllow }),
   })
+  const drain = createDrain(app)
   const keyCare = scheduleKeyCare(db, signing, config.keyRotationDays, log)
   const stopForgetting = repeat(hourMs, () => {
     forgetAnswers(db, new Date()).catch((err) => log.warn({ err }, 'old answers could not be dropped'))
@@ -75,7 +82,7 @@ export async function startService({
   })
   const close = async () => {
     stopForgetting()
-    await app.close()
+    await drain()
     await tail.close()
     await usage.close()
     await credentials.close()
@@ -87,7 +94,14 @@ export async function startService({
     await close()
     throw error
   }
-  return close
+  shutdown.defer(() => db.destroy())
+  shutdown.defer(async () => {
+    draining.abort()
+    // Streams go on at another instance; new ones are refused.
+    void tail.close()
+    if (shutdown.graceful) await delay(config.shutdownGraceMs)
+    await close()
+  })
 }
 
 export function publicUrl({ publicUrl, port }: Config): string {

@@ -1,6 +1,7 @@
 import cluster, { type Worker } from 'node:cluster'
 import type { Logger } from 'pino'
 import { AggregatorRegistry, type Registry } from 'prom-client'
+import { exitCodes } from './exit-codes.ts'
 
 // Defects at every start must not keep the machine busy with starting.
 const restartMs = { least: 100, most: 10_000 }
@@ -8,8 +9,8 @@ const restartMs = { least: 100, most: 10_000 }
 export type Workers = {
   /** Resolves when the first one accepts connections; rejects with its exit code if that fails. */
   ready: Promise<void>
-  /** Lets them finish what they are at. */
-  stop(): Promise<void>
+  /** Lets them finish what they are at; resolves with 0, or with the exit code of one that could not. */
+  stop(graceful: boolean): Promise<number>
   kill(): void
 }
 
@@ -25,30 +26,35 @@ export class WorkerFailedError extends Error {
 /** Keeps `count` copies of this program running, which share its port. One that ends is replaced. */
 export function startWorkers(count: number, env: object, log: Logger): Workers {
   const ready = Promise.withResolvers<void>()
-  const stopped = Promise.withResolvers<void>()
+  const stopped = Promise.withResolvers<number>()
+  let exitCode: number = exitCodes.done
   let started = false
   let stopping = false
   let delay = restartMs.least
 
   const running = new Set<Worker>()
+  const listening = new Set<Worker>()
   const fork = () => {
     if (!stopping) running.add(cluster.fork(env))
   }
 
-  cluster.on('listening', () => {
+  cluster.on('listening', (worker: Worker) => {
+    listening.add(worker)
     started = true
     ready.resolve()
   })
   cluster.on('exit', (worker: Worker, code: number | null, signal: string | null) => {
     running.delete(worker)
+    const served = listening.delete(worker)
     const { pid } = worker.process
     if (stopping) {
-      if (running.size === 0) stopped.resolve()
+      if (served) exitCode ||= code ?? exitCodes.cutShort
+      if (running.size === 0) stopped.resolve(exitCode)
     } else if (started) {
       log.error({ pid, code, signal, delay }, 'a worker ended and is replaced')
       setTimeout(fork, delay)
       delay = Math.min(delay * 2, restartMs.most)
-    } else ready.reject(new WorkerFailedError(code ?? 1))
+    } else ready.reject(new WorkerFailedError(code ?? exitCodes.software))
   })
   setInterval(() => {
     delay = restartMs.least
@@ -63,23 +69,20 @@ export function startWorkers(count: number, env: object, log: Logger): Workers {
 
   return {
     ready: ready.promise,
-    stop() {
+    stop(graceful) {
       stopping = true
-      if (running.size === 0) stopped.resolve()
-      for (const worker of running) if (worker.isConnected()) worker.send({ type: 'stop' })
+      if (running.size === 0) stopped.resolve(exitCode)
+      for (const worker of running) {
+        // One that is still starting has nothing to finish, and would not read this before it has.
+        if (!listening.has(worker)) worker.process.kill('SIGKILL')
+        else if (worker.isConnected()) worker.send({ type: 'stop', graceful })
+      }
       return stopped.promise
     },
     kill() {
       for (const worker of running) worker.process.kill('SIGKILL')
     },
   }
-}
-
-/** In a worker: runs `stop` when the primary says so. */
-export function onStop(worker: Worker, stop: () => void): void {
-  worker.on('message', ({ type }) => {
-    if (type === 'stop') stop()
-  })
 }
 
 /** In a worker: what all workers have measured together. */

@@ -8,18 +8,20 @@ import { startPostmaster, stopPostmaster } from './embedded/postmaster.ts'
 
 /**
  * Starts (or adopts) the PostgreSQL server that lives in dataDir; resolves when it accepts connections. A data
- * directory that is not there yet is created with these options of initdb, besides our own.
+ * directory that is not there yet is created with these options of initdb, besides our own. A shutdown in the meantime
+ * ends the start.
  */
 export async function startEmbedded(
   dataDir: string,
   initdbOptions: readonly string[] = [],
+  shutdown = new AbortController().signal,
 ): Promise<{ url: string; stop(): Promise<void> }> {
   const binaries = await findBinaries()
   const home = await openDirectory(dataDir)
   const unlock = await lockDirectory(home)
   try {
-    const cluster = await openCluster(home, binaries, initdbOptions)
-    const url = await startServer(cluster)
+    const cluster = await openCluster(home, binaries, initdbOptions, shutdown)
+    const url = await startServer(cluster, shutdown)
     let stopped: Promise<void> | undefined
     return {
       url,
@@ -46,8 +48,8 @@ async function openDirectory(dataDir: string): Promise<string> {
   }
 }
 
-async function startServer(cluster: Cluster): Promise<string> {
-  const port = await startPostmaster(cluster)
+async function startServer(cluster: Cluster, shutdown: AbortSignal): Promise<string> {
+  const port = await startPostmaster(cluster, shutdown)
   try {
     return await createApplicationDatabase(cluster, port)
   } catch (error) {

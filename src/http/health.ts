@@ -7,7 +7,10 @@ import { problems } from './schemas.ts'
 
 const Health = Type.Object({ status: Type.Literal('ok') }, { description: 'It is.' })
 
-export const healthRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, credentials }) => {
+export const healthRoutes: FastifyPluginAsyncTypebox<Deps & { draining: AbortSignal }> = async (
+  app,
+  { db, credentials, draining },
+) => {
   app.route({
     method: 'GET',
     url: '/livez',
@@ -26,12 +29,14 @@ export const healthRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, c
     url: '/readyz',
     schema: {
       operationId: 'ready',
-      summary: 'Whether it can serve: the database answers, is migrated, and tells of changes',
+      summary:
+        'Whether it can serve: it is not stopping, and the database answers, is migrated and tells of changes',
       tags: ['Operations'],
       security: [],
       response: { 200: Health, ...problems(400, 503) },
     },
     handler: async () => {
+      if (draining.aborted) throw new AppError('unavailable', 'This process is stopping.')
       const pending = await pendingMigrations(db)
       if (pending.length > 0) throw new AppError('unavailable', `The database lacks ${pending.join(', ')}.`)
       const reason = await credentials.unready()

@@ -8,7 +8,7 @@ import { type Decision, decideByTurns, type Question } from './turn.ts'
 
 export type DirectOptions = Pick<Deps, 'credentials' | 'usage' | 'now' | 'issuer'> & {
   places: Places
-  isClosing(): boolean
+  draining: AbortSignal
   addressOf(request: IncomingMessage): string | null
   /** Told of every answer, and when its request came. */
   answered(active: boolean, startedAt: number): void
@@ -29,7 +29,7 @@ type Asked = Question & {
  * known of it so far `putBy`; the answers are the same either way.
  */
 export function introspectDirectly(options: DirectOptions, ordinarily: RequestListener): RequestListener {
-  const { credentials, usage, now, issuer, places, isClosing, addressOf, answered, left } = options
+  const { credentials, usage, now, issuer, places, draining, addressOf, answered, left } = options
   const answerOf = createAnswers(issuer)
   const leave = ({ request, response, body, startedAt }: Omit<Asked, keyof Question>, error?: Error) => {
     // Fastify would wait for the close of a response that is closed already.
@@ -42,7 +42,7 @@ export function introspectDirectly(options: DirectOptions, ordinarily: RequestLi
   // needless where the client is awake from the answer before.
   const answer = (decisions: Decision<Asked>[]) => {
     const texts = decisions.map(({ credential }) => answerOf(credential))
-    const farewell = isClosing() ? ['connection', 'close'] : []
+    const farewell = draining.aborted ? ['connection', 'close'] : []
     for (const [index, { asked, credential }] of decisions.entries()) {
       if (asked.response.destroyed) {
         left(asked.startedAt)

@@ -44,7 +44,8 @@ export const layers = [
 /** What every layer may use, since it uses nothing itself. */
 export const pure = /^src\/[\w-]+\/(secret|status|endpoint|seconds|share|use)\.ts$/
 const shared = /^src\/(errors|version|versions|platform|deps|addresses|access\/\w+)\.ts$/
-const process = /^src\/(server|service|workers|prepare|exit|welcome|config|bootstrap|admin-token)\.ts$/
+const process =
+  /^src\/(server|main|shutdown|exit-codes|service|workers|prepare|exit|welcome|config|bootstrap|admin-token)\.ts$/
 
 export function layerOf(module: string): (typeof layers)[number] {
   if (process.test(module)) return 'process'

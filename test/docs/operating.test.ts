@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import pg from 'pg'
 import t from 'tap'
+import { exitCodes } from '../../src/exit-codes.ts'
 import { createWorld } from '../support/world.ts'
-import { blocks } from './markdown.ts'
+import { blocks, table } from './markdown.ts'
 
 t.test('the statement for a lost administrator token puts a new one in its place', async (t) => {
   const world = await createWorld(t)
@@ -16,4 +17,11 @@ t.test('the statement for a lost administrator token puts a new one in its place
   t.equal((await world.ask('GET', '/v1/self')).status, 401)
   const found = await world.ask('GET', '/v1/self', { token: secret })
   t.match(found, { status: 200, body: { name: 'Bootstrap administrator', hint: 'cf-admin-…' } })
+})
+
+t.test('the table of exit codes has all of them', async (t) => {
+  const listed = table('docs/operating.md', '## Stop').flatMap(([codes = '']) =>
+    codes.split(', ').map(Number),
+  )
+  t.same(listed, [...Object.values(exitCodes), 129, 130, 143])
 })

@@ -19,7 +19,13 @@ export type Service = {
 /** Starts a Counterfoil with nothing configured but its port, as `command` in `folder`. */
 export async function startService(t: Test, command: string[], folder: string): Promise<Service> {
   const port = await freePort()
-  const env = { HOME: folder, PATH: process.env.PATH, PORT: `${port}`, LOG_LEVEL: 'warn' }
+  const env = {
+    HOME: folder,
+    PATH: process.env.PATH,
+    PORT: `${port}`,
+    LOG_LEVEL: 'warn',
+    SHUTDOWN_GRACE_SECONDS: '0',
+  }
   const child = spawn('env', withoutTap(command), { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
   const exit = once(child, 'exit').then(([code, signal]) => ({ code, signal }))
   const stop = async () => {

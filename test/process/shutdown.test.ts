@@ -1,24 +1,27 @@
 import { once } from 'node:events'
-import { type Agent, request } from 'node:http'
-import t from 'tap'
+import { Agent, request } from 'node:http'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
 import { createEmptyDatabase } from '../support/database.ts'
 import { freePort, run, said } from '../support/process.ts'
 
 const adminToken = 'an-administrator-token-of-the-shutdown-tests'
 
-async function start(t: Parameters<typeof run>[0]) {
+async function start(t: Test, env: Record<string, string> = {}) {
   const port = await freePort()
   const started = run(t, [], {
     DATABASE_URL: await createEmptyDatabase(),
     ADMIN_TOKEN: adminToken,
     PORT: String(port),
+    ...env,
   })
   await said(started, 'Server listening')
   return { started, port }
 }
 
 /** A request whose body is held back: the service has it in flight until `finish`. */
-function hold(port: number, agent?: Agent) {
+function hold(port: number) {
   const body = JSON.stringify({ key: 'late', name: 'Late' })
   const headers = {
     authorization: `Bearer ${adminToken}`,
@@ -31,32 +34,151 @@ function hold(port: number, agent?: Agent) {
     method: 'POST',
     path: '/v1/organizations',
     headers,
-    ...(agent && { agent }),
   })
   outgoing.flushHeaders()
   return { outgoing, taken: once(outgoing, 'continue'), finish: () => outgoing.end(body) }
 }
 
-t.test('SIGTERM lets what is in flight finish, takes nothing new, and ends with 0', async (t) => {
-  const { started, port } = await start(t)
+t.test('SIGTERM lets what is in flight finish, and ends with 0', async (t) => {
+  const { started, port } = await start(t, { SHUTDOWN_GRACE_SECONDS: '2' })
   const held = hold(port)
   await held.taken
   started.child.kill('SIGTERM')
   await said(started, '"stopping"')
-  await t.rejects(fetch(`http://127.0.0.1:${port}/livez`), 'no new connection is accepted')
   held.finish()
   const [response] = await once(held.outgoing, 'response')
   t.equal(response.statusCode, 201)
   t.match(await started.exit, { code: 0 })
+  await t.rejects(fetch(`http://127.0.0.1:${port}/livez`), 'nothing listens any more')
+})
+
+t.test('in the grace time it is not ready, and answers what comes with Connection: close', async (t) => {
+  const { started, port } = await start(t, { SHUTDOWN_GRACE_SECONDS: '2' })
+  started.child.kill('SIGTERM')
+  await said(started, '"stopping"')
+  const ask = async (path: string, init: RequestInit = {}) => {
+    const { status, headers } = await fetch(`http://127.0.0.1:${port}${path}`, init)
+    return [path, status, headers.get('connection')]
+  }
+  const headers = { authorization: `Bearer ${adminToken}` }
+  t.same(await ask('/readyz'), ['/readyz', 503, 'close'])
+  t.same(await ask('/livez'), ['/livez', 200, 'close'])
+  t.same(await ask('/nonesuch'), ['/nonesuch', 404, 'close'])
+  t.same(await ask('/v1/self', { headers }), ['/v1/self', 200, 'close'])
+  const body = new URLSearchParams({ token: adminToken })
+  t.same(await ask('/introspect', { method: 'POST', headers, body }), ['/introspect', 200, 'close'])
+  t.same(await ask('/v1/revocations/stream', { headers }), ['/v1/revocations/stream', 503, 'close'])
+  t.match(await started.exit, { code: 0 })
+})
+
+/** Introspects on one connection, again and again, until it is told that the connection closes. */
+async function introspectUntilClosed(port: number, answered: () => void): Promise<string> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const body = `token=${adminToken}`
+  const headers = {
+    authorization: `Bearer ${adminToken}`,
+    'content-type': 'application/x-www-form-urlencoded',
+    'content-length': body.length,
+  }
+  for (;;) {
+    const outgoing = request({ port, method: 'POST', path: '/introspect', headers, agent }).end(body)
+    try {
+      const [response] = await once(outgoing, 'response')
+      await text(response)
+      answered()
+      if (response.headers.connection === 'close') return `${response.statusCode}`
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code ?? String(error)
+    }
+  }
+}
+
+for (const workers of ['1', '2']) {
+  t.test(`no client loses a request when ${workers} processes stop while all are sending`, async (t) => {
+    const { started, port } = await start(t, { SHUTDOWN_GRACE_SECONDS: '3', WORKERS: workers })
+    const clients = 48
+    const busy = new Set<number>()
+    const { promise: allBusy, resolve } = Promise.withResolvers<void>()
+    const ended = Array.from({ length: clients }, (_, client) =>
+      introspectUntilClosed(port, () => {
+        if (busy.add(client).size === clients) resolve()
+      }),
+    )
+    await allBusy
+    started.child.kill('SIGTERM')
+    t.same(
+      await Promise.all(ended),
+      Array.from({ length: clients }, () => '200'),
+    )
+    t.match(await started.exit, { code: 0 })
+  })
+}
+
+t.test('clients that have sent only a part of a request do not hold it up', async (t) => {
+  const { started, port } = await start(t)
+  const headers = `Host: x\r\nAuthorization: Bearer ${adminToken}\r\nContent-Length: 40\r\n`
+  const form = 'Content-Type: application/x-www-form-urlencoded\r\n'
+  const parts = {
+    nothing: '',
+    'a piece of the head': 'GET /livez HTTP/1.1\r\nHost:',
+    'the head': `POST /v1/organizations HTTP/1.1\r\n${headers}Content-Type: application/json\r\n\r\n`,
+    'a piece of the body': `POST /revoke HTTP/1.1\r\n${headers}${form}\r\ntoken=`,
+    'a piece of the body of an introspection': `POST /introspect HTTP/1.1\r\n${headers}${form}\r\ntoken=`,
+  }
+  const sockets = await Promise.all(
+    Object.values(parts).map(async (part) => {
+      const socket = connect(port, '127.0.0.1').on('error', () => {})
+      await once(socket, 'connect')
+      socket.write(part)
+      return socket
+    }),
+  )
+  // Connections are taken in the order in which they came, so this one's answer says that the others have been.
+  await fetch(`http://127.0.0.1:${port}/livez`)
+  started.child.kill('SIGTERM')
+  t.match(await started.exit, { code: 0 })
+  for (const socket of sockets) socket.destroy()
+})
+
+t.test('a stream of revocations ends as a complete response', async (t) => {
+  const { started, port } = await start(t)
+  const headers = { authorization: `Bearer ${adminToken}` }
+  const response = await fetch(`http://127.0.0.1:${port}/v1/revocations/stream`, { headers })
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader()
+  await reader.read()
+  started.child.kill('SIGTERM')
+  for (let done = false; !done; ) done = (await reader.read()).done
+  t.match(await started.exit, { code: 0 })
 })
 
 t.test('a second signal ends it at once', async (t) => {
-  const { started, port } = await start(t)
-  const held = hold(port)
-  held.outgoing.on('error', () => {})
-  await held.taken
-  started.child.kill('SIGTERM')
-  await said(started, '"stopping"')
-  started.child.kill('SIGTERM')
-  t.match(await started.exit, { code: 1 })
+  for (const workers of ['1', '2']) {
+    const { started, port } = await start(t, { SHUTDOWN_GRACE_SECONDS: '300', WORKERS: workers })
+    const held = hold(port)
+    held.outgoing.on('error', () => {})
+    await held.taken
+    started.child.kill('SIGTERM')
+    await said(started, '"stopping"')
+    started.child.kill('SIGTERM')
+    t.match(await started.exit, { code: 1 })
+  }
+})
+
+t.test('Ctrl-C does without the grace time', async (t) => {
+  for (const workers of ['1', '2']) {
+    const { started } = await start(t, { SHUTDOWN_GRACE_SECONDS: '300', WORKERS: workers })
+    started.child.kill('SIGINT')
+    t.match(await started.exit, { code: 0 })
+  }
+})
+
+t.test('a defect ends it with 70', async (t) => {
+  const defect = `setTimeout(() => { throw new Error('a defect') }, 0)`
+  const started = run(t, [], {
+    DATABASE_URL: await createEmptyDatabase(),
+    ADMIN_TOKEN: adminToken,
+    NODE_OPTIONS: `--import=data:text/javascript,${encodeURI(defect)}`,
+  })
+  t.match(await started.exit, { code: 70 })
+  t.match(started.output(), /a defect/)
 })

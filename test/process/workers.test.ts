@@ -19,7 +19,7 @@ async function start(t: Test, port: number) {
   recordSecret(secret.reveal())
   const env = {
     ...{ PATH: process.env.PATH, DATABASE_URL: await cloneDatabase(), ADMIN_TOKEN: secret.reveal() },
-    ...{ PORT: String(port), WORKERS: '2', DATABASE_POOL_SIZE: '2' },
+    ...{ PORT: String(port), WORKERS: '2', DATABASE_POOL_SIZE: '2', SHUTDOWN_GRACE_SECONDS: '0' },
   }
   const child = spawn(process.execPath, [program], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => end(child))
@@ -74,6 +74,6 @@ t.test('when no worker can start it ends with the exit code of the first', async
   child.stderr.on('data', (text) => {
     errors += text
   })
-  t.same(await once(child, 'close'), [70, null])
+  t.same(await once(child, 'close'), [78, null])
   t.match(errors, /EADDRINUSE/)
 })

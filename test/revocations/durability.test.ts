@@ -54,7 +54,9 @@ t.test('what takes a credential away waits for a standby where that was asked fo
 
 t.test('at the start it is said where nothing can be waited for', async (t) => {
   const { db } = await createWorld(t)
-  const database = { db, url: '', prepares: true, embedded: false, close: async () => {} }
+  const nothing = async () => {}
+  const server = { url: '', embedded: false, stopServer: nothing, close: nothing }
+  const database = { db, prepares: true, ...server }
   t.same(await databaseWarnings(database, readConfig({})), [])
   const warnings = await databaseWarnings(database, readConfig({ REVOCATION_DURABILITY: 'remote' }))
   t.match(warnings, [/synchronous_standby_names/])

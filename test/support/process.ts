@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { recordLog } from './records.ts'
@@ -13,12 +14,15 @@ export type Run = {
   exit: Promise<{ code: number | null; signal: string | null }>
 }
 
-/** Runs the real command line with this environment and nothing else but PATH and where compiled code is kept. */
-export function run(t: Test, args: string[], env: Record<string, string> = {}): Run {
+/**
+ * Runs the real command line, by way of the command `within`, with this environment and nothing else but PATH and where
+ * compiled code is kept.
+ */
+export function run(t: Test, args: string[], given: Record<string, string> = {}, within: string[] = []): Run {
   const { PATH = '', HOME = '', NODE_COMPILE_CACHE = '' } = process.env
-  const child = spawn(process.execPath, [entry, ...args], {
-    env: { PATH, HOME, NODE_COMPILE_CACHE, ...env },
-  })
+  const env = { PATH, HOME, NODE_COMPILE_CACHE, SHUTDOWN_GRACE_SECONDS: '0', ...given }
+  const [command = '', ...rest] = [...within, process.execPath, entry, ...args]
+  const child = spawn(command, rest, { env })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
@@ -56,4 +60,13 @@ export async function freePort(): Promise<number> {
   server.close()
   await once(server, 'close')
   return port
+}
+
+/** Asks again and again until there is an answer that is not empty. */
+export async function until<T>(ask: () => Promise<T>): Promise<T> {
+  for (;;) {
+    const answer = await ask()
+    if (answer) return answer
+    await delay(5)
+  }
 }

@@ -21,6 +21,7 @@ export async function openCluster(
   dataDir: string,
   binaries: Binaries,
   initdbOptions: readonly string[],
+  shutdown: AbortSignal,
 ): Promise<Cluster> {
   const directory = join(dataDir, 'postgres')
   const passwordFile = join(dataDir, 'postgres-password')
@@ -28,7 +29,7 @@ export async function openCluster(
   const account = await chooseAccount(dataDir, binaries.postgres, owner)
   if (!owner) {
     const places = { dataDir, directory, passwordFile }
-    await createCluster(places, account, binaries.initdb, initdbOptions)
+    await createCluster(places, account, binaries.initdb, initdbOptions, shutdown)
   }
   // PostgreSQL refuses a looser mode, which copying or a volume mount readily brings about.
   await chmod(directory, 0o700)

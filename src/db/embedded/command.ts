@@ -7,19 +7,25 @@ export type Account = { prefix: string[]; uid?: number; gid?: number }
  * A session of its own keeps the terminal's Ctrl-C away, so that we decide when the database stops. The
  * environment is not passed on: it holds our secrets, and PG* variables would change what the server does.
  */
-export function spawnAs(account: Account, file: string, args: string[], stdio: StdioOptions): ChildProcess {
+export function spawnAs(
+  account: Account,
+  file: string,
+  args: string[],
+  stdio: StdioOptions,
+  signal?: AbortSignal,
+): ChildProcess {
   const { prefix, ...ids } = account
   const [command, ...rest] = [...prefix, file, ...args] as [string, ...string[]]
   const env = { PATH: '/usr/bin:/bin:/usr/sbin:/sbin', LC_ALL: 'C' }
-  return spawn(command, rest, { ...ids, stdio, env, cwd: '/', detached: true, windowsHide: true })
+  return spawn(command, rest, { ...ids, stdio, env, signal, cwd: '/', detached: true, windowsHide: true })
 }
 
 type Result = { code: number; output: string }
 
-/** Runs a command to its end; a command that cannot be run at all has code -1. */
-export function run(account: Account, file: string, args: string[]): Promise<Result> {
+/** Runs a command to its end, or until it is aborted; one that cannot be run at all has code -1. */
+export function run(account: Account, file: string, args: string[], signal?: AbortSignal): Promise<Result> {
   const result = new Promise<Result>((resolve, reject) => {
-    const child = spawnAs(account, file, args, ['ignore', 'pipe', 'pipe'])
+    const child = spawnAs(account, file, args, ['ignore', 'pipe', 'pipe'], signal)
     let output = ''
     const collect = (chunk: string) => {
       output += chunk

@@ -26,6 +26,7 @@ export async function createCluster(
   account: Account,
   initdb: string,
   more: readonly string[],
+  shutdown: AbortSignal,
 ): Promise<void> {
   const { dataDir, directory, passwordFile } = places
   await removeDrafts(dataDir)
@@ -37,7 +38,7 @@ export async function createCluster(
     await chown(draft, uid, gid)
   }
   const files = ['--pgdata', draft, '--pwfile', passwordFile]
-  const result = await run(account, initdb, [...files, ...options, ...more])
+  const result = await run(account, initdb, [...files, ...options, ...more], shutdown)
   if (result.code !== 0)
     throw new EmbeddedError(`PostgreSQL could not make its data directory: ${gist(result.output)}`)
   await rename(draft, directory)

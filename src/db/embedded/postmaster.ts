@@ -14,12 +14,13 @@ import { probe } from './probe.ts'
 const passing = /could not bind|lock file|shared memory block/
 
 /** The port of the server at work in the cluster: one that outlived its Counterfoil, or else a new one. */
-export async function startPostmaster(cluster: Cluster): Promise<number> {
-  const limit = AbortSignal.timeout(60_000)
+export async function startPostmaster(cluster: Cluster, shutdown: AbortSignal): Promise<number> {
+  const limit = AbortSignal.any([shutdown, AbortSignal.timeout(60_000)])
   for (;;) {
     await removeStalePidFile(cluster)
-    const port = (await settle(cluster, limit)) ?? (await launch(cluster))
+    const port = (await settle(cluster, limit)) ?? (await launch(cluster, shutdown))
     if (port) return port
+    shutdown.throwIfAborted()
     const log = await readFile(cluster.log, 'utf8')
     if (limit.aborted || !passing.test(log)) throw new EmbeddedError(`PostgreSQL did not start: ${gist(log)}`)
     await delay(100)
@@ -47,7 +48,7 @@ async function settle(cluster: Cluster, limit: AbortSignal): Promise<number | un
   return undefined
 }
 
-async function launch(cluster: Cluster): Promise<number | undefined> {
+async function launch(cluster: Cluster, shutdown: AbortSignal): Promise<number | undefined> {
   const port = await freePort()
   await rm(cluster.log, { force: true })
   const log = await open(cluster.log, 'ax', 0o600)
@@ -60,7 +61,7 @@ async function launch(cluster: Cluster): Promise<number | undefined> {
   )
   await once(server, 'spawn').finally(() => log.close())
   // No time limit: recovery after a crash takes as long as it takes, and ends one way or the other.
-  while (server.exitCode === null && server.signalCode === null) {
+  while (!shutdown.aborted && server.exitCode === null && server.signalCode === null) {
     const state = await probe(cluster)
     if (typeof state === 'number') {
       server.unref()

@@ -1,0 +1,10 @@
+/** The exit codes that docs/operating.md lists: those of sysexits.h, where it has one. */
+export const exitCodes = {
+  done: 0,
+  /** A shutdown that was cut short, by its time limit or by a second signal. */
+  cutShort: 1,
+  usage: 64,
+  unavailable: 69,
+  software: 70,
+  config: 78,
+} as const

@@ -1,0 +1,232 @@
+import cluster from 'node:cluster'
+import { resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import type { Logger } from 'pino'
+import { Registry } from 'prom-client'
+import { adminTokenPath } from './admin-token.ts'
+import { buildApp } from './app.ts'
+import { type Config, configWarnings, readConfig } from './config.ts'
+import { createDb, type Db } from './db/database.ts'
+import { explainExit, UsageError } from './exit.ts'
+import { exitCodes } from './exit-codes.ts'
+import { answeringMs } from './http/drain.ts'
+import { createLogger } from './http/log.ts'
+import { createCredentials } from './introspection/credentials.ts'
+import { createUsage } from './introspection/usage.ts'
+import { rewrapKeys, rotateKeys } from './keys/care.ts'
+import { masterKeyPath } from './keys/master-key.ts'
+import type { Signing } from './keys/signing.ts'
+import { createOutbound } from './outbound/outbound.ts'
+import {
+  bringsMasterKey,
+  type Database,
+  databaseWarnings,
+  migrateDatabase,
+  openDatabase,
+  prepare,
+  signingOf,
+} from './prepare.ts'
+import { createTail } from './revocations/tail.ts'
+import { publicUrl, startService } from './service.ts'
+import type { Shutdown } from './shutdown.ts'
+import { environmentWarnings } from './tokens/environment/environment.ts'
+import { version } from './version.ts'
+import { welcome } from './welcome.ts'
+import { measureWith, startWorkers } from './workers.ts'
+
+const usage = `counterfoil [command]
+
+  serve        run the service (default)
+  migrate      bring the database up to date, then end
+  openapi      print the OpenAPI document
+  rotate-keys  publish a new key to sign JWTs with, which does so an hour later, or with --immediately at once
+  rewrap       seal the signing keys anew, under a new MASTER_KEY
+
+  --help       show this
+  --version    show the version
+
+Configuration comes from environment variables: see docs/configuration.md.
+`
+
+// For what is left to do once every connection is closed.
+const closingMs = 10_000
+
+// A cache that fills slowly is no reason to let the heap grow to several times of what it holds.
+setFlagsFromString('--heap-growing-percent=20')
+
+type Flags = { immediately: boolean }
+
+const commands: Record<string, (shutdown: Shutdown, flags: Flags) => Promise<void>> = {
+  serve,
+  migrate: runMigrations,
+  openapi: printOpenapi,
+  'rotate-keys': runRotation,
+  rewrap: runRewrap,
+}
+
+/** Runs the command that the arguments name. */
+export async function main(shutdown: Shutdown): Promise<void> {
+  try {
+    await runCommand(shutdown)
+  } catch (error) {
+    // Steps that a shutdown breaks off fail one way or another; the shutdown itself decides about the exit code.
+    if (shutdown.requested.aborted) return
+    const { message, code } = explainExit(error)
+    process.stderr.write(`counterfoil: ${message}\n`)
+    process.exitCode = code
+    // The channel to the primary would keep a worker alive that has nothing to do.
+    if (cluster.isWorker) process.exit()
+  }
+}
+
+async function runCommand(shutdown: Shutdown): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      help: { type: 'boolean', short: 'h' },
+      version: { type: 'boolean', short: 'v' },
+      immediately: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) return void process.stdout.write(usage)
+  if (values.version) return void process.stdout.write(`${version}\n`)
+  const [name = 'serve', ...rest] = positionals
+  const command = Object.hasOwn(commands, name) && rest.length === 0 ? commands[name] : undefined
+  if (!command) throw new UsageError(`There is no command ${positionals.join(' ')}; see counterfoil --help.`)
+  const { immediately } = values
+  if (immediately && name !== 'rotate-keys') throw new UsageError('--immediately is for rotate-keys only.')
+  await command(shutdown, { immediately })
+}
+
+async function serve(shutdown: Shutdown): Promise<void> {
+  const config = readConfig(process.env)
+  const log = createLogger(config.logLevel)
+  shutdown.log = log
+  shutdown.limitMs = config.shutdownGraceMs + answeringMs + closingMs
+  for (const warning of configWarnings(config)) log.warn(warning)
+  const onError = (err: Error) => log.warn({ err }, 'database connection lost')
+  const database = await open(config, shutdown, onError)
+  try {
+    const signing = await signingOf(database, config)
+    const options = { config, database, signing, log, onError, shutdown }
+    if (cluster.worker) {
+      const registry = new Registry()
+      const measuring = { registry, render: measureWith(cluster.worker, registry) }
+      return await startService({ ...options, measuring })
+    }
+    await prepare(database, config, signing)
+    const warnings = [
+      ...(await databaseWarnings(database, config)),
+      ...(await environmentWarnings(database.db, config.environment)),
+    ]
+    for (const warning of warnings) log.warn(warning)
+    if (config.workers === 1) await startService(options)
+    else await serveByWorkers(config, database, log, shutdown)
+  } catch (error) {
+    if (!shutdown.requested.aborted) await database.close()
+    throw error
+  }
+  if (database.embedded) {
+    const paths = { adminTokenPath: resolve(adminTokenPath(config.dataDir)) }
+    process.stdout.write(welcome({ url: publicUrl(config), ...paths }))
+  }
+}
+
+/** The database, whose server is stopped at shutdown if it is the embedded one, even if it is still starting. */
+async function open(
+  config: Config,
+  shutdown: Shutdown,
+  onError: (error: Error) => void = () => {},
+): Promise<Database> {
+  const opening = openDatabase(config, onError, shutdown.requested)
+  shutdown.defer(async () => (await opening.catch(() => undefined))?.stopServer())
+  return opening
+}
+
+async function serveByWorkers(
+  config: Config,
+  database: Database,
+  log: Logger,
+  shutdown: Shutdown,
+): Promise<void> {
+  // In place of what this process was given: the embedded database has an address only now, and a master key.
+  const env = {
+    ...{ DATABASE_URL: database.url, DATABASE_URL_FILE: '' },
+    ...(bringsMasterKey(database, config) && { MASTER_KEY_FILE: resolve(masterKeyPath(config.dataDir)) }),
+  }
+  // Workers end by the same limit, and this process is to see how.
+  shutdown.limitMs += 1_000
+  const workers = startWorkers(config.workers, env, log)
+  process.once('exit', workers.kill)
+  shutdown.defer(() => database.db.destroy())
+  shutdown.defer(async () => {
+    const code = await workers.stop(shutdown.graceful)
+    if (code !== exitCodes.done) process.exit(code)
+  })
+  await workers.ready
+}
+
+async function runMigrations(shutdown: Shutdown): Promise<void> {
+  const database = await open(readConfig(process.env), shutdown)
+  try {
+    const applied = await migrateDatabase(database)
+    process.stdout.write(
+      applied.length > 0 ? `Applied ${applied.join(', ')}.\n` : 'The database is up to date.\n',
+    )
+  } finally {
+    await database.close()
+  }
+}
+
+async function runRotation(shutdown: Shutdown, how: Flags): Promise<void> {
+  await onKeys(shutdown, async (db, signing) => {
+    const { kid, activatesAt } = await rotateKeys(db, signing, new Date(), how)
+    return `The key ${kid} is published; it signs from ${activatesAt.toISOString()} on.`
+  })
+}
+
+async function runRewrap(shutdown: Shutdown): Promise<void> {
+  await onKeys(shutdown, async (db, signing) => {
+    return `Signing keys sealed anew: ${await rewrapKeys(db, signing, new Date())}. MASTER_KEY_PREVIOUS is not needed any more.`
+  })
+}
+
+async function onKeys(
+  shutdown: Shutdown,
+  work: (db: Db, signing: Signing) => Promise<string>,
+): Promise<void> {
+  const config = readConfig(process.env)
+  const database = await open(config, shutdown)
+  try {
+    process.stdout.write(`${await work(database.db, await signingOf(database, config))}\n`)
+  } finally {
+    await database.close()
+  }
+}
+
+async function printOpenapi(): Promise<void> {
+  const url = 'postgres://unused'
+  const log = createLogger('silent')
+  const db = createDb({ url, poolSize: 1 })
+  const onError = () => {}
+  const credentials = createCredentials({ databaseUrl: url, cacheSize: 0, every: () => onError, onError })
+  const app = await buildApp({
+    db,
+    credentials,
+    usage: createUsage(db, { every: () => onError, onError }),
+    tail: createTail({ databaseUrl: url, every: () => onError, onError }),
+    log,
+    now: () => new Date(),
+    issuer: 'http://localhost:7662',
+    cursorKey: Buffer.alloc(32),
+    environment: undefined,
+    outbound: createOutbound({ allow: [] }),
+    signing: { masterKeys: [], alg: 'EdDSA' },
+    trustProxy: [],
+    corsOrigins: [],
+  })
+  await app.ready()
+  process.stdout.write(`${JSON.stringify(app.swagger(), null, 2)}\n`)
+  await credentials.close()
+}
