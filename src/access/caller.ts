@@ -53,9 +53,13 @@ export function reaches(principal: Pick<Credential, 'organizationId'>, organizat
 }
 
 export function requirePermission(caller: Caller, permission: Permission): void {
-  if (!holds(caller.principal, permission)) throw lackOf(permission)
+  if (!holds(caller.principal, permission)) throw lackOf(permission, caller.principal)
 }
 
-export function lackOf(permission: Permission): AppError {
-  return new AppError('insufficient_scope', `This needs the permission ${permission}.`, { scope: permission })
+export function lackOf(permission: Permission, principal?: Principal): AppError {
+  const otherKind = principal && !isUser(principal) && principal.type !== managementType
+  const detail = otherKind
+    ? `This needs a token of the type ${managementType} with the permission ${permission}; the presented one is of the type ${principal.type}.`
+    : `This needs the permission ${permission}.`
+  return new AppError('insufficient_scope', detail, { scope: permission })
 }

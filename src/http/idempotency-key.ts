@@ -9,6 +9,9 @@ const longest = 255
 export const IdempotencyHeader = Type.Object({
   'idempotency-key': Type.Optional(
     Type.String({
+      minLength: shortest,
+      // In quotes, where quotes and backslashes have a backslash before them.
+      maxLength: 2 * longest + 2,
       description:
         'Makes a retry safe: a request with the same key and body within 24 hours is answered as the first one was, ' +
         'even if the token has been revoked or deleted since, and makes no second token, as long as the caller may ' +

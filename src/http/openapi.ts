@@ -1,8 +1,10 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
+import { AppError, catalogue, type ErrorCode } from '../errors.ts'
 import { version } from '../version.ts'
 import { exampleOf, type Schema } from './examples.ts'
+import { problemDocument } from './problem.ts'
 
 const description = `Issues API tokens for many organizations, keeps only a hash of each, and introspects them.
 
@@ -22,12 +24,19 @@ const docsPolicy = {
   'frame-ancestors': ["'none'"],
 }
 
+type Parameter = {
+  required?: boolean
+  description?: string
+  example?: unknown
+  schema?: { default?: unknown }
+}
 type Operation = {
-  parameters?: { required?: boolean; schema?: { default?: unknown } }[]
+  parameters?: Parameter[]
+  responses: Record<string, { content?: Record<string, { examples?: object }> }>
   requestBody?: { required: boolean; content: Record<string, { schema: Schema }> }
 }
 type Document = {
-  components: { schemas: Record<string, Schema> }
+  components: { schemas: Record<string, Schema>; examples?: Record<string, object> }
   paths: Record<string, Record<string, Operation>>
 }
 
@@ -69,6 +78,12 @@ export async function openapi(app: FastifyInstance): Promise<void> {
             description:
               'The id of a management token as user name, its secret as password (RFC 6749 §2.3.1).',
           },
+          privateKeyJwt: {
+            type: 'oauth2',
+            flows: {},
+            description:
+              '`client_assertion` and `client_assertion_type` in the form, signed with a client key (RFC 7523 §2.2).',
+          },
           gateway: {
             type: 'apiKey',
             in: 'header',
@@ -89,13 +104,47 @@ export async function openapi(app: FastifyInstance): Promise<void> {
 }
 
 /** Adds what the routes' schemas say and the generator does not see. */
-function complete({ components: { schemas }, paths }: Document): void {
+function complete({ components, paths }: Document): void {
+  const { schemas } = components
+  const examples: Record<string, object> = {}
+  components.examples = examples
   for (const schema of Object.values(schemas)) schema.examples ??= [exampleOf(schema, schemas)]
-  for (const { parameters = [], requestBody } of Object.values(paths).flatMap(Object.values<Operation>)) {
-    for (const parameter of parameters)
+  const operations = Object.values(paths).flatMap(Object.values<Operation>)
+  for (const { parameters = [], requestBody, responses } of operations) {
+    for (const parameter of parameters) {
       if (parameter.schema?.default !== undefined) parameter.required = false
+      if (parameter.required !== true) describeExample(parameter)
+    }
+    for (const [status, { content }] of Object.entries(responses)) {
+      const problem = content?.['application/problem+json']
+      if (!problem) continue
+      const those = codes.filter((code) => catalogue[code].status === Number(status))
+      for (const code of those) examples[code] = exampleOfProblem(code)
+      problem.examples = Object.fromEntries(
+        those.map((code) => [code, { $ref: `#/components/examples/${code}` }]),
+      )
+    }
     if (requestBody) requestBody.required = !mayBeLeftOut(requestBody, schemas)
   }
+}
+
+/**
+ * The reference sends an example as if it had been typed: an Idempotency-Key that is printed there would hand the first
+ * token that is made with it to the next person, and a date would leave every list empty.
+ */
+function describeExample(parameter: Parameter): void {
+  const { example, description = '' } = parameter
+  if (example === undefined) return
+  parameter.description = `${description} Example: \`${example}\``.trim()
+  delete parameter.example
+}
+
+const codes = Object.keys(catalogue) as ErrorCode[]
+
+function exampleOfProblem(code: ErrorCode): { summary: string; value: object } {
+  const { title } = catalogue[code]
+  const value = problemDocument(new AppError(code, `${title}.`), '019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d')
+  return { summary: title, value }
 }
 
 /** A body that may be null may be left out: to Fastify that is the same. */
@@ -106,6 +155,7 @@ function mayBeLeftOut({ content }: NonNullable<Operation['requestBody']>, schema
 
 /** Serves a reference made of the OpenAPI document. */
 export async function docs(app: FastifyInstance): Promise<void> {
+  app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('docs/', 303))
   const uiConfig = { deepLinking: true, layout: 'BaseLayout' }
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: docsPolicy, uiConfig })
 }

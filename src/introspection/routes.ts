@@ -20,7 +20,7 @@ import { introspect } from './introspect.ts'
 import * as schema from './schema.ts'
 import { plainType, signedType, signIntrospection } from './signed.ts'
 
-const security = [{ bearer: [] }, { basic: [] }]
+const security = [{ bearer: [] }, { basic: [] }, { privateKeyJwt: [] }]
 const consumes = ['application/x-www-form-urlencoded']
 
 export type IntrospectionOptions = Deps & {

@@ -28,6 +28,14 @@ t.test('RFC 6750 §3.1: a missing permission is named in the challenge', async (
   t.match(answer.headers['www-authenticate'], /error="insufficient_scope".*scope="tokens:write"/)
 })
 
+t.test('a good token of another type is told which type is needed', async (t) => {
+  const { secret } = await issue({ scopes: ['tokens:read', 'tokens:introspect'] })
+  const detail = /a token of the type management .* the presented one is of the type api\.$/
+  t.match(await ask('GET', tokens, { token: secret }), { status: 403, body: { detail } })
+  const answer = await ask('POST', '/introspect', { token: secret, form: { token: secret } })
+  t.match(answer, { status: 401, body: { error: 'insufficient_scope', error_description: detail } })
+})
+
 t.test('RFC 6750 §2.1: the scheme is matched in any case, other schemes are not understood', async (t) => {
   const reader = await manager(['tokens:read'])
   const status = async (authorization: string) => {

@@ -36,3 +36,9 @@ t.test('/docs shows the document of this service', async (t) => {
   const { body } = await get('/docs/json')
   t.same(body, world.app.swagger())
 })
+
+t.test('/ leads to the reference', async (t) => {
+  const { status, headers } = await get('/')
+  t.equal(status, 303)
+  t.equal(new URL(headers.location ?? '', 'http://itself/').pathname, '/docs/')
+})

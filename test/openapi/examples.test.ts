@@ -65,3 +65,47 @@ t.test('the examples of requests work as they stand', async (t) => {
   }
   t.ok(count >= 10)
 })
+
+t.test('the reference sends nothing optional that nobody typed', async (t) => {
+  for (const { id, parameters } of operations)
+    for (const { name, required, schema, ...parameter } of parameters as any[]) {
+      const given = [parameter.example, parameter.examples, schema.examples, schema.example]
+      if (!required)
+        t.same(
+          given.filter((one) => one !== undefined),
+          [],
+          `${id} ${name}`,
+        )
+    }
+  const key = operations
+    .find(({ id }) => id === 'createToken')
+    ?.parameters.find(({ in: where }) => where === 'header')
+  t.match(key, {
+    schema: { minLength: 22, maxLength: 512 },
+    description: /Example: `"[0-9a-f-]{36}"`$/,
+  } as object)
+})
+
+t.test('every problem that an operation can answer with has an example for each code', async (t) => {
+  const ajv = new Ajv2020({ strict: false })
+  addFormats.default(ajv)
+  ajv.addSchema(document, 'document')
+  const isProblem = ajv.getSchema('document#/components/schemas/Problem')
+  for (const { id, responses } of operations)
+    for (const [status, { content }] of Object.entries<any>(responses)) {
+      const { examples } = content?.['application/problem+json'] ?? {}
+      if (!content?.['application/problem+json']) continue
+      t.ok(Object.keys(examples).length > 0, `${id} ${status}`)
+      for (const code of Object.keys(examples)) {
+        const { value } = document.components.examples[code]
+        t.ok(isProblem?.(value), `${id} ${status} ${code}`)
+        t.match(value, { status: Number(status), code })
+      }
+    }
+})
+
+t.test('private_key_jwt is an alternative where a client authenticates', async (t) => {
+  for (const { id, definition } of operations)
+    if (id === 'introspect' || id === 'revokeBySecret')
+      t.same(definition.security, [{ bearer: [] }, { basic: [] }, { privateKeyJwt: [] }], id)
+})
