@@ -9,6 +9,8 @@ import type { EnvironmentSecret } from './tokens/environment/environment.ts'
 /** What routes are given: the outside world, so that tests can give another. */
 export type Deps = {
   db: Db
+  /** The database is behind a pooler, which runs each transaction in another session. */
+  pooled?: boolean
   credentials: Credentials
   usage: Usage
   /** Where revocations are followed. */

@@ -3,6 +3,7 @@ import { ConfigError } from './config-files.ts'
 import { isUnavailable } from './db/database.ts'
 import { EmbeddedError } from './db/embedded/error.ts'
 import { DatabaseNewerError } from './db/migrate.ts'
+import { poolerInTheWay, refusedByPooler } from './db/session.ts'
 import { AppError } from './errors.ts'
 import { exitCodes } from './exit-codes.ts'
 import { MasterKeyError } from './keys/care.ts'
@@ -25,6 +26,7 @@ export function explainExit(error: unknown): { message: string; code: number } {
   if (error instanceof EmbeddedError) return { message, code: exitCodes.unavailable }
   if ('syscall' in error && (error.syscall === 'listen' || error.syscall === 'bind'))
     return { message: `HOST and PORT cannot be listened on: ${message}`, code: exitCodes.config }
+  if (refusedByPooler(error)) return { message: poolerInTheWay, code: exitCodes.config }
   if (isUnavailable(error)) {
     return { message: `The database cannot be reached: ${message || code}`, code: exitCodes.unavailable }
   }

@@ -5,7 +5,8 @@ import { ConfigError } from './config-files.ts'
 import { createDb, type Db, maintenanceMs, usualQueryMs } from './db/database.ts'
 import { startEmbedded } from './db/embedded.ts'
 import { hasSynchronousStandbys, setDurability, statementLimitMs } from './db/installation.ts'
-import { migrate, pendingMigrations } from './db/migrate.ts'
+import { migrate, pendingMigrations, refuseNewer } from './db/migrate.ts'
+import { sessionProblem } from './db/session.ts'
 import { prepareKeys } from './keys/care.ts'
 import { masterKeyIn } from './keys/master-key.ts'
 import type { Signing } from './keys/signing.ts'
@@ -57,8 +58,11 @@ export async function migrateDatabase({ url, prepares }: Database): Promise<stri
 
 /** Brings the database to where it can be served from. */
 export async function prepare(database: Database, config: Config, signing: Signing): Promise<void> {
-  const { db, embedded } = database
+  const { db, embedded, prepares } = database
+  const problem = await sessionProblem(db, !prepares)
+  if (problem) throw new ConfigError(problem)
   if (config.migrate) await migrateDatabase(database)
+  else await refuseNewer(db)
   const pending = await pendingMigrations(db)
   if (pending.length > 0)
     throw new ConfigError(`MIGRATE is false and the database lacks ${pending.join(', ')}.`)

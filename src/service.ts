@@ -48,9 +48,10 @@ export async function startService({
       'the database continues on another timeline: acknowledged changes may be missing, and readers of the revocation feed start anew',
     )
   const environment = config.environment && environmentLookup(db, config.environment)
+  const pooled = config.listenUrl !== undefined
   const tail = createTail({
     databaseUrl,
-    prepares: config.listenUrl === undefined,
+    prepares: !pooled,
     every: repeat,
     doubt: (server) => credentials.doubtNow(server),
     onError,
@@ -65,7 +66,7 @@ export async function startService({
   const app = await buildApp({
     ...config,
     ...options,
-    ...{ db, credentials, usage, tail, draining: draining.signal },
+    ...{ db, pooled, credentials, usage, tail, draining: draining.signal },
     now: () => new Date(),
     issuer: publicUrl(config),
     cursorKey: await readCursorKey(db),

@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { serversOf } from './hosts.ts'
+import { startupParameters } from './session.ts'
 
 type Done = (error: Error | null, result?: pg.QueryResult) => void
 
@@ -24,6 +25,21 @@ function limitsOf({ queryMs, prepares }: ClientOptions): pg.ClientConfig {
     statement_timeout: Math.floor(queryMs * 0.9),
     lock_timeout: Math.floor(queryMs * 0.5),
     idle_in_transaction_session_timeout: queryMs,
+  }
+}
+
+/** A connection could not be opened; `cause` says why. Which SQLSTATE or system error it was makes no difference. */
+export class ConnectionRefusedError extends Error {
+  constructor(cause: unknown) {
+    const { message, code } = cause as NodeJS.ErrnoException
+    super(message || code || String(cause), { cause })
+  }
+}
+
+declare module 'pg' {
+  interface Client {
+    /** What the startup packet says; not among pg's documented methods. */
+    getStartupConf(): Record<string, string>
   }
 }
 
@@ -86,6 +102,11 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
       this.#servers = servers
     }
 
+    override getStartupConf(): Record<string, string> {
+      const conf = super.getStartupConf()
+      return { ...conf, ...startupParameters(!prepares, conf.options) }
+    }
+
     override query = ((query: string | pg.QueryConfig, values?: unknown[], done?: Done) => {
       if (done) return this.#ask(query, values, done)
       return new Promise((resolve, reject) => {
@@ -94,7 +115,12 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
     }) as pg.Client['query']
 
     override connect = ((done?: (error: Error | null) => void) => {
-      const connected = this.#connect().then(() => this)
+      const connected = this.#connect().then(
+        () => this,
+        (error) => {
+          throw isStandby(error) ? error : new ConnectionRefusedError(error)
+        },
+      )
       if (done) connected.then(() => done(null), done)
       return connected
     }) as unknown as pg.Client['connect']
@@ -123,7 +149,8 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
       } catch (error) {
         const { errors } = error as AggregateError
         // What a server says tells more than that another one is not there.
-        throw errors.find((one) => one instanceof pg.DatabaseError) ?? errors.find(isStandby) ?? errors[0]
+        const reasons = errors.map((one) => (one instanceof ConnectionRefusedError ? one.cause : one))
+        throw reasons.find((one) => one instanceof pg.DatabaseError) ?? reasons.find(isStandby) ?? reasons[0]
       }
     }
 

@@ -2,6 +2,9 @@ import { Socket } from 'node:net'
 import { clientWith } from './client.ts'
 import { type Origin, server, timeline } from './origin.ts'
 
+// Never through a pooler: notifications come to the session that listens.
+const Client = clientWith({ queryMs: 2_000, prepares: true })
+
 export type Notify = (channel: string, payload: string) => void
 
 /** Listens until the connection breaks or is closed; resolves once everything that is committed from now on is heard. */
@@ -11,7 +14,6 @@ export async function listen(
   { heard, broken }: { heard: Notify; broken: (error?: Error) => void },
 ): Promise<{ close(): void; origin: Origin }> {
   const socket = new Socket()
-  const Client = clientWith({ queryMs: 2_000, prepares: false })
   const client = new Client({
     connectionString: url,
     stream: () => socket,

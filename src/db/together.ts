@@ -52,7 +52,7 @@ export function together<Item, Result>({
         const results = await all(db, items)
         for (const [index, { resolve }] of taken.entries()) resolve(results[index])
       } catch (error) {
-        if (isUnfit(error)) for (const { resolve } of taken) resolve(undefined)
+        if (isUnfit(error) || isConflict(error)) for (const { resolve } of taken) resolve(undefined)
         else for (const { reject } of taken) reject(error)
         // Who waited behind a database that does not answer has waited as long.
         if (isUnavailable(error)) for (const { reject } of queue.splice(0)) reject(error)
@@ -67,4 +67,9 @@ export function together<Item, Result>({
 /** SQLSTATE classes 22 (data exception) and 23 (constraint violation): nothing was done, on account of one item. */
 function isUnfit(error: unknown): boolean {
   return error instanceof pg.DatabaseError && /^2[23]/.test(error.code ?? '')
+}
+
+/** Two transactions could not both go on (SQLSTATE 40001, 40P01): nothing was done, and alone each may succeed. */
+function isConflict(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && /^40(001|P01)$/.test(error.code ?? '')
 }

@@ -1,6 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { isUnavailable } from '../db/database.ts'
 import { pendingMigrations } from '../db/migrate.ts'
+import { poolerInTheWay, refusedByPooler, sessionProblem } from '../db/session.ts'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { problems } from './schemas.ts'
@@ -9,7 +11,7 @@ const Health = Type.Object({ status: Type.Literal('ok') }, { description: 'It is
 
 export const healthRoutes: FastifyPluginAsyncTypebox<Deps & { draining: AbortSignal }> = async (
   app,
-  { db, credentials, draining },
+  { db, credentials, draining, pooled = false },
 ) => {
   app.route({
     method: 'GET',
@@ -35,13 +37,24 @@ export const healthRoutes: FastifyPluginAsyncTypebox<Deps & { draining: AbortSig
       security: [],
       response: { 200: Health, ...problems(400, 503) },
     },
-    handler: async () => {
+    handler: async ({ log }) => {
       if (draining.aborted) throw new AppError('unavailable', 'This process is stopping.')
-      const pending = await pendingMigrations(db)
-      if (pending.length > 0) throw new AppError('unavailable', `The database lacks ${pending.join(', ')}.`)
-      const reason = await credentials.unready()
-      if (reason !== undefined) throw new AppError('unavailable', reason)
+      const reason = await whyNotReady().catch((error) => {
+        log.warn({ err: error }, 'not ready')
+        if (refusedByPooler(error)) return poolerInTheWay
+        // Also where it answers with an error: what it lacks is not known here, and requests would fail.
+        return isUnavailable(error) ? 'The database does not answer.' : 'The database refuses a query.'
+      })
+      if (reason) throw new AppError('unavailable', reason)
       return { status: 'ok' as const }
     },
   })
+
+  async function whyNotReady(): Promise<string | undefined> {
+    const pending = await pendingMigrations(db)
+    if (pending.length > 0) return `The database lacks ${pending.join(', ')}.`
+    const problem = await sessionProblem(db, pooled)
+    if (problem) app.log.warn(problem)
+    return problem ?? credentials.unready()
+  }
 }

@@ -1,9 +1,11 @@
 import t from 'tap'
 import { readConfig } from '../../src/config.ts'
 import { createDb } from '../../src/db/database.ts'
+import { sessionProblem } from '../../src/db/session.ts'
 import { databaseWarnings } from '../../src/prepare.ts'
 import { revokeBySql, revokeUnheard, startInstance } from '../support/credentials.ts'
 import { hasPgbouncer, startPgbouncer } from '../support/pgbouncer.ts'
+import { run } from '../support/process.ts'
 import { createWorld } from '../support/world.ts'
 
 if (hasPgbouncer()) {
@@ -73,6 +75,40 @@ if (hasPgbouncer()) {
       )
       .catch(() => {})
     t.same(await warnings(), [])
+  })
+
+  const indifferent = [
+    'ignore_startup_parameters = options,statement_timeout,lock_timeout,idle_in_transaction_session_timeout',
+  ]
+
+  t.test(
+    'without a direct way to listen it does not start behind pgbouncer, and says what to set',
+    async (t) => {
+      const ignoring = await startPgbouncer(t, world.databaseUrl, indifferent)
+      for (const DATABASE_URL of [pooled, ignoring]) {
+        const started = run(t, [], { DATABASE_URL, ADMIN_TOKEN: 'an-administrator-token-of-this-test' })
+        t.match(await started.exit, { code: 78 }, started.output())
+        t.match(started.output(), /^counterfoil: [^\n]+DATABASE_LISTEN_URL[^\n]+\n$/)
+      }
+    },
+  )
+
+  t.test('a pooler that drops session settings makes the service not ready, with the reason', async (t) => {
+    const ignoring = await startPgbouncer(t, world.databaseUrl, indifferent)
+    const db = createDb({ url: ignoring, poolSize: 1 })
+    t.teardown(() => db.destroy())
+    t.match(await sessionProblem(db, false), /DATABASE_LISTEN_URL/)
+  })
+
+  t.test('settings that a pooler keeps from us have to be right already', async (t) => {
+    const database = new URL(world.databaseUrl).pathname.slice(1)
+    await world.sql(`alter database ${database} set extra_float_digits = 0`)
+    t.teardown(() => world.sql(`alter database ${database} reset extra_float_digits`))
+    const DATABASE_URL = await startPgbouncer(t, world.databaseUrl)
+    const env = { DATABASE_URL, DATABASE_LISTEN_URL: world.databaseUrl, ADMIN_TOKEN: 'x'.repeat(32) }
+    const started = run(t, [], env)
+    t.match(await started.exit, { code: 78 }, started.output())
+    t.match(started.output(), /^counterfoil: [^\n]+extra_float_digits = '1'[^\n]+\n$/)
   })
 } else {
   t.comment('pgbouncer is not installed: nothing was tried with it')

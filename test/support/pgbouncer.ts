@@ -20,7 +20,7 @@ export function hasPgbouncer(): boolean {
 }
 
 /** A pgbouncer in transaction mode before that database; the answer is the URL through it. */
-export async function startPgbouncer(t: Test, databaseUrl: string): Promise<string> {
+export async function startPgbouncer(t: Test, databaseUrl: string, more: string[] = []): Promise<string> {
   const { hostname, port, username, password, pathname } = new URL(databaseUrl)
   const name = pathname.slice(1)
   const directory = await mkdtemp(join(tmpdir(), 'counterfoil-pgbouncer-'))
@@ -39,6 +39,7 @@ export async function startPgbouncer(t: Test, databaseUrl: string): Promise<stri
     'unix_socket_dir =',
     'auth_type = any',
     'pool_mode = transaction',
+    ...more,
   ]
   const file = join(directory, 'pgbouncer.ini')
   await writeFile(file, settings.join('\n'))

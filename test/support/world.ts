@@ -93,10 +93,8 @@ export async function createWorld(
     ...options
   }: WorldOptions = {},
 ): Promise<World> {
-  const { db, url: databaseUrl } = await openDatabase(t, {
-    url: given,
-    prepares: hot?.listenUrl === undefined,
-  })
+  const pooled = hot?.listenUrl !== undefined
+  const { db, url: databaseUrl } = await openDatabase(t, { url: given, prepares: !pooled })
   const clock = {
     now: new Date('2026-03-01T12:00:00.000Z'),
     advance(ms: number) {
@@ -114,7 +112,7 @@ export async function createWorld(
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
   const tail = createTail({
     databaseUrl,
-    prepares: hot?.listenUrl === undefined,
+    prepares: !pooled,
     every: repeat,
     doubt: (server) => credentials.doubtNow(server),
     onError,
@@ -133,6 +131,7 @@ export async function createWorld(
   const usage = createUsage(db, { onError, every: () => () => {} })
   const app = await buildApp({
     db,
+    pooled,
     credentials,
     usage,
     tail,

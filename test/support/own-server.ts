@@ -1,0 +1,69 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import pg from 'pg'
+import type { Test } from 'tap'
+import { createDb } from '../../src/db/database.ts'
+import { migrate } from '../../src/db/migrate.ts'
+import { newDirectory, start } from './embedded.ts'
+
+/** A PostgreSQL server of the test's own, on which it may do what only a superuser may. */
+export type OwnServer = {
+  /** The migrated database of the service, as the role `service`, which owns it. */
+  url: string
+  /** The same with other parts. */
+  urlWith(change: (url: URL) => void): string
+  directory: string
+  /** As the superuser, in the database `postgres` unless another is given. */
+  admin(text: string, database?: string): Promise<Record<string, unknown>[]>
+  /** Ends all other sessions. */
+  disconnect(): Promise<void>
+}
+
+export async function startOwnServer(t: Test): Promise<OwnServer> {
+  const home = await newDirectory(t)
+  const { url: own } = await start(t, home)
+  const password = (await readFile(join(home, 'postgres-password'), 'utf8')).trim()
+  const superuser = new URL(own)
+  superuser.username = 'postgres'
+  superuser.password = password
+
+  const admin: OwnServer['admin'] = async (text, database = 'postgres') => {
+    superuser.pathname = `/${database}`
+    const client = new pg.Client({ connectionString: superuser.href })
+    await client.connect()
+    return client
+      .query(text)
+      .then(({ rows }) => rows)
+      .finally(() => client.end())
+  }
+
+  await admin("create role service login password 'first'")
+  await admin('create database service owner service')
+  const url = new URL(superuser)
+  url.username = 'service'
+  url.password = 'first'
+  url.pathname = '/service'
+  const db = createDb({ url: url.href, poolSize: 1 })
+  await migrate(db)
+  await db.destroy()
+  return {
+    url: url.href,
+    urlWith(change) {
+      const changed = new URL(url)
+      change(changed)
+      return changed.href
+    },
+    directory: join(home, 'postgres'),
+    admin,
+    async disconnect() {
+      await admin(
+        'select pg_terminate_backend(pid) from pg_stat_activity where datname is not null and pid <> pg_backend_pid()',
+      )
+    },
+  }
+}
+
+/** Asks until it is so; what is waited for has no other sign. */
+export async function until(isSo: () => Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await new Promise(setImmediate)
+}
