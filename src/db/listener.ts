@@ -2,8 +2,8 @@ import { Socket } from 'node:net'
 import { clientWith } from './client.ts'
 import { type Origin, server, timeline } from './origin.ts'
 
-// Never through a pooler: notifications come to the session that listens.
-const Client = clientWith({ queryMs: 2_000, prepares: true })
+// No settings of its own: through a pooler, it has to get as far as to find out that nothing arrives.
+const Client = clientWith({ queryMs: 2_000, prepares: false })
 
 export type Notify = (channel: string, payload: string) => void
 

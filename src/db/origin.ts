@@ -1,8 +1,9 @@
 /**
  * Which server answers: when its postmaster started, which no two servers are likely to have in common to the
  * microsecond. Null in recovery: a standby sees changes late, and one that lost its primary never.
+ * A text, since how many digits a number has depends on the session.
  */
-export const server = `case when not pg_is_in_recovery() then date_part('epoch', pg_postmaster_start_time()) end`
+export const server = `case when not pg_is_in_recovery() then extract(epoch from pg_postmaster_start_time())::text end`
 
 /**
  * Which history of the database it is on, in eight hexadecimal digits. A promoted standby begins a new one, from which
@@ -13,4 +14,4 @@ export const timeline = `case when not pg_is_in_recovery() then (
   from pg_control_system(), pg_database where datname = current_database()
 ) end`
 
-export type Origin = { server: number; timeline: string }
+export type Origin = { server: string; timeline: string }

@@ -18,8 +18,6 @@ const ownSession = {
   IntervalStyle: 'postgres',
   transform_null_equals: 'off',
   exit_on_error: 'off',
-  // A listener is idle all the time.
-  idle_session_timeout: '0',
 }
 
 /** PostgreSQL's own default. Another one goes into DATABASE_URL: `?options=-c search_path=…`. */

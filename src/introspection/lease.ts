@@ -62,9 +62,9 @@ export type Lease = {
    * Why an answer of that server (by the start of its postmaster; null if it is in recovery) is not to be believed, or
    * undefined if it is: a beat that came back from the same server was sent less than two seconds ago.
    */
-  doubt(server: number | null): Promise<string | undefined>
+  doubt(server: string | null): Promise<string | undefined>
   /** The same, but only a beat that is sent from now on counts: the server was still taking notifications now. */
-  doubtNow(server: number | null): Promise<string | undefined>
+  doubtNow(server: string | null): Promise<string | undefined>
   /** The same as `doubt` of the server that notifications come from. */
   unready(): Promise<string | undefined>
   status(): LeaseStatus
@@ -93,7 +93,7 @@ export function createLease(options: LeaseOptions): Lease {
   /** Waiting for a beat that is yet to be sent. */
   let waiting: (() => void)[] = []
   /** The newest beat that came back, and the server that it came from. */
-  let returnedFrom: { server: number; sentAt: number } | undefined
+  let returnedFrom: { server: string; sentAt: number } | undefined
   let timeline: string | undefined
   let timelineChanges = 0
   const losses: LeaseStatus['losses'] = {}

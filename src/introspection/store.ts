@@ -16,7 +16,7 @@ import { unused } from './use.ts'
 export async function selectCredentials(
   pipeline: Pipeline,
   hashes: HashText[],
-): Promise<{ server: number | null; credentials: (Credential | undefined)[] }> {
+): Promise<{ server: string | null; credentials: (Credential | undefined)[] }> {
   const { rows } = await pipeline.query<{ answer: Answer }>(text, [hashes.join()])
   const [from, found] = (rows[0] as { answer: Answer }).answer
   const credentials = new Array<Credential | undefined>(hashes.length).fill(undefined)
@@ -27,7 +27,7 @@ export async function selectCredentials(
   return { server: from, credentials }
 }
 
-type Answer = [server: number | null, found: Row[] | null]
+type Answer = [server: string | null, found: Row[] | null]
 
 const milliseconds = (column: string) => `date_part('epoch', ${column}) * 1000`
 

@@ -35,7 +35,7 @@ export async function listRevocations(
 }
 
 /** Why what was read on a server is not to be believed, if it is not: a standby does not know the newest. */
-export type Doubt = (server: number | null) => Promise<string | undefined>
+export type Doubt = (server: string | null) => Promise<string | undefined>
 
 /** The same for those who may see all. */
 export async function readFeed(

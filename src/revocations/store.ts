@@ -7,14 +7,14 @@ export type Revocation = Omit<RevocationRow, 'id' | 'position'> & { position: nu
 
 /** What the feed holds behind a position, and from where to where it reaches, all at one instant. */
 export type Reading = {
-  server: number | null
+  server: string | null
   epoch: string | null
   oldest: number
   newest: number
   events: Revocation[]
 }
 
-type Bounds = { server: number | null; epoch: string | null; oldest: string; newest: string }
+type Bounds = { server: string | null; epoch: string | null; oldest: string; newest: string }
 
 /** In order, and none where `after` is left out. One statement, so that nothing is pruned in between. */
 export async function selectRevocations(db: Db, after: number | undefined, limit: number): Promise<Reading> {

@@ -8,6 +8,7 @@ t.setTimeout(120_000)
 const server = await startOwnServer(t)
 const plain = await createWorld(t, { databaseUrl: server.url })
 const { admin } = plain
+const start = (await plain.ask('GET', '/v1/revocations')).body.cursor
 
 /** What sessions rely on, set to what does the most harm. */
 const settings: Record<string, string> = {
@@ -23,7 +24,6 @@ const settings: Record<string, string> = {
   client_encoding: 'LATIN1',
   transform_null_equals: 'on',
   exit_on_error: 'on',
-  idle_session_timeout: '1',
 }
 
 const tokens = '/v1/organizations/default/tokens'
@@ -35,11 +35,16 @@ async function told({ ask }: World, token: { id: string; secret: string }) {
   const second = (await ask('GET', `${list}&cursor=${first.next_cursor}`, { token: admin })).body
   return {
     token: (await ask('GET', `${tokens}/${token.id}`, { token: admin })).body,
-    introspected: (await ask('POST', '/introspect', { token: admin, form: { token: token.secret } })).body,
+    introspected: (
+      await ask('POST', '/introspect', {
+        token: admin,
+        form: { token: token.secret, client_ip: '127.0.0.1' },
+      })
+    ).body,
     pages: [first.items, second.items],
     log: (await ask('GET', `/v1/organizations/default/audit-events?target=${token.id}`, { token: admin }))
       .body,
-    feed: (await ask('GET', '/v1/revocations?since=00000001.1', { token: admin })).body,
+    feed: (await ask('GET', `/v1/revocations?since=${start}`, { token: admin })).body,
     ready: (await ask('GET', '/readyz', { token: '' })).status,
   }
 }
