@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { createLocalJWKSet, decodeJwt, errors, type JWTVerifyResult, jwtVerify } from 'jose'
 import { validate as isUuid } from 'uuid'
+import { batchSize, inBatches } from '../db/batches.ts'
 import type { Db } from '../db/database.ts'
 import { AppError } from '../errors.ts'
 import type { Credential } from '../introspection/credential.ts'
@@ -70,9 +71,9 @@ export async function authenticateClient(
   return principal
 }
 
-/** Drops assertions that have run out and that no later one has dropped. */
+/** Deletes expired assertions that no later one has deleted, a batch at a time. */
 export async function forgetAssertions(db: Db, now: Date): Promise<void> {
-  await store.deleteExpiredAssertions(db, now, 10_000)
+  await inBatches(() => store.deleteExpiredAssertions(db, now, batchSize))
 }
 
 /** By what the assertion claims; whether that is true is for its signature to show. */

@@ -67,14 +67,19 @@ export async function insertAssertion(
   return inserted !== undefined
 }
 
-/** At most so many, past those that somebody else is dropping. */
-export async function deleteExpiredAssertions(db: Db, now: Date, limit: number): Promise<void> {
+/** Deletes at most `limit`, skips those that another transaction is deleting, and returns how many it deleted. */
+export async function deleteExpiredAssertions(db: Db, now: Date, limit: number): Promise<number> {
   const expired = db
     .selectFrom('clientAssertions')
     .select(['tokenId', 'jtiHash'])
     .where('expiresAt', '<=', now)
+    .orderBy('expiresAt')
     .limit(limit)
     .forUpdate()
     .skipLocked()
-  await sql`delete from client_assertions where (token_id, jti_hash) in (${expired})`.execute(db)
+  const { numAffectedRows } = await sql`
+    with expired as materialized (${expired})
+    delete from client_assertions as assertion using expired
+    where assertion.token_id = expired.token_id and assertion.jti_hash = expired.jti_hash`.execute(db)
+  return Number(numAffectedRows)
 }

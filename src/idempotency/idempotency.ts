@@ -1,4 +1,5 @@
 import { type Caller, isUser } from '../access/caller.ts'
+import { batchSize, inBatches } from '../db/batches.ts'
 import type { Db } from '../db/database.ts'
 import { AppError } from '../errors.ts'
 import type { Secret } from '../tokens/secret.ts'
@@ -34,7 +35,7 @@ export async function once<Answer>(
     if (await store.claimKey(tx, { hash, organizationId, fingerprint, expiresAt, now: caller.now })) {
       const answer = await work(tx)
       await store.keepAnswer(tx, hash, seal.close(JSON.stringify(answer), fingerprint))
-      await store.deleteExpired(tx, caller.now)
+      await store.deleteExpired(tx, caller.now, 100)
       return { answer, replayed: false }
     }
     const kept = await store.findAnswer(tx, hash)
@@ -54,7 +55,7 @@ function identityOf({ principal }: Caller): string[] {
   return isUser(principal) ? [principal.issuerId, principal.ownerSubject] : [principal.tokenId]
 }
 
-/** Drops what has run out and that no later request has dropped. */
+/** Deletes expired answers that no later request has deleted, a batch at a time. */
 export async function forgetAnswers(db: Db, now: Date): Promise<void> {
-  await store.deleteExpired(db, now)
+  await inBatches(() => store.deleteExpired(db, now, batchSize))
 }

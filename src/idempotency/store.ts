@@ -35,14 +35,17 @@ export async function findAnswer(db: Db, hash: Buffer) {
     .executeTakeFirst()
 }
 
-/** Some at a time, past those that somebody else is dropping. */
-export async function deleteExpired(db: Db, now: Date): Promise<void> {
+/** Deletes at most `limit`, skips those that another transaction is deleting, and returns how many it deleted. */
+export async function deleteExpired(db: Db, now: Date, limit: number): Promise<number> {
   const expired = db
     .selectFrom('idempotencyKeys')
     .select('hash')
     .where('expiresAt', '<=', now)
-    .limit(1000)
+    .orderBy('expiresAt')
+    .limit(limit)
     .forUpdate()
     .skipLocked()
-  await sql`delete from idempotency_keys where hash in (${expired})`.execute(db)
+  const { numAffectedRows } =
+    await sql`delete from idempotency_keys where hash = any(array(${expired}))`.execute(db)
+  return Number(numAffectedRows)
 }

@@ -1,5 +1,6 @@
 import { type Caller, reaches, requirePermission } from '../access/caller.ts'
 import { sees as seesToken } from '../access/narrowing.ts'
+import { batchSize, inBatches } from '../db/batches.ts'
 import type { Db } from '../db/database.ts'
 import { AppError } from '../errors.ts'
 import type { Cursor } from './cursor.ts'
@@ -70,7 +71,8 @@ export function sees({ principal }: Caller, event: Revocation): boolean {
   return seesToken(principal, { organizationId, organizationKey, type, audience: audience ?? [] })
 }
 
-/** Drops what is so old that whoever has not read it starts anew. */
+/** Deletes old entries, a batch at a time; a reader that has not read them by now starts anew. */
 export async function forgetRevocations(db: Db, now: Date): Promise<void> {
-  await deleteRevocations(db, new Date(now.getTime() - keptMs))
+  const before = new Date(now.getTime() - keptMs)
+  await inBatches(() => deleteRevocations(db, before, batchSize))
 }

@@ -41,13 +41,24 @@ function eventOf({ position, ...row }: Bounds & RevocationRow): Revocation[] {
   return position === null ? [] : [{ ...row, position: Number(position) }]
 }
 
-/** All but the last, by which the feed knows where it stands. */
-export async function deleteRevocations(db: Db, before: Date): Promise<void> {
-  await db
-    .deleteFrom('revocations')
-    .where('at', '<', before)
+/**
+ * Deletes what is old among the first `limit` rows, and returns how many those were. The last row of all stays: it says
+ * where the feed stands.
+ */
+export async function deleteRevocations(db: Db, before: Date, limit: number): Promise<number> {
+  const first = db
+    .selectFrom('revocations')
+    .select(['position', 'at'])
     .where('position', '<', (query) =>
       query.selectFrom('revocations').select((max) => max.fn.max('position').as('newest')),
     )
-    .execute()
+    .orderBy('position')
+    .limit(limit)
+  const { numDeletedRows } = await db
+    .deleteFrom('revocations')
+    .where('position', 'in', (query) =>
+      query.selectFrom(first.as('first')).select('position').where('at', '<', before),
+    )
+    .executeTakeFirst()
+  return Number(numDeletedRows)
 }
