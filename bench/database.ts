@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { appendFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
-import { startEmbedded } from '../src/db/embedded.ts'
+import { startEmbedded } from '../src/embedded-postgres/installation.ts'
 import { atEnd } from './cleanup.ts'
 import { cores, pin, putBehindGenerator } from './cores.ts'
 

@@ -1,6 +1,6 @@
 // Measures the hot path against its ceilings and its peers, and prints one table. The README has the details.
 import { cores, pinning } from './cores.ts'
-import { type Ground, layGround } from './ground.ts'
+import { createFixtures, type Ground } from './fixtures.ts'
 import { withinLimits } from './limits.ts'
 import { type Generator, startGenerator, WrongAnswers } from './load/load.ts'
 import { measureChurn } from './measure/churn.ts'
@@ -37,7 +37,7 @@ const parts: [string, Part][] = [
 const { plan, quick, wants } = readOptions(process.argv.slice(2))
 
 await withinLimits(async () => {
-  const ground = await layGround(plan)
+  const ground = await createFixtures(plan)
   const generator = startGenerator()
   const rows: Row[] = []
   for (const [name, part] of parts) {

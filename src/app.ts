@@ -10,12 +10,12 @@ import Fastify, {
 } from 'fastify'
 import { limitTo } from './access/concurrency.ts'
 import { auditRoutes } from './audit/routes.ts'
+import { authenticate } from './authentication/authenticate.ts'
+import { authenticateUsers } from './authentication/sign-in.ts'
 import { clientKeyRoutes } from './client-keys/routes.ts'
 import type { Deps } from './deps.ts'
 import { discoveryRoutes } from './discovery/routes.ts'
 import { addressBehind, trustIn } from './http/address.ts'
-import { authenticate } from './http/authenticate.ts'
-import { protectBrowsers } from './http/browsers.ts'
 import { closeAnswered } from './http/drain.ts'
 import { Durations } from './http/durations.ts'
 import { createFailedCredentials, type FailureLimit } from './http/failed-credentials.ts'
@@ -29,12 +29,12 @@ import { docs, openapi } from './http/openapi.ts'
 import { limitRequests } from './http/overload.ts'
 import { answerClientError, sendNotFound, sendProblem } from './http/problem.ts'
 import { problemTypeRoutes } from './http/problem-types.ts'
+import { rejectUnsafeText } from './http/reject-unsafe-text.ts'
 import * as schemas from './http/schemas.ts'
+import { securityHeaders } from './http/security-headers.ts'
 import { serverWith } from './http/server.ts'
-import { authenticateUsers } from './http/sign-in.ts'
-import { refuseUnfitText } from './http/text.ts'
 import { schemaController } from './http/validation.ts'
-import { type DirectOptions, introspectDirectly } from './introspection/direct-routes.ts'
+import { type FastPathOptions, introspectionFastPath } from './introspection/fast-path.ts'
 import { measureIntrospection } from './introspection/metrics.ts'
 import { introspectionRoutes } from './introspection/routes.ts'
 import { issuerRoutes } from './issuers/routes.ts'
@@ -107,11 +107,11 @@ export async function buildApp({
     left(startedAt) {
       durations.measure(left, performance.now() - startedAt)
     },
-  } satisfies DirectOptions
+  } satisfies FastPathOptions
   const app = Fastify({
     // Where there is a line about every request, Fastify answers them all.
     serverFactory: serverWith((ordinarily) =>
-      isVerbose(log) ? ordinarily : introspectDirectly(direct, ordinarily),
+      isVerbose(log) ? ordinarily : introspectionFastPath(direct, ordinarily),
     ),
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -147,7 +147,7 @@ export async function buildApp({
   if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins, methods, exposedHeaders })
   await openapi(app)
   // Nothing but /docs, which brings a policy of its own, is there to be rendered.
-  const protect = protectBrowsers({ contentSecurityPolicy: { useDefaults: false, directives: apiPolicy } })
+  const protect = securityHeaders({ contentSecurityPolicy: { useDefaults: false, directives: apiPolicy } })
   await app.register(async (site) => {
     site.addHook('onRequest', protect)
     await docs(site)
@@ -185,7 +185,7 @@ export async function buildApp({
         async (scope) => {
           limitRequests(scope, limitTo(requests))
           scope.addHook('onRequest', authenticating)
-          scope.addHook('preHandler', refuseUnfitText)
+          scope.addHook('preHandler', rejectUnsafeText)
           scope.addHook('onSend', async (request, reply) => {
             reply.header('cache-control', 'no-store')
             // What a caller was told is done is done here too, whoever asks next.

@@ -6,7 +6,7 @@ import { lockSetup } from './db/migrate.ts'
 import { addOrganization } from './organizations/organizations.ts'
 import { managementType, platformId } from './platform.ts'
 import { addTokenType, type NewTokenType } from './token-types/token-types.ts'
-import { issueToken } from './tokens/issue.ts'
+import { issueToken } from './tokens/create/issue.ts'
 import type { Secret } from './tokens/secret.ts'
 
 /** Lets a newcomer create a token at once. */

@@ -9,8 +9,8 @@ import type { FailureLimit } from './http/failed-credentials.ts'
 import { type LogLevel, logLevels } from './http/log.ts'
 import { masterKeyPattern, parseMasterKey } from './keys/master-key.ts'
 import { type SigningAlg, signingAlgs } from './keys/sealed.ts'
-import type { EnvironmentSecret } from './tokens/environment/environment.ts'
 import { Secret } from './tokens/secret.ts'
+import type { StaticSecret } from './tokens/static-secret/static-secret.ts'
 import type { VerificationOptions } from './verification/options.ts'
 
 /** Every environment variable there is; docs/configuration.md is checked against this by a test. */
@@ -188,7 +188,7 @@ export type Config = {
   adminToken: Secret | undefined
   /** Undefined: with the embedded database only. */
   bootstrapExamples: boolean | undefined
-  environment: EnvironmentSecret | undefined
+  environment: StaticSecret | undefined
   /** The first seals, all of them open. */
   masterKeys: KeyObject[]
   signingAlg: SigningAlg
@@ -244,7 +244,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
 function environmentSecret({
   AUTH_SECRET: text,
   AUTH_SECRET_ORGANIZATION: organization,
-}: Static<typeof Environment>): EnvironmentSecret | undefined {
+}: Static<typeof Environment>): StaticSecret | undefined {
   if (text === undefined && organization === undefined) return undefined
   if (organization === undefined)
     throw new ConfigError('AUTH_SECRET is given without AUTH_SECRET_ORGANIZATION.')

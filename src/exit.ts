@@ -1,12 +1,12 @@
 import { NoAdministratorError } from './bootstrap.ts'
 import { ConfigError } from './config-files.ts'
 import { isUnavailable } from './db/database.ts'
-import { EmbeddedError } from './db/embedded/error.ts'
 import { DatabaseNewerError } from './db/migrate.ts'
 import { poolerInTheWay, refusedByPooler } from './db/session.ts'
+import { EmbeddedError } from './embedded-postgres/error.ts'
 import { AppError } from './errors.ts'
 import { exitCodes } from './exit-codes.ts'
-import { MasterKeyError } from './keys/care.ts'
+import { MasterKeyError } from './keys/maintenance.ts'
 import { WorkerFailedError } from './workers.ts'
 
 /** The command line is not understood. */

@@ -7,14 +7,14 @@ import { Registry } from 'prom-client'
 import { adminTokenPath } from './admin-token.ts'
 import { buildApp } from './app.ts'
 import { type Config, configWarnings, readConfig } from './config.ts'
+import { createCredentialVerifier } from './credentials/credential-verifier.ts'
+import { createUsageRecorder } from './credentials/usage-recorder.ts'
 import { createDb, type Db } from './db/database.ts'
 import { explainExit, UsageError } from './exit.ts'
 import { exitCodes } from './exit-codes.ts'
 import { answeringMs } from './http/drain.ts'
 import { createLogger } from './http/log.ts'
-import { createCredentials } from './introspection/credentials.ts'
-import { createUsage } from './introspection/usage.ts'
-import { rewrapKeys, rotateKeys } from './keys/care.ts'
+import { rewrapKeys, rotateKeys } from './keys/maintenance.ts'
 import { masterKeyPath } from './keys/master-key.ts'
 import type { Signing } from './keys/signing.ts'
 import { createOutbound } from './outbound/outbound.ts'
@@ -30,7 +30,7 @@ import {
 import { createTail } from './revocations/tail.ts'
 import { publicUrl, startService } from './service.ts'
 import type { Shutdown } from './shutdown.ts'
-import { environmentWarnings } from './tokens/environment/environment.ts'
+import { environmentWarnings } from './tokens/static-secret/static-secret.ts'
 import { version } from './version.ts'
 import { welcome } from './welcome.ts'
 import { measureWith, startWorkers } from './workers.ts'
@@ -210,11 +210,16 @@ async function printOpenapi(): Promise<void> {
   const log = createLogger('silent')
   const db = createDb({ url, poolSize: 1 })
   const onError = () => {}
-  const credentials = createCredentials({ databaseUrl: url, cacheSize: 0, every: () => onError, onError })
+  const credentials = createCredentialVerifier({
+    databaseUrl: url,
+    cacheSize: 0,
+    every: () => onError,
+    onError,
+  })
   const app = await buildApp({
     db,
     credentials,
-    usage: createUsage(db, { every: () => onError, onError }),
+    usage: createUsageRecorder(db, { every: () => onError, onError }),
     tail: createTail({ databaseUrl: url, every: () => onError, onError }),
     log,
     now: () => new Date(),

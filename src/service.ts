@@ -3,21 +3,24 @@ import type { Logger } from 'pino'
 import { buildApp } from './app.ts'
 import { forgetAssertions } from './client-keys/assertion.ts'
 import type { Config } from './config.ts'
+import {
+  type CredentialVerifierOptions,
+  createCredentialVerifier,
+} from './credentials/credential-verifier.ts'
+import { createUsageRecorder } from './credentials/usage-recorder.ts'
 import { readCursorKey } from './db/installation.ts'
 import { createDrain } from './http/drain.ts'
 import type { Measuring } from './http/metrics.ts'
 import { forgetAnswers } from './idempotency/idempotency.ts'
-import { type CredentialsOptions, createCredentials } from './introspection/credentials.ts'
-import { createUsage } from './introspection/usage.ts'
-import { scheduleKeyCare } from './keys/schedule.ts'
+import { startInterval } from './interval.ts'
+import { scheduleKeyMaintenance } from './keys/schedule.ts'
 import type { Signing } from './keys/signing.ts'
 import { createOutbound } from './outbound/outbound.ts'
 import type { Database } from './prepare.ts'
-import { repeat } from './repeat.ts'
 import { forgetRevocations } from './revocations/revocations.ts'
 import { createTail } from './revocations/tail.ts'
 import type { Shutdown } from './shutdown.ts'
-import { environmentLookup } from './tokens/environment/environment.ts'
+import { staticSecretLookup } from './tokens/static-secret/static-secret.ts'
 
 const hourMs = 60 * 60 * 1000
 
@@ -40,28 +43,28 @@ export async function startService({
   ...options
 }: ServiceOptions): Promise<void> {
   const { log, signing } = options
-  const onLease: CredentialsOptions['onLease'] = (holds, reason) =>
+  const onLease: CredentialVerifierOptions['onLease'] = (holds, reason) =>
     holds ? log.info('answering from memory') : log.warn({ reason }, 'asking the database every time')
   const onTimeline = (before: string, now: string) =>
     log.warn(
       { before, now },
       'the database continues on another timeline: acknowledged changes may be missing, and readers of the revocation feed start anew',
     )
-  const environment = config.environment && environmentLookup(db, config.environment)
+  const environment = config.environment && staticSecretLookup(db, config.environment)
   const pooled = config.listenUrl !== undefined
   const tail = createTail({
     databaseUrl,
     prepares: !pooled,
-    every: repeat,
+    every: startInterval,
     doubt: (server) => credentials.doubtNow(server),
     onError,
   })
-  const credentials = createCredentials({
+  const credentials = createCredentialVerifier({
     ...{ databaseUrl, listenUrl: config.listenUrl, cacheSize: config.cacheSize },
     durability: config.revocationDurability,
-    ...{ environment, every: repeat, onError, onLease, onTimeline, onChange: tail.wake },
+    ...{ environment, every: startInterval, onError, onLease, onTimeline, onChange: tail.wake },
   })
-  const usage = createUsage(db, { onError, every: repeat })
+  const usage = createUsageRecorder(db, { onError, every: startInterval })
   const draining = new AbortController()
   const app = await buildApp({
     ...config,
@@ -73,8 +76,8 @@ export async function startService({
     outbound: createOutbound({ allow: config.outboundAllow }),
   })
   const drain = createDrain(app)
-  const keyCare = scheduleKeyCare(db, signing, config.keyRotationDays, log)
-  const stopForgetting = repeat(hourMs, () => {
+  const keyCare = scheduleKeyMaintenance(db, signing, config.keyRotationDays, log)
+  const stopForgetting = startInterval(hourMs, () => {
     forgetAnswers(db, new Date()).catch((err) => log.warn({ err }, 'old answers could not be dropped'))
     forgetAssertions(db, new Date()).catch((err) => log.warn({ err }, 'old assertions could not be dropped'))
     forgetRevocations(db, new Date()).catch((err) =>

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Ground } from '../ground.ts'
+import type { Ground } from '../fixtures.ts'
 import type { Generator } from '../load/load.ts'
 import type { Seeded } from '../seed.ts'
 import type { Target } from '../targets/targets.ts'

@@ -1,6 +1,6 @@
+import type { Credential } from '../credentials/credential.ts'
 import type { Actor, OwnerSource } from '../db/tables.ts'
 import { AppError } from '../errors.ts'
-import type { Credential } from '../introspection/credential.ts'
 import { managementType, platformId } from '../platform.ts'
 import type { Permission } from './permissions.ts'
 

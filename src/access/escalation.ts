@@ -1,6 +1,6 @@
 import { isWithinNetworks } from '../addresses.ts'
+import type { Credential } from '../credentials/credential.ts'
 import { AppError } from '../errors.ts'
-import type { Credential } from '../introspection/credential.ts'
 import { managementType, platformId } from '../platform.ts'
 import { type Caller, holds, lackOf } from './caller.ts'
 import { isWithin, type Narrowing } from './narrowing.ts'

@@ -1,4 +1,4 @@
-import type { Credential } from '../introspection/credential.ts'
+import type { Credential } from '../credentials/credential.ts'
 import { reaches } from './caller.ts'
 
 /** What a resource server is meant for; each member that is there has to fit. */

@@ -3,7 +3,7 @@ import { type Caller, type Origin, reaches, requirePermission } from '../access/
 import type { Db } from '../db/database.ts'
 import type { NewEvent } from '../db/events.ts'
 import type { AuditEvent, Changes } from '../db/tables.ts'
-import { reachableOrganization } from '../organizations/reach.ts'
+import { reachableOrganization } from '../organizations/lookup.ts'
 import { type EventPosition, type EventQuery, insertEvents, selectEvents } from './store.ts'
 
 /** Every action that is recorded. */
@@ -35,7 +35,7 @@ export const actions = [
 
 export type Action = (typeof actions)[number]
 
-export type Happening = {
+export type NewAuditEvent = {
   organizationId: string
   action: Action
   target: {
@@ -47,12 +47,12 @@ export type Happening = {
 }
 
 /** Writes one row of the change log. To be called in the transaction of the change, so that neither is without the other. */
-export async function record(tx: Db, origin: Origin, happening: Happening): Promise<void> {
+export async function record(tx: Db, origin: Origin, happening: NewAuditEvent): Promise<void> {
   await recordAll(tx, origin, [happening])
 }
 
 /** One row each, for a change that touches many things. */
-export async function recordAll(tx: Db, origin: Origin, happenings: Happening[]): Promise<void> {
+export async function recordAll(tx: Db, origin: Origin, happenings: NewAuditEvent[]): Promise<void> {
   await insertEvents(
     tx,
     happenings.map((happening) => eventOf(origin, happening)),
@@ -60,7 +60,10 @@ export async function recordAll(tx: Db, origin: Origin, happenings: Happening[])
 }
 
 /** The row, for a statement that makes the change as well. */
-export function eventOf(origin: Origin, { organizationId, action, target, changes }: Happening): NewEvent {
+export function eventOf(
+  origin: Origin,
+  { organizationId, action, target, changes }: NewAuditEvent,
+): NewEvent {
   return {
     organization_id: organizationId,
     id: uuid(),

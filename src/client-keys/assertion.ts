@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto'
 import { createLocalJWKSet, decodeJwt, errors, type JWTVerifyResult, jwtVerify } from 'jose'
 import { validate as isUuid } from 'uuid'
+import type { Credential } from '../credentials/credential.ts'
+import type { CredentialVerifier } from '../credentials/credential-verifier.ts'
 import { batchSize, inBatches } from '../db/batches.ts'
 import type { Db } from '../db/database.ts'
 import { AppError } from '../errors.ts'
-import type { Credential } from '../introspection/credential.ts'
-import type { Credentials } from '../introspection/credentials.ts'
 import { OutboundError } from '../outbound/error.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { fitPublicKey } from '../outbound/public-key.ts'
@@ -19,7 +19,7 @@ export type Assertion = {
   clientId: string | undefined
 }
 
-export type ClientDeps = { db: Db; credentials: Credentials; outbound: Outbound; issuer: string }
+export type ClientDeps = { db: Db; credentials: CredentialVerifier; outbound: Outbound; issuer: string }
 
 const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 

@@ -6,11 +6,11 @@ import type { Db } from '../db/database.ts'
 import type { ClientJwk } from '../db/key-tables.ts'
 import type { ClientKeys } from '../db/tables.ts'
 import { AppError, invalidValue } from '../errors.ts'
-import { reachableOrganization } from '../organizations/reach.ts'
+import { reachableOrganization } from '../organizations/lookup.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { managementType } from '../platform.ts'
-import type { EnvironmentSecret } from '../tokens/environment/environment.ts'
 import { getToken } from '../tokens/find.ts'
+import type { StaticSecret } from '../tokens/static-secret/static-secret.ts'
 import { changing } from '../tokens/tokens.ts'
 import { type GivenJwk, publicKeysOf, thumbprintsOf } from './public-keys.ts'
 import * as store from './store.ts'
@@ -25,7 +25,7 @@ export async function getClientKeys(
   db: Db,
   caller: Caller,
   { organizationKey, id }: Which,
-  environment: EnvironmentSecret | undefined,
+  environment: StaticSecret | undefined,
 ): Promise<ClientKeys> {
   const token = await getToken(db, caller, organizationKey, id, environment)
   return (await keysOf(db, token)) ?? noKeys()

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { AppError } from '../errors.ts'
-import type { ExpectedVersions } from '../versions.ts'
+import type { ExpectedVersions } from '../preconditions.ts'
 
 export function etag({ version }: { version: number }): string {
   return `"${version}"`

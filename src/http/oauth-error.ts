@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import { challenges } from '../authentication/challenge.ts'
 import type { AppError } from '../errors.ts'
-import { challenges } from './challenge.ts'
 import { settle } from './problem.ts'
 import { describeStatus, errorHeaders, ref, withThrottling } from './schemas.ts'
 

@@ -1,8 +1,8 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { bearerChallenge } from '../authentication/challenge.ts'
 import { AppError, catalogue } from '../errors.ts'
-import { bearerChallenge } from './challenge.ts'
 import { toAppError } from './to-app-error.ts'
 
 /** The body of RFC 9457 for an error. */

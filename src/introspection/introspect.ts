@@ -1,9 +1,9 @@
 import { type Caller, requirePermission } from '../access/caller.ts'
 import { sees, type Viewer } from '../access/narrowing.ts'
+import { type Credential, isGoodFrom } from '../credentials/credential.ts'
+import type { CredentialVerifier } from '../credentials/credential-verifier.ts'
+import type { UsageRecorder } from '../credentials/usage-recorder.ts'
 import type { Secret } from '../tokens/secret.ts'
-import { type Credential, isGoodFrom } from './credential.ts'
-import type { Credentials } from './credentials.ts'
-import type { Usage } from './usage.ts'
 
 /** A secret that somebody presented, when, and from which address, where that is known. */
 export type Presentation = { secret: Secret; now: Date; ip: string | null }
@@ -16,8 +16,8 @@ type Answer = Credential | undefined
  * is good is noted. Not a promise where the answer is in memory.
  */
 export function introspect(
-  credentials: Credentials,
-  usage: Usage,
+  credentials: CredentialVerifier,
+  usage: UsageRecorder,
   caller: Caller,
   secret: Secret,
   ip: string | null,
@@ -28,8 +28,8 @@ export function introspect(
 
 /** The same for whoever is known by other means to be entitled to ask. */
 export function lookUp(
-  credentials: Credentials,
-  usage: Usage,
+  credentials: CredentialVerifier,
+  usage: UsageRecorder,
   viewer: Viewer,
   { secret, now, ip }: Presentation,
 ): Answer | Promise<Answer> {
@@ -40,7 +40,7 @@ export function lookUp(
 
 /** Whether who asks gets to see what was found, and the user is where it is good; a use of it is noted then. */
 export function decide(
-  usage: Usage,
+  usage: UsageRecorder,
   viewer: Viewer,
   credential: Answer | null,
   now: Date,

@@ -1,8 +1,8 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
-import type { Credentials } from './credentials.ts'
+import type { CredentialVerifier } from '../credentials/credential-verifier.ts'
 
 /** Counts introspections by their answer, and what of it went to the database; shows what entitles it to answer. */
-export function measureIntrospection(registry: Registry, credentials: Credentials) {
+export function measureIntrospection(registry: Registry, credentials: CredentialVerifier) {
   const registers = [registry]
   const answers = { true: 0, false: 0 }
   new Counter({

@@ -3,19 +3,19 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import type { Caller } from '../access/caller.ts'
 import { plainAddress } from '../addresses.ts'
+import { authenticate } from '../authentication/authenticate.ts'
+import { clientAssertions } from '../authentication/client-assertion.ts'
+import type { Credential } from '../credentials/credential.ts'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { addVary, preferredType } from '../http/accept.ts'
-import { authenticate } from '../http/authenticate.ts'
-import { clientAssertions } from '../http/client-assertion.ts'
 import { OAuthError, oauthErrors, sendIntrospectionError, sendOAuthError } from '../http/oauth-error.ts'
 import { empty, ref } from '../http/schemas.ts'
 import { canSign } from '../keys/signing.ts'
 import { revokeBySecret } from '../tokens/revoke.ts'
 import { Secret } from '../tokens/secret.ts'
 import { batchRoutes } from './batch-routes.ts'
-import type { Credential } from './credential.ts'
-import { putBy } from './direct-routes.ts'
+import { handedOver } from './fast-path.ts'
 import { introspect } from './introspect.ts'
 import * as schema from './schema.ts'
 import { plainType, signedType, signIntrospection } from './signed.ts'
@@ -42,9 +42,9 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
   app.addContentTypeParser(consumes, { parseAs: 'string' }, assertions.parser(parseForm))
   app.setErrorHandler(sendOAuthError)
   // What has been asked in vain is not asked again.
-  app.addHook('onRequest', ({ raw }, _reply, done) => done(putBy(raw)?.error))
+  app.addHook('onRequest', ({ raw }, _reply, done) => done(handedOver(raw)?.error))
   app.addHook('preParsing', ({ raw }, _reply, payload, done) => {
-    const body = putBy(raw)?.body
+    const body = handedOver(raw)?.body
     done(null, body ? Readable.from([body]) : payload)
   })
   app.addHook('onRequest', authenticate({ ...deps, basic: 'client', later: assertions.mayCome }))

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
+import type { Credential } from '../credentials/credential.ts'
 import { ref } from '../http/schemas.ts'
 import { expandEndpoint } from '../token-types/endpoint.ts'
-import type { Credential } from './credential.ts'
 import { seconds } from './seconds.ts'
 
 /** The form of RFC 7662 §2.1 and RFC 7009 §2.1. Other parameters are ignored (RFC 6749 §3.2). */

@@ -5,9 +5,9 @@ import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import type { Changes, Organization, TrustedIssuer } from '../db/tables.ts'
 import { AppError } from '../errors.ts'
-import { lockOrganization, reachableOrganization } from '../organizations/reach.ts'
+import { lockOrganization, reachableOrganization } from '../organizations/lookup.ts'
 import type { Outbound } from '../outbound/outbound.ts'
-import { type ExpectedVersions, refuseStale } from '../versions.ts'
+import { type ExpectedVersions, refuseStale } from '../preconditions.ts'
 import {
   checkedRegistration,
   type Registration,

@@ -1,8 +1,8 @@
 import type { JWTVerifyGetKey } from 'jose'
 import type { TrustedIssuer } from '../db/tables.ts'
 import type { Outbound } from '../outbound/outbound.ts'
+import { createWaitingRoom } from './bulkhead.ts'
 import { createMetadata } from './metadata.ts'
-import { createWaitingRoom } from './waiting-room.ts'
 
 /** The keys of registered issuers. Fetched when they are needed, and kept for a while. */
 export function createKeys(outbound: Outbound): (registration: TrustedIssuer) => JWTVerifyGetKey {

@@ -1,11 +1,11 @@
 import type { Db } from '../db/database.ts'
-import { careForKeys } from './care.ts'
+import { maintainKeys } from './maintenance.ts'
 import type { Signing } from './signing.ts'
 
 const everyMs = 60 * 60 * 1000
 
 /** Cares for the keys once an hour, until it is stopped; what fails is logged and tried again an hour later. */
-export function scheduleKeyCare(
+export function scheduleKeyMaintenance(
   db: Db,
   signing: Signing,
   rotationDays: number,
@@ -13,7 +13,7 @@ export function scheduleKeyCare(
 ): { stop(): Promise<void> } {
   let running = Promise.resolve()
   const care = () => {
-    running = careForKeys(db, signing, rotationDays, new Date()).catch((err: unknown) => {
+    running = maintainKeys(db, signing, rotationDays, new Date()).catch((err: unknown) => {
       log.error({ err }, 'caring for the signing keys failed')
     })
   }

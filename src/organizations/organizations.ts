@@ -6,8 +6,8 @@ import type { Db } from '../db/database.ts'
 import type { Changes, Organization } from '../db/tables.ts'
 import { AppError } from '../errors.ts'
 import { platformId } from '../platform.ts'
-import { type ExpectedVersions, refuseStale } from '../versions.ts'
-import { noSuchOrganization, reachableOrganization } from './reach.ts'
+import { type ExpectedVersions, refuseStale } from '../preconditions.ts'
+import { noSuchOrganization, reachableOrganization } from './lookup.ts'
 import * as store from './store.ts'
 
 export type NewOrganization = { key: string; name: string }

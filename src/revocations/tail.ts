@@ -1,6 +1,6 @@
 import { createDb } from '../db/database.ts'
 import { AppError } from '../errors.ts'
-import type { Repeat } from '../repeat.ts'
+import type { Interval } from '../interval.ts'
 import type { Cursor } from './cursor.ts'
 import { type Doubt, readFeed } from './revocations.ts'
 import type { Revocation } from './store.ts'
@@ -29,7 +29,7 @@ export type TailOptions = {
   databaseUrl: string
   /** False behind a pooler. */
   prepares?: boolean
-  every: Repeat
+  every: Interval
   /** Asked before a beat, which vouches for all that was committed up to then. */
   doubt?: Doubt
   onError(error: Error): void

@@ -3,8 +3,8 @@ import { LRUCache } from 'lru-cache'
 import type { Db } from '../db/database.ts'
 import { AppError } from '../errors.ts'
 import { activeSigner, canSign, type Signing, signJwt } from '../keys/signing.ts'
+import { uriOf } from './allocate.ts'
 import { encodeBits } from './bits.ts'
-import { uriOf } from './places.ts'
 import * as store from './store.ts'
 
 /** In seconds: how long a verifier may keep a list before it asks for a newer one. */

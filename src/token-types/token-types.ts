@@ -6,7 +6,7 @@ import type { Changes, TokenFormat, TokenType } from '../db/tables.ts'
 import { AppError, invalidValue } from '../errors.ts'
 import { type Signing, sealingKey } from '../keys/signing.ts'
 import { managementType, platformId } from '../platform.ts'
-import { type ExpectedVersions, refuseStale } from '../versions.ts'
+import { type ExpectedVersions, refuseStale } from '../preconditions.ts'
 import * as store from './store.ts'
 
 /** What of a type can be changed; tokens that exist keep their scopes and audience. */

@@ -1,9 +1,9 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Db } from '../db/database.ts'
 import { eventsInsert, type NewEvent } from '../db/events.ts'
+import { coalesce } from '../db/group-commit.ts'
 import { statement } from '../db/statement.ts'
 import type { TokenRow } from '../db/tables.ts'
-import { together } from '../db/together.ts'
 
 /** What is to become of a token, under the names of its columns, and what the change log is to say of it. */
 type Change<Row> = { row: Row; event: NewEvent }
@@ -14,7 +14,7 @@ type Changed = Pick<TokenRow, 'id' | 'version'>
  * table expressions that make it of `given.rows`, with `token` for what was changed, and lock rows by `locked`: of many
  * changes those are left out that would have to wait for a lock. Undefined: nothing was changed.
  */
-export function changeTogether<Row extends { id: string }>(
+export function coalescedChange<Row extends { id: string }>(
   name: string,
   parts: (locked: RawBuilder<unknown>) => RawBuilder<unknown>,
 ): (db: Db, change: Change<Row>) => Promise<Changed | undefined> {
@@ -31,7 +31,7 @@ export function changeTogether<Row extends { id: string }>(
   const free = build(`tokens-${name}`, sql`skip locked`)
   const waiting = build(`token-${name}`, sql``)
 
-  return together<Change<Row>, Changed>({
+  return coalesce<Change<Row>, Changed>({
     async all(db, changes) {
       // Of two changes of the same token one comes after the other.
       const first = new Map([...changes].reverse().map((change) => [change.row.id, change]))

@@ -1,5 +1,5 @@
 import type { JWTPayload } from 'jose'
-import type { StatusReference } from '../status-lists/places.ts'
+import type { StatusReference } from '../status-lists/allocate.ts'
 
 /** What a JWT says of its token. */
 export type TokenFacts = {

@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import { validate as isUuid } from 'uuid'
 import type { Db } from '../db/database.ts'
+import { coalesce } from '../db/group-commit.ts'
 import { statement } from '../db/statement.ts'
-import { together } from '../db/together.ts'
 import type { SecretHash } from './secret.ts'
 import { findToken, type Token, tokens } from './store.ts'
 
@@ -62,7 +62,7 @@ async function findAll(db: Db, asked: Asked[]): Promise<(Token | null)[]> {
   )
 }
 
-const findByKey = together({ all: findAll, one: async (db, asked: Asked) => (await findAll(db, [asked]))[0] })
+const findByKey = coalesce({ all: findAll, one: async (db, asked: Asked) => (await findAll(db, [asked]))[0] })
 
 /** In the organization of that key or id. */
 export async function findTokenIn(db: Db, keyOrId: string, id: string): Promise<Token | undefined> {

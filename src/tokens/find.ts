@@ -1,18 +1,18 @@
 import { type Caller, reaches } from '../access/caller.ts'
 import type { Db } from '../db/database.ts'
 import { AppError } from '../errors.ts'
-import { reachableOrganization } from '../organizations/reach.ts'
-import { onlyOwner, presentedToken } from './access.ts'
-import { type EnvironmentSecret, environmentToken, environmentTokenId } from './environment/environment.ts'
+import { reachableOrganization } from '../organizations/lookup.ts'
 import { findTokenIn } from './find-store.ts'
+import { type StaticSecret, staticToken, staticTokenId } from './static-secret/static-secret.ts'
 import * as store from './store.ts'
+import { onlyOwner, presentedToken } from './token-owner-scope.ts'
 
 export async function getToken(
   db: Db,
   caller: Caller,
   organizationKey: string,
   id: string,
-  environment: EnvironmentSecret | undefined,
+  environment: StaticSecret | undefined,
 ): Promise<store.Token> {
   const { organizationId, token } = await reachableToken(db, caller, organizationKey, id)
   const self = onlyOwner(caller, 'tokens:read')
@@ -23,7 +23,7 @@ export async function getToken(
 export async function getSelf(
   db: Db,
   caller: Caller,
-  environment: EnvironmentSecret | undefined,
+  environment: StaticSecret | undefined,
 ): Promise<store.Token> {
   const key = presentedToken(caller)
   return visible((await store.findToken(db, key)) ?? (await fixed(db, key, environment)), undefined)
@@ -48,10 +48,10 @@ export async function reachableToken(
 async function fixed(
   db: Db,
   { organizationId, id }: { organizationId: string; id: string },
-  environment: EnvironmentSecret | undefined,
+  environment: StaticSecret | undefined,
 ): Promise<store.Token | undefined> {
-  if (id !== environmentTokenId(organizationId)) return undefined
-  return environmentToken(db, environment, organizationId)
+  if (id !== staticTokenId(organizationId)) return undefined
+  return staticToken(db, environment, organizationId)
 }
 
 export function visible(token: store.Token | undefined, owner: string | undefined): store.Token {

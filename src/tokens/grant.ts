@@ -6,7 +6,7 @@ type Granted = Pick<
 >
 
 /** What a token lets its holder do, for the change log: there it can still be read when the token is gone. */
-export function grantOf(token: Granted) {
+export function grantSnapshot(token: Granted) {
   return {
     type: token.type,
     owner: token.ownerSubject,

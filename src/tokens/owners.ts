@@ -1,10 +1,10 @@
 import { type Caller, requirePermission } from '../access/caller.ts'
 import { recordAll } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
-import { lockOrganization, reachableOrganization } from '../organizations/reach.ts'
-import { onlyOwner } from './access.ts'
-import { happening } from './happening.ts'
+import { lockOrganization, reachableOrganization } from '../organizations/lookup.ts'
+import { tokenEvent } from './audit-event.ts'
 import { revokeAllOf } from './owner-store.ts'
+import { onlyOwner } from './token-owner-scope.ts'
 
 /**
  * Revokes what an owner has that is neither expired nor revoked, all of it or nothing, and says how many that were.
@@ -34,7 +34,7 @@ export async function revokeOwnerTokens(
     )
     const changes = { before: {}, after: { reason } }
     const happenings = revoked.map((token) =>
-      happening('token.revoked', { organizationId, ...token }, changes),
+      tokenEvent('token.revoked', { organizationId, ...token }, changes),
     )
     await recordAll(tx, caller, happenings)
     return revoked.length

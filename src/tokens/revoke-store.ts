@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
 import type { NewEvent } from '../db/events.ts'
 import type { Actor } from '../db/tables.ts'
-import { changeTogether } from './change-store.ts'
+import { coalescedChange } from './change-store.ts'
 import type { Token } from './store.ts'
 
 type Revocation = { revokedAt: Date; revokedBy: Actor; revokedReason: string | null }
@@ -11,7 +11,7 @@ type Revocation = { revokedAt: Date; revokedBy: Actor; revokedReason: string | n
  * Token by token, and by their place once they are held: PostgreSQL, which does not know how many they are, might rather
  * read the whole table.
  */
-const revoke = changeTogether<ReturnType<typeof rowOf>>(
+const revoke = coalescedChange<ReturnType<typeof rowOf>>(
   'revoke',
   (locked) => sql`
     held as (

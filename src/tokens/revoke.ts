@@ -1,17 +1,13 @@
 import { type Caller, reaches } from '../access/caller.ts'
 import { eventOf } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
-import { onlyOwner, presentedToken } from './access.ts'
-import {
-  type EnvironmentSecret,
-  refuseEnvironment,
-  refuseEnvironmentSecret,
-} from './environment/environment.ts'
+import { tokenEvent } from './audit-event.ts'
 import { reachableToken, visible } from './find.ts'
-import { happening } from './happening.ts'
 import { revokeToken as revokeFound } from './revoke-store.ts'
 import type { Secret } from './secret.ts'
+import { refuseStaticSecret, refuseStaticToken, type StaticSecret } from './static-secret/static-secret.ts'
 import * as store from './store.ts'
+import { onlyOwner, presentedToken } from './token-owner-scope.ts'
 
 export async function revokeToken(
   db: Db,
@@ -23,7 +19,7 @@ export async function revokeToken(
   return revoke(db, caller, reason, async () => {
     const { organizationId, token } = await reachableToken(db, caller, organizationKey, id)
     const self = onlyOwner(caller, 'tokens:write')
-    if (!token) refuseEnvironment(organizationId, id)
+    if (!token) refuseStaticToken(organizationId, id)
     return visible(token, self)
   })
 }
@@ -31,7 +27,7 @@ export async function revokeToken(
 /** Whoever holds a token may end it, whatever its permissions. */
 export async function revokeSelf(db: Db, caller: Caller, reason: string | null): Promise<store.Token> {
   const { organizationId, id } = presentedToken(caller)
-  refuseEnvironment(organizationId, id)
+  refuseStaticToken(organizationId, id)
   return revoke(db, caller, reason, async () =>
     visible(await store.findToken(db, { organizationId, id }), undefined),
   )
@@ -42,10 +38,10 @@ export async function revokeBySecret(
   db: Db,
   caller: Caller,
   secret: Secret,
-  environment: EnvironmentSecret | undefined,
+  environment: StaticSecret | undefined,
 ): Promise<void> {
   const self = onlyOwner(caller, 'tokens:write')
-  if (self === undefined && environment) await refuseEnvironmentSecret(db, caller, environment, secret)
+  if (self === undefined && environment) await refuseStaticSecret(db, caller, environment, secret)
   if (secret.isMistyped()) return
   await revoke(db, caller, null, async () => {
     const token = await store.findTokenByHash(db, secret.hash())
@@ -68,7 +64,7 @@ async function revoke<Found extends store.Token | undefined>(
     revokedBy: caller.actor,
     revokedReason: reason,
   }
-  const event = happening('token.revoked', token, { before: {}, after: { reason } })
+  const event = tokenEvent('token.revoked', token, { before: {}, after: { reason } })
   const revoked = await revokeFound(db, token, revocation, eventOf(caller, event))
   // Nothing was revoked if somebody else changed the token meanwhile: what they made of it decides.
   return revoked ?? revoke(db, caller, reason, find)

@@ -5,14 +5,14 @@ import { etag, expectedVersions } from '../http/etag.ts'
 import { IdempotencyHeader, idempotencyKey } from '../http/idempotency-key.ts'
 import { page, positionIn } from '../http/pages.ts'
 import { answer, IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
-import { standingOf } from './creation.ts'
-import { creationRoutes } from './creation-routes.ts'
-import * as creationSchema from './creation-schema.ts'
+import { eligibilityOf } from './create/eligibility.ts'
+import { creationRoutes } from './create/form-routes.ts'
+import * as creationSchema from './create/form-schema.ts'
+import { NewToken, parseNewToken } from './create/schema.ts'
 import { getSelf, getToken } from './find.ts'
 import { listTokens } from './list/list.ts'
 import { parseTokenQuery, TokenPosition, TokenQuery } from './list/schema.ts'
 import type { Listed } from './list/store.ts'
-import { NewToken, parseNewToken } from './new-token-schema.ts'
 import { revokeSelf, revokeToken } from './revoke.ts'
 import * as schema from './schema.ts'
 import { hashText, Secret } from './secret.ts'
@@ -103,7 +103,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
       const present = (token: Token) => schema.presentToken(token, caller.now)
       const positionOf = ({ sortValue: value, id }: Listed) => ({ value, id })
       const candidate = { subject: query.owner, source: query.owner_identity_source }
-      const standing = await standingOf(db, caller, params.organization, candidate)
+      const standing = await eligibilityOf(db, caller, params.organization, candidate)
       return {
         ...page(request, reply, cursorKey, rows, present, positionOf),
         creation: creationSchema.presentCreation(standing),

@@ -2,19 +2,11 @@ import { type Static, Type } from 'typebox'
 import { Page } from '../http/pages.ts'
 import { Actor, DateTime, Id, nullable, OrganizationParams, ref } from '../http/schemas.ts'
 import { expandEndpoint } from '../token-types/endpoint.ts'
-import { Creation } from './creation-schema.ts'
+import { Creation } from './create/form-schema.ts'
+import type { Issued } from './create/issue.ts'
+import { AllowedCidrs, Comment, Metadata, Name, NarrowedTo, NewToken, ownerMembers } from './create/schema.ts'
 import { expiryOf, expiryStates } from './expiry.ts'
-import type { Issued } from './issue.ts'
 import { parseNetworks } from './networks.ts'
-import {
-  AllowedCidrs,
-  Comment,
-  Metadata,
-  Name,
-  NarrowedTo,
-  NewToken,
-  ownerMembers,
-} from './new-token-schema.ts'
 import { statuses, statusOf } from './status.ts'
 import type { TokenChange as StoredChange, Token as StoredToken } from './store.ts'
 

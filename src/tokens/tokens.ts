@@ -6,20 +6,20 @@ import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import { AppError } from '../errors.ts'
 import { type Attempt, type Outcome, once } from '../idempotency/idempotency.ts'
-import { holdOrganization, noSuchOrganization, reachableOrganization } from '../organizations/reach.ts'
+import { holdOrganization, noSuchOrganization, reachableOrganization } from '../organizations/lookup.ts'
 import type { Policy } from '../policy/document.ts'
 import { effectivePolicy } from '../policy/effective.ts'
-import { type ExpectedVersions, refuseStale } from '../versions.ts'
-import { onlyOwner, ownerOfNew } from './access.ts'
-import { refuseEnvironment } from './environment/environment.ts'
+import { type ExpectedVersions, refuseStale } from '../preconditions.ts'
+import { tokenEvent } from './audit-event.ts'
+import { type Issued, issueToken, type NewToken } from './create/issue.ts'
+import type { Issuing } from './create/mint.ts'
+import { findRules } from './create/rules-store.ts'
 import { visible } from './find.ts'
-import { happening } from './happening.ts'
-import { type Issued, issueToken, type NewToken } from './issue.ts'
-import type { Issuing } from './mint.ts'
 import { refuseShortName } from './name.ts'
-import { claimName } from './places.ts'
+import { claimName } from './quota.ts'
+import { refuseStaticToken } from './static-secret/static-secret.ts'
 import * as store from './store.ts'
-import { findTerms } from './terms-store.ts'
+import { onlyOwner, ownerOfNew } from './token-owner-scope.ts'
 
 /** `present` makes of the token what a retry with the same Idempotency-Key is to be answered with too. */
 export async function createToken<Answer>(
@@ -31,7 +31,7 @@ export async function createToken<Answer>(
   issuing: Issuing,
   present: (issued: Issued) => Answer,
 ): Promise<Outcome<Answer>> {
-  const terms = await findTerms(db, organizationKey, input.type)
+  const terms = await findRules(db, organizationKey, input.type)
   if (!terms || !reaches(caller.principal, terms.organization.id)) throw noSuchOrganization()
   const { organization } = terms
   const self = onlyOwner(caller, 'tokens:write')
@@ -75,7 +75,7 @@ export async function updateToken(
       await claimName(tx, policy, token, change.name)
     }
     const changed = await store.updateToken(tx, token, { ...change, updatedAt: caller.now })
-    await record(tx, caller, happening('token.updated', changed, changes))
+    await record(tx, caller, tokenEvent('token.updated', changed, changes))
     return changed
   })
 }
@@ -89,7 +89,7 @@ export async function deleteToken(
 ): Promise<void> {
   await changing(db, caller, { organizationKey, id, expected }, async (tx, token, policy) => {
     refuseUnconfirmed(policy, token, confirm)
-    await record(tx, caller, happening('token.deleted', token))
+    await record(tx, caller, tokenEvent('token.deleted', token))
     await store.deleteToken(tx, token)
   })
 }
@@ -112,7 +112,7 @@ export async function changing<T>(
   const organization = await reachableOrganization(db, caller, organizationKey)
   const { id: organizationId } = organization
   const self = onlyOwner(caller, 'tokens:write')
-  refuseEnvironment(organizationId, id)
+  refuseStaticToken(organizationId, id)
   return db.transaction().execute(async (tx) => {
     // Always the organization before the token: those who lock both never wait for each other.
     const { policy } = holdPolicy ? await holdOrganization(tx, organizationId) : organization

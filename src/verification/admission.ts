@@ -1,10 +1,10 @@
 import { holds } from '../access/caller.ts'
 import type { Viewer } from '../access/narrowing.ts'
 import { networksOf } from '../addresses.ts'
+import { isGoodFrom } from '../credentials/credential.ts'
+import type { CredentialVerifier } from '../credentials/credential-verifier.ts'
+import type { UsageRecorder } from '../credentials/usage-recorder.ts'
 import { AppError } from '../errors.ts'
-import { isGoodFrom } from '../introspection/credential.ts'
-import type { Credentials } from '../introspection/credentials.ts'
-import type { Usage } from '../introspection/usage.ts'
 import { platformId } from '../platform.ts'
 import { Secret } from '../tokens/secret.ts'
 
@@ -21,7 +21,7 @@ const permission = 'tokens:introspect'
  * Which tokens a gateway gets to see. It is known by a management token of its own, or by its address: that of its
  * connection, since what stands in header fields anybody can write.
  */
-export function admission(credentials: Credentials, usage: Usage, trustedNetworks: string[]) {
+export function admission(credentials: CredentialVerifier, usage: UsageRecorder, trustedNetworks: string[]) {
   const isTrusted = networksOf(trustedNetworks)
 
   return ({ field, peer }: Gateway, now: Date): Admitted | Promise<Admitted> => {
@@ -32,7 +32,7 @@ export function admission(credentials: Credentials, usage: Usage, trustedNetwork
         'The gateway has to say who it is: by X-Counterfoil-Gateway, or from a network that VERIFY_TRUSTED_NETWORKS names.',
       )
     }
-    const admit = (principal: Awaited<ReturnType<Credentials['verify']>>): Admitted => {
+    const admit = (principal: Awaited<ReturnType<CredentialVerifier['verify']>>): Admitted => {
       if (!principal || !isGoodFrom(principal, peer))
         throw new AppError('invalid_token', 'The credential of the gateway is not good.')
       if (!holds(principal, permission))

@@ -1,4 +1,4 @@
-import type { Credential } from '../introspection/credential.ts'
+import type { Credential } from '../credentials/credential.ts'
 
 /**
  * Who presented a token, as header fields for the service behind the gateway. All of them are always there, so that a

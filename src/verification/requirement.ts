@@ -1,5 +1,5 @@
+import type { Credential } from '../credentials/credential.ts'
 import { AppError } from '../errors.ts'
-import type { Credential } from '../introspection/credential.ts'
 
 /** What a gateway asks of a token besides being good. */
 export type Requirement = {

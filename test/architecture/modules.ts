@@ -42,17 +42,19 @@ export const layers = [
 ] as const
 
 /** What every layer may use, since it uses nothing itself. */
-export const pure = /^src\/[\w-]+\/(secret|status|endpoint|seconds|share|use)\.ts$/
-const shared = /^src\/(errors|version|versions|platform|deps|addresses|access\/\w+)\.ts$/
+export const pure = /^src\/[\w-]+\/(secret|status|endpoint|seconds|intern|use)\.ts$/
+const shared = /^src\/(errors|version|preconditions|platform|deps|addresses|access\/\w+)\.ts$/
 const process =
   /^src\/(server|main|shutdown|exit-codes|service|workers|prepare|exit|welcome|config|bootstrap|admin-token)\.ts$/
 
 export function layerOf(module: string): (typeof layers)[number] {
   if (process.test(module)) return 'process'
   if (module === 'src/app.ts') return 'app'
+  // It answers requests in place of the routes of /introspect.
+  if (module === 'src/introspection/fast-path.ts') return 'routes'
   if (shared.test(module) || pure.test(module)) return 'shared'
-  if (/^(src\/db|migrations)\//.test(module)) return 'db'
-  if (module.startsWith('src/http/')) return 'http'
+  if (/^(src\/db|src\/embedded-postgres|migrations)\//.test(module)) return 'db'
+  if (/^src\/(http|authentication)\//.test(module)) return 'http'
   // A feature with more than one of a kind tells them apart in front: `owner-store.ts`.
   const kind = /(?:^|-)(routes|schema|store)$/.exec(basename(module, '.ts'))?.[1]
   return (kind as 'routes' | 'schema' | 'store' | undefined) ?? 'domain'
@@ -61,5 +63,7 @@ export function layerOf(module: string): (typeof layers)[number] {
 /** The folder of a feature; undefined for what is none. */
 export function featureOf(module: string): string | undefined {
   const folder = /^src\/([^/]+)\//.exec(module)?.[1]
-  return folder === 'http' || folder === 'db' || folder === 'access' ? undefined : folder
+  return folder && ['http', 'authentication', 'db', 'embedded-postgres', 'access'].includes(folder)
+    ? undefined
+    : folder
 }

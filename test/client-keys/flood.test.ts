@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import t from 'tap'
-import { mostUnknown } from '../../src/http/client-assertion.ts'
+import { mostUnknown } from '../../src/authentication/client-assertion.ts'
 import { makeClient, withAssertion } from '../support/client.ts'
 import { createWorld } from '../support/world.ts'
 

@@ -2,13 +2,13 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import { buildApp } from '../../src/app.ts'
+import { createCredentialVerifier } from '../../src/credentials/credential-verifier.ts'
+import { createUsageRecorder } from '../../src/credentials/usage-recorder.ts'
 import { createDb } from '../../src/db/database.ts'
 import { readCursorKey } from '../../src/db/installation.ts'
 import { createLogger } from '../../src/http/log.ts'
-import { createCredentials } from '../../src/introspection/credentials.ts'
-import { createUsage } from '../../src/introspection/usage.ts'
+import { startInterval } from '../../src/interval.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
-import { repeat } from '../../src/repeat.ts'
 import { createTail } from '../../src/revocations/tail.ts'
 import { recordLog } from '../support/records.ts'
 import { issuer, type World } from '../support/world.ts'
@@ -19,8 +19,13 @@ export async function appBehindCable(t: Test, { databaseUrl, clock, signing }: W
   const db = createDb({ url: cable.url, poolSize: 2 })
   const log = createLogger('info', { write: recordLog })
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
-  const credentials = createCredentials({ databaseUrl: cable.url, cacheSize: 0, every: repeat, onError })
-  const usage = createUsage(db, { onError, every: () => () => {} })
+  const credentials = createCredentialVerifier({
+    databaseUrl: cable.url,
+    cacheSize: 0,
+    every: startInterval,
+    onError,
+  })
+  const usage = createUsageRecorder(db, { onError, every: () => () => {} })
   const tail = createTail({ databaseUrl: cable.url, every: () => () => {}, onError })
   const app = await buildApp({
     ...{ db, credentials, usage, tail, log, now: () => clock.now, issuer, signing },

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { environmentTokenId } from '../../src/tokens/environment/environment.ts'
 import { Secret } from '../../src/tokens/secret.ts'
+import { staticTokenId } from '../../src/tokens/static-secret/static-secret.ts'
 import { recordSecret } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'
 import { type Operation, operationsOf } from './contract.ts'
@@ -229,6 +229,6 @@ t.test('an id in capitals is the same id', async (t) => {
     delete body?.request_id
     t.same([status, body], [lower.status, lower.body], operation.id)
   }
-  const fixed = `/v1/organizations/default/tokens/${environmentTokenId(organizationId).toUpperCase()}`
+  const fixed = `/v1/organizations/default/tokens/${staticTokenId(organizationId).toUpperCase()}`
   t.match(await ask('GET', fixed), { status: 200, body: { read_only: true } }, 'that of AUTH_SECRET too')
 })

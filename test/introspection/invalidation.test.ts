@@ -2,8 +2,8 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { exportJWK, generateKeyPair } from 'jose'
 import t, { type Test } from 'tap'
-import { environmentLookup } from '../../src/tokens/environment/environment.ts'
 import { generateSecret, Secret } from '../../src/tokens/secret.ts'
+import { staticSecretLookup } from '../../src/tokens/static-secret/static-secret.ts'
 import { audience, startProvider } from '../issuers/provider.ts'
 import { createTrustingWorld, trust } from '../issuers/trust.ts'
 import { makeClient, withAssertion } from '../support/client.ts'
@@ -17,7 +17,7 @@ const environment = { secret: new Secret(fixed), organization: 'on-premises' }
 const world = await createTrustingWorld(t, { environment })
 const { sql } = world
 /** Another process, on which nobody makes any of the changes. */
-const other = await startInstance(t, world, { environment: environmentLookup(world.db, environment) })
+const other = await startInstance(t, world, { environment: staticSecretLookup(world.db, environment) })
 await other.lease(true)
 
 /** Whether the other process takes a secret for good, first asked without and then with an answer in its memory. */

@@ -1,13 +1,13 @@
 import { decodeProtectedHeader } from 'jose'
 import t from 'tap'
 import { buildApp } from '../../src/app.ts'
+import { createCredentialVerifier } from '../../src/credentials/credential-verifier.ts'
+import { createUsageRecorder } from '../../src/credentials/usage-recorder.ts'
 import { createDb } from '../../src/db/database.ts'
 import { readCursorKey } from '../../src/db/installation.ts'
 import { createLogger } from '../../src/http/log.ts'
-import { createCredentials } from '../../src/introspection/credentials.ts'
-import { createUsage } from '../../src/introspection/usage.ts'
+import { startInterval } from '../../src/interval.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
-import { repeat } from '../../src/repeat.ts'
 import { createTail } from '../../src/revocations/tail.ts'
 import { recordPrivateKeys } from '../support/master-key.ts'
 import { recordLog } from '../support/records.ts'
@@ -19,13 +19,13 @@ const db = createDb({ url: world.databaseUrl, poolSize: 2 })
 const log = createLogger('trace', { write: recordLog })
 const lag = { ms: 0 }
 const onError = (err: Error) => log.warn({ err }, 'database connection lost')
-const credentials = createCredentials({
+const credentials = createCredentialVerifier({
   databaseUrl: world.databaseUrl,
   cacheSize: 0,
-  every: repeat,
+  every: startInterval,
   onError,
 })
-const usage = createUsage(db, { onError, every: () => () => {} })
+const usage = createUsageRecorder(db, { onError, every: () => () => {} })
 const tail = createTail({ databaseUrl: world.databaseUrl, every: () => () => {}, onError })
 const other = await buildApp({
   ...{ db, credentials, usage, tail, log, cursorKey: await readCursorKey(db), environment: undefined },

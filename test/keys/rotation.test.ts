@@ -1,6 +1,6 @@
 import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from 'jose'
 import t from 'tap'
-import { careForKeys, prepareKeys, rewrapKeys } from '../../src/keys/care.ts'
+import { maintainKeys, prepareKeys, rewrapKeys } from '../../src/keys/maintenance.ts'
 import { newMasterKey, recordPrivateKeys } from '../support/master-key.ts'
 import { createWorld, day, issuer, type World } from '../support/world.ts'
 
@@ -42,11 +42,11 @@ t.test(
     t.equal(signerOf((await world.issue({ type: 'jwt' })).secret), next.kid)
 
     world.clock.advance(2 * day - 2 * hour)
-    await careForKeys(world.db, world.signing, 0, world.clock.now)
+    await maintainKeys(world.db, world.signing, 0, world.clock.now)
     t.same(await states(world), ['retiring', 'active'], 'a token that it signed is still good')
     world.clock.advance(hour)
     t.same(await world.introspect(secret), { active: false }, 'the last one has expired')
-    await careForKeys(world.db, world.signing, 0, world.clock.now)
+    await maintainKeys(world.db, world.signing, 0, world.clock.now)
     t.same(await states(world), ['retired', 'active'])
     t.same(await kids(world), [next.kid])
     t.equal((await world.ask('GET', `/v1/organizations/default/tokens/${id}`)).status, 200)
@@ -72,7 +72,7 @@ t.test(
     for (let minutes = 0; minutes < 260; minutes += 5) {
       if (minutes === 17 * 5 || minutes === 34 * 5) t.equal((await rotate(world)).status, 201)
       issued.push((await world.issue({ type: 'jwt', lifetime_days: 1 })).secret)
-      await careForKeys(world.db, world.signing, 0, world.clock.now)
+      await maintainKeys(world.db, world.signing, 0, world.clock.now)
       for (const secret of issued.filter((_, age) => age % 10 === 0 || age === issued.length - 1))
         await verify(secret)
       world.clock.advance(5 * minute)
@@ -156,7 +156,7 @@ t.test('signing keys are for platform administrators', async (t) => {
 
 t.test('the schedule rotates a key of that age, once, however many instances there are', async (t) => {
   const world = await newWorld(t)
-  const care = () => careForKeys(world.db, world.signing, 30, world.clock.now)
+  const care = () => maintainKeys(world.db, world.signing, 30, world.clock.now)
   world.clock.advance(30 * day - 1)
   await care()
   t.same(await states(world), ['active'])
@@ -164,7 +164,7 @@ t.test('the schedule rotates a key of that age, once, however many instances the
   await Promise.all([care(), care(), care()])
   t.same(await states(world), ['active', 'upcoming'])
   await recordPrivateKeys(world.db, world.signing.masterKeys)
-  await careForKeys(world.db, world.signing, 0, new Date(world.clock.now.getTime() + 400 * day))
+  await maintainKeys(world.db, world.signing, 0, new Date(world.clock.now.getTime() + 400 * day))
   t.equal((await states(world)).length, 2, 'with 0 it never does')
 })
 
@@ -173,7 +173,7 @@ t.test('a private key is forgotten once it signs no more, though its tokens are 
   const { secret } = await world.issue({ type: 'jwt', expires_at: null })
   await rotate(world)
   world.clock.advance(2 * hour)
-  await careForKeys(world.db, world.signing, 0, world.clock.now)
+  await maintainKeys(world.db, world.signing, 0, world.clock.now)
   const rows = await world.db
     .selectFrom('signingKeys')
     .select('sealedPrivateJwk')

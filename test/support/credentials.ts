@@ -2,11 +2,11 @@ import { EventEmitter, once } from 'node:events'
 import { sql } from 'kysely'
 import type { Test } from 'tap'
 import {
-  type Credentials,
-  type CredentialsOptions,
-  createCredentials,
-} from '../../src/introspection/credentials.ts'
-import { leaseMs } from '../../src/introspection/lease.ts'
+  type CredentialVerifier,
+  type CredentialVerifierOptions,
+  createCredentialVerifier,
+} from '../../src/credentials/credential-verifier.ts'
+import { leaseMs } from '../../src/credentials/lease.ts'
 import { Secret } from '../../src/tokens/secret.ts'
 import type { World } from './world.ts'
 
@@ -33,7 +33,7 @@ export function createTime() {
 
 /** What another process on the same database has in memory, with a heart that beats only when told to. */
 export type Instance = {
-  credentials: Credentials
+  credentials: CredentialVerifier
   time: ReturnType<typeof createTime>
   /** Resolves when answers begin (true) or cease (false) to come from memory. */
   lease(holds: boolean): Promise<void>
@@ -46,12 +46,12 @@ export type Instance = {
 export async function startInstance(
   t: Test,
   world: World,
-  options: Partial<CredentialsOptions> = {},
+  options: Partial<CredentialVerifierOptions> = {},
 ): Promise<Instance> {
   const time = createTime()
   const events = new EventEmitter()
   let held = false
-  const credentials = createCredentials({
+  const credentials = createCredentialVerifier({
     databaseUrl: world.databaseUrl,
     cacheSize: 1000,
     ...time,

@@ -1,7 +1,7 @@
 // A Counterfoil in another process: starts the database in the given directory, and keeps it until it is told to
 // stop by a line on its standard input, or is killed. Reports on standard output, one JSON object a line.
 import { createInterface } from 'node:readline'
-import { startEmbedded } from '../../src/db/embedded.ts'
+import { startEmbedded } from '../../src/embedded-postgres/installation.ts'
 
 const report = (message: object) => console.log(JSON.stringify(message))
 

@@ -3,8 +3,8 @@ import { appendFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { createDb } from '../../src/db/database.ts'
-import { startEmbedded } from '../../src/db/embedded.ts'
 import { migrate } from '../../src/db/migrate.ts'
+import { startEmbedded } from '../../src/embedded-postgres/installation.ts'
 import { newDirectory, postmasterPid, query } from './embedded.ts'
 
 export type Server = {

@@ -3,23 +3,23 @@ import pg from 'pg'
 import type { Test } from 'tap'
 import { buildApp, type Limits } from '../../src/app.ts'
 import { bootstrap } from '../../src/bootstrap.ts'
+import {
+  type CredentialVerifier,
+  type CredentialVerifierOptions,
+  createCredentialVerifier,
+} from '../../src/credentials/credential-verifier.ts'
+import { createUsageRecorder, type UsageRecorder } from '../../src/credentials/usage-recorder.ts'
 import type { Db } from '../../src/db/database.ts'
 import { readCursorKey } from '../../src/db/installation.ts'
 import type { FailureLimit } from '../../src/http/failed-credentials.ts'
 import { createLogger, type LogLevel } from '../../src/http/log.ts'
-import {
-  type Credentials,
-  type CredentialsOptions,
-  createCredentials,
-} from '../../src/introspection/credentials.ts'
-import { createUsage, type Usage } from '../../src/introspection/usage.ts'
-import { prepareKeys } from '../../src/keys/care.ts'
+import { startInterval } from '../../src/interval.ts'
+import { prepareKeys } from '../../src/keys/maintenance.ts'
 import type { Signing } from '../../src/keys/signing.ts'
 import { createOutbound, type OutboundOptions } from '../../src/outbound/outbound.ts'
-import { repeat } from '../../src/repeat.ts'
 import { createTail, type TailOptions } from '../../src/revocations/tail.ts'
-import { type EnvironmentSecret, environmentLookup } from '../../src/tokens/environment/environment.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
+import { type StaticSecret, staticSecretLookup } from '../../src/tokens/static-secret/static-secret.ts'
 import type { VerificationOptions } from '../../src/verification/options.ts'
 import { openDatabase } from './database.ts'
 import { newMasterKey, recordPrivateKeys } from './master-key.ts'
@@ -39,9 +39,9 @@ export type Ask = {
 export type World = {
   app: FastifyInstance
   db: Db
-  credentials: Credentials
+  credentials: CredentialVerifier
   /** What it has noted is written when the test says so. */
-  usage: Usage
+  usage: UsageRecorder
   databaseUrl: string
   signing: Signing
   admin: string
@@ -65,7 +65,7 @@ export type WorldOptions = {
   /** None unless given. */
   failureLimit?: FailureLimit
   verification?: VerificationOptions
-  environment?: EnvironmentSecret
+  environment?: StaticSecret
   signing?: Partial<Signing>
   /** Whom it may call; nobody who is not public unless given. */
   outbound?: OutboundOptions
@@ -73,7 +73,7 @@ export type WorldOptions = {
   databaseUrl?: string
   logLevel?: LogLevel
   /** How credentials are remembered. */
-  hot?: Partial<CredentialsOptions>
+  hot?: Partial<CredentialVerifierOptions>
   /** How revocations are followed; unless this says otherwise a stream ends with its first beat. */
   feed?: Partial<TailOptions>
 }
@@ -113,22 +113,22 @@ export async function createWorld(
   const tail = createTail({
     databaseUrl,
     prepares: !pooled,
-    every: repeat,
+    every: startInterval,
     doubt: (server) => credentials.doubtNow(server),
     onError,
     lifetimeMs: 0,
     ...feed,
   })
-  const credentials = createCredentials({
+  const credentials = createCredentialVerifier({
     databaseUrl,
     cacheSize: 1000,
-    environment: options.environment && environmentLookup(db, options.environment),
-    every: repeat,
+    environment: options.environment && staticSecretLookup(db, options.environment),
+    every: startInterval,
     onError,
     onChange: tail.wake,
     ...hot,
   })
-  const usage = createUsage(db, { onError, every: () => () => {} })
+  const usage = createUsageRecorder(db, { onError, every: () => () => {} })
   const app = await buildApp({
     db,
     pooled,

@@ -1,9 +1,9 @@
 import type { Caller } from '../../access/caller.ts'
 import type { Db } from '../../db/database.ts'
-import { reachableOrganization } from '../../organizations/reach.ts'
-import { onlyOwner } from '../access.ts'
-import { type EnvironmentSecret, environmentToken } from '../environment/environment.ts'
-import { fits, place, sortValueOf } from './place.ts'
+import { reachableOrganization } from '../../organizations/lookup.ts'
+import { type StaticSecret, staticToken } from '../static-secret/static-secret.ts'
+import { onlyOwner } from '../token-owner-scope.ts'
+import { fits, place, sortValueOf } from './merge-static-token.ts'
 import { type Listed, selectTokens, type TokenQuery } from './store.ts'
 
 /** One row more than `limit`, or two, where there are more. */
@@ -12,14 +12,14 @@ export async function listTokens(
   caller: Caller,
   organizationKey: string,
   asked: Omit<TokenQuery, 'now'>,
-  environment: EnvironmentSecret | undefined,
+  environment: StaticSecret | undefined,
 ): Promise<Listed[]> {
   const { id } = await reachableOrganization(db, caller, organizationKey)
   const self = onlyOwner(caller, 'tokens:read')
   if (self !== undefined && asked.owner !== undefined && asked.owner !== self) return []
   const query = { ...asked, ...(self !== undefined && { owner: self }), now: caller.now }
   const rows = await selectTokens(db, id, query)
-  const fixed = await environmentToken(db, environment, id)
+  const fixed = await staticToken(db, environment, id)
   if (!fixed || !fits(fixed, query)) return rows
   return place(rows, { ...fixed, sortValue: sortValueOf(query.sort, fixed) }, query)
 }

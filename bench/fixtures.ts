@@ -1,0 +1,52 @@
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { atEnd } from './cleanup.ts'
+import { openServer, type Server } from './database.ts'
+import type { Plan } from './options.ts'
+import { type Population, writePopulation } from './population.ts'
+import { progress } from './progress.ts'
+import { addTokens, prepare, type Seeded } from './seed.ts'
+
+/** A database with Counterfoil in it, and its tokens for the load generator. */
+export type Place = { seeded: Seeded; population: Population }
+
+/** What targets are started on: a database that most share, and one with very many tokens for those that need it. */
+export type Ground = {
+  scratch: string
+  server: Server
+  plan: Plan
+  small: Place
+  large(): Promise<Place>
+}
+
+export async function createFixtures(plan: Plan): Promise<Ground> {
+  const scratch = newScratch()
+  const server = await openServer(scratch)
+  const fill = async (name: string, count: number) => {
+    progress(`adding ${count.toLocaleString('en')} tokens`)
+    const seeded = await prepare(await server.createDatabase())
+    const tokens = await addTokens(seeded, count)
+    const secrets = tokens.map(({ secret }) => secret)
+    return { seeded, population: writePopulation(join(scratch, name), secrets) }
+  }
+  let large: Promise<Place> | undefined
+  return {
+    scratch,
+    server,
+    plan,
+    small: await fill('small', plan.tokens),
+    large() {
+      large ??= fill('large', plan.manyTokens)
+      return large
+    },
+  }
+}
+
+function newScratch(): string {
+  const scratch = mkdtempSync(join(tmpdir(), 'counterfoil-bench-'))
+  // Where root runs the benchmark, PostgreSQL runs as another user and has to get through.
+  chmodSync(scratch, 0o711)
+  atEnd(() => rmSync(scratch, { recursive: true, force: true }))
+  return scratch
+}

@@ -1,0 +1,76 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Caller } from '../access/caller.ts'
+import { plainAddress } from '../addresses.ts'
+import { type Credential, isGoodFrom } from '../credentials/credential.ts'
+import type { UsageRecorder } from '../credentials/usage-recorder.ts'
+import type { Deps } from '../deps.ts'
+import { type AppError, badCredential } from '../errors.ts'
+import { type Presented, type PresentedOptions, presentedIn } from './presented-credential.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks; set by the `authenticate` hook of the scope that the route is in. */
+    caller: Caller
+  }
+}
+
+export type AuthenticateOptions = Pick<Deps, 'credentials' | 'usage' | 'now'> & {
+  basic?: PresentedOptions['basic']
+  /** Whether a request without a credential in its header fields may bring one later; it then has no caller yet. */
+  later?: (request: FastifyRequest, reply: FastifyReply) => boolean
+}
+
+/** An onRequest hook: no body is read before it is known who sends it. Where it is in memory nothing is awaited. */
+export function authenticate({ credentials, usage, now, basic = 'no', later }: AuthenticateOptions) {
+  const decide = (
+    request: FastifyRequest,
+    principal: Credential | undefined,
+    clientId: string | undefined,
+    at: Date,
+  ): AppError | undefined => {
+    const known = principal && (clientId === undefined || clientId === principal.tokenId)
+    if (!known || !admit(usage, request, principal, at)) {
+      return badCredential()
+    }
+    return undefined
+  }
+
+  const present = (request: FastifyRequest, reply: FastifyReply): Presented | undefined => {
+    try {
+      return presentedIn(request.raw.rawHeaders, { basic, fields: [] })
+    } catch (error) {
+      if (later?.(request, reply)) return undefined
+      throw error
+    }
+  }
+
+  return (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
+    const presented = present(request, reply)
+    if (!presented) return void done()
+    const { secret, clientId } = presented
+    const at = now()
+    const found = credentials.verify(secret, at)
+    if (found instanceof Promise) {
+      found.then((principal) => done(decide(request, principal, clientId, at)), done)
+    } else done(decide(request, found, clientId, at))
+  }
+}
+
+/** Whoever authenticated, in whatever way, is the caller from here on; false if the credential is not good from there. */
+export function admit(
+  usage: UsageRecorder,
+  request: FastifyRequest,
+  principal: Credential,
+  at: Date,
+): boolean {
+  // What stands in X-Forwarded-For may be anything.
+  const ip = plainAddress(request.ip)
+  if (!isGoodFrom(principal, ip)) return false
+  usage.note(principal, at, ip)
+  request.caller = { principal, actor: actorOf(principal), requestId: request.id, ip, now: at }
+  return true
+}
+
+function actorOf({ tokenId, name }: Credential): Caller['actor'] {
+  return { type: 'token', id: tokenId, name }
+}

@@ -1,0 +1,100 @@
+import type { Db } from '../db/database.ts'
+import type { Interval } from '../interval.ts'
+import { recordStaticUses, recordUses, type UsedToken } from './usage-store.ts'
+import { unused } from './use.ts'
+
+export type UsageRecorderOptions = {
+  onError(error: Error): void
+  every: Interval
+  /** How many tokens can wait to be written; further ones go unnoted until there is room. */
+  capacity?: number
+}
+
+/** Keeps account of when and how often tokens are used, at no cost to who uses them. */
+export type UsageRecorder = {
+  /** It is kept with what is used, where it costs nothing to find. */
+  note(use: UsedToken, at: Date, from: string | null): void
+  /** Writes some of what was noted. What fails is tried again the next time. */
+  flush(): Promise<void>
+  /** Writes all of it. */
+  close(): Promise<void>
+}
+
+const flushMs = 1_000
+const rowsAtOnce = 1_000
+// What remains on close is being changed by others, whom it is not worth to wait for.
+const vainAttempts = 3
+
+export function createUsageRecorder(
+  db: Db,
+  { onError, every, capacity = 100_000 }: UsageRecorderOptions,
+): UsageRecorder {
+  // By the id of the token.
+  const waiting = new Map<string, UsedToken>()
+  let flushing: Promise<void> | undefined
+
+  function add(use: UsedToken, count: number, at: number, from: string | null): void {
+    const known = use.uses > 0 ? use : (waiting.get(use.tokenId) ?? use)
+    if (known.uses === 0) {
+      if (waiting.size >= capacity) return
+      waiting.set(use.tokenId, known)
+      known.usedFrom = null
+    }
+    known.uses += count
+    if (at > known.usedAt) known.usedAt = at
+    if (from !== null) known.usedFrom = from
+  }
+
+  async function write(): Promise<void> {
+    const uses: UsedToken[] = []
+    for (const use of waiting.values()) {
+      if (uses.length === rowsAtOnce) break
+      const { organizationId, tokenId, uses: count, usedAt, usedFrom, isStatic } = use
+      uses.push({ organizationId, tokenId, uses: count, usedAt, usedFrom, isStatic })
+      waiting.delete(tokenId)
+      use.uses = 0
+    }
+    let missed = uses
+    try {
+      if (uses.length > 0) missed = await record(uses)
+    } finally {
+      for (const use of missed) add({ ...use, ...unused }, use.uses, use.usedAt, use.usedFrom)
+    }
+  }
+
+  async function record(uses: UsedToken[]): Promise<UsedToken[]> {
+    const ofStatic = uses.filter(({ isStatic }) => isStatic)
+    if (ofStatic.length === 0) return recordUses(db, uses)
+    const ofTokens = uses.filter(({ isStatic }) => !isStatic)
+    return db
+      .transaction()
+      .execute(async (tx) => [...(await recordStaticUses(tx, ofStatic)), ...(await recordUses(tx, ofTokens))])
+  }
+
+  function flush(): Promise<void> {
+    flushing ??= write().finally(() => {
+      flushing = undefined
+    })
+    return flushing
+  }
+
+  const stop = every(flushMs, () => void flush().catch(onError))
+  return {
+    note: (use, at, from) => add(use, 1, at.getTime(), from),
+    flush,
+    async close() {
+      stop()
+      await flushing?.catch(onError)
+      try {
+        let vain = 0
+        while (waiting.size > 0 && vain < vainAttempts) {
+          const before = waiting.size
+          await flush()
+          vain = waiting.size < before ? 0 : vain + 1
+        }
+      } catch (error) {
+        onError(error as Error)
+      }
+    },
+  }
+}

@@ -1,0 +1,68 @@
+import { access, constants, mkdir, realpath } from 'node:fs/promises'
+import { currentUid } from './account.ts'
+import { createApplicationDatabase } from './application.ts'
+import { findBinaries } from './binaries.ts'
+import { type Cluster, openCluster } from './cluster.ts'
+import { lockDirectory } from './lock.ts'
+import { startPostmaster, stopPostmaster } from './postmaster.ts'
+
+/**
+ * Starts (or adopts) the PostgreSQL server that lives in dataDir; resolves when it accepts connections. A data
+ * directory that is not there yet is created with these options of initdb, besides our own. A shutdown in the meantime
+ * ends the start.
+ */
+export async function startEmbedded(
+  dataDir: string,
+  initdbOptions: readonly string[] = [],
+  shutdown = new AbortController().signal,
+): Promise<{ url: string; stop(): Promise<void> }> {
+  const binaries = await findBinaries()
+  const home = await openDirectory(dataDir)
+  const unlock = await lockDirectory(home)
+  try {
+    const cluster = await openCluster(home, binaries, initdbOptions, shutdown)
+    const url = await startServer(cluster, shutdown)
+    let stopped: Promise<void> | undefined
+    return {
+      url,
+      stop() {
+        stopped ??= stopPostmaster(cluster).finally(unlock)
+        return stopped
+      },
+    }
+  } catch (error) {
+    unlock()
+    throw inWords(error, dataDir)
+  }
+}
+
+async function openDirectory(dataDir: string): Promise<string> {
+  // Under root the server runs as another user, who has to pass through but not to look around.
+  const mode = currentUid() === 0 ? 0o711 : 0o700
+  try {
+    await mkdir(dataDir, { recursive: true, mode })
+    await access(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
+    return await realpath(dataDir)
+  } catch (error) {
+    throw inWords(error, dataDir)
+  }
+}
+
+async function startServer(cluster: Cluster, shutdown: AbortSignal): Promise<string> {
+  const port = await startPostmaster(cluster, shutdown)
+  try {
+    return await createApplicationDatabase(cluster, port)
+  } catch (error) {
+    await stopPostmaster(cluster)
+    throw error
+  }
+}
+
+function inWords(error: unknown, dataDir: string): unknown {
+  if (!(error instanceof Error && 'syscall' in error && 'code' in error)) return error
+  const denied = error.code === 'EACCES' || error.code === 'EPERM'
+  const advice = denied ? ': start Counterfoil as the user it belongs to, or with another directory' : ''
+  return new Error(`the embedded PostgreSQL cannot use ${dataDir} (${error.message})${advice}`, {
+    cause: error,
+  })
+}

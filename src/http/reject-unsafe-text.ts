@@ -1,0 +1,35 @@
+import type { FastifyRequest } from 'fastify'
+import { AppError, type FieldError } from '../errors.ts'
+import { holdsSecret } from '../tokens/secret.ts'
+
+/**
+ * A preHandler hook that refuses text which must not reach the database: NUL and lone surrogates, which PostgreSQL
+ * cannot store, and tokens of ours, which somebody pasted into a name or a comment and which would be kept there.
+ */
+export async function rejectUnsafeText({ params, query, body }: FastifyRequest): Promise<void> {
+  refuse('path', params)
+  refuse('query', query)
+  refuse('body', body)
+}
+
+function refuse(where: FieldError['in'], value: unknown, path: string[] = []): void {
+  if (typeof value === 'object' && value !== null) {
+    for (const [key, member] of Object.entries(value)) {
+      refuse(where, key, [...path, key])
+      refuse(where, member, [...path, key])
+    }
+  } else if (typeof value === 'string') {
+    const flaw = flawOf(value)
+    if (!flaw) return
+    const field = path.filter((key) => !flawOf(key)).join('.')
+    throw new AppError('invalid_request', `${where} ${field} ${flaw}`, {
+      fields: [{ in: where, field, detail: flaw }],
+    })
+  }
+}
+
+function flawOf(text: string): string | undefined {
+  if (text.includes('\0') || !text.isWellFormed()) return 'has characters that are not text'
+  if (holdsSecret(text)) return 'holds a token, which belongs in the Authorization header only'
+  return undefined
+}

@@ -1,0 +1,131 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { Places } from '../access/concurrency.ts'
+import { presentedInAuthorization } from '../authentication/presented-credential.ts'
+import type { Deps } from '../deps.ts'
+import { Secret } from '../tokens/secret.ts'
+import { type Decision, microbatch, type Question } from './microbatch.ts'
+import { createAnswers } from './schema.ts'
+
+export type FastPathOptions = Pick<Deps, 'credentials' | 'usage' | 'now' | 'issuer'> & {
+  places: Places
+  draining: AbortSignal
+  addressOf(request: IncomingMessage): string | null
+  /** Told of every answer, and when its request came. */
+  answered(active: boolean, startedAt: number): void
+  /** The same of every request whose client left before the answer. */
+  left(startedAt: number): void
+}
+
+type Asked = Question & {
+  request: IncomingMessage
+  response: ServerResponse
+  body: Buffer | undefined
+  startedAt: number
+}
+
+/**
+ * Answers what nearly every resource server sends to `/introspect` without Fastify, which costs a third of the time
+ * where the answer is in memory. Whatever is out of the ordinary, errors among it, is left to `ordinarily`, with what is
+ * known of it so far `putBy`; the answers are the same either way.
+ */
+export function introspectionFastPath(
+  options: FastPathOptions,
+  ordinarily: RequestListener,
+): RequestListener {
+  const { credentials, usage, now, issuer, places, draining, addressOf, answered, left } = options
+  const answerOf = createAnswers(issuer)
+  const leave = ({ request, response, body, startedAt }: Omit<Asked, keyof Question>, error?: Error) => {
+    // Fastify would wait for the close of a response that is closed already.
+    if (response.destroyed) return left(startedAt)
+    known.set(request, { body, error })
+    ordinarily(request, response)
+  }
+
+  // One after the other: to write to a connection wakes who waits for it, which is most of what a write costs, and
+  // needless where the client is awake from the answer before.
+  const answer = (decisions: Decision<Asked>[]) => {
+    const texts = decisions.map(({ credential }) => answerOf(credential))
+    const farewell = draining.aborted ? ['connection', 'close'] : []
+    for (const [index, { asked, credential }] of decisions.entries()) {
+      if (asked.response.destroyed) {
+        left(asked.startedAt)
+        continue
+      }
+      const text = texts[index] ?? ''
+      asked.response.writeHead(200, [...headers, String(text.length), ...farewell])
+      asked.response.end(text, 'latin1')
+      answered(credential !== undefined, asked.startedAt)
+    }
+  }
+
+  const ask = microbatch<Asked>({
+    ...{ credentials, usage, now, places, answer, leave },
+    presentedIn: (authorization) => presentedInAuthorization(authorization, 'client'),
+    addressOf: ({ request }) => addressOf(request),
+  })
+
+  return (request: IncomingMessage, response: ServerResponse): void => {
+    const authorization = authorizationOf(request)
+    if (authorization === undefined) return void ordinarily(request, response)
+    const startedAt = performance.now()
+    let first: Buffer | undefined
+    let chunks: Buffer[] | undefined
+    request.on('data', (chunk: Buffer) => {
+      if (!first) first = chunk
+      else if (chunks) chunks.push(chunk)
+      else chunks = [first, chunk]
+    })
+    request.on('aborted', () => left(startedAt))
+    request.on('end', () => {
+      // Put together once: a body may come byte by byte.
+      const body = chunks ? Buffer.concat(chunks) : first
+      const token = body && onlyToken.exec(body.toString('latin1'))?.[1]
+      if (token) ask({ request, response, body, startedAt, authorization, secret: new Secret(token) })
+      else leave({ request, response, body, startedAt })
+    })
+  }
+}
+
+const headers = [
+  ...['content-type', 'application/json; charset=utf-8'],
+  ...['cache-control', 'no-store'],
+  ...['x-content-type-options', 'nosniff'],
+  ...['vary', 'Accept'],
+  'content-length',
+]
+
+type Known = { body: Buffer | undefined; error: Error | undefined }
+
+const known = new WeakMap<IncomingMessage, Known>()
+
+/** Of a request that was left: its body, if that has been read, and why it cannot be answered, if that is certain. */
+export function handedOver(request: IncomingMessage): Known | undefined {
+  return known.get(request)
+}
+
+const onlyToken = /^token=([A-Za-z0-9._~-]+)(?:&token_type_hint=[a-z_]{1,50})?$/
+const form = /^application\/x-www-form-urlencoded(; ?charset=utf-8)?$/i
+const longest = 8192
+
+/** The Authorization header, if neither the other header fields nor the URL ask for anything uncommon. */
+function authorizationOf({ method, url, rawHeaders }: IncomingMessage): string | undefined {
+  if (url !== '/introspect' || method !== 'POST') return undefined
+  let authorization: string | undefined
+  let isForm: boolean | undefined
+  let length = 0
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]?.toLowerCase()
+    const value = rawHeaders[i + 1] ?? ''
+    if (name === 'authorization') {
+      if (authorization !== undefined) return undefined
+      authorization = value
+    } else if (name === 'content-type') {
+      if (isForm !== undefined) return undefined
+      isForm = form.test(value)
+    } else if (name === 'content-length') length = Number(value)
+    else if (name === 'accept' && value !== '*/*' && value !== 'application/json') return undefined
+    // What is asked for by a page in a browser gets more header fields.
+    else if (name === 'origin') return undefined
+  }
+  return isForm && length > 0 && length <= longest ? authorization : undefined
+}

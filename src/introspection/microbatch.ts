@@ -1,0 +1,122 @@
+import { holds } from '../access/caller.ts'
+import { holderOf, type Place, type Places } from '../access/concurrency.ts'
+import { callerNetwork } from '../addresses.ts'
+import type { Presented } from '../authentication/presented-credential.ts'
+import { type Credential, isGoodFrom } from '../credentials/credential.ts'
+import type { Recalled } from '../credentials/credential-verifier.ts'
+import type { Deps } from '../deps.ts'
+import type { Secret } from '../tokens/secret.ts'
+import { decide } from './introspect.ts'
+
+/** Who asks, in the words of the request, and about which token. */
+export type Question = { authorization: string; secret: Secret }
+
+export type Decision<Asked> = { asked: Asked; credential: Credential | undefined }
+
+export type MicrobatchOptions<Asked> = Pick<Deps, 'credentials' | 'usage' | 'now'> & {
+  places: Places
+  /** Undefined where the scheme is not understood. */
+  presentedIn(authorization: string): Presented | undefined
+  addressOf(asked: Asked): string | null
+  answer(decisions: Decision<Asked>[]): void
+  /** For what cannot be decided here, and why not, if that is certain. */
+  leave(asked: Asked, error?: Error): void
+}
+
+/** Few enough that the database has the questions of one group while those of another are read or answered. */
+const groupSize = 16
+
+type Caller = { authorization: string; presented: Presented; principal: Recalled }
+
+/** What the database has to be asked about first: the caller, the token, or both. */
+type Missing<Asked> = { asked: Asked; caller: Caller; recalled: Recalled; place: Place }
+
+/**
+ * Decides at the end of a turn of the event loop about whatever was asked in it, or as soon as that is a group, and
+ * hands over the decisions together. Who asks again and again is identified once, and what is not in memory is looked
+ * up with one promise for all.
+ */
+export function microbatch<Asked extends Question>(
+  options: MicrobatchOptions<Asked>,
+): (asked: Asked) => void {
+  const { credentials, usage, now, places, presentedIn, addressOf, answer, leave } = options
+  let turn: Asked[] = []
+
+  function decideAll(): void {
+    const questions = turn
+    turn = []
+    const at = now()
+    const decisions: Decision<Asked>[] = []
+    const missing: Missing<Asked>[] = []
+    let caller: Caller | undefined
+    for (const asked of questions) {
+      if (caller?.authorization !== asked.authorization) caller = recallCaller(asked.authorization, at)
+      if (!caller || caller.principal === null) {
+        leave(asked)
+        continue
+      }
+      const recalled = credentials.recall(asked.secret, at)
+      if (caller.principal && recalled !== undefined) {
+        settle(asked, caller, recalled, at, decisions)
+        continue
+      }
+      const { principal } = caller
+      const place = places.take(
+        principal ? holderOf(principal) : { caller: callerNetwork(addressOf(asked) ?? undefined) },
+      )
+      if (place) missing.push({ asked, caller, recalled, place })
+      else leave(asked)
+    }
+    answer(decisions)
+    if (missing.length > 0) void lookUp(missing, at)
+  }
+
+  function recallCaller(authorization: string, at: Date): Caller | undefined {
+    const presented = presentedIn(authorization)
+    return presented && { authorization, presented, principal: credentials.recall(presented.secret, at) }
+  }
+
+  async function lookUp(missing: Missing<Asked>[], at: Date): Promise<void> {
+    const unidentified = missing.filter(({ caller }) => caller.principal === undefined)
+    const callers = [...new Set(unidentified.map(({ caller }) => caller))]
+    const tokens = missing.filter(({ recalled }) => recalled === undefined)
+    const secrets = [
+      ...callers.map(({ presented }) => presented.secret),
+      ...tokens.map(({ asked }) => asked.secret),
+    ]
+    try {
+      const found = await credentials.lookUp(secrets, at).finally(() => {
+        for (const { place } of missing) place.free()
+      })
+      for (const [index, caller] of callers.entries()) caller.principal = found[index] ?? null
+      for (const [index, token] of tokens.entries()) token.recalled = found[callers.length + index] ?? null
+    } catch (error) {
+      for (const { asked } of missing) leave(asked, error as Error)
+      return
+    }
+    const decisions: Decision<Asked>[] = []
+    for (const { asked, caller, recalled } of missing) settle(asked, caller, recalled, at, decisions)
+    answer(decisions)
+  }
+
+  function settle(
+    asked: Asked,
+    { presented: { clientId }, principal }: Caller,
+    found: Recalled,
+    at: Date,
+    decisions: Decision<Asked>[],
+  ): void {
+    const ip = addressOf(asked)
+    const isKnown = principal && (clientId === undefined || clientId === principal.tokenId)
+    if (isKnown && isGoodFrom(principal, ip) && holds(principal, 'tokens:introspect')) {
+      usage.note(principal, at, ip)
+      decisions.push({ asked, credential: decide(usage, principal, found, at, null) })
+    } else leave(asked)
+  }
+
+  return (asked) => {
+    const size = turn.push(asked)
+    if (size === 1) setImmediate(decideAll)
+    if (size === groupSize) decideAll()
+  }
+}

@@ -1,0 +1,120 @@
+import { v7 as uuid } from 'uuid'
+import type { Origin } from '../access/caller.ts'
+import { record } from '../audit/audit.ts'
+import type { Db } from '../db/database.ts'
+import type { Actor } from '../db/tables.ts'
+import { platformId } from '../platform.ts'
+import { retire } from './keys.ts'
+import { overlapMs, succeed } from './rotation.ts'
+import { generateSigningKey, openSigningKey, resealSigningKey } from './sealed.ts'
+import { canSign, type Signing, sealingKey } from './signing.ts'
+import * as store from './store.ts'
+
+const dayMs = 24 * 60 * 60 * 1000
+
+/** The master keys that were given open none of the keys in the database. */
+export class MasterKeyError extends Error {}
+
+/** At the start: makes the first key, which signs at once, or makes sure that the one that signs can be opened. */
+export async function prepareKeys(db: Db, signing: Signing, now: Date): Promise<void> {
+  if (!canSign(signing)) return
+  await db.transaction().execute(async (tx) => {
+    await store.lockKeys(tx)
+    const signer = await store.findSigner(tx, now)
+    if (!signer) {
+      const first = await generateSigningKey(signing.alg, sealingKey(signing))
+      await succeed(tx, system('start', 'First start', now), first, { immediately: true })
+    } else if (
+      !signer.sealedPrivateJwk ||
+      !(await openSigningKey(signer.sealedPrivateJwk, signer, signing.masterKeys))
+    )
+      throw cannotOpen(signer.kid)
+  })
+}
+
+/** What the command line asks for. It opens no key, so that it helps whoever has lost the master key. */
+export async function rotateKeys(
+  db: Db,
+  signing: Signing,
+  now: Date,
+  how: { immediately: boolean },
+): Promise<store.CountedKey> {
+  const next = await generateSigningKey(signing.alg, sealingKey(signing))
+  return db.transaction().execute(async (tx) => {
+    await store.lockKeys(tx)
+    const kid = await succeed(tx, system('cli', 'Command line', now), next, how)
+    const keys = await store.selectKeys(tx, now)
+    return keys.find((key) => key.kid === kid) ?? raise(`the key ${kid}, just inserted, cannot be found`)
+  })
+}
+
+/**
+ * Rotates when the last key has signed for `rotationDays` (0: never), forgets the private keys that sign no more, and
+ * retires those whose last token has expired. Any number of instances may do this at any time.
+ */
+export async function maintainKeys(db: Db, signing: Signing, rotationDays: number, now: Date): Promise<void> {
+  const due =
+    canSign(signing) && rotationDays > 0 && isOlder(await lastActivation(db, now), rotationDays, now)
+  const next = due ? await generateSigningKey(signing.alg, sealingKey(signing)) : undefined
+  await db.transaction().execute(async (tx) => {
+    await store.lockKeys(tx)
+    const origin = system('schedule', 'Key rotation', now)
+    // Another instance may have been first.
+    if (next && isOlder(await lastActivation(tx, now), rotationDays, now))
+      await succeed(tx, origin, next, { immediately: false })
+    for (const { kid, retiresAt, retiredAt, sealedPrivateJwk, liveTokens } of await store.selectKeys(
+      tx,
+      now,
+    )) {
+      if (retiredAt || !retiresAt || retiresAt.getTime() + overlapMs > now.getTime()) continue
+      if (liveTokens === 0) await retire(tx, origin, kid)
+      else if (sealedPrivateJwk) await store.updateKey(tx, kid, { sealedPrivateJwk: null })
+    }
+  })
+}
+
+/** Seals every private key anew under the first master key, all or none, and says how many there are. */
+export async function rewrapKeys(db: Db, signing: Signing, now: Date): Promise<number> {
+  const masterKey = sealingKey(signing)
+  return db.transaction().execute(async (tx) => {
+    await store.lockKeys(tx)
+    const origin = system('cli', 'Command line', now)
+    let count = 0
+    for (const { kid, sealedPrivateJwk } of await store.selectKeys(tx, now)) {
+      if (!sealedPrivateJwk) continue
+      const resealed = await resealSigningKey(sealedPrivateJwk, kid, signing.masterKeys, masterKey)
+      if (!resealed) throw cannotOpen(kid)
+      await store.updateKey(tx, kid, { sealedPrivateJwk: JSON.stringify(resealed) })
+      await record(tx, origin, {
+        organizationId: platformId,
+        action: 'signing_key.rewrapped',
+        target: { type: 'signing_key', id: kid, name: kid },
+      })
+      count++
+    }
+    return count
+  })
+}
+
+async function lastActivation(db: Db, now: Date): Promise<Date | undefined> {
+  return (await store.selectKeys(db, now)).at(-1)?.activatesAt
+}
+
+function isOlder(instant: Date | undefined, days: number, now: Date): boolean {
+  return instant !== undefined && now.getTime() - instant.getTime() >= days * dayMs
+}
+
+function system(id: string, name: string, now: Date): Origin {
+  const actor: Actor = { type: 'system', id, name }
+  return { actor, requestId: uuid(), ip: null, now }
+}
+
+function cannotOpen(kid: string): MasterKeyError {
+  return new MasterKeyError(
+    `MASTER_KEY does not open the signing key ${kid}: give the key that it was sealed with, as MASTER_KEY or as MASTER_KEY_PREVIOUS.`,
+  )
+}
+
+function raise(message: string): never {
+  throw new Error(message)
+}

@@ -1,0 +1,52 @@
+import { type Caller, holds } from '../../access/caller.ts'
+import { escalationBy } from '../../access/escalation.ts'
+import { permissions } from '../../access/permissions.ts'
+import type { Db } from '../../db/database.ts'
+import type { Organization, TokenType } from '../../db/tables.ts'
+import { canSign, type Signing } from '../../keys/signing.ts'
+import { managementType, platformId } from '../../platform.ts'
+import { listTokenTypes } from '../../token-types/token-types.ts'
+import { type Candidate, type Eligibility, eligibilityOf } from './eligibility.ts'
+import { needsScopes } from './issue.ts'
+
+/** A type that a new token can be of, with the scopes that the caller can give it. */
+export type TypeOption = TokenType & { needsScopes: boolean }
+
+export type TokenOptions = Eligibility & { types: TypeOption[] }
+
+/** Everything that a form for a new token needs. */
+export async function getTokenOptions(
+  db: Db,
+  caller: Caller,
+  organizationKey: string,
+  candidate: Candidate,
+  signing: Signing,
+): Promise<TokenOptions> {
+  const standing = await eligibilityOf(db, caller, organizationKey, candidate)
+  const { organization, policy } = standing
+  const types = (await listTokenTypes(db))
+    .filter(({ name, suspendedAt }) => !suspendedAt && (policy.allowed_types?.includes(name) ?? true))
+    // Without a master key a create would be refused.
+    .filter(({ format }) => format === 'opaque' || canSign(signing))
+    .filter(({ name }) => canGive(caller, organization, name))
+    .map((type) => ({ ...type, needsScopes: needsScopes(policy, type) }))
+    .map((type) => (type.name === managementType ? grantable(type, caller, organization.id) : type))
+  return { ...standing, types }
+}
+
+/** Whether the caller could give some token of that type: what it is narrowed to may leave none. */
+function canGive(caller: Caller, { id, key }: Organization, type: string): boolean {
+  const ofManagement = type === managementType
+  const organizations = ofManagement && id === platformId ? [] : [key]
+  const narrowedTo = { organizations, audience: [], types: ofManagement ? [] : [type] }
+  return !escalationBy(caller, { permissions: [], narrowedTo, networks: [] })
+}
+
+/** Nobody can grant a permission that they do not hold. */
+function grantable(type: TypeOption, { principal }: Caller, organizationId: string): TypeOption {
+  const allowedScopes = permissions.filter(
+    (permission) =>
+      holds(principal, permission) && (permission !== 'platform:admin' || organizationId === platformId),
+  )
+  return { ...type, allowedScopes }
+}

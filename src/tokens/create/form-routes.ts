@@ -1,0 +1,58 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { Deps } from '../../deps.ts'
+import { answer, OrganizationParams, problems, ref } from '../../http/schemas.ts'
+import { revokeOwnerTokens } from '../owners.ts'
+import { Revocation } from '../schema.ts'
+import { getTokenOptions } from './form-options.ts'
+import * as schema from './form-schema.ts'
+
+const tags = ['Tokens']
+
+/** What is asked and done about whoever tokens are created for. */
+export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db' | 'signing'>> = async (
+  app,
+  { db, signing },
+) => {
+  app.route({
+    method: 'GET',
+    url: '/organizations/:organization/tokens/options',
+    schema: {
+      operationId: 'getTokenOptions',
+      summary: 'Everything that a form for a new token needs',
+      tags,
+      params: OrganizationParams,
+      querystring: schema.OptionsQuery,
+      response: {
+        200: answer(schema.TokenOptions, 'What a form needs'),
+        ...problems(400, 401, 403, 404, 500, 503),
+      },
+    },
+    handler: async ({ caller, params, query }) => {
+      const candidate = { subject: query.owner, source: query.owner_identity_source }
+      return schema.presentOptions(
+        await getTokenOptions(db, caller, params.organization, candidate, signing),
+        caller.now,
+      )
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/organizations/:organization/owners/:subject/revoke-tokens',
+    schema: {
+      operationId: 'revokeOwnerTokens',
+      summary: 'Revoke everything that an owner has: all of it or, on an error, nothing',
+      tags,
+      params: schema.OwnerParams,
+      body: ref(Revocation),
+      response: {
+        200: answer(schema.OwnerRevocation, 'What was revoked'),
+        ...problems(400, 401, 403, 404, 413, 415, 500, 503),
+      },
+    },
+    handler: async ({ caller, params, body }) => {
+      const reason = body?.reason ?? null
+      return { revoked: await revokeOwnerTokens(db, caller, params.organization, params.subject, reason) }
+    },
+  })
+}

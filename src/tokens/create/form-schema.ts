@@ -1,0 +1,135 @@
+import { type Static, Type } from 'typebox'
+import { catalogue, type ErrorCode } from '../../errors.ts'
+import { DateTime, nullable, OrganizationParams, ref } from '../../http/schemas.ts'
+import { Policy } from '../../policy/document.ts'
+import { expandEndpoint } from '../../token-types/endpoint.ts'
+import type { QuotaUsage as StoredUsage } from '../quota.ts'
+import type { Eligibility } from './eligibility.ts'
+import type { TokenOptions as Options } from './form-options.ts'
+import { daysFrom } from './lifetime.ts'
+
+const codes = Object.keys(catalogue) as ErrorCode[]
+
+export const Creation = Type.Object(
+  {
+    allowed: Type.Boolean(),
+    code: Type.Unsafe<ErrorCode | null>({
+      type: ['string', 'null'],
+      enum: [...codes, null],
+      description: 'What a create would be refused with.',
+      examples: ['creation_disabled'],
+    }),
+    reason: nullable.string({ description: 'The same for a person.' }),
+  },
+  { $id: 'Creation', description: 'Whether a token could be created right now.' },
+)
+
+/** Whom a list or a form is for. */
+export const candidateQuery = {
+  owner_identity_source: Type.Optional(
+    Type.Enum(['internal', 'ldap', 'sso'], {
+      type: 'string',
+      description:
+        'Where that owner comes from now, which decides `creation`. Left out: as their latest token says.',
+    }),
+  ),
+}
+
+export const OptionsQuery = Type.Object(
+  {
+    owner: Type.Optional(
+      Type.String({ maxLength: 255, description: 'The subject of the user that the token would belong to.' }),
+    ),
+    ...candidateQuery,
+  },
+  { additionalProperties: false },
+)
+
+const TypeOption = Type.Object({
+  name: Type.String({ examples: ['api'] }),
+  description: nullable.string(),
+  allowed_scopes: Type.Unsafe<string[] | null>({
+    type: ['array', 'null'],
+    items: { type: 'string' },
+    description: 'Null: any.',
+  }),
+  default_scopes: Type.Array(Type.String(), { examples: [['read']] }),
+  scopes_required: Type.Boolean(),
+  audience: Type.Array(Type.String(), { examples: [['https://api.example']] }),
+  endpoint: nullable.string({ description: 'Where its tokens are used.' }),
+})
+
+const Usage = Type.Object(
+  { limit: Type.Integer(), active: Type.Integer(), left: Type.Integer() },
+  { $id: 'Usage', description: 'How many active tokens there may be and are.' },
+)
+const usage = { anyOf: [{ $ref: 'Usage#' }, { type: 'null' }] }
+
+const { presets_days: _, ...lifetimeRules } = Policy.properties.lifetime.properties
+
+export const TokenOptions = Type.Object(
+  {
+    creation: ref(Creation),
+    types: Type.Array(TypeOption, { description: 'What can be created here.' }),
+    lifetime: Type.Object({
+      presets: Type.Array(Type.Object({ days: Type.Integer(), expires_at: DateTime() }), {
+        description: 'With the instant that each would expire at if it were created now.',
+      }),
+      latest_expires_at: nullable.dateTime({ description: 'The longest life possible. Null: no maximum.' }),
+      ...lifetimeRules,
+    }),
+    name: Policy.properties.name,
+    delete: Policy.properties.delete,
+    limits: Type.Object({
+      owner: Type.Unsafe<Static<typeof Usage> | null>({ ...usage, description: 'Null: no limit.' }),
+      organization: Type.Unsafe<Static<typeof Usage> | null>({ ...usage, description: 'Null: no limit.' }),
+    }),
+  },
+  { $id: 'TokenOptions', description: 'Everything that a form for a new token needs.' },
+)
+
+export const OwnerParams = Type.Object({
+  ...OrganizationParams.properties,
+  subject: Type.String({ minLength: 1, maxLength: 255, examples: ['u-4711'] }),
+})
+
+export const OwnerRevocation = Type.Object(
+  { revoked: Type.Integer({ description: 'How many tokens were good until now, or would have become so.' }) },
+  { $id: 'OwnerRevocation', description: 'What was revoked of what an owner had.' },
+)
+
+export const components = [Creation, Usage, TokenOptions, OwnerRevocation]
+
+export function presentCreation({ refusal }: Eligibility): Static<typeof Creation> {
+  return { allowed: !refusal, code: refusal?.code ?? null, reason: refusal?.message ?? null }
+}
+
+export function presentOptions(options: Options, now: Date): Static<typeof TokenOptions> {
+  const { organization, policy, usages } = options
+  const { presets_days, ...lifetime } = policy.lifetime
+  const expiresAt = (days: number) => daysFrom(now, days).toISOString()
+  return {
+    creation: presentCreation(options),
+    types: options.types.map((type) => ({
+      name: type.name,
+      description: type.description,
+      allowed_scopes: type.allowedScopes,
+      default_scopes: type.defaultScopes,
+      scopes_required: type.needsScopes,
+      audience: type.audience,
+      endpoint: expandEndpoint(type.endpoint, organization.key),
+    })),
+    lifetime: {
+      presets: presets_days.map((days) => ({ days, expires_at: expiresAt(days) })),
+      latest_expires_at: lifetime.maximum_days === null ? null : expiresAt(lifetime.maximum_days),
+      ...lifetime,
+    },
+    name: policy.name,
+    delete: policy.delete,
+    limits: { owner: presentUsage(usages.owner), organization: presentUsage(usages.organization) },
+  }
+}
+
+function presentUsage(usage: StoredUsage | undefined): Static<typeof Usage> | null {
+  return usage ? { ...usage, left: Math.max(0, usage.limit - usage.active) } : null
+}

@@ -1,0 +1,49 @@
+import { invalidValue } from '../../errors.ts'
+import type { Policy } from '../../policy/document.ts'
+
+/** What was asked for, and by which member: days or an instant, or (null) to live for ever. */
+export type AskedExpiry = { at: Date | null; field: 'lifetime_days' | 'expires_at' }
+
+/** Said of a token that is not quite what was asked for. */
+export type Warning = { code: 'lifetime_reduced'; message: string; requested: string; granted: string }
+
+export const dayMs = 24 * 60 * 60 * 1000
+
+/** When a new token expires by the rules of the policy; `asked` is undefined where nothing was said. */
+export function grantExpiry(
+  policy: Policy['lifetime'],
+  asked: AskedExpiry | undefined,
+  now: Date,
+): { expiresAt: Date | null; warnings: Warning[] } {
+  const { minimum_days: minimum, maximum_days: maximum, default_days } = policy
+  if (asked === undefined && default_days !== null)
+    return { expiresAt: daysFrom(now, default_days), warnings: [] }
+  const { at, field } = asked ?? { at: null, field: 'expires_at' }
+  if (at === null) {
+    if (policy.allow_no_expiry) return { expiresAt: null, warnings: [] }
+    throw invalidValue(field, 'is required: the organization has no tokens that live for ever')
+  }
+  if (at < daysFrom(now, minimum)) throw invalidValue(field, `must be at least ${inDays(minimum)} ahead`)
+  if (maximum === null || at <= daysFrom(now, maximum)) return { expiresAt: at, warnings: [] }
+  if (policy.on_too_long === 'refuse')
+    throw invalidValue(field, `must be at the most ${inDays(maximum)} ahead`)
+  const granted = daysFrom(now, maximum)
+  return { expiresAt: granted, warnings: [reduced(at, granted, maximum)] }
+}
+
+export function daysFrom(now: Date, days: number): Date {
+  return new Date(now.getTime() + days * dayMs)
+}
+
+function reduced(requested: Date, granted: Date, maximum: number): Warning {
+  return {
+    code: 'lifetime_reduced',
+    message: `The lifetime is reduced to ${inDays(maximum)}, the longest that the policy allows.`,
+    requested: requested.toISOString(),
+    granted: granted.toISOString(),
+  }
+}
+
+function inDays(days: number): string {
+  return days === 1 ? 'one day' : `${days} days`
+}

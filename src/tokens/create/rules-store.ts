@@ -1,0 +1,97 @@
+import { type RawBuilder, sql } from 'kysely'
+import { validate as isUuid } from 'uuid'
+import type { Db } from '../../db/database.ts'
+import { coalesce } from '../../db/group-commit.ts'
+import { statement } from '../../db/statement.ts'
+import type { Organization, TokenType } from '../../db/tables.ts'
+
+const ofOrganization = ['id', 'key', 'suspendedAt', 'policy'] as const
+const ofType = [
+  ...['name', 'prefix', 'carriesOrganization', 'format', 'allowedScopes', 'defaultScopes'],
+  ...['scopesRequired', 'audience', 'endpoint', 'statusList'],
+] as const satisfies (keyof TokenType)[]
+
+/** It becomes another one by any change of the row, also by one that is made by hand. */
+type Revised = { revision: string }
+const revision = sql<string>`xmin::text`
+
+type OrganizationRules = Pick<Organization, (typeof ofOrganization)[number]> & Revised
+export type TypeRules = Pick<TokenType, (typeof ofType)[number]> & Revised & { isSuspended: boolean }
+
+/** What decides about a new token: its organization, with its policy, and its type, if there is one of that name. */
+export type IssuanceRules = { organization: OrganizationRules; type: TypeRules | null }
+
+type Row = OrganizationRules & { type: TypeRules | null }
+
+const typeAsJson: RawBuilder<TypeRules> = sql`json_build_object(
+  'isSuspended', suspended_at is not null, 'revision', ${revision}, ${sql.join(ofType.flatMap((name) => [sql.lit(name), sql.ref(name)]))})`
+
+function selectRules(place: 'key' | 'id', { held }: { held: boolean }) {
+  return statement<{ organization: string; type: string }, Row>(
+    `terms-by-${place}${held ? '-held' : ''}`,
+    (builder, parameter) =>
+      builder
+        .selectFrom('organizations')
+        .select(ofOrganization)
+        .select(revision.as('revision'))
+        .select((from) =>
+          from
+            .selectFrom('tokenTypes')
+            .select(typeAsJson.as('json'))
+            .where('name', '=', parameter('type'))
+            .$if(held, (query) => query.forShare())
+            .as('type'),
+        )
+        .where(place, '=', parameter('organization'))
+        .$if(held, (query) => query.forShare())
+        .compile(),
+  )
+}
+
+const byKey = selectRules('key', { held: false })
+const byId = selectRules('id', { held: false })
+const byIdHeld = selectRules('id', { held: true })
+
+type Asked = { organization: string; type: string }
+
+async function select(db: Db, asked: Asked): Promise<IssuanceRules | undefined> {
+  return rulesIn(await (isUuid(asked.organization) ? byId : byKey)(db, asked))
+}
+
+const find = coalesce<Asked, IssuanceRules | null>({
+  async all(db, asked) {
+    const found = new Map<string, Promise<IssuanceRules | undefined>>()
+    const once = (one: Asked) => {
+      const key = `${one.organization} ${one.type}`
+      const terms = found.get(key) ?? select(db, one)
+      found.set(key, terms)
+      return terms
+    }
+    return Promise.all(asked.map(async (one) => (await once(one)) ?? null))
+  },
+  one: select,
+})
+
+/** Of the organization with that key or id. */
+export async function findRules(
+  db: Db,
+  organization: string,
+  type: string,
+): Promise<IssuanceRules | undefined> {
+  return (await find(db, { organization, type })) ?? undefined
+}
+
+/** They stay as they are until the end of the transaction, while others may do the same. */
+export async function holdRules(
+  tx: Db,
+  organization: string,
+  type: string,
+): Promise<IssuanceRules | undefined> {
+  return rulesIn(await byIdHeld(tx, { organization, type }))
+}
+
+function rulesIn([row]: Row[]): IssuanceRules | undefined {
+  if (!row) return undefined
+  const { type, ...organization } = row
+  return { organization, type }
+}

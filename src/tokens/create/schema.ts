@@ -1,0 +1,167 @@
+import { type Static, Type } from 'typebox'
+import { invalidValue } from '../../errors.ts'
+import { Audience, nullable, Scopes } from '../../http/schemas.ts'
+import { parseNetworks } from '../networks.ts'
+import type { NewToken as ParsedToken } from './issue.ts'
+import { type AskedExpiry, daysFrom } from './lifetime.ts'
+
+export const Name = Type.String({
+  minLength: 1,
+  maxLength: 500,
+  pattern: '\\S',
+  examples: ['Okta SCIM connector'],
+})
+export const Comment = nullable.string({
+  maxLength: 10_000,
+  examples: ['Asked for in CHG-1042 by the identity team'],
+})
+
+export const ownerMembers = {
+  subject: Type.String({ minLength: 1, maxLength: 255, examples: ['u-4711'] }),
+  identity_source: Type.Enum(['internal', 'ldap', 'sso'], { type: 'string' }),
+}
+
+export const Metadata = Type.Record(
+  Type.String({ minLength: 1, maxLength: 64 }),
+  Type.Unsafe<string | number | boolean | null>({
+    type: ['string', 'number', 'boolean', 'null'],
+    maxLength: 500,
+  }),
+  {
+    maxProperties: 50,
+    description: 'Yours to use; Counterfoil does not look into it.',
+    examples: [{ team: 'identity' }],
+  },
+)
+
+export const AllowedCidrs = Type.Unsafe<string[] | null>({
+  type: ['array', 'null'],
+  items: { type: 'string', minLength: 1, maxLength: 49 },
+  minItems: 1,
+  maxItems: 50,
+  description: 'Networks in CIDR notation, or addresses, from which alone it is good. Null: from anywhere.',
+  examples: [['192.0.2.0/24', '2001:db8::/32']],
+})
+
+const narrowedNames = { minItems: 1, maxItems: 100, uniqueItems: true }
+
+export const NarrowedTo = Type.Object(
+  {
+    organizations: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 36, examples: ['default'] }), {
+        ...narrowedNames,
+        description: 'Keys; only for tokens of the platform organization.',
+      }),
+    ),
+    audience: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 500, examples: ['https://api.example'] }), {
+        ...narrowedNames,
+        description: 'A token has to have at least one of these.',
+      }),
+    ),
+    types: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 50, examples: ['api'] }), narrowedNames),
+    ),
+  },
+  {
+    $id: 'NarrowedTo',
+    additionalProperties: false,
+    minProperties: 1,
+    description:
+      'Which tokens a resource server sees of those that it reaches: all others are inactive to it.',
+  },
+)
+
+export const NewToken = Type.Object(
+  {
+    name: Type.Optional({ ...Name, description: 'May be left out where the policy has one generated.' }),
+    type: Type.String({ maxLength: 50, description: 'The name of a token type.', examples: ['api'] }),
+    comment: Type.Optional(Comment),
+    owner: Type.Optional(
+      Type.Object(
+        {
+          subject: ownerMembers.subject,
+          identity_source: Type.Optional(ownerMembers.identity_source),
+          email: Type.Optional(nullable.string({ format: 'email', maxLength: 320 })),
+        },
+        { additionalProperties: false, description: 'Left out: the token belongs to a service.' },
+      ),
+    ),
+    scopes: Type.Optional({
+      ...Scopes,
+      description: 'Left out: the default scopes of the type.',
+      examples: [['read']],
+    }),
+    audience: Type.Optional({ ...Audience, description: 'Left out: the audience of the type.' }),
+    metadata: Type.Optional(Metadata),
+    allowed_cidrs: Type.Optional(AllowedCidrs),
+    narrowed_to: Type.Optional(
+      Type.Unsafe<Static<typeof NarrowedTo> | null>({
+        anyOf: [{ $ref: 'NarrowedTo#' }, { type: 'null' }],
+        description: 'For management tokens with `tokens:introspect`. Null: it sees all that it reaches.',
+      }),
+    ),
+    not_before: Type.Optional(nullable.dateTime({ description: 'Not good before.' })),
+    lifetime_days: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 36_525,
+        description: 'Days from now; or give `expires_at`; or neither, for what the policy has.',
+      }),
+    ),
+    expires_at: Type.Optional(
+      nullable.dateTime({
+        description: 'No longer good from then on; at least a day ahead. Null: never expires.',
+      }),
+    ),
+  },
+  {
+    $id: 'NewToken',
+    additionalProperties: false,
+    examples: [
+      { name: 'Okta SCIM connector', type: 'scim', lifetime_days: 365 },
+      {
+        name: 'Nightly report',
+        type: 'api',
+        comment: 'Asked for in CHG-1042 by the identity team',
+        owner: { subject: 'u-4711', identity_source: 'sso', email: 'ada@example.com' },
+        scopes: ['read'],
+        audience: ['https://reports.example'],
+        metadata: { team: 'identity' },
+        expires_at: '2100-01-01T00:00:00Z',
+      },
+    ],
+  },
+)
+
+export function parseNewToken(body: Static<typeof NewToken>, now: Date): ParsedToken {
+  const { owner } = body
+  return {
+    name: body.name,
+    type: body.type,
+    comment: body.comment ?? null,
+    owner: owner
+      ? { subject: owner.subject, email: owner.email ?? null, source: owner.identity_source ?? 'internal' }
+      : null,
+    scopes: body.scopes,
+    audience: body.audience,
+    metadata: body.metadata ?? {},
+    allowedCidrs: body.allowed_cidrs ? parseNetworks(body.allowed_cidrs) : null,
+    narrowedTo: body.narrowed_to ?? null,
+    notBefore: instant(body.not_before),
+    expiry: askedExpiry(body, now),
+  }
+}
+
+function askedExpiry(body: Static<typeof NewToken>, now: Date): AskedExpiry | undefined {
+  const { lifetime_days: days, expires_at: at } = body
+  if (days !== undefined) {
+    if (at !== undefined) throw invalidValue('expires_at', 'cannot be given together with lifetime_days')
+    return { at: daysFrom(now, days), field: 'lifetime_days' }
+  }
+  return at === undefined ? undefined : { at: instant(at), field: 'expires_at' }
+}
+
+function instant(text: string | null | undefined): Date | null {
+  return text === undefined || text === null ? null : new Date(text)
+}

@@ -1,0 +1,76 @@
+import type { Db } from '../db/database.ts'
+import { AppError } from '../errors.ts'
+import type { Policy } from '../policy/document.ts'
+import * as store from './quota-store.ts'
+
+/** How many tokens somebody may have at a time, and how many are there. */
+export type QuotaUsage = { limit: number; active: number }
+
+/** Undefined: no limit, or for tokens of services no owner. */
+export type QuotaUsages = { owner: QuotaUsage | undefined; organization: QuotaUsage | undefined }
+
+type Claim = { organizationId: string; owner: string | null; name: string; now: Date }
+
+/** Whether tokens take places: some have to be counted, or names compared, before one more is made. */
+export function hasQuota({ limits, name }: Policy): boolean {
+  return name.unique || limits.active_per_organization !== null || limits.active_per_owner !== null
+}
+
+/**
+ * Makes sure that there is room for one more token, under a lock that lasts until the end of the transaction: of any
+ * number of concurrent creations exactly as many succeed as there are places. Which lock it is depends on the policy
+ * alone, which cannot change while the transaction holds the organization.
+ */
+export async function claimQuota(tx: Db, { limits, name }: Policy, claim: Claim): Promise<void> {
+  const { organizationId, owner, now } = claim
+  if (name.unique || limits.active_per_organization !== null) await store.lockQuota(tx, organizationId)
+  else if (limits.active_per_owner !== null && owner !== null)
+    await store.lockQuota(tx, organizationId, owner)
+  if (name.unique) await refuseTakenName(tx, claim)
+  const refusal = limitRefusal(await quotaUsagesOf(tx, limits, { organizationId, owner, now }))
+  if (refusal) throw refusal
+}
+
+/** The same for the new name of a token that exists. */
+export async function claimName(
+  tx: Db,
+  { name: rules }: Policy,
+  token: { organizationId: string; id: string },
+  name: string,
+): Promise<void> {
+  if (!rules.unique) return
+  await store.lockQuota(tx, token.organizationId)
+  await refuseTakenName(tx, { organizationId: token.organizationId, name, except: token.id })
+}
+
+export async function quotaUsagesOf(
+  db: Db,
+  { active_per_owner, active_per_organization }: Policy['limits'],
+  { organizationId, owner, now }: { organizationId: string; owner: string | null; now: Date },
+): Promise<QuotaUsages> {
+  const usage = async (limit: number | null, of?: string) =>
+    limit === null ? undefined : { limit, active: await store.countActive(db, organizationId, now, of) }
+  return {
+    owner: owner === null ? undefined : await usage(active_per_owner, owner),
+    organization: await usage(active_per_organization),
+  }
+}
+
+export function limitRefusal({ owner, organization }: QuotaUsages): AppError | undefined {
+  if (owner && owner.active >= owner.limit)
+    return new AppError('limit_reached', `The owner has ${owner.active} of ${owner.limit} active tokens.`)
+  if (organization && organization.active >= organization.limit) {
+    const { active, limit } = organization
+    return new AppError('limit_reached', `The organization has ${active} of ${limit} active tokens.`)
+  }
+  return undefined
+}
+
+async function refuseTakenName(
+  tx: Db,
+  { organizationId, name, except }: { organizationId: string; name: string; except?: string },
+): Promise<void> {
+  if (!(await store.isNameTaken(tx, organizationId, name, except))) return
+  const detail = 'is the name of another token of the organization'
+  throw new AppError('name_taken', `name ${detail}`, { fields: [{ in: 'body', field: 'name', detail }] })
+}

@@ -1,0 +1,163 @@
+import t from 'tap'
+import { createCache } from '../../src/credentials/cache.ts'
+
+type Known = { hash: string }
+
+/** A memory whose questions the test answers, each when it likes. */
+function createMemory({ size = 10 } = {}) {
+  const asked: { keys: string[]; answer: (...known: string[]) => void; fail: (error: Error) => void }[] = []
+  const state = { mayRemember: true }
+  const memory = createCache<string, Known>(
+    (keys) => {
+      const { promise, resolve, reject } = Promise.withResolvers<(Known | undefined)[]>()
+      const answer = (...known: string[]) =>
+        resolve(keys.map((hash) => (known.includes(hash) ? { hash } : undefined)))
+      asked.push({ keys, answer, fail: reject })
+      return promise
+    },
+    { size, mayRemember: () => state.mayRemember },
+  )
+  const find = async (key: string) => {
+    const known = memory.recall(key)
+    return known === undefined ? (await memory.lookUp([key]))[0] : (known ?? undefined)
+  }
+  /** Asks for what there is, and answers that. */
+  const learn = async (key: string) => {
+    const found = find(key)
+    asked.at(-1)?.answer(key)
+    await found
+  }
+  return { ...memory, find, learn, asked, state }
+}
+
+t.test('what was looked up is known from then on, without a promise', async (t) => {
+  const { find, recall, asked } = createMemory()
+  const first = find('a')
+  asked[0]?.answer('a')
+  t.same(await first, { hash: 'a' })
+  t.same(recall('a'), { hash: 'a' })
+  t.same(await find('a'), { hash: 'a' })
+  t.equal(asked.length, 1)
+})
+
+t.test('what is unknown is remembered as unknown', async (t) => {
+  const { find, recall, asked } = createMemory()
+  const first = find('a')
+  asked[0]?.answer()
+  t.equal(await first, undefined)
+  t.equal(recall('a'), null)
+  t.equal(await find('a'), undefined)
+  t.equal(asked.length, 1)
+})
+
+t.test('what is unknown says nothing of another key with the same number', async (t) => {
+  const { find, learn, recall, asked } = createMemory()
+  const [one, other] = ['12345678 one', '12345678 other']
+  const found = find(one)
+  asked[0]?.answer()
+  await found
+  t.equal(recall(one), null)
+  t.equal(recall(other), undefined)
+  await learn(other)
+  t.same(recall(other), { hash: other })
+  t.equal(recall(one), null)
+})
+
+for (const forget of ['forget', 'forgetAll'] as const) {
+  t.test(`a lookup that a change overtakes (${forget}) is not kept`, async (t) => {
+    const memory = createMemory()
+    const before = memory.find('a')
+    memory[forget]('a')
+    const after = memory.find('a')
+    t.equal(memory.asked.length, 2)
+    memory.asked[1]?.answer()
+    t.equal(await after, undefined)
+    memory.asked[0]?.answer('a')
+    t.same(await before, { hash: 'a' })
+    t.equal(await memory.find('a'), undefined)
+    t.equal(memory.asked.length, 2)
+  })
+}
+
+t.test('a change that comes while an answer is on its way to who asked is not overlooked', async (t) => {
+  for (let steps = 0; steps < 10; steps++) {
+    const memory = createMemory()
+    const found = memory.find('a')
+    memory.asked[0]?.answer('a')
+    for (let step = 0; step < steps; step++) await null
+    memory.forget('a')
+    await found
+    t.equal(memory.recall('a'), undefined, `after ${steps} microtasks`)
+  }
+})
+
+t.test('what was known is asked again after a change, and what was unknown too', async (t) => {
+  const { find, forget, asked } = createMemory()
+  for (const isKnown of [true, false, true]) {
+    const found = find('a')
+    asked.at(-1)?.answer(...(isKnown ? ['a'] : []))
+    t.same(await found, isKnown ? { hash: 'a' } : undefined)
+    forget('a')
+  }
+  t.equal(asked.length, 3)
+})
+
+t.test('a failed lookup is not remembered', async (t) => {
+  const { find, asked } = createMemory()
+  const first = find('a')
+  asked[0]?.fail(new Error('gone'))
+  await t.rejects(first, { message: 'gone' })
+  const second = find('a')
+  asked[1]?.answer('a')
+  t.same(await second, { hash: 'a' })
+})
+
+t.test('while it may not remember everything is asked, and nothing kept', async (t) => {
+  const { find, asked, state } = createMemory()
+  state.mayRemember = false
+  for (const _ of [1, 2]) {
+    const found = find('a')
+    asked.at(-1)?.answer('a')
+    t.same(await found, { hash: 'a' })
+  }
+  t.equal(asked.length, 2)
+  state.mayRemember = true
+  const found = find('a')
+  asked.at(-1)?.answer('a')
+  await found
+  t.equal(asked.length, 3)
+})
+
+t.test('a flood of garbage drives out nothing that is known', async (t) => {
+  const { find, asked } = createMemory({ size: 10 })
+  const first = find('a')
+  asked[0]?.answer('a')
+  await first
+  for (let i = 0; i < 1000; i++) {
+    const found = find(`garbage ${i}`)
+    asked.at(-1)?.answer()
+    await found
+  }
+  t.same(await find('a'), { hash: 'a' })
+})
+
+t.test('what is known is bounded: what comes in drives out the longest unused', async (t) => {
+  const { learn, recall } = createMemory({ size: 2 })
+  await learn('a')
+  await learn('b')
+  // That often at the most until it counts as used.
+  for (let i = 0; i < 8; i++) t.same(recall('a'), { hash: 'a' })
+  // And that often until it comes in.
+  for (let i = 0; i < 8; i++) await learn('c')
+  t.same(recall('a'), { hash: 'a' })
+  t.same(recall('c'), { hash: 'c' })
+  t.equal(recall('b'), undefined)
+})
+
+t.test('where memory is full, what is asked for once seldom drives something out', async (t) => {
+  const { learn, recall } = createMemory({ size: 100 })
+  for (let i = 0; i < 100; i++) await learn(`known ${i}`)
+  for (let i = 0; i < 100; i++) await learn(`once ${i}`)
+  const left = Array.from({ length: 100 }, (_, i) => recall(`known ${i}`)).filter(Boolean)
+  t.ok(left.length > 80, `${left.length} of 100 are left`)
+})

@@ -1,0 +1,18 @@
+import t from 'tap'
+import { createInterning } from '../../src/credentials/intern.ts'
+
+t.test('what is alike is made once, in a row and with something else in between', async (t) => {
+  let made = 0
+  const listIn = createInterning((list: string[]) => {
+    made += 1
+    return list
+  })
+  const texts = ['["a"]', '["a"]', '["b"]', '["a"]', '["b"]', '["b"]']
+  const [a, again, b, ...more] = texts.map((text) => listIn(text))
+  t.same([a, b], [['a'], ['b']])
+  t.equal(again, a)
+  t.equal(more[0], a)
+  t.equal(more[1], b)
+  t.equal(more[2], b)
+  t.equal(made, 2)
+})

@@ -1,0 +1,130 @@
+import t from 'tap'
+import { createLoader } from '../../src/credentials/loader.ts'
+import { slotOf } from '../../src/credentials/slot.ts'
+
+/** Batches whose answers the test gives, each when it likes. */
+function createBatches(atOnce: number, size = 100) {
+  const sent: {
+    keys: string[]
+    answer: (found?: Record<string, string>) => void
+    fail: (e: Error) => void
+  }[] = []
+  let arrival = Promise.withResolvers<void>()
+  const lookUp = createLoader<string, string>(
+    (keys) => {
+      const { promise, resolve, reject } = Promise.withResolvers<(string | undefined)[]>()
+      const answer = (found: Record<string, string> = {}) => resolve(keys.map((key) => found[key]))
+      sent.push({ keys, answer, fail: reject })
+      arrival.resolve()
+      arrival = Promise.withResolvers()
+      return promise
+    },
+    { atOnce, size },
+  )
+  const lookup = async (key: string) => (await lookUp([key]))[0]
+  return { lookup, find: lookUp, sent, nextSent: () => arrival.promise }
+}
+
+t.test('what is asked within a turn goes out as one, each key once', async (t) => {
+  const { lookup, sent, nextSent } = createBatches(3)
+  const answers = Promise.all(['a', 'b', 'a'].map((key) => lookup(key)))
+  await nextSent()
+  t.same(
+    sent.map(({ keys }) => keys),
+    [['a', 'b']],
+  )
+  sent[0]?.answer({ a: 'A' })
+  t.same(await answers, ['A', undefined, 'A'])
+})
+
+t.test('who asks about many is told in the order of their keys, whoever else asked', async (t) => {
+  const { find, sent, nextSent } = createBatches(3)
+  const answers = [find(['a', 'b']), find(['c', 'b', 'c'])]
+  await nextSent()
+  t.same(sent[0]?.keys, ['a', 'b', 'c'])
+  sent[0]?.answer({ b: 'B', c: 'C' })
+  t.same(await Promise.all(answers), [
+    [undefined, 'B'],
+    ['C', 'B', 'C'],
+  ])
+})
+
+t.test('keys that have their number in common are told apart', async (t) => {
+  const [one, other] = ['12345678 one', '12345678 other']
+  t.equal(slotOf(one), slotOf(other))
+  const { find, sent, nextSent } = createBatches(3)
+  const answers = find([one, other, one])
+  await nextSent()
+  sent[0]?.answer({ [one]: 'one', [other]: 'other' })
+  t.same(await answers, ['one', 'other', 'one'])
+})
+
+t.test('a batch that has its size leaves before the turn ends, if there is room for it', async (t) => {
+  const { lookup, find, sent, nextSent } = createBatches(2, 2)
+  const answers = [find(['a', 'b']), find(['c', 'd']), find(['e', 'f']), lookup('g')]
+  t.same(
+    sent.map(({ keys }) => keys),
+    [
+      ['a', 'b'],
+      ['c', 'd'],
+    ],
+  )
+  const third = nextSent()
+  for (const { answer } of [...sent]) answer()
+  await third
+  t.same(sent[2]?.keys, ['e', 'f', 'g'])
+  sent[2]?.answer({ g: 'G' })
+  t.equal(await answers[3], 'G')
+})
+
+t.test('what is asked while enough batches are under way waits and goes out together', async (t) => {
+  const { lookup, sent, nextSent } = createBatches(1)
+  const first = lookup('a')
+  await nextSent()
+  const later = [lookup('b')]
+  await new Promise(setImmediate)
+  later.push(lookup('c'))
+  t.equal(sent.length, 1)
+  sent[0]?.answer()
+  await first
+  await nextSent()
+  t.same(sent[1]?.keys, ['b', 'c'])
+  sent[1]?.answer({ c: 'C' })
+  t.same(await Promise.all(later), [undefined, 'C'])
+})
+
+t.test(
+  'a key that was sent already is asked again: an answer is never older than the question',
+  async (t) => {
+    const { lookup, sent, nextSent } = createBatches(2)
+    const before = lookup('a')
+    await nextSent()
+    const after = lookup('a')
+    await nextSent()
+    sent[0]?.answer({ a: 'old' })
+    sent[1]?.answer({ a: 'new' })
+    t.same(await Promise.all([before, after]), ['old', 'new'])
+  },
+)
+
+t.test('a failed batch fails all who asked, and not the next', async (t) => {
+  const { lookup, sent, nextSent } = createBatches(1)
+  const failing = Promise.allSettled([lookup('a'), lookup('b')])
+  await nextSent()
+  sent[0]?.fail(new Error('gone'))
+  t.same(
+    (await failing).map(({ status }) => status),
+    ['rejected', 'rejected'],
+  )
+  const next = lookup('a')
+  await nextSent()
+  sent[1]?.answer({ a: 'A' })
+  t.equal(await next, 'A')
+})
+
+t.test('who asks for nothing waits for nobody', async (t) => {
+  const { find, sent } = createBatches(3)
+  find(['a'])
+  t.same(await find([]), [])
+  t.same(sent, [])
+})

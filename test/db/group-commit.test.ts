@@ -1,0 +1,119 @@
+import { sql } from 'kysely'
+import t from 'tap'
+import type { Db } from '../../src/db/database.ts'
+import { coalesce } from '../../src/db/group-commit.ts'
+import { createWorld } from '../support/world.ts'
+
+const { db, sql: bySql } = await createWorld(t)
+await sql`create table marks (name text primary key check (name <> 'unfit'))`.execute(db)
+
+async function insertMarks(db: Db, names: string[]): Promise<string[]> {
+  const { rows } = await sql<{ name: string }>`
+    insert into marks select unnest(${names}::text[]) returning name`.execute(db)
+  return rows.map(({ name }) => name)
+}
+
+/** A way to make marks, and how many each statement of `all` was asked for, and of `one` which. */
+function marking(all: (db: Db, names: string[]) => Promise<(string | undefined)[]> = insertMarks) {
+  const sizes: number[] = []
+  const alone: string[] = []
+  const mark = coalesce<string, string>({
+    async all(db, names) {
+      sizes.push(names.length)
+      return all(db, names)
+    },
+    async one(db, name) {
+      alone.push(name)
+      return (await insertMarks(db, [name]))[0]
+    },
+  })
+  return { mark, sizes, alone }
+}
+
+const names = (count: number, prefix: string) =>
+  Array.from({ length: count }, (_, index) => `${prefix}-${index}`)
+const isMade = async (name: string) =>
+  (await bySql('select from marks where name = $1', [name])).rows.length === 1
+
+t.test('what is asked for at once is done by one statement, and each is told of its own', async (t) => {
+  const { mark, sizes, alone } = marking()
+  const asked = names(20, 'once')
+  t.same(await Promise.all(asked.map((name) => mark(db, name))), asked)
+  t.same([sizes, alone], [[20], []])
+})
+
+t.test('what comes in while a statement is on its way goes with the next one', async (t) => {
+  const later: Promise<unknown>[] = []
+  const { mark, sizes } = marking(async (db, asked) => {
+    if (asked[0] === 'first') later.push(mark(db, 'second'), mark(db, 'third'))
+    return insertMarks(db, asked)
+  })
+  t.equal(await mark(db, 'first'), 'first')
+  t.same(await Promise.all(later), ['second', 'third'])
+  t.same(sizes, [1, 2])
+})
+
+t.test('a statement has fifty at the most', async (t) => {
+  const { mark, sizes } = marking()
+  const asked = names(120, 'many')
+  t.same(await Promise.all(asked.map((name) => mark(db, name))), asked)
+  t.same(sizes, [50, 50, 20])
+})
+
+t.test('what was left alone is done alone', async (t) => {
+  const { mark, alone } = marking(async (_db, asked) => asked.map(() => undefined))
+  t.same(await Promise.all([mark(db, 'left'), mark(db, 'out')]), ['left', 'out'])
+  t.same(alone, ['left', 'out'])
+})
+
+t.test('what cannot be stored does not take the others with it', async (t) => {
+  const { mark } = marking()
+  const asked = ['fit', 'unfit', 'fit too', 'fit']
+  const outcomes = await Promise.allSettled(asked.map((name) => mark(db, name)))
+  t.match(outcomes, [
+    { value: 'fit' },
+    { reason: { code: '23514' } },
+    { value: 'fit too' },
+    { reason: { code: '23505' } },
+  ])
+})
+
+t.test(
+  'a statement that is cancelled fails all that were asked for, and none of it is tried again',
+  async (t) => {
+    const { mark, alone } = marking(async (db, asked) => {
+      if (asked.includes('lost')) await sql`select pg_cancel_backend(pg_backend_pid())`.execute(db)
+      return insertMarks(db, asked)
+    })
+    const outcomes = await Promise.allSettled([mark(db, 'lost'), mark(db, 'lost too')])
+    t.match(outcomes, [{ reason: { code: '57014' } }, { reason: { code: '57014' } }])
+    t.same(alone, [])
+    t.equal(await mark(db, 'afterwards'), 'afterwards')
+  },
+)
+
+t.test('who waits behind a statement that loses its connection fails with it', async (t) => {
+  const later: Promise<unknown>[] = []
+  const { mark, alone } = marking(async (db, asked) => {
+    later.push(mark(db, 'behind').catch((error: Error) => error.message))
+    await sql`select pg_terminate_backend(pg_backend_pid())`.execute(db)
+    return insertMarks(db, asked)
+  })
+  await t.rejects(mark(db, 'lost'))
+  t.match(await Promise.all(later), [/terminat/])
+  t.same([await isMade('lost'), await isMade('behind'), alone], [false, false, []])
+})
+
+t.test('what belongs to a transaction is done in it, and undone with it', async (t) => {
+  const { mark, sizes, alone } = marking()
+  let other: Promise<unknown> | undefined
+  const transaction = db.transaction().execute(async (tx) => {
+    other = mark(db, 'of nobody')
+    await mark(tx, 'of the transaction')
+    throw new Error('undone')
+  })
+  await t.rejects(transaction, { message: 'undone' })
+  t.equal(await other, 'of nobody')
+  t.same([sizes, alone], [[1], ['of the transaction']])
+  t.same([await isMade('of nobody'), await isMade('of the transaction')], [true, false])
+})
