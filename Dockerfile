@@ -33,5 +33,5 @@ EXPOSE 7662
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 7662}/livez`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-# See "Memory" in docs/hot-path.md.
+# See "Memory" in docs/capacity.md.
 ENTRYPOINT ["node", "--max-semi-space-size=8", "--initial-heap-size=100", "--no-allocation-site-pretenuring", "dist/src/server.js"]
