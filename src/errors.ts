@@ -1,41 +1,171 @@
-/** Every error a caller can meet: its stable code, HTTP status and title (RFC 9457 §3.1). */
+/** Every error that a caller can get: its stable code, HTTP status and title (RFC 9457 §3.1), and what to do about it. */
 export const catalogue = {
-  invalid_request: { status: 400, title: 'The request is malformed' },
-  unauthenticated: { status: 401, title: 'Credentials are required' },
-  invalid_token: { status: 401, title: 'The presented credential is not good' },
-  ambiguous_credentials: { status: 401, title: 'There is more than one credential, or one in the URL' },
-  invalid_client: { status: 401, title: 'The client assertion is not good' },
-  insufficient_scope: { status: 403, title: 'The credential lacks a permission' },
+  invalid_request: {
+    status: 400,
+    title: 'The request is malformed',
+    advice: 'Correct the inputs that `errors` or `detail` names, then send the request again.',
+  },
+  unauthenticated: {
+    status: 401,
+    title: 'Credentials are required',
+    advice: 'Send a credential in `Authorization`; at the protocol endpoints a client assertion works too.',
+  },
+  invalid_token: {
+    status: 401,
+    title: 'The presented credential is not good',
+    advice:
+      'Check that the token is complete, unexpired and unrevoked and may be used from your network, or create a new one.',
+  },
+  ambiguous_credentials: {
+    status: 401,
+    title: 'There is more than one credential, or one in the URL',
+    advice: 'Send exactly one credential, in a header field and never in the URL.',
+  },
+  invalid_client: {
+    status: 401,
+    title: 'The client assertion is not good',
+    advice:
+      'Check the key, the audience and the lifetime of the client assertion, and use a new `jti` for each one.',
+  },
+  insufficient_scope: {
+    status: 403,
+    title: 'The credential lacks a permission',
+    advice: 'Use a management token with the permission that `WWW-Authenticate` names.',
+  },
   creation_disabled: {
     status: 403,
     title: 'The policy of the organization keeps this owner from creating tokens',
+    advice: 'Ask an administrator to create the token, or to change the policy of the organization.',
   },
-  not_found: { status: 404, title: 'There is nothing here' },
-  method_not_allowed: { status: 405, title: 'This method is not offered here' },
-  not_acceptable: { status: 406, title: 'The answer cannot be given in a form that is accepted' },
-  request_timeout: { status: 408, title: 'The request took too long to arrive' },
-  already_exists: { status: 409, title: 'Something of this name exists already' },
-  name_taken: { status: 409, title: 'Another token of the organization has this name' },
-  limit_reached: { status: 409, title: 'There are as many as are allowed' },
-  in_use: { status: 409, title: 'It is still in use' },
-  suspended: { status: 409, title: 'It is suspended' },
-  not_suspended: { status: 409, title: 'Suspend it before deleting it' },
-  built_in: { status: 409, title: 'It is part of Counterfoil and stays as it is' },
-  signing_unavailable: { status: 409, title: 'There is no master key to sign JWTs with' },
-  rotation_pending: { status: 409, title: 'The next signing key is published already' },
-  cursor_gone: { status: 410, title: 'What followed this cursor is not kept any more' },
-  precondition_failed: { status: 412, title: 'It was changed by somebody else meanwhile' },
-  content_too_large: { status: 413, title: 'The body is too large' },
-  unsupported_media_type: { status: 415, title: 'This media type is not understood here' },
-  invalid_value: { status: 422, title: 'A value is not allowed' },
-  confirmation_required: { status: 422, title: 'The name of the token is needed to confirm this' },
-  idempotency_key_reused: { status: 422, title: 'This Idempotency-Key belongs to another request' },
-  too_many_requests: { status: 429, title: 'Too many credentials from this address were not good' },
-  header_fields_too_large: { status: 431, title: 'The header fields are too large' },
-  internal_error: { status: 500, title: 'Something went wrong on our side' },
-  overloaded: { status: 503, title: 'More is asked than the service can answer right now' },
-  unavailable: { status: 503, title: 'The service cannot answer right now' },
-} as const satisfies Record<string, { status: number; title: string }>
+  not_found: {
+    status: 404,
+    title: 'There is nothing here',
+    advice:
+      'Check the path and the ids in it; objects of organizations that you have no access to are not found either.',
+  },
+  method_not_allowed: {
+    status: 405,
+    title: 'This method is not offered here',
+    advice: 'Use one of the methods that `Allow` lists.',
+  },
+  not_acceptable: {
+    status: 406,
+    title: 'The answer cannot be given in a form that is accepted',
+    advice: 'Change `Accept` to include a media type that `detail` lists, or leave it out.',
+  },
+  request_timeout: {
+    status: 408,
+    title: 'The request took too long to arrive',
+    advice: 'Send the whole request within 60 seconds.',
+  },
+  already_exists: {
+    status: 409,
+    title: 'Something of this name exists already',
+    advice: 'Use the existing object, or choose another name.',
+  },
+  name_taken: {
+    status: 409,
+    title: 'Another token of the organization has this name',
+    advice: 'Choose another name, or delete the token that has it.',
+  },
+  limit_reached: {
+    status: 409,
+    title: 'There are as many as are allowed',
+    advice: 'Revoke or delete what is no longer needed, or ask an administrator to raise the limit.',
+  },
+  in_use: {
+    status: 409,
+    title: 'It is still in use',
+    advice: 'Delete its tokens first; if it is a signing key, rotate first.',
+  },
+  suspended: {
+    status: 409,
+    title: 'It is suspended',
+    advice: 'Resume the organization or the token type that `detail` names first.',
+  },
+  not_suspended: {
+    status: 409,
+    title: 'Suspend it before deleting it',
+    advice: 'Suspend it, then delete it.',
+  },
+  built_in: {
+    status: 409,
+    title: 'It is part of Counterfoil and stays as it is',
+    advice:
+      'Leave it as it is; if it comes from the environment, change the configuration and restart the service.',
+  },
+  signing_unavailable: {
+    status: 409,
+    title: 'There is no master key to sign JWTs with',
+    advice: 'Set `MASTER_KEY` and restart the service, or use opaque tokens.',
+  },
+  rotation_pending: {
+    status: 409,
+    title: 'The next signing key is published already',
+    advice:
+      'Wait until the published key starts to sign, or rotate with `immediately` if the current key has leaked.',
+  },
+  cursor_gone: {
+    status: 410,
+    title: 'What followed this cursor is not kept any more',
+    advice: 'Drop every cached answer, then read the feed from its start without a cursor.',
+  },
+  precondition_failed: {
+    status: 412,
+    title: 'It was changed by somebody else meanwhile',
+    advice: 'Read the object again, apply your change to it, and send its current `ETag` in `If-Match`.',
+  },
+  content_too_large: {
+    status: 413,
+    title: 'The body is too large',
+    advice: 'Send a smaller body, or split it into several requests.',
+  },
+  unsupported_media_type: {
+    status: 415,
+    title: 'This media type is not understood here',
+    advice: 'Set `Content-Type` to the media type that the reference lists for the operation.',
+  },
+  invalid_value: {
+    status: 422,
+    title: 'A value is not allowed',
+    advice: 'Change the values that `errors` names; the policy or the token type may restrict them.',
+  },
+  confirmation_required: {
+    status: 422,
+    title: 'The name of the token is needed to confirm this',
+    advice: 'Send the name of the token in `confirm`.',
+  },
+  idempotency_key_reused: {
+    status: 422,
+    title: 'This Idempotency-Key belongs to another request',
+    advice: 'Use a new `Idempotency-Key` for each new request; reuse one only to repeat the same request.',
+  },
+  too_many_requests: {
+    status: 429,
+    title: 'Too many credentials from this address were not good',
+    advice: 'Fix the credential that you send, then wait for as long as `Retry-After` says.',
+  },
+  header_fields_too_large: {
+    status: 431,
+    title: 'The header fields are too large',
+    advice: 'Send fewer or shorter header fields.',
+  },
+  internal_error: {
+    status: 500,
+    title: 'Something went wrong on our side',
+    advice: 'Try again later; if it persists, report the `request_id` to the operator.',
+  },
+  overloaded: {
+    status: 503,
+    title: 'More is asked than the service can answer right now',
+    advice: 'Wait for as long as `Retry-After` says, then try again with increasing delays.',
+  },
+  unavailable: {
+    status: 503,
+    title: 'The service cannot answer right now',
+    advice: 'Wait for as long as `Retry-After` says, then try again; never treat a token as good meanwhile.',
+  },
+} as const satisfies Record<string, { status: number; title: string; advice: string }>
 
 export type ErrorCode = keyof typeof catalogue
 

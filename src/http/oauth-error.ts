@@ -1,9 +1,9 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { challenges } from '../authentication/challenge.ts'
-import type { AppError } from '../errors.ts'
+import { AppError, catalogue, type ErrorCode } from '../errors.ts'
 import { settle } from './problem.ts'
-import { describeStatus, errorHeaders, ref, withThrottling } from './schemas.ts'
+import { describeStatus, errorHeaders, exampleRequestId, ref, withThrottling } from './schemas.ts'
 
 export const OAuthError = Type.Object(
   {
@@ -14,50 +14,74 @@ export const OAuthError = Type.Object(
     }),
     request_id: Type.String({
       description: 'Quote it when asking for help: the logs have it too.',
-      examples: ['019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d'],
+      examples: [exampleRequestId],
     }),
   },
   { $id: 'OAuthError', description: 'An error of RFC 6749 §5.2.' },
 )
 
-/** The OAuth errors that a protocol endpoint can answer with, by status. */
-export function oauthErrors(...statuses: number[]): Record<number, object> {
-  const content = { 'application/json': { schema: ref(OAuthError) } }
+type Statuses = Partial<Record<ErrorCode, number>>
+
+/** RFC 7009 §2.2.1: a token that cannot be revoked here is an error of RFC 6749 §5.2. */
+const revocationStatuses: Statuses = { built_in: 400 }
+
+/**
+ * RFC 7662 §2.3: a bearer token that "does not contain sufficient privileges" is answered with 401, where RFC 6750 §3.1
+ * alone would have 403.
+ */
+const introspectionStatuses: Statuses = { insufficient_scope: 401 }
+
+/** The OAuth errors that `/revoke` can answer with, by status. */
+export const revocationErrors = (...statuses: number[]) => describeErrors(statuses, revocationStatuses)
+
+/** The OAuth errors that introspection can answer with, by status. */
+export const introspectionErrors = (...statuses: number[]) => describeErrors(statuses, introspectionStatuses)
+
+function describeErrors(statuses: number[], overrides: Statuses): Record<number, object> {
   return Object.fromEntries(
-    withThrottling(statuses).map((status) => [
-      status,
-      { description: describeStatus(status), ...errorHeaders(status), content },
-    ]),
+    withThrottling(statuses).map((status) => {
+      const content = {
+        'application/json': { schema: ref(OAuthError), examples: examplesOf(status, overrides) },
+      }
+      return [status, { description: describeStatus(status), ...errorHeaders(status), content }]
+    }),
+  )
+}
+
+/** An example of each error that comes with this status, named by its code in the catalogue. */
+function examplesOf(status: number, overrides: Statuses): Record<string, object> {
+  // Only a create is refused with creation_disabled.
+  const codes = (Object.keys(catalogue) as ErrorCode[]).filter((code) => code !== 'creation_disabled')
+  const those = codes.filter((code) => (overrides[code] ?? catalogue[code].status) === status)
+  return Object.fromEntries(
+    those.map((code) => {
+      const { title, advice } = catalogue[code]
+      const value = oauthDocument(new AppError(code, `${title}.`), false, exampleRequestId)
+      return [code, { summary: title, description: advice, value }]
+    }),
   )
 }
 
 /** The error handler of the protocol endpoints (RFC 6749 §5.2). */
-export function sendOAuthError(thrown: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  const error = settle(thrown, request, reply)
-  // RFC 7009 §2.2.1: a token that cannot be revoked here is an error of RFC 6749 §5.2.
-  if (error.code === 'built_in') reply.code(400)
-  send(error, request, reply)
+export const sendOAuthError = errorHandler(revocationStatuses)
+
+/** The error handler of introspection. */
+export const sendIntrospectionError = errorHandler(introspectionStatuses)
+
+function errorHandler(overrides: Statuses) {
+  return (thrown: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
+    const error = settle(thrown, request, reply)
+    const status = overrides[error.code]
+    if (status !== undefined) reply.code(status)
+    const basic = request.headers.authorization?.toLowerCase().startsWith('basic ') ?? false
+    const due = challenges(error, basic)
+    if (due.length > 0) reply.header('www-authenticate', due)
+    reply.send(oauthDocument(error, basic, request.id))
+  }
 }
 
-/**
- * The error handler of `/introspect`. RFC 7662 §2.3: a bearer token that "does not contain sufficient privileges"
- * is answered with 401, where RFC 6750 §3.1 alone would have 403.
- */
-export function sendIntrospectionError(
-  thrown: FastifyError,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): void {
-  const error = settle(thrown, request, reply)
-  if (error.code === 'insufficient_scope') reply.code(401)
-  send(error, request, reply)
-}
-
-function send(error: AppError, request: FastifyRequest, reply: FastifyReply): void {
-  const basic = request.headers.authorization?.toLowerCase().startsWith('basic ') ?? false
-  const due = challenges(error, basic)
-  if (due.length > 0) reply.header('www-authenticate', due)
-  reply.send({ error: oauthCode(error, basic), error_description: error.message, request_id: request.id })
+function oauthDocument(error: AppError, basic: boolean, requestId: string) {
+  return { error: oauthCode(error, basic), error_description: error.message, request_id: requestId }
 }
 
 function oauthCode({ code }: AppError, basic: boolean): string {

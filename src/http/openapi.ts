@@ -5,6 +5,7 @@ import { AppError, catalogue, type ErrorCode } from '../errors.ts'
 import { version } from '../version.ts'
 import { exampleOf, type Schema } from './examples.ts'
 import { problemDocument } from './problem.ts'
+import { exampleRequestId } from './schemas.ts'
 
 const description = `Issues API tokens for many organizations, keeps only a hash of each, and introspects them.
 
@@ -141,10 +142,10 @@ function describeExample(parameter: Parameter): void {
 
 const codes = Object.keys(catalogue) as ErrorCode[]
 
-function exampleOfProblem(code: ErrorCode): { summary: string; value: object } {
-  const { title } = catalogue[code]
-  const value = problemDocument(new AppError(code, `${title}.`), '019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d')
-  return { summary: title, value }
+function exampleOfProblem(code: ErrorCode): { summary: string; description: string; value: object } {
+  const { title, advice } = catalogue[code]
+  const value = problemDocument(new AppError(code, `${title}.`), exampleRequestId)
+  return { summary: title, description: advice, value }
 }
 
 /** A body that may be null may be left out: to Fastify that is the same. */

@@ -12,14 +12,19 @@ export const problemTypeRoutes: FastifyPluginAsyncTypebox = async (app) => {
     url: '/problems/:code',
     schema: {
       operationId: 'describeProblem',
-      summary: 'What a kind of problem means',
+      summary: 'Describe a kind of problem, and what to do about it',
       tags: ['Operations'],
       security: [],
       params: Type.Object({ code: Type.Enum(codes, { type: 'string', examples: ['not_found'] }) }),
       response: {
         200: Type.Object(
-          { code: Type.String(), status: Type.Integer(), title: Type.String() },
-          { description: 'Its code, the status it comes with, and what it means' },
+          {
+            code: Type.String(),
+            status: Type.Integer(),
+            title: Type.String({ description: 'What it means.' }),
+            advice: Type.String({ description: 'What to do about it.' }),
+          },
+          { description: 'Its code, the status it comes with, what it means and what to do about it' },
         ),
         ...problems(400),
       },

@@ -23,6 +23,8 @@ export const DateTime = (options: object = {}) =>
     ...options,
   })
 
+export const exampleRequestId = '019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d'
+
 export const Id = Type.String({ format: 'uuid', examples: ['019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d'] })
 
 export const OrganizationParams = Type.Object({
@@ -80,7 +82,7 @@ export const Problem = Type.Object(
         status: 400,
         detail: 'body name is required',
         code: 'invalid_request',
-        request_id: '019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d',
+        request_id: exampleRequestId,
         errors: [{ in: 'body', field: 'name', detail: 'is required' }],
       },
     ],

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { requirePermission } from '../access/caller.ts'
 import type { Deps } from '../deps.ts'
 import { boundedJson } from '../http/json.ts'
-import { oauthErrors, sendIntrospectionError } from '../http/oauth-error.ts'
+import { introspectionErrors, sendIntrospectionError } from '../http/oauth-error.ts'
 import { answer, ref } from '../http/schemas.ts'
 import { Secret } from '../tokens/secret.ts'
 import { decide } from './introspect.ts'
@@ -36,7 +36,7 @@ export const batchRoutes: FastifyPluginAsyncTypebox<Options> = async (app, deps)
       body: ref(schema.TokenBatch),
       response: {
         200: answer(schema.IntrospectionResponses, 'One introspection for each token, in their order'),
-        ...oauthErrors(400, 401, 413, 415, 500, 503),
+        ...introspectionErrors(400, 401, 413, 415, 500, 503),
       },
     },
     errorHandler: sendIntrospectionError,

@@ -9,7 +9,13 @@ import type { Credential } from '../credentials/credential.ts'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { addVary, preferredType } from '../http/accept.ts'
-import { OAuthError, oauthErrors, sendIntrospectionError, sendOAuthError } from '../http/oauth-error.ts'
+import {
+  introspectionErrors,
+  OAuthError,
+  revocationErrors,
+  sendIntrospectionError,
+  sendOAuthError,
+} from '../http/oauth-error.ts'
 import { empty, ref } from '../http/schemas.ts'
 import { canSign } from '../keys/signing.ts'
 import { revokeBySecret } from '../tokens/revoke.ts'
@@ -76,7 +82,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
             [signedType]: { schema: { type: 'string' } },
           },
         },
-        ...oauthErrors(400, 401, 406, 413, 415, 500, 503),
+        ...introspectionErrors(400, 401, 406, 413, 415, 500, 503),
       },
     },
     onSend: (_request, reply, _payload, done) => {
@@ -108,7 +114,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
       body: ref(schema.TokenForm),
       response: {
         200: empty('It is not good any more, or never was'),
-        ...oauthErrors(400, 401, 403, 413, 415, 500, 503),
+        ...revocationErrors(400, 401, 403, 413, 415, 500, 503),
       },
     },
     handler: async ({ caller, body }, reply) => {

@@ -1,5 +1,6 @@
 import pg from 'pg'
 import t from 'tap'
+import { catalogue } from '../../src/errors.ts'
 import { createWorld } from '../support/world.ts'
 import { appBehindCable } from './cable.ts'
 
@@ -31,11 +32,15 @@ t.test(
   },
 )
 
-t.test('RFC 9457 §3.1.1: the type of a problem leads to its description', async (t) => {
+t.test('RFC 9457 §3.1.1: the type of a problem leads to its description, with advice', async (t) => {
   const world = await createWorld(t)
   const { body } = await world.ask('GET', '/v1/organizations/nowhere')
   const described = await world.ask('GET', body.type, { token: '' })
-  t.same(described.body, { code: 'not_found', status: 404, title: body.title })
+  t.same(described.body, { code: 'not_found', ...catalogue.not_found })
+  for (const [code, { advice }] of Object.entries(catalogue)) {
+    t.match(advice, /^[A-Z][^.]{15,}\.$/, `${code} has one sentence of advice`)
+    t.equal((await world.ask('GET', `/problems/${code}`, { token: '' })).body.advice, advice)
+  }
 })
 
 t.test('an address that is not there is a 404 problem, with and without a credential', async (t) => {

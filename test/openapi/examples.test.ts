@@ -109,3 +109,29 @@ t.test('private_key_jwt is an alternative where a client authenticates', async (
     if (id === 'introspect' || id === 'revokeBySecret')
       t.same(definition.security, [{ bearer: [] }, { basic: [] }, { privateKeyJwt: [] }], id)
 })
+
+t.test('every OAuth error has examples, of the codes that its status comes with', async (t) => {
+  const ajv = new Ajv2020({ strict: false })
+  addFormats.default(ajv)
+  ajv.addSchema(document, 'document')
+  const isOAuthError = ajv.getSchema('document#/components/schemas/OAuthError')
+  const protocol = operations.filter(({ path }) => /^\/(introspect(\/batch)?|revoke)$/.test(path))
+  t.equal(protocol.length, 3)
+  for (const { id, responses } of protocol)
+    for (const [status, { content }] of Object.entries<any>(responses).filter(
+      ([status]) => status >= '400',
+    )) {
+      const examples = Object.values<any>(content['application/json'].examples ?? {})
+      t.ok(examples.length > 0, `${id} ${status}`)
+      for (const { summary, value } of examples) t.ok(isOAuthError?.(value), `${id} ${status} ${summary}`)
+    }
+  const errorsOf = (id: string, status: number) => {
+    const responses: any = protocol.find((operation) => operation.id === id)?.responses
+    return Object.values<any>(responses[status].content['application/json'].examples).map(
+      ({ value }) => value.error,
+    )
+  }
+  t.ok(errorsOf('introspect', 401).includes('insufficient_scope'), 'RFC 7662 §2.3')
+  t.same(errorsOf('revokeBySecret', 403), ['insufficient_scope'])
+  t.ok(errorsOf('revokeBySecret', 400).includes('unsupported_token_type'), 'RFC 7009 §2.2.1')
+})
