@@ -6,7 +6,7 @@ import { lockSetup } from './db/migrate.ts'
 import { addOrganization } from './organizations/organizations.ts'
 import { managementType, platformId } from './platform.ts'
 import { addTokenType, type NewTokenType } from './token-types/token-types.ts'
-import { issueToken } from './tokens/create/issue.ts'
+import { issueInTransaction } from './tokens/create/issue.ts'
 import type { Secret } from './tokens/secret.ts'
 
 /** Lets a newcomer create a token at once. */
@@ -53,7 +53,7 @@ export async function bootstrap(
       await addOrganization(tx, origin, examples.organization)
       for (const type of examples.types) await addTokenType(tx, origin, type)
     }
-    await issueToken(tx, origin, platformId, administrator, adminToken)
+    await issueInTransaction(tx, platformId, { origin, input: administrator, secretFrom: adminToken })
     return true
   })
 }

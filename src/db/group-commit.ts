@@ -10,7 +10,7 @@ export type Ways<Item, Result> = {
    * organization could keep all others waiting: undefined for an item that it left alone.
    */
   all(db: Db, items: Item[]): Promise<(Result | undefined)[]>
-  /** For an item that was left alone, and in a transaction, which others have no part in. */
+  /** For an item that was left alone. */
   one(db: Db, item: Item): Promise<Result | undefined>
 }
 
@@ -61,7 +61,7 @@ export function coalesce<Item, Result>({
     queues.delete(db)
   }
 
-  return async (db, item) => (db.isTransaction ? undefined : await join(db, item)) ?? one(db, item)
+  return async (db, item) => (await join(db, item)) ?? one(db, item)
 }
 
 /** SQLSTATE classes 22 (data exception) and 23 (constraint violation): nothing was done, on account of one item. */

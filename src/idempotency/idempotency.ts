@@ -16,17 +16,15 @@ const windowMs = 24 * 60 * 60 * 1000
 /**
  * Does the work once for every key that a principal uses in an organization: the same request with the same key is given
  * the answer of the first, as it was, and waits for it if it is still being made. The answer is kept in the transaction
- * of the work, and only the key that the client has can open it. Work that fails is not kept. Without a key the work
- * has no transaction.
+ * of the work, and only the key that the client has can open it. Work that fails is not kept.
  */
 export async function once<Answer>(
   db: Db,
   caller: Caller,
   organizationId: string,
-  { key, request }: Attempt,
-  work: (db: Db) => Promise<Answer>,
+  { key, request }: { key: Secret; request: unknown },
+  work: (tx: Db) => Promise<Answer>,
 ): Promise<Outcome<Answer>> {
-  if (!key) return { answer: await work(db), replayed: false }
   const seal = deriveSeal(key, [organizationId, ...identityOf(caller)])
   const fingerprint = seal.fingerprint(JSON.stringify(request))
   const { hash } = seal

@@ -1,12 +1,30 @@
 import type { Action, NewAuditEvent } from '../audit/audit.ts'
-import type { Changes } from '../db/tables.ts'
-import type { Token } from './store.ts'
+import type { Changes, TokenRow } from '../db/tables.ts'
 
-/** What is done to a token, for the change log. */
+/** The change log's entry about a token. */
 export function tokenEvent(
   action: Action,
-  { organizationId, id, name }: Pick<Token, 'organizationId' | 'id' | 'name'>,
+  { organizationId, id, name }: Pick<TokenRow, 'organizationId' | 'id' | 'name'>,
   changes?: Changes,
 ): NewAuditEvent {
   return { organizationId, action, target: { type: 'token', id, name }, ...(changes && { changes }) }
+}
+
+type Granted = Pick<
+  TokenRow,
+  'type' | 'ownerSubject' | 'scopes' | 'audience' | 'allowedCidrs' | 'narrowedTo' | 'notBefore' | 'expiresAt'
+>
+
+/** What a token lets its holder do; the change log keeps it after the token is deleted. */
+export function grantSnapshot(token: Granted) {
+  return {
+    type: token.type,
+    owner: token.ownerSubject,
+    scopes: token.scopes,
+    audience: token.audience,
+    ...(token.allowedCidrs && { allowed_cidrs: token.allowedCidrs }),
+    ...(token.narrowedTo && { narrowed_to: token.narrowedTo }),
+    not_before: token.notBefore?.toISOString() ?? null,
+    expires_at: token.expiresAt?.toISOString() ?? null,
+  }
 }

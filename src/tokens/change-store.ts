@@ -10,14 +10,15 @@ type Change<Row> = { row: Row; event: NewEvent }
 type Changed = Pick<TokenRow, 'id' | 'version'>
 
 /**
- * A change that is made together with what others change at the time, and is recorded with it. `parts` are the common
- * table expressions that make it of `given.rows`, with `token` for what was changed, and lock rows by `locked`: of many
- * changes those are left out that would have to wait for a lock. Undefined: nothing was changed.
+ * A change of a token and its entry in the change log, in one statement: `coalesced` with the changes that other requests
+ * make at the time, or `alone`, as a transaction needs it. `parts` are the common table expressions that make the change
+ * from `given.rows`; `token` names the changed rows. They lock rows by `locked`: coalesced changes skip locked rows and
+ * are then made alone. The result is undefined if nothing was changed.
  */
 export function coalescedChange<Row extends { id: string }>(
   name: string,
   parts: (locked: RawBuilder<unknown>) => RawBuilder<unknown>,
-): (db: Db, change: Change<Row>) => Promise<Changed | undefined> {
+): Record<'coalesced' | 'alone', (db: Db, change: Change<Row>) => Promise<Changed | undefined>> {
   const build = (name: string, locked: RawBuilder<unknown>) =>
     statement<{ rows: string; events: string }, Changed>(name, (builder, parameter) =>
       sql<Changed>`
@@ -31,7 +32,8 @@ export function coalescedChange<Row extends { id: string }>(
   const free = build(`tokens-${name}`, sql`skip locked`)
   const waiting = build(`token-${name}`, sql``)
 
-  return coalesce<Change<Row>, Changed>({
+  const alone = async (db: Db, change: Change<Row>) => (await waiting(db, asJson([change])))[0]
+  const coalesced = coalesce<Change<Row>, Changed>({
     async all(db, changes) {
       // Of two changes of the same token one comes after the other.
       const first = new Map([...changes].reverse().map((change) => [change.row.id, change]))
@@ -40,11 +42,9 @@ export function coalescedChange<Row extends { id: string }>(
         first.get(change.row.id) === change ? changed.find(({ id }) => id === change.row.id) : undefined,
       )
     },
-    async one(db, change) {
-      const [changed] = await waiting(db, asJson([change]))
-      return changed
-    },
+    one: alone,
   })
+  return { coalesced, alone }
 }
 
 /** Instants are texts by now: with a `toJSON` in it, V8 takes twice as long to make JSON of the whole. */

@@ -39,7 +39,7 @@ export async function revokeToken(
   revocation: Revocation,
   event: NewEvent,
 ): Promise<Token | undefined> {
-  const revoked = await revoke(db, { row: rowOf(token, revocation), event })
+  const revoked = await revoke.coalesced(db, { row: rowOf(token, revocation), event })
   return revoked && { ...token, ...revocation, updatedAt: revocation.revokedAt, version: revoked.version }
 }
 

@@ -5,6 +5,7 @@ import { etag, expectedVersions } from '../http/etag.ts'
 import { IdempotencyHeader, idempotencyKey } from '../http/idempotency-key.ts'
 import { page, positionIn } from '../http/pages.ts'
 import { answer, IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
+import { createToken } from './create/create.ts'
 import { eligibilityOf } from './create/eligibility.ts'
 import { creationRoutes } from './create/form-routes.ts'
 import * as creationSchema from './create/form-schema.ts'
@@ -61,19 +62,17 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
       const { caller, params, body } = request
       const input = parseNewToken(body, caller.now)
       const attempt = { key: idempotencyKey(request), request: ['createToken', body] }
-      const { answer, replayed } = await tokens.createToken(
-        db,
-        caller,
-        params.organization,
+      const { answer, replayed } = await createToken(db, caller, {
+        organizationKey: params.organization,
         input,
         attempt,
-        { issuer, signing },
-        (issued) => ({
+        issuing: { issuer, signing },
+        present: (issued) => ({
           etag: etag(issued.token),
           location: `/v1/organizations/${issued.token.organizationKey}/tokens/${issued.token.id}`,
           body: schema.presentIssued(issued, caller.now),
         }),
-      )
+      })
       credentials.forget(new Secret(answer.body.secret).hashText())
       reply.code(201).header('etag', answer.etag).header('location', answer.location)
       if (replayed) reply.header('idempotency-replayed', 'true')

@@ -1,6 +1,6 @@
 import { type Caller, holds, isUser, requirePermission } from '../access/caller.ts'
 import { AppError } from '../errors.ts'
-import type { Owner } from './create/issue.ts'
+import type { Owner } from './create/decide.ts'
 
 /** Whose tokens the caller may act on: everybody's (undefined), or with `tokens:own` those of its own owner. */
 export function onlyOwner(caller: Caller, permission: 'tokens:read' | 'tokens:write'): string | undefined {

@@ -1,60 +1,21 @@
-import { type Caller, holds, type Origin, reaches, requirePermission } from '../access/caller.ts'
+import { type Caller, holds } from '../access/caller.ts'
 import { grantOfToken, refuseEscalation } from '../access/escalation.ts'
 import { isWithinNetworks } from '../addresses.ts'
 import { record } from '../audit/audit.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import { AppError } from '../errors.ts'
-import { type Attempt, type Outcome, once } from '../idempotency/idempotency.ts'
-import { holdOrganization, noSuchOrganization, reachableOrganization } from '../organizations/lookup.ts'
+import { holdOrganization, reachableOrganization } from '../organizations/lookup.ts'
 import type { Policy } from '../policy/document.ts'
 import { effectivePolicy } from '../policy/effective.ts'
 import { type ExpectedVersions, refuseStale } from '../preconditions.ts'
 import { tokenEvent } from './audit-event.ts'
-import { type Issued, issueToken, type NewToken } from './create/issue.ts'
-import type { Issuing } from './create/mint.ts'
-import { findRules } from './create/rules-store.ts'
 import { visible } from './find.ts'
 import { refuseShortName } from './name.ts'
 import { claimName } from './quota.ts'
 import { refuseStaticToken } from './static-secret/static-secret.ts'
 import * as store from './store.ts'
-import { onlyOwner, ownerOfNew } from './token-owner-scope.ts'
-
-/** `present` makes of the token what a retry with the same Idempotency-Key is to be answered with too. */
-export async function createToken<Answer>(
-  db: Db,
-  caller: Caller,
-  organizationKey: string,
-  input: NewToken,
-  attempt: Attempt,
-  issuing: Issuing,
-  present: (issued: Issued) => Answer,
-): Promise<Outcome<Answer>> {
-  const terms = await findRules(db, organizationKey, input.type)
-  if (!terms || !reaches(caller.principal, terms.organization.id)) throw noSuchOrganization()
-  const { organization } = terms
-  const self = onlyOwner(caller, 'tokens:write')
-  if (self !== undefined && input.owner && input.owner.subject !== self)
-    requirePermission(caller, 'tokens:write')
-  const where = { organizationId: organization.id, organizationKey: organization.key }
-  const scopes = input.scopes ?? []
-  const audience = input.audience ?? terms.type?.audience ?? []
-  refuseEscalation(caller, grantOfToken({ ...input, ...where, scopes, audience }))
-  const owner = ownerOfNew(caller, self, input.owner)
-  // For a caller with limits it stays what was decided about, even if the type is changed meanwhile.
-  const given = caller.principal.narrowedTo ? { ...input, audience, owner } : { ...input, owner }
-  const origin = onBehalfOf(caller, owner)
-  return once(db, caller, organization.id, attempt, async (db) =>
-    present(await issueToken(db, origin, organization.id, given, issuing, terms)),
-  )
-}
-
-/** Who creates a token for a user acts on behalf of that user, unless it is the user. */
-function onBehalfOf(caller: Caller, owner: NewToken['owner']): Origin {
-  if (!owner || owner.subject === caller.principal.ownerSubject) return caller
-  return { ...caller, onBehalfOf: owner.subject }
-}
+import { onlyOwner } from './token-owner-scope.ts'
 
 export async function updateToken(
   db: Db,

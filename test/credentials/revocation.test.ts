@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { v7 as uuid } from 'uuid'
 import { listen } from '../../src/db/listener.ts'
-import { issueToken } from '../../src/tokens/create/issue.ts'
+import { issueInTransaction } from '../../src/tokens/create/issue.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
 import { createTime, revokeBySql, revokeUnheard, startInstance } from '../support/credentials.ts'
 import { createProxy } from '../support/proxy.ts'
@@ -110,7 +110,9 @@ t.test('a token that was asked for before it existed is good as soon as it exist
     ...{ actor: { type: 'system', id: 'test', name: 'Test' } as const, requestId: uuid() },
     ...{ ip: null, now: world.clock.now },
   }
-  await world.db.transaction().execute((tx) => issueToken(tx, origin, organization.id, input, secret))
+  await world.db
+    .transaction()
+    .execute((tx) => issueInTransaction(tx, organization.id, { origin, input, secretFrom: secret }))
   await other.credentials.settled()
   t.equal(await other.accepts(secret.reveal()), true)
 })

@@ -103,17 +103,3 @@ t.test('who waits behind a statement that loses its connection fails with it', a
   t.match(await Promise.all(later), [/terminat/])
   t.same([await isMade('lost'), await isMade('behind'), alone], [false, false, []])
 })
-
-t.test('what belongs to a transaction is done in it, and undone with it', async (t) => {
-  const { mark, sizes, alone } = marking()
-  let other: Promise<unknown> | undefined
-  const transaction = db.transaction().execute(async (tx) => {
-    other = mark(db, 'of nobody')
-    await mark(tx, 'of the transaction')
-    throw new Error('undone')
-  })
-  await t.rejects(transaction, { message: 'undone' })
-  t.equal(await other, 'of nobody')
-  t.same([sizes, alone], [[1], ['of the transaction']])
-  t.same([await isMade('of nobody'), await isMade('of the transaction')], [true, false])
-})

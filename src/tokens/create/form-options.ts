@@ -6,8 +6,8 @@ import type { Organization, TokenType } from '../../db/tables.ts'
 import { canSign, type Signing } from '../../keys/signing.ts'
 import { managementType, platformId } from '../../platform.ts'
 import { listTokenTypes } from '../../token-types/token-types.ts'
+import { needsScopes } from './decide.ts'
 import { type Candidate, type Eligibility, eligibilityOf } from './eligibility.ts'
-import { needsScopes } from './issue.ts'
 
 /** A type that a new token can be of, with the scopes that the caller can give it. */
 export type TypeOption = TokenType & { needsScopes: boolean }

@@ -41,7 +41,7 @@ const insert = coalescedChange<ReturnType<typeof rowOf>>(
     )`,
 )
 
-/** With its secret, and with `event` for the change log. Undefined: the terms are not in force any more. */
+/** Stores a token with its secret and `event`. Undefined: the rules are no longer in force. */
 export async function insertToken(
   db: Db,
   revisions: Revisions,
@@ -49,9 +49,25 @@ export async function insertToken(
   secret: GivenSecret,
   event: NewEvent,
 ): Promise<TokenRow | undefined> {
-  const made = await insert(db, { row: rowOf(token, secret, revisions), event })
-  const unrevoked = { revokedAt: null, revokedBy: null, revokedReason: null }
-  return made && { ...token, ...unrevoked, version: made.version }
+  const made = await insert.coalesced(db, { row: rowOf(token, secret, revisions), event })
+  return made && inserted(token, made.version)
+}
+
+/** The same in a transaction that holds the rules. */
+export async function insertTokenInTransaction(
+  tx: Db,
+  revisions: Revisions,
+  token: Given,
+  secret: GivenSecret,
+  event: NewEvent,
+): Promise<TokenRow> {
+  const made = await insert.alone(tx, { row: rowOf(token, secret, revisions), event })
+  if (!made) throw new Error('the rules changed although the transaction holds them')
+  return inserted(token, made.version)
+}
+
+function inserted(token: Given, version: number): TokenRow {
+  return { ...token, revokedAt: null, revokedBy: null, revokedReason: null, version }
 }
 
 /** Under the names of the columns, of both tables. */

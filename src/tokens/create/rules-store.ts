@@ -63,9 +63,9 @@ const find = coalesce<Asked, IssuanceRules | null>({
     const found = new Map<string, Promise<IssuanceRules | undefined>>()
     const once = (one: Asked) => {
       const key = `${one.organization} ${one.type}`
-      const terms = found.get(key) ?? select(db, one)
-      found.set(key, terms)
-      return terms
+      const rules = found.get(key) ?? select(db, one)
+      found.set(key, rules)
+      return rules
     }
     return Promise.all(asked.map(async (one) => (await once(one)) ?? null))
   },

@@ -2,7 +2,7 @@ import { type Static, Type } from 'typebox'
 import { invalidValue } from '../../errors.ts'
 import { Audience, nullable, Scopes } from '../../http/schemas.ts'
 import { parseNetworks } from '../networks.ts'
-import type { NewToken as ParsedToken } from './issue.ts'
+import type { NewToken as ParsedToken } from './decide.ts'
 import { type AskedExpiry, daysFrom } from './lifetime.ts'
 
 export const Name = Type.String({

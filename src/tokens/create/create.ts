@@ -1,0 +1,53 @@
+import { type Caller, type Origin, reaches, requirePermission } from '../../access/caller.ts'
+import { grantOfToken, refuseEscalation } from '../../access/escalation.ts'
+import type { Db } from '../../db/database.ts'
+import { type Attempt, type Outcome, once } from '../../idempotency/idempotency.ts'
+import { noSuchOrganization } from '../../organizations/lookup.ts'
+import { onlyOwner, ownerOfNew } from '../token-owner-scope.ts'
+import type { NewToken, Owner } from './decide.ts'
+import { type Issued, issueInTransaction, issueToken } from './issue.ts'
+import type { Issuing } from './mint.ts'
+import { findRules } from './rules-store.ts'
+
+type Creation<Answer> = {
+  organizationKey: string
+  input: NewToken
+  attempt: Attempt
+  issuing: Issuing
+  /** Makes the answer, which a retry with the same Idempotency-Key gets as well. */
+  present(issued: Issued): Answer
+}
+
+/** Creates a token for the caller, once for each Idempotency-Key. */
+export async function createToken<Answer>(
+  db: Db,
+  caller: Caller,
+  { organizationKey, input, attempt: { key, request }, issuing, present }: Creation<Answer>,
+): Promise<Outcome<Answer>> {
+  const rules = await findRules(db, organizationKey, input.type)
+  if (!rules || !reaches(caller.principal, rules.organization.id)) throw noSuchOrganization()
+  const { organization } = rules
+  const self = onlyOwner(caller, 'tokens:write')
+  if (self !== undefined && input.owner && input.owner.subject !== self)
+    requirePermission(caller, 'tokens:write')
+  const where = { organizationId: organization.id, organizationKey: organization.key }
+  const scopes = input.scopes ?? []
+  const audience = input.audience ?? rules.type?.audience ?? []
+  refuseEscalation(caller, grantOfToken({ ...input, ...where, scopes, audience }))
+  const owner = ownerOfNew(caller, self, input.owner)
+  // A limited caller gets the audience that was checked, even if the type is changed meanwhile.
+  const given = caller.principal.narrowedTo ? { ...input, audience, owner } : { ...input, owner }
+  const issuance = { origin: onBehalfOf(caller, owner), input: given, secretFrom: issuing }
+  if (key) {
+    return once(db, caller, organization.id, { key, request }, async (tx) =>
+      present(await issueInTransaction(tx, organization.id, issuance)),
+    )
+  }
+  return { answer: present(await issueToken(db, rules, issuance)), replayed: false }
+}
+
+/** A caller who creates a token for another user acts on behalf of that user. */
+function onBehalfOf(caller: Caller, owner: Owner | null): Origin {
+  if (!owner || owner.subject === caller.principal.ownerSubject) return caller
+  return { ...caller, onBehalfOf: owner.subject }
+}

@@ -1,0 +1,98 @@
+import type { Narrowing } from '../../access/narrowing.ts'
+import type { OwnerSource } from '../../db/tables.ts'
+import { AppError, invalidValue } from '../../errors.ts'
+import { managementType, platformId } from '../../platform.ts'
+import type { Policy } from '../../policy/document.ts'
+import { effectivePolicy } from '../../policy/effective.ts'
+import { sourceRefusal, suspensionRefusal } from './eligibility.ts'
+import { type AskedExpiry, grantExpiry, type Warning } from './lifetime.ts'
+import type { IssuanceRules, TypeRules } from './rules-store.ts'
+
+export type Owner = { subject: string; email: string | null; source: OwnerSource }
+
+export type NewToken = {
+  /** Undefined: generate one if the policy permits that. */
+  name: string | undefined
+  type: string
+  comment: string | null
+  /** Null: the token belongs to a service of the organization. */
+  owner: Owner | null
+  /** Undefined: the type's default scopes. */
+  scopes: string[] | undefined
+  /** Undefined: the type's audience. */
+  audience: string[] | undefined
+  metadata: Record<string, unknown>
+  /** Null: usable from any network. */
+  allowedCidrs: string[] | null
+  /** Null: it sees all tokens that it reaches. */
+  narrowedTo: Narrowing | null
+  notBefore: Date | null
+  /** Undefined: the policy's default. */
+  expiry: AskedExpiry | undefined
+}
+
+export type Decision = {
+  policy: Policy
+  type: TypeRules
+  scopes: string[]
+  audience: string[]
+  expiresAt: Date | null
+  warnings: Warning[]
+}
+
+/**
+ * What a new token gets under these rules at `now`. Throws an `AppError` if the rules refuse it. Limits on the number of
+ * tokens, unique names and references to other objects need the database and are checked when the token is stored.
+ */
+export function decideIssuance(rules: IssuanceRules, input: NewToken, now: Date): Decision {
+  const { organization } = rules
+  const policy = effectivePolicy(organization.policy)
+  const refusal = suspensionRefusal(organization) ?? sourceRefusal(policy, input.owner?.source)
+  if (refusal) throw refusal
+  const type = usableType(input.type, rules)
+  refuseDisallowedType(policy, type)
+  const scopes = [...new Set(input.scopes ?? type.defaultScopes)]
+  refuseForeignScopes(type, scopes)
+  if (scopes.length === 0 && needsScopes(policy, type)) throw invalidValue('scopes', 'must name at least one')
+  if (type.name === managementType) refuseMisplacedPermissions(organization.id, input.owner, scopes)
+  const { expiresAt, warnings } = grantExpiry(policy.lifetime, input.expiry, now)
+  if (input.notBefore && expiresAt && input.notBefore >= expiresAt)
+    throw invalidValue('not_before', 'must be before expires_at')
+  return { policy, type, scopes, audience: input.audience ?? type.audience, expiresAt, warnings }
+}
+
+/** Whether the policy or the type says so; a management token without permissions could do nothing at all. */
+export function needsScopes(
+  { scopes }: Policy,
+  { name, scopesRequired }: Pick<TypeRules, 'name' | 'scopesRequired'>,
+): boolean {
+  return scopes.required || scopesRequired || name === managementType
+}
+
+function usableType(name: string, { type }: IssuanceRules): TypeRules {
+  if (!type) throw invalidValue('type', `${name} is not a token type`)
+  if (type.isSuspended) throw new AppError('suspended', `The token type ${name} is suspended.`)
+  return type
+}
+
+function refuseDisallowedType({ allowed_types: allowed }: Policy, { name }: TypeRules): void {
+  if (!allowed || allowed.includes(name)) return
+  throw invalidValue('type', `${name} is not among the types that the policy allows`)
+}
+
+function refuseForeignScopes({ name, allowedScopes }: TypeRules, scopes: string[]): void {
+  const foreign = allowedScopes && scopes.find((scope) => !allowedScopes.includes(scope))
+  if (foreign) throw invalidValue('scopes', `has ${foreign}, which tokens of the type ${name} cannot have`)
+}
+
+function refuseMisplacedPermissions(organizationId: string, owner: Owner | null, scopes: string[]): void {
+  if (scopes.includes('platform:admin') && organizationId !== platformId) {
+    throw invalidValue(
+      'scopes',
+      'has platform:admin, which only tokens of the platform organization can have',
+    )
+  }
+  if (scopes.includes('tokens:own') && !owner) {
+    throw invalidValue('owner', 'is needed by tokens:own, which reaches the tokens of that owner')
+  }
+}
