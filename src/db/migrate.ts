@@ -15,6 +15,7 @@ import * as uses from '../../migrations/0012-uses.ts'
 import * as useCounts from '../../migrations/0013-use-counts.ts'
 import * as staticSecret from '../../migrations/0014-static-secret.ts'
 import * as revocationDurability from '../../migrations/0015-revocation-durability.ts'
+import * as organizationDeletion from '../../migrations/0016-organization-deletion.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -33,6 +34,7 @@ const migrations = {
   '0013-use-counts': useCounts,
   '0014-static-secret': staticSecret,
   '0015-revocation-durability': revocationDurability,
+  '0016-organization-deletion': organizationDeletion,
 }
 
 /** Until the end of the transaction no other instance sets this database up. */

@@ -2,6 +2,7 @@ import { v7 as uuid } from 'uuid'
 import { type Caller, type Origin, requirePermission } from '../access/caller.ts'
 import { type Action, record } from '../audit/audit.ts'
 import { differences } from '../audit/changes.ts'
+import { batchSize, inBatches } from '../db/batches.ts'
 import type { Db } from '../db/database.ts'
 import type { Changes, Organization } from '../db/tables.ts'
 import { AppError } from '../errors.ts'
@@ -86,22 +87,32 @@ export async function resumeOrganization(db: Db, caller: Caller, keyOrId: string
   })
 }
 
-/** Deletes it with all its tokens. It has to be suspended first, so that no slip of the hand ends live integrations. */
+/**
+ * Deletes it with all its tokens. It has to be suspended first, so that no slip of the hand ends live integrations. The
+ * tokens are deleted in batches, each in a transaction of its own, so that the lock is never held for long: after an
+ * error the organization is still there, suspended, and deleting it again goes on with what is left.
+ */
 export async function deleteOrganization(
   db: Db,
   caller: Caller,
   keyOrId: string,
   expected: ExpectedVersions,
 ): Promise<void> {
-  await changing(db, caller, keyOrId, expected, async (tx, organization) => {
-    if (!organization.suspendedAt) {
+  // By its id: another organization may be given the key meanwhile.
+  const { id } = await reachableOrganization(db, caller, keyOrId)
+  const deleting = <T>(work: (tx: Db, organization: Organization) => Promise<T>) =>
+    changing(db, caller, id, expected, async (tx, organization) => {
+      if (organization.suspendedAt) return work(tx, organization)
       throw new AppError(
         'not_suspended',
         `Suspend ${organization.key} first: deleting it deletes all its tokens.`,
       )
-    }
+    })
+  for (const table of store.contentTables)
+    await inBatches(() => deleting((tx) => store.deleteContents(tx, table, id, batchSize)))
+  await deleting(async (tx, organization) => {
     await log(tx, caller, 'organization.deleted', organization)
-    await store.deleteOrganization(tx, organization.id)
+    await store.deleteOrganization(tx, id)
   })
 }
 

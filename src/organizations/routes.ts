@@ -145,6 +145,8 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
     schema: {
       operationId: 'deleteOrganization',
       summary: 'Delete a suspended organization with all its tokens; its change log stays',
+      description:
+        'Tokens are deleted in batches of 1,000. After an error the organization still exists, suspended and with fewer tokens: repeat the request to delete the rest.',
       tags,
       params: OrganizationParams,
       headers: IfMatch,

@@ -1,4 +1,4 @@
-import type { Insertable, Updateable } from 'kysely'
+import { type Insertable, sql, type Updateable } from 'kysely'
 import { validate as isUuid } from 'uuid'
 import type { Db } from '../db/database.ts'
 import { statement } from '../db/statement.ts'
@@ -84,7 +84,32 @@ export async function updateOrganization(
     .executeTakeFirstOrThrow()
 }
 
-/** Its tokens go with it. */
+/** What an organization can have any number of, with the column that identifies a row in it. */
+const contents = { tokens: 'id', idempotency_keys: 'hash' } as const
+
+export const contentTables = Object.keys(contents) as (keyof typeof contents)[]
+
+/**
+ * Deletes at most `limit` rows of an organization that is about to be deleted, and returns how many it deleted. Neither
+ * the feed nor other instances hear of them, so the organization has to be suspended and locked.
+ */
+export async function deleteContents(
+  tx: Db,
+  table: keyof typeof contents,
+  id: string,
+  limit: number,
+): Promise<number> {
+  await sql`select set_config('counterfoil.deleting_organization', ${id}, true)`.execute(tx)
+  const column = sql.ref(contents[table])
+  const { numAffectedRows } = await sql`
+    delete from ${sql.table(table)} where organization_id = ${id} and ${column} = any(array(
+      select ${column} from ${sql.table(table)} where organization_id = ${id} order by ${column} limit ${limit}))`.execute(
+    tx,
+  )
+  return Number(numAffectedRows)
+}
+
+/** Whatever it still contains is deleted with it. */
 export async function deleteOrganization(db: Db, id: string): Promise<void> {
   await db.deleteFrom('organizations').where('id', '=', id).execute()
 }

@@ -1,9 +1,9 @@
-import type { KyselyPlugin } from 'kysely'
 import t from 'tap'
 import { forgetAssertions } from '../../src/client-keys/assertion.ts'
 import type { Db } from '../../src/db/database.ts'
 import { forgetAnswers } from '../../src/idempotency/idempotency.ts'
 import { forgetRevocations } from '../../src/revocations/revocations.ts'
+import { affectedBy } from '../support/plans.ts'
 import { createWorld } from '../support/world.ts'
 
 const world = await createWorld(t)
@@ -51,15 +51,7 @@ for (const [what, { run, table, old }] of Object.entries(cleanUps)) {
     await world.sql(`delete from ${table}`)
     await world.sql(old, [2500])
     await world.sql(young[table] as string)
-    const deleted: number[] = []
-    const counting: KyselyPlugin = {
-      transformQuery: ({ node }) => node,
-      transformResult: async ({ result }) => {
-        deleted.push(Number(result.numAffectedRows))
-        return result
-      },
-    }
-    await run(world.db.withPlugin(counting), now)
+    const deleted = await affectedBy(world.db, (db) => run(db, now))
     t.same(deleted, [1000, 1000, 500])
     const { rows } = await world.sql(`select count(*)::int as left from ${table}`)
     t.equal(rows[0].left, table === 'revocations' ? 2 : 1, 'what is not old is still there')

@@ -1,12 +1,11 @@
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import type { Caller } from '../../src/access/caller.ts'
 import { resumeOrganization, suspendOrganization } from '../../src/organizations/organizations.ts'
 import { platformPolicy } from '../../src/policy/effective.ts'
 import { selectBreaches } from '../../src/policy/store.ts'
 import { tightened } from '../../src/policy/tightened.ts'
-import { Secret } from '../../src/tokens/secret.ts'
+import { callerOf } from '../support/credentials.ts'
 import { costOf } from '../support/plans.ts'
 import { createWorld } from '../support/world.ts'
 
@@ -15,15 +14,7 @@ const made = await world.ask('POST', '/v1/organizations', { body: { key: 'large'
 const organization = made.body.id as string
 const url = '/v1/organizations/large/policy'
 
-const principal = await world.credentials.verify(new Secret(world.admin), world.clock.now)
-if (!principal) throw new Error('the administrator is unknown')
-const caller: Caller = {
-  principal,
-  actor: { type: 'token', id: principal.tokenId, name: principal.name },
-  requestId: 'test',
-  ip: null,
-  now: world.clock.now,
-}
+const caller = await callerOf(world)
 
 // Half of them are revoked.
 await world.sql(

@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { sql } from 'kysely'
 import type { Test } from 'tap'
+import type { Caller } from '../../src/access/caller.ts'
 import {
   type CredentialVerifier,
   type CredentialVerifierOptions,
@@ -9,6 +10,14 @@ import {
 import { leaseMs } from '../../src/credentials/lease.ts'
 import { Secret } from '../../src/tokens/secret.ts'
 import type { World } from './world.ts'
+
+/** The administrator, as domain functions are given it. */
+export async function callerOf({ credentials, admin, clock: { now } }: World): Promise<Caller> {
+  const principal = await credentials.verify(new Secret(admin), now)
+  if (!principal) throw new Error('the administrator is unknown')
+  const actor = { type: 'token', id: principal.tokenId, name: principal.name } as const
+  return { principal, actor, requestId: 'test', ip: null, now }
+}
 
 /** Time that stands still unless it is moved. */
 export function createTime() {

@@ -56,6 +56,21 @@ export async function costOf(db: Db, table: string, run: (db: Db) => Promise<unk
   }
 }
 
+/** How many rows each statement deleted or updated that `run` makes, leaving out statements that touched none. */
+export async function affectedBy(db: Db, run: (db: Db) => Promise<unknown>): Promise<number[]> {
+  const affected: number[] = []
+  const counting: KyselyPlugin = {
+    transformQuery: ({ node }) => node,
+    transformResult: async ({ result }) => {
+      // Of a select too pg says how many rows it affected, but Kysely does not.
+      if (result.numAffectedRows) affected.push(Number(result.numAffectedRows))
+      return result
+    },
+  }
+  await run(db.withPlugin(counting))
+  return affected
+}
+
 function flatten(node: PlanNode): PlanNode[] {
   return [node, ...(node.Plans ?? []).flatMap(flatten)]
 }
