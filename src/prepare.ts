@@ -5,6 +5,7 @@ import { ConfigError } from './config-files.ts'
 import { createDb, type Db, maintenanceMs, usualQueryMs } from './db/database.ts'
 import { hasSynchronousStandbys, setDurability, statementLimitMs } from './db/installation.ts'
 import { migrate, pendingMigrations, refuseNewer } from './db/migrate.ts'
+import { missingGrants } from './db/privileges.ts'
 import { sessionProblem } from './db/session.ts'
 import { startEmbedded } from './embedded-postgres/installation.ts'
 import { prepareKeys } from './keys/maintenance.ts'
@@ -61,6 +62,12 @@ export async function prepare(database: Database, config: Config, signing: Signi
   const { db, embedded, prepares } = database
   const problem = await sessionProblem(db, !prepares)
   if (problem) throw new ConfigError(problem)
+  // Tables that are made from here on belong to the role that makes them.
+  const grants = await missingGrants(db)
+  if (grants.length > 0)
+    throw new ConfigError(
+      `The role of DATABASE_URL lacks privileges; as the owner of the tables, run: ${grants.join('; ')};`,
+    )
   if (config.migrate) await migrateDatabase(database)
   else await refuseNewer(db)
   const pending = await pendingMigrations(db)

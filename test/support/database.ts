@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { createDb, type Db } from '../../src/db/database.ts'
 import { testServer } from '../runner/test-server.ts'
-import { databaseUrl } from './postgres-server.ts'
+import { databaseUrl, prefix } from './postgres-server.ts'
 
 /** A migrated database of the test's own. It stays until the end of the run. */
 export async function cloneDatabase(): Promise<string> {
@@ -43,4 +44,19 @@ export async function execute(url: string, statements: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   await client.query(statements).finally(() => client.end())
+}
+
+/** A migrated database, and a role that has exactly the privileges there that docs/operating.md gives to the service. */
+export async function createDatabaseWithServiceRole() {
+  const owner = await cloneDatabase()
+  const role = `${prefix}${randomBytes(6).toString('hex')}`
+  const password = randomBytes(12).toString('hex')
+  const docs = await readFile(new URL('../../docs/operating.md', import.meta.url), 'utf8')
+  const documented = /^```sql\n(grant usage on schema .*?)^```$/ms.exec(docs)?.[1]
+  if (!documented) throw new Error('docs/operating.md has no block of SQL with the privileges of the service')
+  await execute(owner, `create role ${role} login password '${password}'`)
+  await execute(owner, documented.replaceAll(/\bcounterfoil\b/g, role))
+  const service = new URL(owner)
+  Object.assign(service, { username: role, password })
+  return { owner, role, service: service.href }
 }

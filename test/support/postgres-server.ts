@@ -1,10 +1,13 @@
 import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import pg from 'pg'
 import { createDb } from '../../src/db/database.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { startEmbedded } from '../../src/embedded-postgres/installation.ts'
 
-const prefix = 'counterfoil_test_'
+/** Of the names of databases and roles that tests make. */
+export const prefix = 'counterfoil_test_'
 
 // Nothing in it has to survive a power cut. Tests of durability have clusters of their own.
 const hasty = [
@@ -43,10 +46,22 @@ export function databaseUrl(server: string, name: string): string {
 async function choose(dataDir: string): Promise<{ url: string; stop(): Promise<unknown> }> {
   const given = process.env.TEST_DATABASE_URL
   if (given) return { url: given, stop: async () => {} }
-  if (process.env.TEST_POSTGRES !== 'container') return startEmbedded(dataDir, hasty)
+  if (process.env.TEST_POSTGRES !== 'container') return startEmbeddedForTests(dataDir)
   const { PostgreSqlContainer } = await import('@testcontainers/postgresql')
   const container = await new PostgreSqlContainer('postgres:18-alpine').start()
   return { url: container.getConnectionUri(), stop: () => container.stop() }
+}
+
+/** The embedded server, whose usual role may not create the roles that some tests need. */
+async function startEmbeddedForTests(dataDir: string) {
+  const server = await startEmbedded(dataDir, hasty)
+  const superuser = new URL(server.url)
+  superuser.username = 'postgres'
+  superuser.password = (await readFile(join(dataDir, 'postgres-password'), 'utf8')).trim()
+  const client = new pg.Client({ connectionString: superuser.href })
+  await client.connect()
+  await client.query(`alter role ${new URL(server.url).username} createrole`).finally(() => client.end())
+  return server
 }
 
 /** Databases are left in place by the tests, so that the last one can search them all; they go before and after a run. */
@@ -58,6 +73,13 @@ async function sweep(admin: pg.Client): Promise<void> {
     await admin.query(`drop database if exists "${datname}"`).catch((error) => {
       // Another run on the same server is using it.
       if (error.code !== '55006') throw error
+    })
+  }
+  const roles = await admin.query('select rolname from pg_roles where starts_with(rolname, $1)', [prefix])
+  for (const { rolname } of roles.rows) {
+    await admin.query(`drop role if exists "${rolname}"`).catch((error) => {
+      // It has privileges on a database of another run.
+      if (error.code !== '2BP01') throw error
     })
   }
 }

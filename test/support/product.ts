@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import type { Test } from 'tap'
+import { createDatabaseWithServiceRole } from './database.ts'
 import { recordSecret } from './records.ts'
 import { retried } from './retried.ts'
 import { createWorld, type World } from './world.ts'
@@ -55,7 +56,8 @@ export async function documented(name: string): Promise<{ policy: object; types:
 }
 
 export async function startProduct(t: Test, name: string, organization = 'acme'): Promise<Product> {
-  const world = await createWorld(t, { withExamples: false, verification })
+  const { service: databaseUrl } = await createDatabaseWithServiceRole()
+  const world = await createWorld(t, { databaseUrl, withExamples: false, verification })
   const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
 
   async function http(method: string, path: string, { token = backend, body, headers }: Request = {}) {
