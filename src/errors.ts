@@ -12,18 +12,18 @@ export const catalogue = {
   },
   invalid_token: {
     status: 401,
-    title: 'The presented credential is not good',
+    title: 'The credential is not valid',
     advice:
       'Check that the token is complete, unexpired and unrevoked and may be used from your network, or create a new one.',
   },
   ambiguous_credentials: {
     status: 401,
-    title: 'There is more than one credential, or one in the URL',
+    title: 'The request has more than one credential, or one in the URL',
     advice: 'Send exactly one credential, in a header field and never in the URL.',
   },
   invalid_client: {
     status: 401,
-    title: 'The client assertion is not good',
+    title: 'The client assertion is not valid',
     advice:
       'Check the key, the audience and the lifetime of the client assertion, and use a new `jti` for each one.',
   },
@@ -34,23 +34,23 @@ export const catalogue = {
   },
   creation_disabled: {
     status: 403,
-    title: 'The policy of the organization keeps this owner from creating tokens',
+    title: "The organization's policy does not allow this owner to create tokens",
     advice: 'Ask an administrator to create the token, or to change the policy of the organization.',
   },
   not_found: {
     status: 404,
-    title: 'There is nothing here',
+    title: 'Not found',
     advice:
       'Check the path and the ids in it; objects of organizations that you have no access to are not found either.',
   },
   method_not_allowed: {
     status: 405,
-    title: 'This method is not offered here',
+    title: 'Method not allowed',
     advice: 'Use one of the methods that `Allow` lists.',
   },
   not_acceptable: {
     status: 406,
-    title: 'The answer cannot be given in a form that is accepted',
+    title: 'No representation matches the Accept header field',
     advice: 'Change `Accept` to include a media type that `detail` lists, or leave it out.',
   },
   request_timeout: {
@@ -60,7 +60,7 @@ export const catalogue = {
   },
   already_exists: {
     status: 409,
-    title: 'Something of this name exists already',
+    title: 'The resource already exists',
     advice: 'Use the existing object, or choose another name.',
   },
   name_taken: {
@@ -70,59 +70,59 @@ export const catalogue = {
   },
   limit_reached: {
     status: 409,
-    title: 'There are as many as are allowed',
+    title: 'Limit reached',
     advice: 'Revoke or delete what is no longer needed, or ask an administrator to raise the limit.',
   },
   in_use: {
     status: 409,
-    title: 'It is still in use',
+    title: 'The resource is still in use',
     advice: 'Delete its tokens first; if it is a signing key, rotate first.',
   },
   suspended: {
     status: 409,
-    title: 'It is suspended',
+    title: 'The organization or token type is suspended',
     advice: 'Resume the organization or the token type that `detail` names first.',
   },
   not_suspended: {
     status: 409,
-    title: 'Suspend it before deleting it',
+    title: 'Suspend the resource before deleting it',
     advice: 'Suspend it, then delete it.',
   },
   built_in: {
     status: 409,
-    title: 'It is part of Counterfoil and stays as it is',
+    title: 'Built-in resources cannot be changed',
     advice:
       'Leave it as it is; if it comes from the environment, change the configuration and restart the service.',
   },
   signing_unavailable: {
     status: 409,
-    title: 'There is no master key to sign JWTs with',
+    title: 'Signing JWTs requires a master key',
     advice: 'Set `MASTER_KEY` and restart the service, or use opaque tokens.',
   },
   rotation_pending: {
     status: 409,
-    title: 'The next signing key is published already',
+    title: 'The next signing key is already published',
     advice:
       'Wait until the published key starts to sign, or rotate with `immediately` if the current key has leaked.',
   },
   cursor_gone: {
     status: 410,
-    title: 'What followed this cursor is not kept any more',
+    title: 'The cursor has expired or is unknown',
     advice: 'Drop every cached answer, then read the feed from its start without a cursor.',
   },
   precondition_failed: {
     status: 412,
-    title: 'It was changed by somebody else meanwhile',
+    title: 'The resource has changed since you read it',
     advice: 'Read the object again, apply your change to it, and send its current `ETag` in `If-Match`.',
   },
   content_too_large: {
     status: 413,
-    title: 'The body is too large',
+    title: 'The request body is too large',
     advice: 'Send a smaller body, or split it into several requests.',
   },
   unsupported_media_type: {
     status: 415,
-    title: 'This media type is not understood here',
+    title: 'Unsupported media type',
     advice: 'Set `Content-Type` to the media type that the reference lists for the operation.',
   },
   invalid_value: {
@@ -132,17 +132,17 @@ export const catalogue = {
   },
   confirmation_required: {
     status: 422,
-    title: 'The name of the token is needed to confirm this',
+    title: "Confirm this request with the token's name",
     advice: 'Send the name of the token in `confirm`.',
   },
   idempotency_key_reused: {
     status: 422,
-    title: 'This Idempotency-Key belongs to another request',
+    title: 'This Idempotency-Key was used for a different request',
     advice: 'Use a new `Idempotency-Key` for each new request; reuse one only to repeat the same request.',
   },
   too_many_requests: {
     status: 429,
-    title: 'Too many credentials from this address were not good',
+    title: 'Too many failed authentications from this address',
     advice: 'Fix the credential that you send, then wait for as long as `Retry-After` says.',
   },
   header_fields_too_large: {
@@ -152,37 +152,37 @@ export const catalogue = {
   },
   internal_error: {
     status: 500,
-    title: 'Something went wrong on our side',
+    title: 'Internal error',
     advice: 'Try again later; if it persists, report the `request_id` to the operator.',
   },
   overloaded: {
     status: 503,
-    title: 'More is asked than the service can answer right now',
+    title: 'Too many requests in progress',
     advice: 'Wait for as long as `Retry-After` says, then try again with increasing delays.',
   },
   unavailable: {
     status: 503,
-    title: 'The service cannot answer right now',
+    title: 'Temporarily unavailable',
     advice: 'Wait for as long as `Retry-After` says, then try again; never treat a token as good meanwhile.',
   },
 } as const satisfies Record<string, { status: number; title: string; advice: string }>
 
 export type ErrorCode = keyof typeof catalogue
 
-/** One offending input: where it stood, its name (nested ones joined by dots) and what is wrong with it. */
+/** One invalid input: where it is, its name (nested names joined by dots) and what is wrong with it. */
 export type FieldError = { in: 'body' | 'query' | 'path' | 'header'; field: string; detail: string }
 
 export type ErrorExtras = {
   fields?: FieldError[]
   /** The permission the caller would need; named in the RFC 6750 challenge. */
   scope?: string
-  /** Seconds to wait before another try; one, where the status asks for waiting and nothing else is said. */
+  /** Seconds to wait before a retry, for statuses that have Retry-After. Defaults to one. */
   retryAfter?: number
-  /** What is behind it, for the logs. */
+  /** The cause, for the logs only. */
   cause?: unknown
 }
 
-/** The only error the domain throws; everything else is a defect and becomes a constant 500. */
+/** The only error that domain code throws. Any other error is a defect and becomes a constant 500. */
 export class AppError extends Error {
   override readonly name = 'AppError'
   readonly code: ErrorCode
@@ -205,13 +205,13 @@ export function invalidValue(field: string, detail: string): AppError {
 }
 
 /**
- * The 401 for a credential that is not good. One text for every reason, so that nobody who tries credentials learns which
- * one it was; the reason is for the log.
+ * The 401 for a credential that is not valid. The text is the same for every reason, so that it does not help anyone who
+ * guesses credentials. The reason goes to the log only.
  */
 export function badCredential(reason?: string): AppError {
   return new AppError(
     'invalid_token',
-    'The credential is unknown, expired, revoked or not good from there.',
+    'The credential is unknown, expired, revoked or not allowed from this address.',
     {
       ...(reason !== undefined && { cause: new Error(reason) }),
     },

@@ -66,7 +66,7 @@ t.test('a defect is a 500 that says nothing but the request id, under which the 
   t.equal(answer.status, 500)
   t.same(answer.body, {
     type: '/problems/internal_error',
-    title: 'Something went wrong on our side',
+    title: 'Internal error',
     status: 500,
     detail: 'Something unexpected happened. It was logged under this request id.',
     code: 'internal_error',
