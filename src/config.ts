@@ -13,21 +13,21 @@ import { Secret } from './tokens/secret.ts'
 import type { StaticSecret } from './tokens/static-secret/static-secret.ts'
 import type { VerificationOptions } from './verification/options.ts'
 
-/** Every environment variable there is; docs/configuration.md is checked against this by a test. */
+/** Every environment variable. A test compares docs/configuration.md with it. */
 export const Environment = Type.Object({
   HOST: Type.String({ default: '127.0.0.1', minLength: 1, description: 'Address to listen on.' }),
   PORT: Type.Integer({ default: 7662, minimum: 1, maximum: 65_535, description: 'Port to listen on.' }),
   PUBLIC_URL: Type.Optional(
     Type.String({
       pattern: '^https?://[^/?#\\s]+$',
-      description: 'Where others reach this service; also the issuer.',
+      description: 'The URL at which clients reach this service; also the issuer.',
     }),
   ),
   SHUTDOWN_GRACE_SECONDS: Type.Integer({
     default: 5,
     minimum: 0,
     maximum: 300,
-    description: 'How long requests are still taken after SIGTERM, each answer closing its connection.',
+    description: 'How long the service keeps accepting requests after SIGTERM.',
   }),
   DATABASE_URL: Type.Optional(
     Type.String({
@@ -38,39 +38,38 @@ export const Environment = Type.Object({
   DATABASE_LISTEN_URL: Type.Optional(
     Type.String({
       pattern: '^postgres(ql)?://',
-      description: 'The same database without the pooler (pgbouncer) that DATABASE_URL leads through.',
+      description: 'The same database without the pooler (PgBouncer) of DATABASE_URL.',
     }),
   ),
   DATABASE_POOL_SIZE: Type.Integer({
     default: 10,
     minimum: 1,
     maximum: 1000,
-    description: 'Connections at the most for management; introspection has five of its own, the feed one.',
+    description: 'Maximum number of connections for management, per process.',
   }),
   REVOCATION_DURABILITY: Type.Enum([...durabilities], {
     type: 'string',
     default: 'local',
-    description:
-      'Whether what takes a credential away is acknowledged only once a synchronous standby has it.',
+    description: 'When a revocation, deletion or suspension is acknowledged.',
   }),
   CACHE_SIZE: Type.Integer({
     default: 100_000,
     minimum: 0,
     maximum: 10_000_000,
-    description: 'How many tokens are kept in memory; with 0 the database is asked every time.',
+    description: 'How many tokens are cached in memory; 0 disables the cache.',
   }),
   WORKERS: Type.Integer({
     default: 1,
     minimum: 1,
     maximum: 256,
-    description: 'Processes that share the port, about one a core; each has its own memory and connections.',
+    description: 'Number of processes that share the port, about one per core.',
   }),
   DATA_DIR: Type.String({
     default: '.counterfoil',
     minLength: 1,
-    description: 'Where the embedded PostgreSQL lives.',
+    description: 'Directory of the embedded PostgreSQL.',
   }),
-  MIGRATE: Type.Boolean({ default: true, description: 'Whether `serve` brings the database up to date.' }),
+  MIGRATE: Type.Boolean({ default: true, description: 'Whether `serve` migrates the database.' }),
   ADMIN_TOKEN: Type.Optional(
     Type.String({
       pattern: '^[A-Za-z0-9\\-._~+/]{32,}=*$',
@@ -80,72 +79,71 @@ export const Environment = Type.Object({
   BOOTSTRAP_EXAMPLES: Type.Optional(
     Type.Boolean({
       description:
-        'Create the organization `default` and the token types `api`, `mcp` and `scim` in an empty database.',
+        'Whether to create the organization `default` and the token types `api`, `mcp` and `scim` in an empty database.',
     }),
   ),
   AUTH_SECRET: Type.Optional(
     Type.String({
       minLength: 1,
       maxLength: 4096,
-      description:
-        'A secret of your own that is good wherever a token of the type `scim` is; 32 random characters or more.',
+      description: 'A static secret that is accepted wherever a token of the type `scim` is.',
     }),
   ),
   AUTH_SECRET_ORGANIZATION: Type.Optional(
     Type.String({
       minLength: 1,
       maxLength: 36,
-      description: 'The organization, by key or id, that AUTH_SECRET belongs to; needed with it.',
+      description: 'The organization, by key or id, of AUTH_SECRET; required with it.',
     }),
   ),
   MASTER_KEY: Type.Optional(
     Type.String({
       pattern: masterKeyPattern,
-      description: 'Seals the private keys that sign JWTs: 256 random bits in base64 or hexadecimal.',
+      description: 'Encrypts the private keys that sign JWTs.',
     }),
   ),
   MASTER_KEY_PREVIOUS: Type.Optional(
     Type.String({
       pattern: masterKeyPattern,
-      description: 'The master key before this one, until `counterfoil rewrap` was run.',
+      description: 'The previous master key, until `counterfoil rewrap` has run.',
     }),
   ),
   SIGNING_ALG: Type.Enum([...signingAlgs], {
     type: 'string',
     default: 'EdDSA',
-    description: 'The algorithm of signing keys that are made from now on.',
+    description: 'The algorithm of new signing keys.',
   }),
   SIGNING_KEY_ROTATION_DAYS: Type.Integer({
     default: 90,
     minimum: 0,
     maximum: 3650,
-    description: 'How long a key signs before another takes over; 0: until somebody rotates it.',
+    description: 'How many days a signing key signs before the next one replaces it.',
   }),
   LOG_LEVEL: Type.Enum([...logLevels], {
     type: 'string',
     default: 'info',
-    description: 'How much is logged.',
+    description: 'Minimum level of log lines.',
   }),
   TRUST_PROXY: Type.String({
     default: '',
-    description: 'Addresses or networks, separated by commas, whose X-Forwarded-For is believed.',
+    description: 'Addresses or networks, separated by commas, whose X-Forwarded-For is trusted.',
   }),
   CORS_ORIGINS: Type.String({
     default: '',
-    description: 'Origins, separated by commas, whose pages may call.',
+    description: 'Origins, separated by commas, whose pages may call the API.',
   }),
   AUTH_FAILURE_LIMIT: Type.Integer({
     default: 100,
     minimum: 0,
     maximum: 1_000_000,
     description:
-      'Credentials of callers that may fail from one address before further ones are answered with 429.',
+      'How many authentications may fail from one address before further failures are answered with 429.',
   }),
   AUTH_FAILURE_WINDOW_SECONDS: Type.Integer({
     default: 60,
     minimum: 1,
     maximum: 86_400,
-    description: 'How long failures of an address count, from the first one on.',
+    description: 'How long failures of an address are counted, from the first one.',
   }),
   VERIFY_HEADERS: Type.String({
     default: '',
@@ -157,12 +155,11 @@ export const Environment = Type.Object({
   }),
   OUTBOUND_ALLOW: Type.String({
     default: '',
-    description:
-      'Addresses or networks, separated by commas, that are not public and yet may be asked for the keys of others.',
+    description: 'Non-public addresses or networks, separated by commas, from which keys may be fetched.',
   }),
 })
 
-/** The variables that can also be given as the path of a file, by the name with `_FILE` behind it. */
+/** The variables that can also be set as the path of a file, in a variable whose name ends in `_FILE`. */
 export const secretVariables = [
   'DATABASE_URL',
   'DATABASE_LISTEN_URL',
@@ -186,10 +183,10 @@ export type Config = {
   dataDir: string
   migrate: boolean
   adminToken: Secret | undefined
-  /** Undefined: with the embedded database only. */
+  /** Undefined: only with the embedded database. */
   bootstrapExamples: boolean | undefined
   environment: StaticSecret | undefined
-  /** The first seals, all of them open. */
+  /** The first one encrypts; all of them decrypt. */
   masterKeys: KeyObject[]
   signingAlg: SigningAlg
   keyRotationDays: number
@@ -209,7 +206,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   }
   const adminToken = values.ADMIN_TOKEN === undefined ? undefined : new Secret(values.ADMIN_TOKEN)
   if (adminToken?.isMistyped())
-    throw new ConfigError('ADMIN_TOKEN looks like a token of Counterfoil with a typo in it.')
+    throw new ConfigError('ADMIN_TOKEN looks like a mistyped Counterfoil token: its checksum does not match.')
   return {
     host: values.HOST,
     port: values.PORT,
@@ -247,23 +244,23 @@ function environmentSecret({
 }: Static<typeof Environment>): StaticSecret | undefined {
   if (text === undefined && organization === undefined) return undefined
   if (organization === undefined)
-    throw new ConfigError('AUTH_SECRET is given without AUTH_SECRET_ORGANIZATION.')
-  if (text === undefined) throw new ConfigError('AUTH_SECRET_ORGANIZATION is given without AUTH_SECRET.')
+    throw new ConfigError('AUTH_SECRET is set without AUTH_SECRET_ORGANIZATION.')
+  if (text === undefined) throw new ConfigError('AUTH_SECRET_ORGANIZATION is set without AUTH_SECRET.')
   const secret = new Secret(text)
   if (secret.isMistyped())
-    throw new ConfigError('AUTH_SECRET looks like a token of Counterfoil with a typo in it.')
+    throw new ConfigError('AUTH_SECRET looks like a mistyped Counterfoil token: its checksum does not match.')
   return { secret, organization }
 }
 
-/** What is allowed and yet unwise. */
+/** Warnings about settings that are allowed but unsafe. */
 export function configWarnings({ environment }: Config): string[] {
   if (!environment || environment.secret.reveal().length >= 32) return []
-  return ['AUTH_SECRET is shorter than 32 characters: who tries long enough may guess it.']
+  return ['AUTH_SECRET is shorter than 32 characters and may be guessed.']
 }
 
 function masterKeys({ MASTER_KEY, MASTER_KEY_PREVIOUS }: Static<typeof Environment>): KeyObject[] {
   if (MASTER_KEY === undefined && MASTER_KEY_PREVIOUS !== undefined)
-    throw new ConfigError('MASTER_KEY_PREVIOUS is of use only together with MASTER_KEY.')
+    throw new ConfigError('MASTER_KEY_PREVIOUS is set without MASTER_KEY.')
   return [MASTER_KEY, MASTER_KEY_PREVIOUS].filter((text) => text !== undefined).map(parseMasterKey)
 }
 
@@ -271,19 +268,19 @@ function validate(data: Record<string, string>): Static<typeof Environment> {
   try {
     return envSchema<Static<typeof Environment>>({ schema: Environment, data, env: false })
   } catch (error) {
-    // Ajv says «env/PORT must be integer»; the value itself, which may be a secret, is never in it.
+    // Ajv's message is like "env/PORT must be integer" and never contains the value, which may be a secret.
     throw new ConfigError(`${(error as Error).message.replaceAll('env/', '')}.`)
   }
 }
 
-/** The items of a variable that holds several, separated by commas. */
+/** Splits a variable that contains several items, separated by commas. */
 function list(variable: string, text: string, fits: (item: string) => boolean): string[] {
   const items = text.split(',').flatMap((item) => item.trim() || [])
   if (items.every(fits)) return items
-  throw new ConfigError(`${variable} has an item that is not of its form.`)
+  throw new ConfigError(`${variable} contains an invalid item.`)
 }
 
-/** RFC 9110 §5.1. Authorization is read anyway, and in fields of ours gateways present themselves. */
+/** RFC 9110 §5.1. Authorization is always read, and gateways authenticate in X-Counterfoil- fields. */
 function isField(name: string): boolean {
   return (
     /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name) && name !== 'authorization' && !name.startsWith('x-counterfoil-')

@@ -19,7 +19,7 @@ t.test('AUTH_SECRET is read with its organization, from the environment or from 
 
 t.test('the one without the other stops the start with a sentence that names both', async (t) => {
   for (const env of [{ AUTH_SECRET: long }, { AUTH_SECRET_ORGANIZATION: 'acme' }]) {
-    t.throws(() => readConfig(env), /^AUTH_SECRET\w* is given without AUTH_SECRET\w*\.$/)
+    t.throws(() => readConfig(env), /^AUTH_SECRET\w* is set without AUTH_SECRET\w*\.$/)
   }
 })
 

@@ -21,14 +21,18 @@ t.test('header fields are read in any case, networks of either kind', async (t) 
 
 t.test('what is no header field, or one with another meaning, ends the start and is named', async (t) => {
   for (const name of ['x token', 'x-töken', 'x-token:', 'Authorization', 'X-Counterfoil-Gateway'])
-    t.throws(() => readConfig({ VERIFY_HEADERS: name }), { message: /^VERIFY_HEADERS has an item/ }, name)
+    t.throws(
+      () => readConfig({ VERIFY_HEADERS: name }),
+      { message: /^VERIFY_HEADERS contains an invalid item/ },
+      name,
+    )
 })
 
 t.test('what is no network ends the start and is named', async (t) => {
   for (const network of ['localhost', '10.0.0.0/33', '10.0.0', '*'])
     t.throws(
       () => readConfig({ VERIFY_TRUSTED_NETWORKS: network }),
-      { message: /^VERIFY_TRUSTED_NETWORKS has an item/ },
+      { message: /^VERIFY_TRUSTED_NETWORKS contains an invalid item/ },
       network,
     )
 })
