@@ -27,8 +27,6 @@ export type Credential = Validity &
     narrowedTo: Narrowing | null
     /** Seconds since 1970. */
     issuedAt: number
-    /** What introspection says of it, where that is kept; null once it was asked for. */
-    answer?: string | null | undefined
   }
 
 export function isGood(credential: Credential, now: Date): boolean {

@@ -1,26 +1,18 @@
 const most = 10_000
 
 /**
- * Parses JSON that many credentials have alike, such as their organization, once for all of them: a hundred thousand in
- * memory take a third less, and what was parsed needs no parsing.
+ * Interns what many credentials share, such as their organization: equal JSON is parsed once. A hundred thousand
+ * credentials take a third less memory.
  */
 export function createInterning<Parsed, Made>(make: (parsed: Parsed) => Made): (json: string) => Made {
   const known = new Map<string, Made>()
-  // Often the same as the one before, which is sooner seen than sought.
-  let last: { json: string; made: Made } | undefined
-
-  function find(json: string): Made {
+  return (json) => {
     const made = known.get(json)
     if (made !== undefined) return made
-    // Forgetting all of it costs nothing but some memory, and so is simpler than choosing.
+    // Clearing costs only some memory, and is simpler than choosing what to evict.
     if (known.size >= most) known.clear()
     const value = make(JSON.parse(json))
     known.set(json, value)
     return value
-  }
-
-  return (json) => {
-    if (last?.json !== json) last = { json, made: find(json) }
-    return last.made
   }
 }

@@ -1,20 +1,17 @@
-import { slotOf } from './slot.ts'
-
-/** What there is of the keys, in their order. */
+/** The values of the keys, in their order. */
 export type Lookup<Key, Value> = (keys: Key[]) => Promise<(Value | undefined)[]>
 
 /**
- * Looks keys up in batches: all that are asked for within a turn of the event loop, or while earlier batches are
- * under way, go to the database in one statement, each once; where there is room for another batch, one that has its
- * size waits for nothing more. An answer is never older than the question: a key that has been sent already is asked
- * again.
+ * A data loader: the keys requested within a turn of the event loop, or while `atOnce` batches are in flight, are looked
+ * up in one batch, each key once. A batch that reaches `size` is sent at once if another may be in flight. A value is
+ * never older than its request: a key that is already in flight is looked up again.
  */
 export function createLoader<Key extends string, Value>(
   ask: Lookup<Key, Value>,
   { atOnce, size }: { atOnce: number; size: number },
 ): Lookup<Key, Value> {
   let waiting: Key[] = []
-  let places = new Map<number, number>()
+  let places = new Map<Key, number>()
   let answer = Promise.withResolvers<(Value | undefined)[]>()
   let underway = 0
   let scheduled = false
@@ -45,13 +42,10 @@ export function createLoader<Key extends string, Value>(
     schedule()
   }
 
-  // Of two keys with one slot, which is next to never, either may be asked for twice.
   function placeOf(key: Key): number {
-    const slot = slotOf(key)
-    const place = places.get(slot)
-    if (place !== undefined && waiting[place] === key) return place
-    places.set(slot, waiting.length)
-    return waiting.push(key) - 1
+    const place = places.get(key) ?? waiting.push(key) - 1
+    places.set(key, place)
+    return place
   }
 
   return async (keys) => {

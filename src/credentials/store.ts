@@ -104,7 +104,6 @@ class Issued implements Credential {
   readonly organizationSuspendedAt
   readonly organizationId
   readonly allowedCidrs
-  answer: string | null | undefined = undefined
   uses = unused.uses
   usedAt = unused.usedAt
   usedFrom = unused.usedFrom

@@ -1,10 +1,12 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { LRUCache } from 'lru-cache'
 import type { Places } from '../access/concurrency.ts'
 import { presentedInAuthorization } from '../authentication/presented-credential.ts'
+import type { Credential } from '../credentials/credential.ts'
 import type { Deps } from '../deps.ts'
 import { Secret } from '../tokens/secret.ts'
 import { type Decision, microbatch, type Question } from './microbatch.ts'
-import { createAnswers } from './schema.ts'
+import { presentCredential } from './schema.ts'
 
 export type FastPathOptions = Pick<Deps, 'credentials' | 'usage' | 'now' | 'issuer'> & {
   places: Places
@@ -84,6 +86,31 @@ export function introspectionFastPath(
       else leave({ request, response, body, startedAt })
     })
   }
+}
+
+const inactive = '{"active":false}'
+
+/**
+ * Introspection responses as ASCII JSON, so that their length in bytes is their length in characters. An answer takes as
+ * much memory as its credential, so only the most recently used are kept. A changed token has a new credential.
+ */
+function createAnswers(issuer: string): (credential: Credential | undefined) => string {
+  const kept = new LRUCache<Credential, string>({ max: 20_000 })
+  return (credential) => {
+    if (!credential) return inactive
+    const known = kept.get(credential)
+    if (known !== undefined) return known
+    const answer = toAscii(JSON.stringify(presentCredential(credential, issuer)))
+    kept.set(credential, answer)
+    return answer
+  }
+}
+
+function toAscii(json: string): string {
+  return json.replace(
+    /[^\0-\x7E]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
 
 const headers = [

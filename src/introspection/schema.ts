@@ -125,37 +125,3 @@ export function presentCredential(
     ...(endpoint !== null && { endpoint }),
   }
 }
-
-const inactive = '{"active":false}'
-
-/**
- * Answers as JSON in ASCII, which is as many bytes as characters. Those that are asked for again are kept with their
- * credentials; not all, since an answer takes as much memory as its credential, and once they are many only one in eight,
- * so that the most wanted stay at hand.
- */
-export function createAnswers(issuer: string, most = 20_000): (credential: Credential | undefined) => string {
-  const kept: Credential[] = []
-  let again = 0
-  let next = 0
-  return (credential) => {
-    if (!credential) return inactive
-    if (credential.answer) return credential.answer
-    const answer = toAscii(JSON.stringify(presentCredential(credential, issuer)))
-    if (credential.answer === undefined) credential.answer = null
-    else if (kept.length < most || ++again % 8 === 0) {
-      const oldest = kept[next]
-      if (oldest) oldest.answer = null
-      kept[next] = credential
-      credential.answer = answer
-      next = (next + 1) % most
-    }
-    return answer
-  }
-}
-
-function toAscii(json: string): string {
-  return json.replace(
-    /[^\0-\x7E]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
-}

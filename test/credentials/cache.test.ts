@@ -50,19 +50,6 @@ t.test('what is unknown is remembered as unknown', async (t) => {
   t.equal(asked.length, 1)
 })
 
-t.test('what is unknown says nothing of another key with the same number', async (t) => {
-  const { find, learn, recall, asked } = createMemory()
-  const [one, other] = ['12345678 one', '12345678 other']
-  const found = find(one)
-  asked[0]?.answer()
-  await found
-  t.equal(recall(one), null)
-  t.equal(recall(other), undefined)
-  await learn(other)
-  t.same(recall(other), { hash: other })
-  t.equal(recall(one), null)
-})
-
 for (const forget of ['forget', 'forgetAll'] as const) {
   t.test(`a lookup that a change overtakes (${forget}) is not kept`, async (t) => {
     const memory = createMemory()

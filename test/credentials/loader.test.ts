@@ -1,6 +1,5 @@
 import t from 'tap'
 import { createLoader } from '../../src/credentials/loader.ts'
-import { slotOf } from '../../src/credentials/slot.ts'
 
 /** Batches whose answers the test gives, each when it likes. */
 function createBatches(atOnce: number, size = 100) {
@@ -47,16 +46,6 @@ t.test('who asks about many is told in the order of their keys, whoever else ask
     [undefined, 'B'],
     ['C', 'B', 'C'],
   ])
-})
-
-t.test('keys that have their number in common are told apart', async (t) => {
-  const [one, other] = ['12345678 one', '12345678 other']
-  t.equal(slotOf(one), slotOf(other))
-  const { find, sent, nextSent } = createBatches(3)
-  const answers = find([one, other, one])
-  await nextSent()
-  sent[0]?.answer({ [one]: 'one', [other]: 'other' })
-  t.same(await answers, ['one', 'other', 'one'])
 })
 
 t.test('a batch that has its size leaves before the turn ends, if there is room for it', async (t) => {
