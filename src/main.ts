@@ -72,12 +72,17 @@ export async function main(shutdown: Shutdown): Promise<void> {
   } catch (error) {
     // Steps that a shutdown breaks off fail one way or another; the shutdown itself decides about the exit code.
     if (shutdown.requested.aborted) return
-    const { message, code } = explainExit(error)
-    process.stderr.write(`counterfoil: ${message}\n`)
-    process.exitCode = code
+    process.exitCode = report(error)
     // The channel to the primary would keep a worker alive that has nothing to do.
     if (cluster.isWorker) process.exit()
   }
+}
+
+/** Says why the process ends; returns the exit code. */
+function report(error: unknown): number {
+  const { message, code } = explainExit(error)
+  process.stderr.write(`counterfoil: ${message}\n`)
+  return code
 }
 
 async function runCommand(shutdown: Shutdown): Promise<void> {
@@ -128,9 +133,18 @@ async function serve(shutdown: Shutdown): Promise<void> {
     throw error
   }
   if (database.embedded) {
+    superviseServer(database, log, shutdown)
     const paths = { adminTokenPath: resolve(adminTokenPath(config.dataDir)) }
     process.stdout.write(welcome({ url: publicUrl(config), ...paths }))
   }
+}
+
+/** Without its embedded database the service is of no use, so it ends with that if it cannot be restarted. */
+function superviseServer(database: Database, log: Logger, shutdown: Shutdown): void {
+  const onRestart = () => log.warn('the embedded PostgreSQL ended unexpectedly and was restarted')
+  database.superviseServer(onRestart).catch((error) => {
+    if (!shutdown.requested.aborted) process.exit(report(error))
+  })
 }
 
 /** The database, whose server is stopped at shutdown if it is the embedded one, even if it is still starting. */

@@ -18,6 +18,8 @@ export type Database = {
   prepares: boolean
   /** The server that comes with Counterfoil, and ends with it. */
   embedded: boolean
+  /** Restarts the embedded server whenever it ends; rejects if it cannot. */
+  superviseServer(onRestart: () => void): Promise<void>
   /** Stops the embedded server, which breaks off what the connections to it are doing. */
   stopServer(): Promise<void>
   close(): Promise<void>
@@ -39,6 +41,7 @@ export async function openDatabase(
     url,
     prepares,
     embedded: server !== undefined,
+    superviseServer: async (onRestart) => server?.supervise(onRestart),
     stopServer,
     async close() {
       await db.destroy()

@@ -5,6 +5,14 @@ import { findBinaries } from './binaries.ts'
 import { type Cluster, openCluster } from './cluster.ts'
 import { lockDirectory } from './lock.ts'
 import { startPostmaster, stopPostmaster } from './postmaster.ts'
+import { supervise } from './supervisor.ts'
+
+export type EmbeddedServer = {
+  url: string
+  /** Restarts the server whenever it ends, until `stop`; rejects if it cannot. To be called once. */
+  supervise(onRestart: () => void): Promise<void>
+  stop(): Promise<void>
+}
 
 /**
  * Starts (or adopts) the PostgreSQL server that lives in dataDir; resolves when it accepts connections. A data
@@ -15,18 +23,30 @@ export async function startEmbedded(
   dataDir: string,
   initdbOptions: readonly string[] = [],
   shutdown = new AbortController().signal,
-): Promise<{ url: string; stop(): Promise<void> }> {
+): Promise<EmbeddedServer> {
   const binaries = await findBinaries()
   const home = await openDirectory(dataDir)
   const unlock = await lockDirectory(home)
   try {
     const cluster = await openCluster(home, binaries, initdbOptions, shutdown)
     const url = await startServer(cluster, shutdown)
+    const stopping = new AbortController()
+    let supervision: Promise<void> | undefined
     let stopped: Promise<void> | undefined
+    const stop = async () => {
+      stopping.abort()
+      // A restart that is under way ends first, with its server.
+      await supervision?.catch(() => undefined)
+      await stopPostmaster(cluster).finally(unlock)
+    }
     return {
       url,
+      supervise(onRestart) {
+        supervision = supervise(cluster, Number(new URL(url).port), stopping.signal, onRestart)
+        return supervision
+      },
       stop() {
-        stopped ??= stopPostmaster(cluster).finally(unlock)
+        stopped ??= stop()
         return stopped
       },
     }

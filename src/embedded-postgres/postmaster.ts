@@ -13,13 +13,20 @@ import { probe } from './probe.ts'
 // up while we launch ours, and processes of a killed server that are about to notice: all of these pass.
 const passing = /could not bind|lock file|shared memory block/
 
-/** The port of the server at work in the cluster: one that outlived its Counterfoil, or else a new one. */
-export async function startPostmaster(cluster: Cluster, shutdown: AbortSignal): Promise<number> {
+/**
+ * The port of the server at work in the cluster: one that outlived its Counterfoil, or else a new one, on this port if
+ * one is given.
+ */
+export async function startPostmaster(
+  cluster: Cluster,
+  shutdown: AbortSignal,
+  port?: number,
+): Promise<number> {
   const limit = AbortSignal.any([shutdown, AbortSignal.timeout(60_000)])
   for (;;) {
     await removeStalePidFile(cluster)
-    const port = (await settle(cluster, limit)) ?? (await launch(cluster, shutdown))
-    if (port) return port
+    const running = (await settle(cluster, limit)) ?? (await launch(cluster, shutdown, port))
+    if (running) return running
     shutdown.throwIfAborted()
     const log = await readFile(cluster.log, 'utf8')
     if (limit.aborted || !passing.test(log)) throw new EmbeddedError(`PostgreSQL did not start: ${gist(log)}`)
@@ -48,8 +55,12 @@ async function settle(cluster: Cluster, limit: AbortSignal): Promise<number | un
   return undefined
 }
 
-async function launch(cluster: Cluster, shutdown: AbortSignal): Promise<number | undefined> {
-  const port = await freePort()
+async function launch(
+  cluster: Cluster,
+  shutdown: AbortSignal,
+  given: number | undefined,
+): Promise<number | undefined> {
+  const port = given ?? (await freePort())
   await rm(cluster.log, { force: true })
   const log = await open(cluster.log, 'ax', 0o600)
   const server = spawnAs(

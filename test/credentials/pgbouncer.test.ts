@@ -57,7 +57,7 @@ if (hasPgbouncer()) {
   t.test('a pooler whose sessions have no time limit for statements is noticed', async (t) => {
     const warnings = async () => {
       const nothing = async () => {}
-      const server = { embedded: false, stopServer: nothing, close: nothing }
+      const server = { embedded: false, superviseServer: nothing, stopServer: nothing, close: nothing }
       const database = { url: pooled, prepares: false, ...server }
       const db = createDb({ ...database, poolSize: 1 })
       try {
