@@ -11,7 +11,7 @@ import * as store from './store.ts'
 
 export async function listSigningKeys(db: Db, caller: Caller): Promise<store.CountedKey[]> {
   requirePermission(caller, 'platform:admin')
-  return store.selectKeys(db, caller.now)
+  return store.selectCountedKeys(db, caller.now)
 }
 
 /** Newest first, those that do not sign yet included. */
@@ -27,10 +27,11 @@ export async function rotateSigningKey(
 ): Promise<store.CountedKey> {
   requirePermission(caller, 'platform:admin')
   const next = await generateSigningKey(signing.alg, sealingKey(signing))
-  return db.transaction().execute(async (tx) => {
+  const kid = await db.transaction().execute(async (tx) => {
     await store.lockKeys(tx)
-    return getKey(tx, await succeed(tx, caller, next, how), caller.now)
+    return succeed(tx, caller, next, how)
   })
+  return (await store.findCountedKey(db, kid, caller.now)) ?? notFound()
 }
 
 /**
@@ -43,16 +44,18 @@ export async function retireSigningKey(
   kid: string,
 ): Promise<{ key: store.CountedKey; tokensAffected: number }> {
   requirePermission(caller, 'platform:admin')
-  return db.transaction().execute(async (tx) => {
+  const wasRetiring = await db.transaction().execute(async (tx) => {
     await store.lockKeys(tx)
-    const state = stateOf(await getKey(tx, kid, caller.now), caller.now)
+    const found = (await store.selectKeys(tx)).find((candidate) => candidate.kid === kid) ?? notFound()
+    const state = stateOf(found, caller.now)
     if (state === 'upcoming' || state === 'active')
       throw new AppError('in_use', `The key ${kid} is ${state}: rotate first, so that another one signs.`)
     if (state === 'retiring') await retire(tx, caller, kid)
-    // Counted behind the update, which has waited for tokens that were just being signed.
-    const key = await getKey(tx, kid, caller.now)
-    return { key, tokensAffected: state === 'retiring' ? key.liveTokens : 0 }
+    return state === 'retiring'
   })
+  // Counted after the update, which has waited for tokens that were just being signed, and without the lock.
+  const key = (await store.findCountedKey(db, kid, caller.now)) ?? notFound()
+  return { key, tokensAffected: wasRetiring ? key.liveTokens : 0 }
 }
 
 /** Its private part goes with it. */
@@ -65,8 +68,6 @@ export async function retire(tx: Db, origin: Origin, kid: string): Promise<void>
   })
 }
 
-async function getKey(db: Db, kid: string, now: Date): Promise<store.CountedKey> {
-  const key = (await store.selectKeys(db, now)).find((candidate) => candidate.kid === kid)
-  if (!key) throw new AppError('not_found', 'There is no such signing key.')
-  return key
+function notFound(): never {
+  throw new AppError('not_found', 'There is no such signing key.')
 }

@@ -2,7 +2,7 @@ import { v7 as uuid } from 'uuid'
 import type { Origin } from '../access/caller.ts'
 import { record } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
-import type { Actor } from '../db/tables.ts'
+import type { Actor, SigningKey } from '../db/tables.ts'
 import { platformId } from '../platform.ts'
 import { retire } from './keys.ts'
 import { overlapMs, succeed } from './rotation.ts'
@@ -38,12 +38,12 @@ export async function rotateKeys(
   signing: Signing,
   now: Date,
   how: { immediately: boolean },
-): Promise<store.CountedKey> {
+): Promise<SigningKey> {
   const next = await generateSigningKey(signing.alg, sealingKey(signing))
   return db.transaction().execute(async (tx) => {
     await store.lockKeys(tx)
     const kid = await succeed(tx, system('cli', 'Command line', now), next, how)
-    const keys = await store.selectKeys(tx, now)
+    const keys = await store.selectKeys(tx)
     return keys.find((key) => key.kid === kid) ?? raise(`the key ${kid}, just inserted, cannot be found`)
   })
 }
@@ -53,21 +53,22 @@ export async function rotateKeys(
  * retires those whose last token has expired. Any number of instances may do this at any time.
  */
 export async function maintainKeys(db: Db, signing: Signing, rotationDays: number, now: Date): Promise<void> {
-  const due =
-    canSign(signing) && rotationDays > 0 && isOlder(await lastActivation(db, now), rotationDays, now)
+  const due = canSign(signing) && rotationDays > 0 && isOlder(await lastActivation(db), rotationDays, now)
   const next = due ? await generateSigningKey(signing.alg, sealingKey(signing)) : undefined
+  const signsNoMore = ({ retiresAt, retiredAt }: SigningKey) =>
+    !retiredAt && retiresAt !== null && retiresAt.getTime() + overlapMs <= now.getTime()
+  // Looked up before the lock is taken: it may take long, and a key that signs no more gets no new tokens.
+  const idle = new Set<string>()
+  for (const { kid } of (await store.selectKeys(db)).filter(signsNoMore))
+    if (!(await store.hasLiveTokens(db, kid, now))) idle.add(kid)
   await db.transaction().execute(async (tx) => {
     await store.lockKeys(tx)
     const origin = system('schedule', 'Key rotation', now)
     // Another instance may have been first.
-    if (next && isOlder(await lastActivation(tx, now), rotationDays, now))
+    if (next && isOlder(await lastActivation(tx), rotationDays, now))
       await succeed(tx, origin, next, { immediately: false })
-    for (const { kid, retiresAt, retiredAt, sealedPrivateJwk, liveTokens } of await store.selectKeys(
-      tx,
-      now,
-    )) {
-      if (retiredAt || !retiresAt || retiresAt.getTime() + overlapMs > now.getTime()) continue
-      if (liveTokens === 0) await retire(tx, origin, kid)
+    for (const { kid, sealedPrivateJwk } of (await store.selectKeys(tx)).filter(signsNoMore)) {
+      if (idle.has(kid)) await retire(tx, origin, kid)
       else if (sealedPrivateJwk) await store.updateKey(tx, kid, { sealedPrivateJwk: null })
     }
   })
@@ -80,7 +81,7 @@ export async function rewrapKeys(db: Db, signing: Signing, now: Date): Promise<n
     await store.lockKeys(tx)
     const origin = system('cli', 'Command line', now)
     let count = 0
-    for (const { kid, sealedPrivateJwk } of await store.selectKeys(tx, now)) {
+    for (const { kid, sealedPrivateJwk } of await store.selectKeys(tx)) {
       if (!sealedPrivateJwk) continue
       const resealed = await resealSigningKey(sealedPrivateJwk, kid, signing.masterKeys, masterKey)
       if (!resealed) throw cannotOpen(kid)
@@ -96,8 +97,8 @@ export async function rewrapKeys(db: Db, signing: Signing, now: Date): Promise<n
   })
 }
 
-async function lastActivation(db: Db, now: Date): Promise<Date | undefined> {
-  return (await store.selectKeys(db, now)).at(-1)?.activatesAt
+async function lastActivation(db: Db): Promise<Date | undefined> {
+  return (await store.selectKeys(db)).at(-1)?.activatesAt
 }
 
 function isOlder(instant: Date | undefined, days: number, now: Date): boolean {

@@ -1,6 +1,7 @@
 import type { Origin } from '../access/caller.ts'
 import { record } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
+import type { SigningKey } from '../db/tables.ts'
 import { AppError } from '../errors.ts'
 import { platformId } from '../platform.ts'
 import type { NewKey } from './sealed.ts'
@@ -28,7 +29,7 @@ export async function succeed(
   { immediately }: { immediately: boolean },
 ): Promise<string> {
   const { now } = origin
-  const keys = await store.selectKeys(tx, now)
+  const keys = await store.selectKeys(tx)
   const last = keys.at(-1)
   if (last && last.activatesAt > now) {
     if (!immediately) throw pending(last)
@@ -54,7 +55,7 @@ async function addKey(tx: Db, key: NewKey, instants: { createdAt: Date; activate
   })
 }
 
-function pending({ kid, activatesAt }: store.CountedKey): AppError {
+function pending({ kid, activatesAt }: SigningKey): AppError {
   return new AppError(
     'rotation_pending',
     `The key ${kid} takes over at ${activatesAt.toISOString()}. Rotate immediately if that is too late.`,

@@ -1,4 +1,4 @@
-import { type Insertable, sql, type Updateable } from 'kysely'
+import { type Insertable, type RawBuilder, sql, type Updateable } from 'kysely'
 import type { Db } from '../db/database.ts'
 import type { SigningKey, Tables } from '../db/tables.ts'
 
@@ -13,14 +13,30 @@ export async function lockKeys(tx: Db): Promise<void> {
 }
 
 /** In the order in which they sign. */
-export async function selectKeys(db: Db, now: Date): Promise<CountedKey[]> {
+export async function selectKeys(db: Db): Promise<SigningKey[]> {
+  return inOrder(db).execute()
+}
+
+/** Counting takes longer the more tokens there are: not while others wait for `lockKeys`. */
+export async function selectCountedKeys(db: Db, now: Date): Promise<CountedKey[]> {
+  return inOrder(db)
+    .select(sql<number>`(select count(*)::int ${liveTokens(sql`signing_keys.kid`, now)})`.as('liveTokens'))
+    .execute()
+}
+
+export async function findCountedKey(db: Db, kid: string, now: Date): Promise<CountedKey | undefined> {
   return db
     .selectFrom('signingKeys')
     .selectAll()
-    .select(liveTokens(now).as('liveTokens'))
-    .orderBy('activatesAt')
-    .orderBy('retiresAt', (order) => order.asc().nullsLast())
-    .execute()
+    .select(sql<number>`(select count(*)::int ${liveTokens(kid, now)})`.as('liveTokens'))
+    .where('kid', '=', kid)
+    .executeTakeFirst()
+}
+
+/** Whether it signed a token that is neither expired nor revoked. */
+export async function hasLiveTokens(db: Db, kid: string, now: Date): Promise<boolean> {
+  const { rows } = await sql`select ${liveTokens(kid, now)} limit 1`.execute(db)
+  return rows.length > 0
 }
 
 /** What is in the JWKS, upcoming keys included. */
@@ -68,9 +84,18 @@ function signers(db: Db, now: Date) {
     .limit(1)
 }
 
-const liveTokens = (now: Date) => sql<number>`(
-  select count(*)::int
-  from token_secrets join tokens
-    on tokens.organization_id = token_secrets.organization_id and tokens.id = token_secrets.token_id
-  where token_secrets.signed_by = signing_keys.kid
-    and tokens.revoked_at is null and coalesce(tokens.expires_at, 'infinity') > ${now})`
+function inOrder(db: Db) {
+  return db
+    .selectFrom('signingKeys')
+    .selectAll()
+    .orderBy('activatesAt')
+    .orderBy('retiresAt', (order) => order.asc().nullsLast())
+}
+
+function liveTokens(kid: string | RawBuilder<unknown>, now: Date) {
+  return sql`
+    from token_secrets join tokens
+      on tokens.organization_id = token_secrets.organization_id and tokens.id = token_secrets.token_id
+    where token_secrets.signed_by = ${kid}
+      and tokens.revoked_at is null and coalesce(tokens.expires_at, 'infinity') > ${now}`
+}

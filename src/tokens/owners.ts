@@ -1,14 +1,15 @@
 import { type Caller, requirePermission } from '../access/caller.ts'
 import { recordAll } from '../audit/audit.ts'
+import { batchSize, inBatches } from '../db/batches.ts'
 import type { Db } from '../db/database.ts'
 import { lockOrganization, reachableOrganization } from '../organizations/lookup.ts'
 import { tokenEvent } from './audit-event.ts'
-import { revokeAllOf } from './owner-store.ts'
+import { revokeSomeOf } from './owner-store.ts'
 import { onlyOwner } from './token-owner-scope.ts'
 
 /**
- * Revokes what an owner has that is neither expired nor revoked, all of it or nothing, and says how many that were.
- * The lock makes it wait for tokens that are just being created for them, so that none slips through.
+ * Revokes what an owner has that is neither expired nor revoked, and returns how many tokens that were. Up to a batch it
+ * is all of them or none; of more, what was revoked before an error stays revoked, and another call revokes the rest.
  */
 export async function revokeOwnerTokens(
   db: Db,
@@ -20,23 +21,24 @@ export async function revokeOwnerTokens(
   const { id: organizationId } = await reachableOrganization(db, caller, organizationKey)
   const self = onlyOwner(caller, 'tokens:write')
   if (self !== undefined && self !== subject) requirePermission(caller, 'tokens:write')
-  return db.transaction().execute(async (tx) => {
-    await lockOrganization(tx, organizationId)
-    const revoked = await revokeAllOf(
-      tx,
-      { organizationId, subject },
-      {
+  // Waits until tokens that are being created right now are there, and does not keep the lock: a token whose creation
+  // begins later is newer than this request.
+  await db.transaction().execute((tx) => lockOrganization(tx, organizationId))
+  return inBatches(() =>
+    db.transaction().execute(async (tx) => {
+      const revocation = {
         revokedAt: caller.now,
         revokedBy: JSON.stringify(caller.actor),
         revokedReason: reason,
         updatedAt: caller.now,
-      },
-    )
-    const changes = { before: {}, after: { reason } }
-    const happenings = revoked.map((token) =>
-      tokenEvent('token.revoked', { organizationId, ...token }, changes),
-    )
-    await recordAll(tx, caller, happenings)
-    return revoked.length
-  })
+      }
+      const revoked = await revokeSomeOf(tx, { organizationId, subject }, revocation, batchSize)
+      const changes = { before: {}, after: { reason } }
+      const events = revoked.map((token) =>
+        tokenEvent('token.revoked', { organizationId, ...token }, changes),
+      )
+      await recordAll(tx, caller, events)
+      return revoked.length
+    }),
+  )
 }

@@ -3,7 +3,7 @@ import { AppError } from '../errors.ts'
 import type { Policy } from '../policy/document.ts'
 import * as store from './quota-store.ts'
 
-/** How many tokens somebody may have at a time, and how many are there. */
+/** How many active tokens there may be, and how many there are; counting stops at the limit. */
 export type QuotaUsage = { limit: number; active: number }
 
 /** Undefined: no limit, or for tokens of services no owner. */
@@ -49,7 +49,9 @@ export async function quotaUsagesOf(
   { organizationId, owner, now }: { organizationId: string; owner: string | null; now: Date },
 ): Promise<QuotaUsages> {
   const usage = async (limit: number | null, of?: string) =>
-    limit === null ? undefined : { limit, active: await store.countActive(db, organizationId, now, of) }
+    limit === null
+      ? undefined
+      : { limit, active: await store.countActive(db, organizationId, now, limit, of) }
   return {
     owner: owner === null ? undefined : await usage(active_per_owner, owner),
     organization: await usage(active_per_organization),

@@ -41,7 +41,9 @@ export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db' | 'signin
     url: '/organizations/:organization/owners/:subject/revoke-tokens',
     schema: {
       operationId: 'revokeOwnerTokens',
-      summary: 'Revoke everything that an owner has: all of it or, on an error, nothing',
+      summary: 'Revoke all tokens of an owner',
+      description:
+        'Up to 1,000 tokens are revoked together: after an error none is. More are revoked in batches of 1,000: after an error, repeat the request to revoke the rest. `revoked` counts what this request revoked.',
       tags,
       params: schema.OwnerParams,
       body: ref(Revocation),

@@ -61,7 +61,7 @@ const TypeOption = Type.Object({
 
 const Usage = Type.Object(
   { limit: Type.Integer(), active: Type.Integer(), left: Type.Integer() },
-  { $id: 'Usage', description: 'How many active tokens there may be and are.' },
+  { $id: 'Usage', description: 'How many active tokens there may be and are. Counting stops at the limit.' },
 )
 const usage = { anyOf: [{ $ref: 'Usage#' }, { type: 'null' }] }
 

@@ -1,0 +1,135 @@
+import { setTimeout } from 'node:timers/promises'
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import type { Db } from '../../src/db/database.ts'
+import { listSigningKeys, retireSigningKey, rotateSigningKey } from '../../src/keys/keys.ts'
+import { resumeOrganization, suspendOrganization } from '../../src/organizations/organizations.ts'
+import { hasTokens } from '../../src/token-types/store.ts'
+import { revokeOwnerTokens } from '../../src/tokens/owners.ts'
+import { countActive, isNameTaken, latestOwnerSource } from '../../src/tokens/quota-store.ts'
+import { callerOf } from '../support/credentials.ts'
+import { affectedBy, costOf } from '../support/plans.ts'
+import { createWorld } from '../support/world.ts'
+
+const world = await createWorld(t)
+const { id: organization } = (
+  await world.ask('POST', '/v1/organizations', { body: { key: 'large', name: 'Large' } })
+).body
+const caller = await callerOf(world)
+
+/** Tokens of one owner. */
+async function give(owner: string, count: number): Promise<void> {
+  await world.sql(
+    `insert into tokens (organization_id, id, type, name, owner_subject, owner_source, scopes, audience, metadata,
+         created_at, created_by, updated_at)
+       select $1, gen_random_uuid(), 'api', $2 || i, $2, 'internal', '{read}', '{}', '{}', now(), '{}', now()
+       from generate_series(1, $3) i`,
+    [organization, owner, count],
+  )
+}
+await give('many', 20_000)
+await world.sql('analyze tokens')
+
+/** `costOf` takes the rows away. */
+function noRows(): void {}
+
+const underLocks: Record<string, { most: number; ask: (db: Db) => Promise<unknown> }> = {
+  'active tokens of an organization, for its limit': {
+    most: 50,
+    ask: (db) => countActive(db, organization, world.clock.now, 50).catch(noRows),
+  },
+  'active tokens of an owner, for their limit': {
+    most: 50,
+    ask: (db) => countActive(db, organization, world.clock.now, 50, 'many').catch(noRows),
+  },
+  'whether a name is taken': { most: 1, ask: (db) => isNameTaken(db, organization, 'many20000') },
+  'where an owner comes from': { most: 1, ask: (db) => latestOwnerSource(db, organization, 'many') },
+  'whether a token type has tokens, for its deletion': { most: 1, ask: (db) => hasTokens(db, 'scim') },
+}
+for (const [what, { most, ask }] of Object.entries(underLocks)) {
+  t.test(`${what}: at most ${most} of 20,000 tokens are looked at`, async (t) => {
+    const { examined, scanned } = await costOf(world.db, 'tokens', ask)
+    t.same(scanned, [])
+    t.ok(examined <= most, `${examined} rows`)
+  })
+}
+
+t.test('usage is exact up to the limit', async (t) => {
+  const count = (owner: string, limit: number) =>
+    countActive(world.db, organization, world.clock.now, limit, owner)
+  await give('few', 3)
+  t.same([await count('few', 2), await count('few', 3), await count('few', 4)], [2, 3, 3])
+})
+
+t.test('all tokens of an owner are revoked by statements of at most 1,000 rows', async (t) => {
+  await give('leaver', 2500)
+  let revoked = 0
+  const affected = await affectedBy(world.db, async (db) => {
+    revoked = await revokeOwnerTokens(db, caller, 'large', 'leaver', null)
+  })
+  t.equal(revoked, 2500)
+  // Each batch with its entries in the change log.
+  t.same(affected, [1000, 1000, 1000, 1000, 500, 500])
+  const { rows } = await world.sql(
+    "select count(*)::int as left from tokens where owner_subject = 'leaver' and revoked_at is null",
+  )
+  t.equal(rows[0].left, 0)
+})
+
+t.test('while tokens of an owner are being revoked the organization can be suspended', async (t) => {
+  await give('slow', 1)
+  const holder = await hold(t, "select from tokens where owner_subject = 'slow' for update")
+  const revoking = revokeOwnerTokens(world.db, caller, 'large', 'slow', null)
+  await waitsForLock('%update "tokens"%')
+  await suspendOrganization(world.db, caller, 'large')
+  await resumeOrganization(world.db, caller, 'large')
+  await holder.end()
+  t.equal(await revoking, 1)
+})
+
+t.test('a token that is being created when an owner is revoked is revoked too', async (t) => {
+  const holder = await hold(t, `select from organizations where id = '${organization}' for share`)
+  const revoking = revokeOwnerTokens(world.db, caller, 'large', 'just-now', null)
+  await waitsForLock('%"organizations"%for update%')
+  await holder.query(
+    `insert into tokens (organization_id, id, type, name, owner_subject, owner_source, scopes, audience, metadata,
+         created_at, created_by, updated_at)
+       values ($1, gen_random_uuid(), 'api', 'Just now', 'just-now', 'internal', '{read}', '{}', '{}', now(), '{}', now())`,
+    [organization],
+  )
+  await holder.query('commit')
+  t.equal(await revoking, 1)
+})
+
+t.test('signing keys can be rotated and retired while tokens cannot be counted', async (t) => {
+  const next = await rotateSigningKey(world.db, caller, world.signing, { immediately: true })
+  const [first] = await listSigningKeys(world.db, caller)
+  const holder = await hold(t, 'lock table tokens in access exclusive mode')
+  const retiring = retireSigningKey(world.db, caller, first?.kid ?? '')
+  await waitsForLock('%token_secrets%')
+  // The first has its lock no longer, or this would wait for it.
+  await world.sql("set lock_timeout = '2s'; select pg_advisory_xact_lock(7663)")
+  await holder.end()
+  t.match(await retiring, { key: { kid: first?.kid }, tokensAffected: 0 })
+  t.not(next.kid, first?.kid)
+})
+
+/** A transaction that keeps its locks until it ends. */
+async function hold(t: Test, statement: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: world.databaseUrl })
+  await client.connect()
+  t.teardown(() => client.end())
+  await client.query(`begin; ${statement}`)
+  return client
+}
+
+async function waitsForLock(query: string): Promise<void> {
+  for (;;) {
+    const { rows } = await world.sql(
+      "select from pg_stat_activity where wait_event_type = 'Lock' and query like $1 and pid <> pg_backend_pid()",
+      [query],
+    )
+    if (rows.length > 0) return
+    await setTimeout(5)
+  }
+}
