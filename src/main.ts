@@ -98,7 +98,7 @@ async function runCommand(shutdown: Shutdown): Promise<void> {
   if (values.version) return void process.stdout.write(`${version}\n`)
   const [name = 'serve', ...rest] = positionals
   const command = Object.hasOwn(commands, name) && rest.length === 0 ? commands[name] : undefined
-  if (!command) throw new UsageError(`There is no command ${positionals.join(' ')}; see counterfoil --help.`)
+  if (!command) throw new UsageError(`Unknown command ${positionals.join(' ')}; see counterfoil --help.`)
   const { immediately } = values
   if (immediately && name !== 'rotate-keys') throw new UsageError('--immediately is for rotate-keys only.')
   await command(shutdown, { immediately })

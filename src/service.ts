@@ -44,7 +44,9 @@ export async function startService({
 }: ServiceOptions): Promise<void> {
   const { log, signing } = options
   const onLease: CredentialVerifierOptions['onLease'] = (holds, reason) =>
-    holds ? log.info('answering from memory') : log.warn({ reason }, 'asking the database every time')
+    holds
+      ? log.info('cache lease acquired; answering from memory')
+      : log.warn({ reason }, 'cache lease lost; reading through to the database')
   const onTimeline = (before: string, now: string) =>
     log.warn(
       { before, now },
@@ -78,11 +80,13 @@ export async function startService({
   const drain = createDrain(app)
   const keyCare = scheduleKeyMaintenance(db, signing, config.keyRotationDays, log)
   const stopForgetting = startInterval(hourMs, () => {
-    forgetAnswers(db, new Date()).catch((err) => log.warn({ err }, 'old answers could not be dropped'))
-    forgetAssertions(db, new Date()).catch((err) => log.warn({ err }, 'old assertions could not be dropped'))
-    forgetRevocations(db, new Date()).catch((err) =>
-      log.warn({ err }, 'old revocations could not be dropped'),
+    forgetAnswers(db, new Date()).catch((err) =>
+      log.warn({ err }, 'deleting expired idempotency answers failed'),
     )
+    forgetAssertions(db, new Date()).catch((err) =>
+      log.warn({ err }, 'deleting expired client assertions failed'),
+    )
+    forgetRevocations(db, new Date()).catch((err) => log.warn({ err }, 'deleting old revocations failed'))
   })
   const close = async () => {
     stopForgetting()

@@ -17,6 +17,6 @@ curl -s ${url}/introspect -H "Authorization: Bearer $ADMIN" -d "token=$TOKEN"; e
 curl -s ${url}/revoke -H "Authorization: Bearer $ADMIN" -d "token=$TOKEN"
 curl -s ${url}/introspect -H "Authorization: Bearer $ADMIN" -d "token=$TOKEN"; echo
 
-  Stop it with Ctrl-C; what it keeps stays.
+  Stop it with Ctrl-C; its data is kept.
 `
 }

@@ -48,15 +48,12 @@ export function presentedInAuthorization(
 
 function visible(text: string): string {
   if (/^[\x21-\x7E]+$/.test(text)) return text
-  throw new AppError('unauthenticated', 'Where a token should be is something that none can be.')
+  throw new AppError('unauthenticated', 'The credential contains characters that no token has.')
 }
 
 function orRefuse(presented: Presented | undefined): Presented {
   if (presented) return presented
-  throw new AppError(
-    'unauthenticated',
-    'The Authorization header is not of a scheme that is understood here.',
-  )
+  throw new AppError('unauthenticated', 'The Authorization header has an unsupported scheme.')
 }
 
 function formDecode(text: string): string {

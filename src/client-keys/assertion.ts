@@ -107,7 +107,9 @@ function refusalFor(error: unknown, tokenId: string): AppError {
   // What is wrong is for the log: whoever registers addresses would learn by it what is behind them.
   if (error instanceof OutboundError) {
     const cause = new Error(`The jwks_uri of ${tokenId} ${error.message}`, { cause: error })
-    return new AppError('unavailable', 'The keys of the client cannot be had. Try again shortly.', { cause })
+    return new AppError('unavailable', 'The keys of the client could not be fetched; try again shortly.', {
+      cause,
+    })
   }
   if (error instanceof errors.JWTExpired) return refusal('it has expired')
   if (error instanceof errors.JWTClaimValidationFailed) return refusal(unfit(error.claim))

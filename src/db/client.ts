@@ -51,7 +51,7 @@ const names = new Map<string, string>()
  * the plan.
  */
 export function planOnce(name: string, statement: string): void {
-  if (/(select|returning|[.,])\s*\*/i.test(statement)) throw new Error(`${name} has to name its columns`)
+  if (/(select|returning|[.,])\s*\*/i.test(statement)) throw new Error(`${name} must name its columns`)
   names.set(statement, name)
 }
 

@@ -13,7 +13,10 @@ export function preferredType<T extends string>(
   const preferred = new Negotiator({ headers: { accept } }).mediaType([...offered])
   const type = offered.find((candidate) => candidate === preferred)
   if (type) return type
-  throw new AppError('not_acceptable', `Accept takes none of what there is here: ${offered.join(', ')}.`)
+  throw new AppError(
+    'not_acceptable',
+    `None of the supported media types is acceptable: ${offered.join(', ')}.`,
+  )
 }
 
 /** Tells caches that the answer depends on this header too (RFC 9110 §12.5.5). */

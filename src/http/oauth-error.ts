@@ -13,7 +13,7 @@ export const OAuthError = Type.Object(
       examples: ['token is given more than once'],
     }),
     request_id: Type.String({
-      description: 'Quote it when asking for help: the logs have it too.',
+      description: 'Quote it when you ask for help; the log has it as well.',
       examples: [exampleRequestId],
     }),
   },

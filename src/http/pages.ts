@@ -7,7 +7,7 @@ import { nullable, ref } from './schemas.ts'
 
 /** The query parameters of every list. */
 export const pageQuery = {
-  limit: Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'How many at the most.' }),
+  limit: Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'Maximum number of items.' }),
   cursor: Type.Optional(
     Type.String({ maxLength: 6000, description: 'Where to go on: `next_cursor` of the page before.' }),
   ),
@@ -62,7 +62,7 @@ export function positionIn<T extends TSchema>(
   const position = openCursor(cursorKey, listOf(request), cursor)
   // A cursor may be older than this version of Counterfoil, and of a shape that it does not know.
   if (Value.Check(schema, position)) return position as Static<T>
-  const detail = 'is not one of this list, sorted and filtered like this'
+  const detail = 'was issued for a different list, sort order or filter'
   throw new AppError('invalid_request', `The cursor ${detail}.`, {
     fields: [{ in: 'query', field: 'cursor', detail }],
   })

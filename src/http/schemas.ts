@@ -60,7 +60,7 @@ export const Problem = Type.Object(
       type: 'string',
       description: 'The same as `type`, for programs.',
     }),
-    request_id: Type.String({ description: 'Quote it when asking for help: the logs have it too.' }),
+    request_id: Type.String({ description: 'Quote it when you ask for help; the log has it as well.' }),
     errors: Type.Optional(
       Type.Array(
         Type.Object({
@@ -98,7 +98,10 @@ export const Actor = Type.Object(
     }),
     name: Type.String({ description: 'Its name at that time.', examples: ['Bootstrap administrator'] }),
     issuer: Type.Optional(
-      Type.String({ description: 'Of a user: who vouched.', examples: ['https://login.example'] }),
+      Type.String({
+        description: 'For a user: the issuer of the sign-in.',
+        examples: ['https://login.example'],
+      }),
     ),
   },
   {

@@ -59,7 +59,7 @@ export const IntrospectionResponse = Type.Object(
   },
   {
     $id: 'IntrospectionResponse',
-    description: 'RFC 7662 §2.2, and what Counterfoil knows besides.',
+    description: 'The response of RFC 7662 §2.2 with the members that Counterfoil adds.',
     examples: [
       {
         active: true,

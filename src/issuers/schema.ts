@@ -40,7 +40,7 @@ const members = {
   audience: Type.String({
     minLength: 1,
     maxLength: 500,
-    description: 'What `aud` has to have (RFC 8725 §3.9).',
+    description: 'The required value in `aud` (RFC 8725 §3.9).',
     examples: ['counterfoil'],
   }),
 }
@@ -67,7 +67,7 @@ const grants = {
   },
   group_permissions: Type.Array(GroupPermissions, {
     maxItems: 200,
-    description: 'What the users of a group may do besides.',
+    description: 'Additional permissions of the users in a group.',
   }),
 }
 

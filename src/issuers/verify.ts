@@ -52,7 +52,7 @@ function refuse(error: unknown, issuer: string): never {
   if (error instanceof errors.JOSEError) throw badCredential(error.message)
   // Of the others all come from the issuer: it cannot be reached, or has keys that are none. Which one is not said,
   // since whoever registers addresses would learn by it what is behind them.
-  const detail = 'The keys of the issuer cannot be had, so that nobody knows who signed in.'
+  const detail = 'The signing keys of the issuer could not be fetched; try again later.'
   throw new AppError('unavailable', detail, {
     cause: new Error(`${issuer} ${(error as Error).message}`, { cause: error }),
   })

@@ -14,7 +14,7 @@ export function scheduleKeyMaintenance(
   let running = Promise.resolve()
   const care = () => {
     running = maintainKeys(db, signing, rotationDays, new Date()).catch((err: unknown) => {
-      log.error({ err }, 'caring for the signing keys failed')
+      log.error({ err }, 'signing-key maintenance failed')
     })
   }
   care()

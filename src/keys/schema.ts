@@ -26,7 +26,7 @@ const keyMembers = {
     examples: [null],
   }),
   retired_at: nullable.dateTime({
-    description: 'Since when it is no longer published.',
+    description: 'When it was removed from the published keys.',
     examples: [null],
   }),
 }

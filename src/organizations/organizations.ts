@@ -126,7 +126,7 @@ async function changing<T>(
 ): Promise<T> {
   const { id, key } = await reachableOrganization(db, caller, keyOrId)
   requirePermission(caller, 'platform:admin')
-  if (id === platformId) throw new AppError('built_in', `The organization ${key} stays as it is.`)
+  if (id === platformId) throw new AppError('built_in', `The built-in organization ${key} cannot be changed.`)
   return db.transaction().execute(async (tx) => {
     const organization = await store.lockOrganization(tx, id)
     if (!organization) throw noSuchOrganization()

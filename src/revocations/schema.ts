@@ -22,7 +22,7 @@ export const RevocationQuery = Type.Object({
   since: Type.Optional(
     CursorText('`cursor` of the page before. Without it there are no events, and the cursor of now.'),
   ),
-  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 200, description: 'How many at the most.' }),
+  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 200, description: 'Maximum number of items.' }),
   ...hashPrefix,
 })
 

@@ -53,7 +53,8 @@ async function signList(
 ): Promise<StatusList | undefined> {
   const list = await store.findList(db, id)
   if (!list) return undefined
-  if (!canSign(signing)) throw new AppError('unavailable', 'There is no master key to sign the list with.')
+  if (!canSign(signing))
+    throw new AppError('unavailable', 'No MASTER_KEY is configured, so the list cannot be signed.')
   const lst = await encodeBits(list.size, await store.selectInvalid(db, id))
   const iat = Math.floor(now.getTime() / 1000)
   const jwt = await signJwt(await activeSigner(db, signing, now), 'statuslist+jwt', {

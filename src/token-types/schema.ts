@@ -13,7 +13,7 @@ const changeable = {
     Type.Unsafe<string[] | null>({
       ...Scopes,
       type: ['array', 'null'],
-      description: 'The scopes that its tokens may have. Null: any.',
+      description: 'The scopes that tokens of this type may have; null for any.',
       examples: [['um:read', 'um:write', 'um:bulk']],
     }),
   ),

@@ -145,7 +145,8 @@ async function changing<T>(
   change: (tx: Db, type: TokenType) => Promise<T>,
 ): Promise<T> {
   requirePermission(caller, 'platform:admin')
-  if (name === managementType) throw new AppError('built_in', `The token type ${name} stays as it is.`)
+  if (name === managementType)
+    throw new AppError('built_in', `The built-in token type ${name} cannot be changed.`)
   return db.transaction().execute(async (tx) => {
     const type = (await store.lockTokenType(tx, name)) ?? notFound()
     refuseStale(type, expected)

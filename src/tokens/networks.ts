@@ -6,7 +6,7 @@ export function parseNetworks(items: string[]): string[] {
   const networks = items.map((item) => {
     const network = plainNetwork(item)
     if (network === undefined)
-      throw invalidValue('allowed_cidrs', `has ${item}, which is no IPv4 or IPv6 network`)
+      throw invalidValue('allowed_cidrs', `has ${item}, which is not an IPv4 or IPv6 network`)
     return network
   })
   return [...new Set(networks)]

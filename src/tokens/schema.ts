@@ -96,7 +96,7 @@ export const Warning = Type.Object(
     requested: DateTime(),
     granted: DateTime(),
   },
-  { $id: 'Warning', description: 'What was granted in the place of what was asked for.' },
+  { $id: 'Warning', description: 'A difference between what was requested and what was granted.' },
 )
 
 export const Token = Type.Object(tokenMembers, { $id: 'Token', description: 'A token, without its secret.' })
@@ -107,7 +107,7 @@ export const IssuedToken = Type.Object(
       description: 'Shown this once. Only its hash is kept.',
       examples: ['api_0123456789abcdefghijABCDEFGHIJ2PElSk'],
     }),
-    warnings: Type.Array(ref(Warning), { description: 'Where the token is not quite what was asked for.' }),
+    warnings: Type.Array(ref(Warning), { description: 'Differences between the request and the token.' }),
   },
   { $id: 'IssuedToken', description: 'A token just made.' },
 )

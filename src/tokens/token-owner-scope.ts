@@ -33,5 +33,5 @@ export function isSignedInAs({ principal }: Caller, subject: string | undefined)
 /** Which token the request presents; the sign-in of a user is none of ours. */
 export function presentedToken({ principal }: Caller): { organizationId: string; id: string } {
   if (!isUser(principal)) return { organizationId: principal.organizationId, id: principal.tokenId }
-  throw new AppError('not_found', 'The request comes with the sign-in of a user, which is no token of ours.')
+  throw new AppError('not_found', 'The request used the sign-in of a user, not a Counterfoil token.')
 }

@@ -29,7 +29,10 @@ export async function refuseWrongNarrowing(
     )
   const [organization] = await unknownOrganizations(tx, organizations)
   if (organization !== undefined)
-    throw invalidValue('narrowed_to.organizations', `has ${organization}, which is the key of none`)
+    throw invalidValue(
+      'narrowed_to.organizations',
+      `has ${organization}, which is not the key of an organization`,
+    )
   const [unknown] = await unknownTokenTypes(tx, types)
   if (unknown !== undefined)
     throw invalidValue('narrowed_to.types', `has ${unknown}, which is not a token type`)

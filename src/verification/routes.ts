@@ -150,7 +150,7 @@ function announcesBody({ headers }: FastifyRequest): boolean {
 }
 
 function viewerOf({ viewer }: FastifyRequest): Viewer {
-  if (!viewer) throw new Error('nobody has asked who the gateway is')
+  if (!viewer) throw new Error('the gateway has not been authenticated')
   return viewer
 }
 
@@ -166,7 +166,7 @@ function requirementInField(request: FastifyRequest): Requirement {
   const query = Object.fromEntries(given)
   if (Object.keys(query).length === given.size && request.validateInput(query, VerifyQuery))
     return requirementOf(query)
-  const detail = 'is not of the form of the query of /verify'
+  const detail = 'is not a valid query string of /verify'
   throw new AppError('invalid_request', `X-Counterfoil-Require ${detail}.`, {
     fields: [{ in: 'header', field: requirementField, detail }],
   })

@@ -18,7 +18,7 @@ export const VerifyQuery = Type.Object(
       Type.String({
         minLength: 1,
         maxLength: 500,
-        description: 'The token has to have this audience.',
+        description: 'The token must have this audience.',
         examples: ['https://api.example'],
       }),
     ),
@@ -26,7 +26,7 @@ export const VerifyQuery = Type.Object(
       Type.String({
         pattern: '\\S',
         maxLength: 2000,
-        description: 'Token types, separated by spaces; the token has to be of one of them.',
+        description: 'Token types, separated by spaces; the token must have one of them.',
         examples: ['api'],
       }),
     ),
@@ -34,7 +34,7 @@ export const VerifyQuery = Type.Object(
       Type.String({
         pattern: '\\S',
         maxLength: 2000,
-        description: 'Keys of organizations, separated by spaces; the token has to belong to one of them.',
+        description: 'Keys of organizations, separated by spaces; the token must belong to one of them.',
         examples: ['default'],
       }),
     ),

@@ -38,7 +38,7 @@ t.test('keys that cannot be had are 503, and are asked for again after a while',
     status: 503,
     body: {
       error: 'temporarily_unavailable',
-      error_description: 'The keys of the client cannot be had. Try again shortly.',
+      error_description: 'The keys of the client could not be fetched; try again shortly.',
     },
   }
   for (let i = 0; i < 3; i++) t.match(await ask(), refusal)

@@ -77,7 +77,7 @@ function usableType(name: string, { type }: IssuanceRules): TypeRules {
 
 function refuseDisallowedType({ allowed_types: allowed }: Policy, { name }: TypeRules): void {
   if (!allowed || allowed.includes(name)) return
-  throw invalidValue('type', `${name} is not among the types that the policy allows`)
+  throw invalidValue('type', `${name} is not a type that the policy allows`)
 }
 
 function refuseForeignScopes({ name, allowedScopes }: TypeRules, scopes: string[]): void {

@@ -21,12 +21,11 @@ export function grantExpiry(
   const { at, field } = asked ?? { at: null, field: 'expires_at' }
   if (at === null) {
     if (policy.allow_no_expiry) return { expiresAt: null, warnings: [] }
-    throw invalidValue(field, 'is required: the organization has no tokens that live for ever')
+    throw invalidValue(field, 'is required: the organization does not allow tokens that never expire')
   }
   if (at < daysFrom(now, minimum)) throw invalidValue(field, `must be at least ${inDays(minimum)} ahead`)
   if (maximum === null || at <= daysFrom(now, maximum)) return { expiresAt: at, warnings: [] }
-  if (policy.on_too_long === 'refuse')
-    throw invalidValue(field, `must be at the most ${inDays(maximum)} ahead`)
+  if (policy.on_too_long === 'refuse') throw invalidValue(field, `must be at most ${inDays(maximum)} ahead`)
   const granted = daysFrom(now, maximum)
   return { expiresAt: granted, warnings: [reduced(at, granted, maximum)] }
 }

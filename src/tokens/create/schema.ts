@@ -56,7 +56,7 @@ export const NarrowedTo = Type.Object(
     audience: Type.Optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 500, examples: ['https://api.example'] }), {
         ...narrowedNames,
-        description: 'A token has to have at least one of these.',
+        description: 'A token must have at least one of these.',
       }),
     ),
     types: Type.Optional(
