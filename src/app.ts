@@ -42,6 +42,7 @@ import { createSignIn } from './issuers/sign-in.ts'
 import { signingKeyRoutes } from './keys/routes.ts'
 import { organizationRoutes } from './organizations/routes.ts'
 import { policyRoutes } from './policy/routes.ts'
+import { basePathOf } from './public-url.ts'
 import { revocationRoutes, revocationStreamRoutes } from './revocations/routes.ts'
 import { statusListRoutes } from './status-lists/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
@@ -124,7 +125,7 @@ export async function buildApp({
     schemaController,
     // No shorter than a URL can be: what is too long for its place is refused by the schema, which says so.
     routerOptions: { maxParamLength: maxHeaderSize },
-    clientErrorHandler: answerClientError,
+    clientErrorHandler: (error, socket) => answerClientError(app, error, socket),
     // What the router refuses before it knows the route, such as broken percent-encoding.
     frameworkErrors: sendProblem,
     // A request that comes in on an open connection while we close is served like any other.
@@ -132,6 +133,7 @@ export async function buildApp({
     forceCloseConnections: 'idle',
   })
 
+  app.decorate('basePath', basePathOf(deps.issuer))
   app.removeContentTypeParser(['text/plain', 'application/json'])
   app.addContentTypeParser('application/json', { parseAs: 'string' }, boundedJson(app))
   app.setErrorHandler(sendProblem)

@@ -9,6 +9,7 @@ import type { FailureLimit } from './http/failed-credentials.ts'
 import { type LogLevel, logLevels } from './http/log.ts'
 import { masterKeyPattern, parseMasterKey } from './keys/master-key.ts'
 import { type SigningAlg, signingAlgs } from './keys/sealed.ts'
+import { publicUrlProblem } from './public-url.ts'
 import { Secret } from './tokens/secret.ts'
 import type { StaticSecret } from './tokens/static-secret/static-secret.ts'
 import type { VerificationOptions } from './verification/options.ts'
@@ -19,7 +20,7 @@ export const Environment = Type.Object({
   PORT: Type.Integer({ default: 7662, minimum: 1, maximum: 65_535, description: 'Port to listen on.' }),
   PUBLIC_URL: Type.Optional(
     Type.String({
-      pattern: '^https?://[^/?#\\s]+$',
+      minLength: 1,
       description: 'The URL at which clients reach this service; also the issuer.',
     }),
   ),
@@ -204,13 +205,15 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     const problem = values[name] === undefined ? undefined : hostsProblem(values[name])
     if (problem) throw new ConfigError(`${name} ${problem}.`)
   }
+  const urlProblem = values.PUBLIC_URL === undefined ? undefined : publicUrlProblem(values.PUBLIC_URL)
+  if (urlProblem) throw new ConfigError(`PUBLIC_URL ${urlProblem}.`)
   const adminToken = values.ADMIN_TOKEN === undefined ? undefined : new Secret(values.ADMIN_TOKEN)
   if (adminToken?.isMistyped())
     throw new ConfigError('ADMIN_TOKEN looks like a mistyped Counterfoil token: its checksum does not match.')
   return {
     host: values.HOST,
     port: values.PORT,
-    publicUrl: values.PUBLIC_URL,
+    publicUrl: values.PUBLIC_URL?.replace(/\/$/, ''),
     shutdownGraceMs: values.SHUTDOWN_GRACE_SECONDS * 1000,
     databaseUrl: values.DATABASE_URL,
     listenUrl: values.DATABASE_LISTEN_URL,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Deps } from '../deps.ts'
 import { matchesEtag } from '../http/etag.ts'
 import { answer, empty, problems, ref } from '../http/schemas.ts'
@@ -44,6 +45,12 @@ export const discoveryRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
     },
   })
 
+  const metadata = async (_request: FastifyRequest, reply: FastifyReply) => {
+    const algs = canSign(signing) ? (await publishedKeys(db)).map(({ alg }) => alg) : []
+    reply.header('cache-control', cacheControl)
+    return schema.presentMetadata(issuer, [...new Set(algs)])
+  }
+  const response = { 200: answer(schema.ServerMetadata, 'What it offers'), ...problems(400, 500, 503) }
   app.route({
     method: 'GET',
     url: '/.well-known/oauth-authorization-server',
@@ -52,12 +59,16 @@ export const discoveryRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
       summary: 'What this server offers (RFC 8414)',
       tags,
       security: [],
-      response: { 200: answer(schema.ServerMetadata, 'What it offers'), ...problems(400, 500, 503) },
+      response,
     },
-    handler: async (_request, reply) => {
-      const algs = canSign(signing) ? (await publishedKeys(db)).map(({ alg }) => alg) : []
-      reply.header('cache-control', cacheControl)
-      return schema.presentMetadata(issuer, [...new Set(algs)])
-    },
+    handler: metadata,
   })
+  // RFC 8414 §3.1 puts the path of the issuer behind the well-known one, where no proxy that strips a prefix finds it.
+  if (app.basePath)
+    app.route({
+      method: 'GET',
+      url: `/.well-known/oauth-authorization-server${app.basePath}`,
+      schema: { hide: true, response },
+      handler: metadata,
+    })
 }

@@ -33,7 +33,7 @@ export function createDrain(app: FastifyInstance): () => Promise<void> {
     const closed = app.close().finally(() => over.abort())
     const deadline = performance.now() + answeringMs
     while (await delay(sweepMs, true, { signal: over.signal }).catch(() => false)) {
-      for (const socket of connections) if (!isAnswering(socket)) giveUp(socket)
+      for (const socket of connections) if (!isAnswering(socket)) giveUp(app, socket)
       if (performance.now() > deadline) app.server.closeAllConnections()
     }
     await closed
@@ -45,8 +45,9 @@ function isAnswering(socket: Socket & { _httpMessage?: ServerResponse }): boolea
   return socket._httpMessage?.req.complete ?? false
 }
 
-function giveUp(socket: Socket & { _httpMessage?: ServerResponse }): void {
+function giveUp(app: FastifyInstance, socket: Socket & { _httpMessage?: ServerResponse }): void {
   const hasBegun = socket.bytesRead > 0 && !socket._httpMessage?.headersSent
-  if (hasBegun) answerClientError(Object.assign(new Error(), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket)
+  const timeout = Object.assign(new Error(), { code: 'ERR_HTTP_REQUEST_TIMEOUT' })
+  if (hasBegun) answerClientError(app, timeout, socket)
   socket.destroySoon()
 }

@@ -1,6 +1,6 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, onRequestHookHandler } from 'fastify'
 import { AppError, catalogue, type ErrorCode } from '../errors.ts'
 import { version } from '../version.ts'
 import { exampleOf, type Schema } from './examples.ts'
@@ -52,7 +52,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
         description,
         license: { name: 'MIT', identifier: 'MIT' },
       },
-      servers: [{ url: '/' }],
+      servers: [{ url: app.basePath || '/' }],
       tags: [
         { name: 'Tokens', description: 'Issue, list, change, revoke and delete tokens.' },
         { name: 'Verifying', description: 'For resource servers: is this bearer token good?' },
@@ -98,14 +98,14 @@ export async function openapi(app: FastifyInstance): Promise<void> {
     },
     refResolver: { buildLocalReference: (schema) => String(schema.$id) },
     transformObject: (made) => {
-      if ('openapiObject' in made) complete(made.openapiObject as unknown as Document)
+      if ('openapiObject' in made) complete(app.basePath, made.openapiObject as unknown as Document)
       return 'openapiObject' in made ? made.openapiObject : made.swaggerObject
     },
   })
 }
 
 /** Adds what the routes' schemas say and the generator does not see. */
-function complete({ components, paths }: Document): void {
+function complete(basePath: string, { components, paths }: Document): void {
   const { schemas } = components
   const examples: Record<string, object> = {}
   components.examples = examples
@@ -120,7 +120,7 @@ function complete({ components, paths }: Document): void {
       const problem = content?.['application/problem+json']
       if (!problem) continue
       const those = codes.filter((code) => catalogue[code].status === Number(status))
-      for (const code of those) examples[code] = exampleOfProblem(code)
+      for (const code of those) examples[code] = exampleOfProblem(basePath, code)
       problem.examples = Object.fromEntries(
         those.map((code) => [code, { $ref: `#/components/examples/${code}` }]),
       )
@@ -142,9 +142,12 @@ function describeExample(parameter: Parameter): void {
 
 const codes = Object.keys(catalogue) as ErrorCode[]
 
-function exampleOfProblem(code: ErrorCode): { summary: string; description: string; value: object } {
+function exampleOfProblem(
+  basePath: string,
+  code: ErrorCode,
+): { summary: string; description: string; value: object } {
   const { title, advice } = catalogue[code]
-  const value = problemDocument(new AppError(code, `${title}.`), exampleRequestId)
+  const value = problemDocument(basePath, new AppError(code, `${title}.`), exampleRequestId)
   return { summary: title, description: advice, value }
 }
 
@@ -157,6 +160,18 @@ function mayBeLeftOut({ content }: NonNullable<Operation['requestBody']>, schema
 /** Serves a reference made of the OpenAPI document. */
 export async function docs(app: FastifyInstance): Promise<void> {
   app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('docs/', 303))
-  const uiConfig = { deepLinking: true, layout: 'BaseLayout' }
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: docsPolicy, uiConfig })
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    // Of the assets of a page whose address does not end with a slash.
+    indexPrefix: app.basePath,
+    staticCSP: docsPolicy,
+    uiConfig: { deepLinking: true, layout: 'BaseLayout' },
+    uiHooks: { onRequest: redirectIndex },
+  })
+}
+
+/** In place of the plugin's redirect, which has the whole path, and so would lead out of the path of PUBLIC_URL. */
+const redirectIndex: onRequestHookHandler = (request, reply, done) => {
+  if (request.routeOptions.url === '/docs/static/index.html') reply.redirect('../', 303)
+  else done()
 }

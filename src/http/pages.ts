@@ -46,7 +46,7 @@ export function page<Row, Item>(
   if (next) {
     const url = new URL(request.url, 'http://relative')
     url.searchParams.set('cursor', next)
-    reply.header('link', `<${url.pathname}${url.search}>; rel="next"`)
+    reply.header('link', `<${request.server.basePath}${url.pathname}${url.search}>; rel="next"`)
   }
   return { items: shown.map(present), next_cursor: next }
 }

@@ -1,15 +1,22 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { bearerChallenge } from '../authentication/challenge.ts'
 import { AppError, catalogue } from '../errors.ts'
 import { toAppError } from './to-app-error.ts'
 
-/** The body of RFC 9457 for an error. */
-export function problemDocument(error: AppError, requestId: string) {
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** What goes before every path that is sent to callers: the path of PUBLIC_URL, such as `/prefix`, or nothing. */
+    basePath: string
+  }
+}
+
+/** The body of RFC 9457 for an error. Its `type` has the full path, as §3.1.1 recommends for a relative reference. */
+export function problemDocument(basePath: string, error: AppError, requestId: string) {
   const { status, title } = catalogue[error.code]
   return {
-    type: `/problems/${error.code}`,
+    type: `${basePath}/problems/${error.code}`,
     title,
     status,
     detail: error.message,
@@ -24,7 +31,7 @@ export function sendProblem(thrown: FastifyError, request: FastifyRequest, reply
   const error = settle(thrown, request, reply)
   const challenge = bearerChallenge(error)
   if (challenge) reply.header('www-authenticate', challenge)
-  reply.type('application/problem+json').send(problemDocument(error, request.id))
+  reply.type('application/problem+json').send(problemDocument(request.server.basePath, error, request.id))
 }
 
 export function sendNotFound(_request: FastifyRequest, _reply: FastifyReply): never {
@@ -53,10 +60,14 @@ export function settle(
 }
 
 /** Answers what Node's HTTP parser refused before there was a request to speak of. */
-export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
+export function answerClientError(
+  { basePath }: Pick<FastifyInstance, 'basePath'>,
+  error: Error & { code?: string },
+  socket: Socket,
+): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
   const code = parserErrors[error.code ?? ''] ?? 'invalid_request'
-  const problem = problemDocument(new AppError(code, 'The request is not valid HTTP.'), '')
+  const problem = problemDocument(basePath, new AppError(code, 'The request is not valid HTTP.'), '')
   const body = JSON.stringify(problem)
   const head = [
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,

@@ -32,7 +32,9 @@ export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, o
     handler: async ({ caller, params: { organization }, body }, reply) => {
       const input = schema.parseRegistration(body)
       const created = await issuers.createTrustedIssuer(db, caller, organization, input, surroundings)
-      reply.code(201).header('location', `/v1/organizations/${organization}/issuers/${created.id}`)
+      reply
+        .code(201)
+        .header('location', `${app.basePath}/v1/organizations/${organization}/issuers/${created.id}`)
       return show(reply, created)
     },
   })

@@ -31,7 +31,7 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
     },
     handler: async ({ caller, body }, reply) => {
       const organization = await organizations.createOrganization(db, caller, body)
-      reply.code(201).header('location', `/v1/organizations/${organization.key}`)
+      reply.code(201).header('location', `${app.basePath}/v1/organizations/${organization.key}`)
       return show(reply, organization)
     },
   })

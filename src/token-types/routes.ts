@@ -29,7 +29,7 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
     },
     handler: async ({ caller, body }, reply) => {
       const type = await types.createTokenType(db, caller, signing, schema.parseTokenType(body))
-      reply.code(201).header('location', `/v1/token-types/${type.name}`)
+      reply.code(201).header('location', `${app.basePath}/v1/token-types/${type.name}`)
       return show(reply, type)
     },
   })

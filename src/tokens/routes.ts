@@ -74,7 +74,10 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
         }),
       })
       credentials.forget(new Secret(answer.body.secret).hashText())
-      reply.code(201).header('etag', answer.etag).header('location', answer.location)
+      reply
+        .code(201)
+        .header('etag', answer.etag)
+        .header('location', app.basePath + answer.location)
       if (replayed) reply.header('idempotency-replayed', 'true')
       return answer.body
     },

@@ -87,7 +87,7 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<Options> = async (app
     if (error.code === 'insufficient_scope' && !request.viewer) reply.code(401)
     const due = request.viewer ? challenges(error, usesBasic(request)) : challenges(error, false).slice(0, 1)
     if (due.length > 0) reply.header('www-authenticate', due)
-    reply.type('application/problem+json').send(problemDocument(error, request.id))
+    reply.type('application/problem+json').send(problemDocument(request.server.basePath, error, request.id))
   })
 
   const decide = (request: FastifyRequest, reply: FastifyReply, required: Requirement, original?: string) => {

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { type Answer, createWorld } from '../support/world.ts'
 import { type Caller, makeCallers } from './callers.ts'
 import { contractOf, type Operation, operationsOf } from './contract.ts'
-import { expectedStatus, makeSpare, makeTarget, matrix, type Row, type Target } from './matrix.ts'
+import { expectedStatus, makeSpare, makeTarget, matrix, pathOf, type Row, type Target } from './matrix.ts'
 import { snapshot } from './snapshot.ts'
 
 t.setTimeout(120_000)
@@ -134,14 +134,7 @@ function refusesProperly(t: Test, { needs, byGateway }: Row, caller: Caller, ans
 }
 
 function send(operation: Operation, caller: Caller, target: Target): Promise<Answer> {
-  const values: Record<string, string> = {
-    ...target,
-    token: target.token.id,
-    // Not the owner of the callers, who are still needed.
-    subject: 'u-4712',
-    code: 'not_found',
-  }
-  const url = operation.path.replace(/\{(\w+)\}/g, (_match, name) => values[name] ?? '')
+  const url = pathOf(operation, target)
   const row = matrix[operation.id]
   if (row?.byGateway) {
     const headers: Record<string, string> = caller.token ? { 'x-counterfoil-gateway': caller.token } : {}

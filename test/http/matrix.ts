@@ -166,6 +166,18 @@ export function expectedStatus(
   return good.home === 'other' ? elsewhere : lacking
 }
 
+/** The path of an operation for its target. */
+export function pathOf({ path }: { path: string }, target: Target): string {
+  const values: Record<string, string> = {
+    ...target,
+    token: target.token.id,
+    // Not the owner of the callers, who are still needed.
+    subject: 'u-4712',
+    code: 'not_found',
+  }
+  return path.replace(/\{(\w+)\}/g, (_match, name) => values[name] ?? '')
+}
+
 const issuers = '/v1/organizations/default/issuers'
 
 async function newIssuer(world: World, n: number): Promise<string> {

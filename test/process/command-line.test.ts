@@ -31,7 +31,7 @@ t.test('a malformed variable ends with 78 and a sentence that names it and not i
     ['LOG_LEVEL', 'loud'],
     ['DATABASE_URL', 'mysql://user:hunter2@localhost/x'],
     ['DATABASE_POOL_SIZE', '0'],
-    ['PUBLIC_URL', 'counterfoil.example/path'],
+    ['PUBLIC_URL', 'https://user:hunter2@tokens.example'],
     ['TRUST_PROXY', '10.0.0.0/8,hunter2'],
     ['TRUST_PROXY', '10.0.0.0/33'],
     ['CORS_ORIGINS', 'https://console.example/hunter2'],

@@ -49,26 +49,27 @@ export async function createSite(
   t: Test,
   options: WorldOptions = {},
   service: RequestListener = echo,
+  port?: number,
 ): Promise<Site> {
   const world = await createWorld(t, { trustProxy: ['127.0.0.1'], ...options })
+  const listening = port ?? (await freePort())
   const gateway = await world.issue(
     { name: 'Gateway', type: 'management', scopes: ['tokens:introspect'] },
     'platform',
   )
   const counterfoil = new URL(await world.app.listen({ host: '127.0.0.1', port: 0 })).host
   const behind = await startService(t, service)
-  const port = await freePort()
   const folder = await mkdtemp(join(tmpdir(), 'counterfoil-gateway-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const places = Object.entries({
     '127.0.0.1:7662': counterfoil,
     '127.0.0.1:9000': behind,
-    8080: String(port),
+    8080: String(listening),
     GATEWAY_ID: gateway.id,
     GATEWAY_TOKEN: gateway.secret,
   })
   return {
-    ...{ world, gateway, counterfoil, port, folder },
+    ...{ world, gateway, counterfoil, port: listening, folder },
     async render(path) {
       const shown = await readFile(new URL(path, docs), 'utf8')
       return places.reduce((file, [place, value]) => file.replaceAll(place, value), shown)
@@ -78,7 +79,7 @@ export async function createSite(
       return join(folder, name)
     },
     start: (program, args, ready, env = {}) => start(t, program, args, ready, env),
-    send: (headers, options) => send(port, headers, options),
+    send: (headers, options) => send(listening, headers, options),
   }
 }
 

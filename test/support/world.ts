@@ -58,6 +58,8 @@ export type World = {
 }
 
 export type WorldOptions = {
+  /** Where others reach it. */
+  issuer?: string
   withExamples?: boolean
   trustProxy?: string[]
   corsOrigins?: string[]
