@@ -16,12 +16,13 @@ import { clientKeyRoutes } from './client-keys/routes.ts'
 import type { Deps } from './deps.ts'
 import { discoveryRoutes } from './discovery/routes.ts'
 import { addressBehind, trustIn } from './http/address.ts'
+import { checkBodies } from './http/bodies.ts'
 import { closeAnswered } from './http/drain.ts'
 import { Durations } from './http/durations.ts'
 import { createFailedCredentials, type FailureLimit } from './http/failed-credentials.ts'
 import { healthRoutes } from './http/health.ts'
 import { lowerCaseIds } from './http/ids.ts'
-import { boundedJson } from './http/json.ts'
+import { addJsonParser } from './http/json.ts'
 import { clientLeft, isVerbose, logRequests } from './http/log.ts'
 import { noteMethods } from './http/methods.ts'
 import { type Measuring, measureAlone, metrics } from './http/metrics.ts'
@@ -135,7 +136,8 @@ export async function buildApp({
 
   app.decorate('basePath', basePathOf(deps.issuer))
   app.removeContentTypeParser(['text/plain', 'application/json'])
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, boundedJson(app))
+  addJsonParser(app)
+  checkBodies(app)
   app.setErrorHandler(sendProblem)
   app.setChildLoggerFactory((parent) => parent)
   app.addHook('onSend', (request, reply, _payload, done) => {

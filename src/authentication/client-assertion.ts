@@ -14,7 +14,7 @@ type FormParser = (
 /** How many requests may be in progress that showed no credential at their beginning. */
 export const mostUnknown = 100
 
-const isForm = /^application\/x-www-form-urlencoded *(;|$)/i
+const isForm = /^application\/x-www-form-urlencoded[ \t]*(;|$)/i
 
 /**
  * Client authentication by what is in the body (RFC 7521 §4.2). `authenticate` puts those off who `mayCome` by it; where

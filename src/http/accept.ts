@@ -10,7 +10,9 @@ export function preferredType<T extends string>(
   const [first] = offered
   // What nearly everybody sends needs no parser.
   if (!accept || accept === '*/*' || accept === first) return first
-  const preferred = new Negotiator({ headers: { accept } }).mediaType([...offered])
+  if (/^[\s,]*$/.test(accept)) return first
+  const ranges = accept.replace(parameter, '')
+  const preferred = new Negotiator({ headers: { accept: ranges } }).mediaType([...offered])
   const type = offered.find((candidate) => candidate === preferred)
   if (type) return type
   throw new AppError(
@@ -18,6 +20,9 @@ export function preferredType<T extends string>(
     `None of the supported media types is acceptable: ${offered.join(', ')}.`,
   )
 }
+
+/** Any but the weight. They exclude no type: what is offered has no parameters of which it could be another variant. */
+const parameter = /;[ \t]*(?!q[ \t]*=)[\w!#$%&'*+.^`|~-]+[ \t]*=[ \t]*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*)/gi
 
 /** Tells caches that the answer depends on this header too (RFC 9110 §12.5.5). */
 export function addVary(reply: FastifyReply, header: string): void {

@@ -31,7 +31,6 @@ const generic = 'The request cannot be understood.'
 const safeMessages: Record<string, string> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'The body is larger than this service accepts.',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'The Content-Type is missing or is not accepted here.',
-  FST_ERR_CTP_EMPTY_JSON_BODY: 'The Content-Type says JSON, but the body is empty.',
   FST_ERR_CTP_INVALID_JSON_BODY: 'The body is not valid JSON.',
 }
 

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { requirePermission } from '../access/caller.ts'
 import type { Deps } from '../deps.ts'
-import { boundedJson } from '../http/json.ts'
+import { addJsonParser } from '../http/json.ts'
 import { introspectionErrors, sendIntrospectionError } from '../http/oauth-error.ts'
 import { answer, ref } from '../http/schemas.ts'
 import { Secret } from '../tokens/secret.ts'
@@ -18,7 +18,7 @@ export const batchRoutes: FastifyPluginAsyncTypebox<Options> = async (app, deps)
   const { credentials, usage, issuer, count } = deps
   for (const shape of [schema.TokenBatch, schema.IntrospectionResponses]) app.addSchema(shape)
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, boundedJson(app))
+  addJsonParser(app)
 
   app.route({
     method: 'POST',

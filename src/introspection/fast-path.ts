@@ -151,8 +151,8 @@ function authorizationOf({ method, url, rawHeaders }: IncomingMessage): string |
       isForm = form.test(value)
     } else if (name === 'content-length') length = Number(value)
     else if (name === 'accept' && value !== '*/*' && value !== 'application/json') return undefined
-    // What is asked for by a page in a browser gets more header fields.
-    else if (name === 'origin') return undefined
+    // What is asked for by a page in a browser gets more header fields. Bodies with a content coding are refused.
+    else if (name === 'origin' || name === 'content-encoding') return undefined
   }
   return isForm && length > 0 && length <= longest ? authorization : undefined
 }

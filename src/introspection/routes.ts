@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
@@ -9,6 +10,7 @@ import type { Credential } from '../credentials/credential.ts'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { addVary, preferredType } from '../http/accept.ts'
+import { addTextParser, notUtf8 } from '../http/bodies.ts'
 import {
   introspectionErrors,
   OAuthError,
@@ -45,7 +47,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
   }
   for (const shape of [...schema.components, OAuthError]) app.addSchema(shape)
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(consumes, { parseAs: 'string' }, assertions.parser(parseForm))
+  addTextParser(app, consumes, assertions.parser(parseForm))
   app.setErrorHandler(sendOAuthError)
   // What has been asked in vain is not asked again.
   app.addHook('onRequest', ({ raw }, _reply, done) => done(handedOver(raw)?.error))
@@ -151,6 +153,7 @@ function parseForm(_request: unknown, text: string, done: Done): void {
     form.token = token
     return void done(null, form)
   }
+  if (!isUtf8(decoded(text))) return void done(notUtf8())
   const parameters = new URLSearchParams(text)
   if (parameters.size > mostParameters)
     return void done(new AppError('invalid_request', `The form has more than ${mostParameters} parameters.`))
@@ -159,6 +162,13 @@ function parseForm(_request: unknown, text: string, done: Done): void {
     form[name] = value
   }
   done(null, form)
+}
+
+/** The bytes that a form stands for. URLSearchParams puts U+FFFD in place of those that are not UTF-8. */
+function decoded(text: string): Buffer {
+  const bytes = Buffer.from(text).toString('latin1')
+  const byteOf = (_: string, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))
+  return Buffer.from(bytes.replace(/%([0-9a-f]{2})/gi, byteOf), 'latin1')
 }
 
 /** RFC 6749 §3.2: stands against a proxy that reads the first value where we would read the last. */

@@ -43,7 +43,7 @@ function refuseUnfit({ statusCode, headers }: IncomingMessage): void {
   // A redirect is not followed: it would lead to where nobody has looked.
   if (statusCode !== 200) throw new OutboundError(`answers with the status ${statusCode}`)
   // Stands against taking in what is no answer to us, such as a console or a metadata service.
-  if (!/^application\/([\w.-]+\+)?json *(;|$)/i.test(headers['content-type'] ?? ''))
+  if (!/^application\/([\w.-]+\+)?json[ \t]*(;|$)/i.test(headers['content-type'] ?? ''))
     throw new OutboundError('does not answer with JSON')
   // Nothing is unpacked, so that a small body stays small.
   if (headers['content-encoding'] !== undefined) throw new OutboundError('answers in an encoding')

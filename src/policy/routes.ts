@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import type { Deps } from '../deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
-import { boundedJson } from '../http/json.ts'
+import { addJsonParser } from '../http/json.ts'
 import { answer, IfMatch, OrganizationParams, problems, ref } from '../http/schemas.ts'
 import { PolicyDocument } from './document.ts'
 import * as policies from './policy.ts'
@@ -63,7 +63,7 @@ export const policyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db })
 
 /** In a scope of its own, so that only this route takes the media type of RFC 7396. */
 const patchRoute: FastifyPluginAsyncTypebox<Pick<Deps, 'db'>> = async (app, { db }) => {
-  app.addContentTypeParser(mergePatch, { parseAs: 'string' }, boundedJson(app))
+  addJsonParser(app, mergePatch)
 
   app.route({
     method: 'PATCH',

@@ -10,6 +10,7 @@ import { presentedIn } from '../authentication/presented-credential.ts'
 import type { Credential } from '../credentials/credential.ts'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
+import { hasBody } from '../http/bodies.ts'
 import { problemDocument, settle } from '../http/problem.ts'
 import { problems } from '../http/schemas.ts'
 import { lookUp } from '../introspection/introspect.ts'
@@ -55,8 +56,9 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<Options> = async (app
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
   app.addHook('onRequest', ({ headers }, _reply, done) => {
-    // It would be refused where it is malformed.
+    // They would be refused where they are malformed or not supported.
     delete headers['content-type']
+    delete headers['content-encoding']
     done()
   })
   app.addHook('onRequest', (request, _reply, done) => {
@@ -73,7 +75,7 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<Options> = async (app
   app.addHook('onSend', (request, reply, _payload, done) => {
     reply.header('cache-control', 'no-store')
     // If the body does not come after all, the next request on this connection would be taken for it.
-    if (announcesBody(request)) reply.header('connection', 'close')
+    if (hasBody(request)) reply.header('connection', 'close')
     done()
   })
   app.setErrorHandler<FastifyError>((thrown, request, reply) => {
@@ -142,11 +144,6 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<Options> = async (app
     schema: { hide: true },
     handler: (request, reply) => decide(request, reply, requirementInField(request), request.url),
   })
-}
-
-function announcesBody({ headers }: FastifyRequest): boolean {
-  const length = headers['content-length']
-  return (length !== undefined && length !== '0') || headers['transfer-encoding'] !== undefined
 }
 
 function viewerOf({ viewer }: FastifyRequest): Viewer {

@@ -146,6 +146,8 @@ for (const [where, hot] of [
       '*/*',
       'application/json',
       'application/token-introspection+jwt;q=0',
+      'application/json; charset=utf-8',
+      'application/json;q=0',
       'text/html',
       '',
     )
@@ -153,6 +155,8 @@ for (const [where, hot] of [
       form[1],
       `${form[1]}; charset=utf-8`,
       `${form[1]};charset=UTF-8`,
+      `${form[1]}; charset=latin1`,
+      `${form[1]}\t;`,
       'application/json',
       'x',
     )
@@ -175,6 +179,11 @@ for (const [where, hot] of [
           fc.option(type.map((value) => ['Content-Type', value] as [string, string])),
           fc.option(accept.map((value) => ['accept', value] as [string, string])),
           fc.option(fc.constant(['origin', 'https://a.example'] as [string, string])),
+          fc.option(
+            fc
+              .constantFrom('gzip', 'identity', '')
+              .map((coding) => ['content-encoding', coding] as [string, string]),
+          ),
         )
         .map((some) => some.filter((one) => one !== null)),
     })
