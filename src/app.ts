@@ -28,11 +28,11 @@ import { noteMethods } from './http/methods.ts'
 import { type Measuring, measureAlone, metrics } from './http/metrics.ts'
 import { docs, openapi } from './http/openapi.ts'
 import { limitRequests } from './http/overload.ts'
-import { answerClientError, sendNotFound, sendProblem } from './http/problem.ts'
+import { answerClientError, answerUndecodable, sendNotFound, sendProblem } from './http/problem.ts'
 import { problemTypeRoutes } from './http/problem-types.ts'
 import { rejectUnsafeText } from './http/reject-unsafe-text.ts'
 import * as schemas from './http/schemas.ts'
-import { securityHeaders } from './http/security-headers.ts'
+import { addSecurityHeaders } from './http/security-headers.ts'
 import { serverWith } from './http/server.ts'
 import { schemaController } from './http/validation.ts'
 import { type FastPathOptions, introspectionFastPath } from './introspection/fast-path.ts'
@@ -68,7 +68,6 @@ export type AppOptions = Deps & {
 
 const usualLimits: Limits = { introspection: 2000, management: 400, streams: 400 }
 const bodyLimit = 64 * 1024
-const apiPolicy = { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 const exposedHeaders = [
   'etag',
@@ -127,8 +126,7 @@ export async function buildApp({
     // No shorter than a URL can be: what is too long for its place is refused by the schema, which says so.
     routerOptions: { maxParamLength: maxHeaderSize },
     clientErrorHandler: (error, socket) => answerClientError(app, error, socket),
-    // What the router refuses before it knows the route, such as broken percent-encoding.
-    frameworkErrors: sendProblem,
+    frameworkErrors: answerUndecodable,
     // A request that comes in on an open connection while we close is served like any other.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
@@ -150,10 +148,8 @@ export async function buildApp({
 
   if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins, methods, exposedHeaders })
   await openapi(app)
-  // Nothing but /docs, which brings a policy of its own, is there to be rendered.
-  const protect = securityHeaders({ contentSecurityPolicy: { useDefaults: false, directives: apiPolicy } })
   await app.register(async (site) => {
-    site.addHook('onRequest', protect)
+    site.addHook('onRequest', addSecurityHeaders)
     await docs(site)
   })
 
@@ -172,7 +168,7 @@ export async function buildApp({
     await gateways.register(verificationRoutes, { ...deps, registry: measuring.registry, verification })
   })
   await app.register(async (site) => {
-    site.addHook('onRequest', protect)
+    site.addHook('onRequest', addSecurityHeaders)
     site.addHook('preHandler', lowerCaseIds)
     site.setNotFoundHandler(sendNotFound)
     site.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())

@@ -1,32 +1,43 @@
-import type { FastifyInstance } from 'fastify'
+import { METHODS } from 'node:http'
+import type { FastifyInstance, RouteOptions } from 'fastify'
 import { AppError } from '../errors.ts'
 
-const known = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
+/** All that Node.js can parse but CONNECT, which makes no request. */
+export const everyMethod = METHODS.filter((name) => name !== 'CONNECT')
+
+type Offered = { methods: Set<string>; errorHandler: RouteOptions['errorHandler'] }
 
 /**
  * Notes the methods of every route that is registered from now on. Call what it returns when the last one is, to
- * answer all other methods with 405 and Allow (RFC 9110 §15.5.6).
+ * answer all other methods with 405 and Allow (RFC 9110 §15.5.6), in the format of the errors of that address.
  */
 export function noteMethods(app: FastifyInstance): (scope: FastifyInstance) => void {
-  const offered = new Map<string, Set<string>>()
-  app.addHook('onRoute', ({ url, method }) => {
-    const methods = offered.get(url) ?? new Set()
+  const offered = new Map<string, Offered>()
+  for (const name of everyMethod) if (!app.supportedMethods.includes(name)) app.addHttpMethod(name)
+  // Fastify would answer 400 to one without a Content-Type, where gateways leave that out.
+  app.addHttpMethod('QUERY', { overrideExisting: true })
+  app.addHook('onRoute', function (this: FastifyInstance, { url, method, errorHandler = this.errorHandler }) {
+    const { methods } = offered.get(url) ?? { methods: new Set() }
     for (const name of [method].flat()) methods.add(name)
-    offered.set(url, methods)
+    offered.set(url, { methods, errorHandler })
   })
   return (scope) => {
-    for (const [url, methods] of [...offered]) {
+    for (const [url, { methods, errorHandler }] of [...offered]) {
       const allow = [...methods].sort().join(', ')
-      const refused = known.filter((name) => !methods.has(name))
+      const refused = everyMethod.filter((name) => !methods.has(name))
       if (refused.length === 0) continue
+      const refuse = () => new AppError('method_not_allowed', `Use ${allow}.`)
       scope.route({
         url,
         method: refused,
         schema: { hide: true },
-        handler: async (_request, reply) => {
+        ...(errorHandler && { errorHandler }),
+        // Whatever the body is like.
+        onRequest: (_request, reply, done) => {
           reply.header('allow', allow)
-          throw new AppError('method_not_allowed', `Use ${allow}.`)
+          done(refuse())
         },
+        handler: refuse,
       })
     }
   }

@@ -1,8 +1,11 @@
-import { STATUS_CODES } from 'node:http'
+import { randomUUID } from 'node:crypto'
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { plainAddress } from '../addresses.ts'
 import { bearerChallenge } from '../authentication/challenge.ts'
-import { AppError, catalogue } from '../errors.ts'
+import { AppError, catalogue, type ErrorCode } from '../errors.ts'
+import { securityHeaders } from './security-headers.ts'
 import { toAppError } from './to-app-error.ts'
 
 declare module 'fastify' {
@@ -34,8 +37,25 @@ export function sendProblem(thrown: FastifyError, request: FastifyRequest, reply
   reply.type('application/problem+json').send(problemDocument(request.server.basePath, error, request.id))
 }
 
-export function sendNotFound(_request: FastifyRequest, _reply: FastifyReply): never {
+export function sendNotFound({ raw }: FastifyRequest, _reply: FastifyReply): never {
+  if (undecodable.has(raw)) throw new AppError('invalid_request', 'The URL has broken percent-encoding.')
   throw new AppError('not_found', 'There is nothing at this address.')
+}
+
+const undecodable = new WeakSet<IncomingMessage>()
+
+/**
+ * Answers what Fastify's router cannot decode, for which it would run no hooks: sent on as a request for an address that
+ * does not exist, it gets its request id, its headers and its log line as all others do.
+ */
+export function answerUndecodable(
+  _error: FastifyError,
+  { server, raw }: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  undecodable.add(raw)
+  raw.url = '/undecodable'
+  server.routing(raw, reply.raw)
 }
 
 /** Status, logging and retry advice, which are the same whatever the format of the body. */
@@ -61,24 +81,33 @@ export function settle(
 
 /** Answers what Node's HTTP parser refused before there was a request to speak of. */
 export function answerClientError(
-  { basePath }: Pick<FastifyInstance, 'basePath'>,
+  { basePath, log }: Pick<FastifyInstance, 'basePath' | 'log'>,
   error: Error & { code?: string },
   socket: Socket,
 ): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-  const code = parserErrors[error.code ?? ''] ?? 'invalid_request'
-  const problem = problemDocument(basePath, new AppError(code, 'The request is not valid HTTP.'), '')
-  const body = JSON.stringify(problem)
-  const head = [
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
-    'Content-Type: application/problem+json',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    'Connection: close',
+  const [code, detail] = parserErrors[error.code ?? ''] ?? [
+    'invalid_request',
+    'The request is not valid HTTP.',
   ]
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+  const reqId = randomUUID()
+  const problem = problemDocument(basePath, new AppError(code, detail), reqId)
+  const body = JSON.stringify(problem)
+  const headers = {
+    ...securityHeaders,
+    'content-type': 'application/problem+json',
+    'content-length': Buffer.byteLength(body),
+    'x-request-id': reqId,
+    connection: 'close',
+  }
+  const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
+  const { status } = problem
+  socket.end([`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, ...head, '', body].join('\r\n'))
+  const ip = plainAddress(socket.remoteAddress)
+  log.info({ reqId, method: null, route: null, status, reason: error.code, ip }, 'request')
 }
 
-const parserErrors: Record<string, 'header_fields_too_large' | 'request_timeout'> = {
-  HPE_HEADER_OVERFLOW: 'header_fields_too_large',
-  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+const parserErrors: Record<string, [code: ErrorCode, detail: string]> = {
+  HPE_HEADER_OVERFLOW: ['header_fields_too_large', 'The URL and the header fields are too large together.'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['request_timeout', 'The request did not arrive completely in time.'],
 }

@@ -11,6 +11,7 @@ import type { Credential } from '../credentials/credential.ts'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { hasBody } from '../http/bodies.ts'
+import { everyMethod } from '../http/methods.ts'
 import { problemDocument, settle } from '../http/problem.ts'
 import { problems } from '../http/schemas.ts'
 import { lookUp } from '../introspection/introspect.ts'
@@ -37,7 +38,7 @@ export function gatewayOf({ viewer }: FastifyRequest): Holder | undefined {
 
 const gatewayField = 'x-counterfoil-gateway'
 const requirementField = 'x-counterfoil-require'
-const others = ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
+const others = everyMethod.filter((name) => name !== 'GET' && name !== 'HEAD')
 
 type Options = Pick<Deps, 'credentials' | 'usage' | 'now'> & {
   registry: Registry
@@ -136,7 +137,7 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<Options> = async (app
   ) => decide(request, reply, requirementOf(request.query))
   app.route({ method: 'GET', url: '/verify', config, schema: definition, handler })
   const schema = { hide: true, querystring: VerifyQuery }
-  app.route({ method: [...others], url: '/verify', config, schema, handler })
+  app.route({ method: others, url: '/verify', config, schema, handler })
   app.route({
     method: ['GET', ...others],
     url: '/verify/*',

@@ -1,5 +1,7 @@
+import { METHODS } from 'node:http'
 import t from 'tap'
 import { makeClient } from '../support/client.ts'
+import { logLineOf } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'
 import { operationsOf } from './contract.ts'
 import { someStatusList } from './matrix.ts'
@@ -7,7 +9,8 @@ import { someStatusList } from './matrix.ts'
 const verification = { fields: [], trustedNetworks: ['127.0.0.1'] }
 const world = await createWorld(t, { verification })
 const operations = await operationsOf(world.app)
-const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+// Node.js makes no request of CONNECT.
+const methods = METHODS.filter((name) => name !== 'CONNECT')
 // A token that has everything which is below a token.
 const { id: token } = await makeClient(world)
 const list = await someStatusList(world)
@@ -33,11 +36,50 @@ t.test(
         const answer = await world.ask(method, urlOf(path))
         t.equal(answer.status, 405, `${method} ${path}`)
         t.same(answer.headers.allow?.split(', ').sort(), offered.sort(), `Allow of ${path}`)
-        if (method !== 'HEAD') t.match(answer.body, { code: 'method_not_allowed', status: 405 })
+        if (method === 'HEAD') continue
+        const isProtocol = /^\/(introspect|revoke)/.test(path)
+        const error = isProtocol
+          ? { error: 'invalid_request', request_id: String }
+          : { code: 'method_not_allowed' }
+        t.match(answer.body, error, `${method} ${path}`)
+        t.equal(answer.headers['x-content-type-options'], 'nosniff')
       }
     }
   },
 )
+
+t.test('405 it is whatever the body is like', async (t) => {
+  for (const path of ['/introspect', '/v1/self', '/livez'])
+    for (const headers of [
+      { 'content-type': 'text/plain' },
+      { 'content-type': 'application/json', 'content-encoding': 'gzip' },
+    ])
+      t.equal((await world.ask('PUT', path, { headers, body: '{' })).status, 405, path)
+})
+
+t.test('gateways are answered alike whatever the method of the request that they ask about', async (t) => {
+  const { secret } = await world.issue()
+  for (const method of methods)
+    for (const url of ['/verify', '/verify/orders/7']) {
+      t.equal((await world.ask(method, url, { token: secret })).status, 200, `${method} ${url}`)
+      t.equal((await world.ask(method, url, { token: 'unknown' })).status, 401, `${method} ${url}`)
+    }
+})
+
+t.test('a URL that cannot be decoded is a 400 like all others', async (t) => {
+  const other = await world.ask('GET', '/v1/nowhere')
+  for (const method of ['GET', 'POST', 'PROPFIND'])
+    for (const url of ['/%zz', '/%', '/v1/organizations/%ff/tokens', '/v1/self/%c0%80', '/verify/%zz?x=y']) {
+      const { status, headers, body } = await world.ask(method, url)
+      t.match(body, { status: 400, code: 'invalid_request', detail: /percent-encoding/ }, `${method} ${url}`)
+      t.equal(status, 400)
+      t.equal(headers['x-request-id'], body.request_id)
+      const logged = await logLineOf(body.request_id)
+      t.match(logged, { status: 400, method }, 'it is logged')
+      t.notMatch(JSON.stringify(logged), /%/, 'without the URL, where people put tokens')
+      t.same(Object.keys(headers).sort(), Object.keys(other.headers).sort())
+    }
+})
 
 t.test('RFC 9110 §9.3.2: HEAD answers like GET, without the body', async (t) => {
   for (const { path, id } of operations.filter(({ method }) => method === 'GET')) {

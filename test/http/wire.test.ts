@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
+import { logLineOf } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'
 import { snapshot } from './snapshot.ts'
 
@@ -33,6 +34,26 @@ function problemOf(answer: string): any {
   return JSON.parse(answer.slice(answer.indexOf('\r\n\r\n') + 4))
 }
 
+/** The names of the header fields, and the problem, whose request id is in the header fields too. */
+function parts(answer: string) {
+  const lines = answer.slice(0, answer.indexOf('\r\n\r\n')).split('\r\n').slice(1)
+  const fields = lines.map((line) => line.split(': ') as [string, string])
+  const headers = Object.fromEntries(fields.map(([name, value]) => [name.toLowerCase(), value]))
+  const problem = problemOf(answer)
+  t.equal(headers['x-request-id'], problem.request_id)
+  return {
+    headers: Object.keys(headers)
+      .filter((name) => name !== 'date')
+      .sort(),
+    problem,
+  }
+}
+
+/** What Fastify answers to a request that it can read. */
+async function common() {
+  return parts(await exchange('GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'))
+}
+
 const malformed = {
   'no HTTP at all': 'hello\r\n\r\n',
   binary: '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n',
@@ -51,7 +72,11 @@ for (const [what, bytes] of Object.entries(malformed)) {
     const answer = await exchange(bytes)
     t.equal(statusOf(answer), 400, answer)
     t.match(answer, /\r\nconnection: close\r\n/i)
-    t.match(problemOf(answer), { type: '/problems/invalid_request', status: 400 })
+    const { headers, problem } = parts(answer)
+    t.match(problem, { type: '/problems/invalid_request', status: 400 })
+    t.same(headers, (await common()).headers)
+    t.match(problem.request_id, /^[0-9a-f-]{36}$/)
+    t.match(await logLineOf(problem.request_id), { status: 400, reason: /^HPE_/, ip: '127.0.0.1' })
   })
 }
 
@@ -65,6 +90,13 @@ t.test('RFC 6585 §5: header fields that are too large are 431', async (t) => {
   )
   t.equal(statusOf(answer), 431)
   t.match(problemOf(answer), { type: '/problems/header_fields_too_large', status: 431 })
+})
+
+t.test('a URL that is too long is 431 with all that every answer has', async (t) => {
+  const { headers, problem } = parts(await exchange(`GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`))
+  t.match(problem, { code: 'header_fields_too_large', status: 431 })
+  t.same(headers, (await common()).headers)
+  t.match(await logLineOf(problem.request_id), { status: 431, reason: 'HPE_HEADER_OVERFLOW' })
 })
 
 t.test('RFC 9110 §15.5.14: a body that is too large is 413, whether it says its size or not', async (t) => {

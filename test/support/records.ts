@@ -1,5 +1,6 @@
-import { appendFileSync } from 'node:fs'
+import { appendFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 
 const directory = process.env.TEST_RECORDS ?? ''
 
@@ -11,4 +12,14 @@ export function recordSecret(secret: string): void {
 /** Keeps what was logged. */
 export function recordLog(text: string): void {
   appendFileSync(join(directory, 'logs'), text)
+}
+
+/** The line of the log that tells of this request, as soon as it is there. */
+export async function logLineOf(requestId: string): Promise<any> {
+  for (;;) {
+    const lines = readFileSync(join(directory, 'logs'), 'utf8').split('\n')
+    const line = lines.find((one) => one.includes(requestId) && one.includes('"msg":"request"'))
+    if (line) return JSON.parse(line)
+    await setImmediate()
+  }
 }
