@@ -8,9 +8,9 @@ export function adminTokenPath(dataDir: string): string {
 
 /**
  * The administrator token that lies beside the embedded database, made at the first start. It is written before the
- * database learns of it: a crash in between leaves a token that the next start takes up.
+ * database learns of it: a crash in between leaves a token that the next start takes up. Undefined if the file is empty.
  */
-export async function adminTokenIn(dataDir: string): Promise<Secret> {
+export async function adminTokenIn(dataDir: string): Promise<Secret | undefined> {
   const path = adminTokenPath(dataDir)
   const secret = generateSecret('cfm')
   try {
@@ -18,6 +18,7 @@ export async function adminTokenIn(dataDir: string): Promise<Secret> {
     return secret
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    return new Secret((await readFile(path, 'utf8')).trim())
+    const kept = (await readFile(path, 'utf8')).trim()
+    return kept ? new Secret(kept) : undefined
   }
 }

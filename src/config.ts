@@ -3,7 +3,7 @@ import envSchema from 'env-schema'
 import { type Static, Type } from 'typebox'
 import { isNetwork, isOrigin } from './addresses.ts'
 import { ConfigError, withFiles } from './config-files.ts'
-import { hostsProblem } from './db/hosts.ts'
+import { databaseUrlProblem } from './db/hosts.ts'
 import { type Durability, durabilities } from './db/installation.ts'
 import type { FailureLimit } from './http/failed-credentials.ts'
 import { type LogLevel, logLevels } from './http/log.ts'
@@ -202,7 +202,7 @@ export type Config = {
 export function readConfig(env: Record<string, string | undefined>): Config {
   const values = validate(withFiles(env, secretVariables))
   for (const name of ['DATABASE_URL', 'DATABASE_LISTEN_URL'] as const) {
-    const problem = values[name] === undefined ? undefined : hostsProblem(values[name])
+    const problem = values[name] === undefined ? undefined : databaseUrlProblem(values[name])
     if (problem) throw new ConfigError(`${name} ${problem}.`)
   }
   const urlProblem = values.PUBLIC_URL === undefined ? undefined : publicUrlProblem(values.PUBLIC_URL)

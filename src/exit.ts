@@ -1,9 +1,10 @@
 import { NoAdministratorError } from './bootstrap.ts'
 import { ConfigError } from './config-files.ts'
+import { ConnectionRefusedError } from './db/client.ts'
 import { isUnavailable } from './db/database.ts'
-import { DatabaseNewerError } from './db/migrate.ts'
+import { UnfitDatabaseError } from './db/migrate.ts'
 import { poolerInTheWay, refusedByPooler } from './db/session.ts'
-import { EmbeddedError } from './embedded-postgres/error.ts'
+import { DataDirectoryError, EmbeddedError } from './embedded-postgres/error.ts'
 import { AppError } from './errors.ts'
 import { exitCodes } from './exit-codes.ts'
 import { MasterKeyError } from './keys/maintenance.ts'
@@ -12,7 +13,14 @@ import { WorkerFailedError } from './workers.ts'
 /** The command line is not understood. */
 export class UsageError extends Error {}
 
-const configErrors = [ConfigError, NoAdministratorError, DatabaseNewerError, MasterKeyError, AppError]
+const configErrors = [
+  ConfigError,
+  DataDirectoryError,
+  NoAdministratorError,
+  UnfitDatabaseError,
+  MasterKeyError,
+  AppError,
+]
 
 /** What to tell a person about the error that ended the process, and the exit code that says it to a program. */
 export function explainExit(error: unknown): { message: string; code: number } {
@@ -24,11 +32,43 @@ export function explainExit(error: unknown): { message: string; code: number } {
     return { message, code: exitCodes.usage }
   if (configErrors.some((kind) => error instanceof kind)) return { message, code: exitCodes.config }
   if (error instanceof EmbeddedError) return { message, code: exitCodes.unavailable }
-  if ('syscall' in error && (error.syscall === 'listen' || error.syscall === 'bind'))
-    return { message: `HOST and PORT cannot be listened on: ${message}`, code: exitCodes.config }
+  if ('syscall' in error && 'path' in error)
+    return { message: `A file cannot be used: ${message}.`, code: exitCodes.config }
+  if (code === '42501' && !(error instanceof ConnectionRefusedError))
+    return {
+      message: `The role of DATABASE_URL lacks a privilege (${message}): grant it.`,
+      code: exitCodes.config,
+    }
   if (refusedByPooler(error)) return { message: poolerInTheWay, code: exitCodes.config }
   if (isUnavailable(error)) {
-    return { message: `The database cannot be reached: ${message || code}`, code: exitCodes.unavailable }
+    const said = `The database cannot be reached: ${(message || code).replaceAll(/\s+/g, ' ')}`
+    return { message: `${said}${adviceOn(error)}.`, code: exitCodes.unavailable }
   }
   return { message: stack ?? message, code: exitCodes.software }
+}
+
+const advice: [RegExp, string][] = [
+  [/^28P01$/, 'check the user name and the password in DATABASE_URL'],
+  [/^28000$/, 'check the role in DATABASE_URL and pg_hba.conf of the server'],
+  [/^42501$/, 'grant connect on the database to the role in DATABASE_URL'],
+  [/^3D000$/, 'create it, or correct DATABASE_URL'],
+  [/^55000$/, 'allow connections to it, or correct DATABASE_URL'],
+  [/^(ENOTFOUND|EAI_\w+)$/, 'check the host in DATABASE_URL'],
+  [
+    /^(ECONNREFUSED|ENOENT|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT)$/,
+    'check that the server runs, and the host and port in DATABASE_URL',
+  ],
+  [
+    /CERT|SIGNATURE|_CRL_|^HOSTNAME_MISMATCH$/,
+    "check sslrootcert (the file of the certificate's authority) and the host in DATABASE_URL",
+  ],
+  [/^The server does not support SSL/, 'turn TLS on in the server, or set sslmode=disable in DATABASE_URL'],
+  [/^SASL: .*password/, 'put the password into DATABASE_URL'],
+]
+
+/** By the SQLSTATE, the code of a system error or of OpenSSL, or else the message of pg. */
+function adviceOn({ cause, message }: Error): string {
+  const { code = message } = (cause ?? {}) as NodeJS.ErrnoException
+  const found = advice.find(([pattern]) => pattern.test(code))
+  return found ? `; ${found[1]}` : ''
 }

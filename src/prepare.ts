@@ -4,7 +4,7 @@ import type { Config } from './config.ts'
 import { ConfigError } from './config-files.ts'
 import { createDb, type Db, maintenanceMs, usualQueryMs } from './db/database.ts'
 import { hasSynchronousStandbys, setDurability, statementLimitMs } from './db/installation.ts'
-import { migrate, pendingMigrations, refuseNewer } from './db/migrate.ts'
+import { migrate, pendingMigrations, refuseUnfit } from './db/migrate.ts'
 import { missingGrants } from './db/privileges.ts'
 import { sessionProblem } from './db/session.ts'
 import { startEmbedded } from './embedded-postgres/installation.ts'
@@ -72,7 +72,7 @@ export async function prepare(database: Database, config: Config, signing: Signi
       `The role of DATABASE_URL lacks privileges; as the owner of the tables, run: ${grants.join('; ')};`,
     )
   if (config.migrate) await migrateDatabase(database)
-  else await refuseNewer(db)
+  else await refuseUnfit(db)
   const pending = await pendingMigrations(db)
   if (pending.length > 0)
     throw new ConfigError(`MIGRATE is false and the database lacks ${pending.join(', ')}.`)

@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import { buildApp } from './app.ts'
 import { forgetAssertions } from './client-keys/assertion.ts'
 import type { Config } from './config.ts'
+import { ConfigError } from './config-files.ts'
 import {
   type CredentialVerifierOptions,
   createCredentialVerifier,
@@ -23,6 +24,17 @@ import type { Shutdown } from './shutdown.ts'
 import { staticSecretLookup } from './tokens/static-secret/static-secret.ts'
 
 const hourMs = 60 * 60 * 1000
+
+const notOurs = 'set HOST to an address of this machine'
+const listenAdvice: Record<string, string> = {
+  EADDRINUSE: 'end the other process that has the port, or set another PORT',
+  EACCES: 'set PORT to 1024 or above, or permit the process to use lower ones (CAP_NET_BIND_SERVICE)',
+  EADDRNOTAVAIL: notOurs,
+  EAFNOSUPPORT: notOurs,
+  EINVAL: notOurs,
+  ENOTFOUND: notOurs,
+  EAI_AGAIN: notOurs,
+}
 
 export type ServiceOptions = {
   config: Config
@@ -100,7 +112,10 @@ export async function startService({
     await app.listen({ host: config.host, port: config.port })
   } catch (error) {
     await close()
-    throw error
+    const { syscall, code = '', message } = error as NodeJS.ErrnoException
+    if (!syscall) throw error
+    const advice = listenAdvice[code] ?? 'set others'
+    throw new ConfigError(`HOST and PORT cannot be listened on: ${message}; ${advice}.`)
   }
   shutdown.defer(() => db.destroy())
   shutdown.defer(async () => {

@@ -1,3 +1,5 @@
+import pg from 'pg'
+
 const parts = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)([^/?#@]*)(.*)$/s
 
 /**
@@ -9,11 +11,20 @@ export function serversOf(url: string): string[] {
   return hosts.includes(',') ? hosts.split(',').map((host) => `${scheme}${host}${rest}`) : [url]
 }
 
-/** Why a URL does not lead to a primary, if it cannot. */
-export function hostsProblem(url: string): string | undefined {
+/**
+ * Why a URL cannot be used, if it cannot. No part of it is in the answer: with special characters in a password, what
+ * looks like a host is a piece of the password.
+ */
+export function databaseUrlProblem(url: string): string | undefined {
+  if (!/^\w+:\/\/([^@/?#]*@)?[^@#]*$/.test(url))
+    return 'has a raw @, /, # or ? in the wrong place: percent-encode special characters in the user name and password'
   const servers = serversOf(url)
   if (servers.length > 1 && !servers.every((one) => URL.canParse(one)))
     return 'has a list of hosts that is not of the form host1:5432,host2:5432'
+  for (const connectionString of servers) {
+    const problem = parseProblem(connectionString)
+    if (problem) return problem
+  }
   const wanted = new URLSearchParams(url.split('?')[1])
   const role = wanted.get('target_session_attrs') ?? 'read-write'
   if (role !== 'read-write' && role !== 'primary')
@@ -21,4 +32,16 @@ export function hostsProblem(url: string): string | undefined {
   if (wanted.get('host')?.includes(',') || wanted.get('port')?.includes(','))
     return 'has several hosts among its parameters: name them in front of the path, as in host1:5432,host2:5432'
   return undefined
+}
+
+/** What pg says of a URL that it cannot parse has parts of the URL in it. */
+function parseProblem(connectionString: string): string | undefined {
+  try {
+    const { port } = new pg.Client({ connectionString })
+    if (port >= 1 && port <= 65_535) return undefined
+  } catch (error) {
+    const { syscall, code } = error as NodeJS.ErrnoException
+    if (syscall) return `names a certificate or key file that cannot be read (${code})`
+  }
+  return 'is not of the form postgres://user:password@host:5432/database: percent-encode special characters in the user name and password'
 }

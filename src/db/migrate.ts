@@ -52,8 +52,15 @@ export async function migrate(db: Db): Promise<string[]> {
     await lockSetup(tx)
     // Behind a table's lock that is waited for, everyone else who wants the table waits too.
     await sql`set local lock_timeout = '5s'`.execute(tx)
-    await refuseNewer(tx)
+    await refuseUnfit(tx)
+    if ((await pendingMigrations(tx)).length === 0) return []
+    await refuseWithoutSchema(tx)
     const { error, results } = await migrator(tx).migrateToLatest()
+    if (isDuplicate(error))
+      throw new UnfitDatabaseError(
+        `The schema has something of another application (${error.message}), and nothing was changed: ` +
+          'give Counterfoil a database or a schema of its own.',
+      )
     if (error) throw error
     return results?.map((result) => result.migrationName) ?? []
   })
@@ -65,19 +72,53 @@ export async function pendingMigrations(db: Db): Promise<string[]> {
   return all.filter((migration) => !migration.executedAt).map((migration) => migration.name)
 }
 
-export class DatabaseNewerError extends Error {}
+/** The database is not one to serve from; the message is a sentence that says why, and what to do. */
+export class UnfitDatabaseError extends Error {}
 
 /** At a start only: one that runs goes on beside the newer version that is replacing it. */
-export async function refuseNewer(db: Db): Promise<void> {
-  const { rows } = await sql<{ present: boolean }>`
-    select to_regclass('kysely_migration') is not null as present`.execute(db)
-  if (!rows[0]?.present) return
-  const applied = await sql<{ name: string }>`select name from kysely_migration`.execute(db)
-  const unknown = applied.rows.map((row) => row.name).filter((name) => !(name in migrations))
+export async function refuseUnfit(db: Db): Promise<void> {
+  const { rows } = await sql<{ encoding: string; migrated: boolean }>`
+    select current_setting('server_encoding') as encoding, to_regclass('kysely_migration') is not null as migrated
+  `.execute(db)
+  const { encoding, migrated } = rows[0] ?? {}
+  if (encoding !== 'UTF8')
+    throw new UnfitDatabaseError(
+      `The encoding of the database is ${encoding} and has to be UTF8: create another one with ` +
+        "create database … encoding 'UTF8' template template0.",
+    )
+  if (!migrated) return
+  // The table of another application may have other columns.
+  const applied = await sql<{ name: string }>`
+    select coalesce(to_jsonb(kysely_migration) ->> 'name', '') as name from kysely_migration`.execute(db)
+  const names = applied.rows.map((row) => row.name)
+  const unknown = names.filter((name) => !(name in migrations))
   if (unknown.length === 0) return
-  throw new DatabaseNewerError(
+  if (!names.includes('0001-foundation'))
+    throw new UnfitDatabaseError(
+      'The table kysely_migration belongs to another application: give Counterfoil a database or a schema of its own.',
+    )
+  throw new UnfitDatabaseError(
     `The database is newer than this version of Counterfoil (it has ${unknown.join(', ')}): run the newer version.`,
   )
+}
+
+/** Said by PostgreSQL in the middle of a transaction, the reason would be lost behind "transaction is aborted". */
+async function refuseWithoutSchema(db: Db): Promise<void> {
+  const { rows } = await sql<{ role: string; schema: string | null; creates: boolean | null }>`
+    select current_user as role, current_schema() as schema, has_schema_privilege(current_schema(), 'create') as creates
+  `.execute(db)
+  const { role, schema = null, creates } = rows[0] ?? {}
+  if (creates) return
+  throw new UnfitDatabaseError(
+    schema === null
+      ? `The role ${role} may use no schema of its search_path: create one, and grant usage, create on schema … to ${role}.`
+      : `The role ${role} may not create tables in the schema ${schema}: grant create on schema ${schema} to ${role}.`,
+  )
+}
+
+/** SQLSTATEs for a name that is taken: of a table or index, a type or trigger, a function. */
+function isDuplicate(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && /^(42P07|42710|42723)$/.test(String(error.code))
 }
 
 function migrator(db: Db): Migrator {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { chooseAccount, currentUid, type Owner } from './account.ts'
 import type { Binaries } from './binaries.ts'
 import type { Account } from './command.ts'
-import { EmbeddedError } from './error.ts'
+import { DataDirectoryError, EmbeddedError } from './error.ts'
 import { createCluster } from './initdb.ts'
 
 /** A PostgreSQL data directory, and what it takes to run a server in it. */
@@ -36,10 +36,18 @@ export async function openCluster(
   return {
     directory: await realpath(directory),
     log: join(dataDir, 'postgres.log'),
-    password: (await readFile(passwordFile, 'utf8')).trim(),
+    password: await readPassword(passwordFile),
     account,
     binaries,
   }
+}
+
+async function readPassword(file: string): Promise<string> {
+  const password = (await readFile(file, 'utf8')).trim()
+  if (password) return password
+  throw new DataDirectoryError(
+    `${file} is empty and has to hold the password of the embedded PostgreSQL: restore it from a backup.`,
+  )
 }
 
 async function findOwner(directory: string): Promise<Owner | undefined> {

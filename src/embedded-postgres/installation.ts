@@ -3,6 +3,7 @@ import { currentUid } from './account.ts'
 import { createApplicationDatabase } from './application.ts'
 import { findBinaries } from './binaries.ts'
 import { type Cluster, openCluster } from './cluster.ts'
+import { DataDirectoryError } from './error.ts'
 import { lockDirectory } from './lock.ts'
 import { startPostmaster, stopPostmaster } from './postmaster.ts'
 import { supervise } from './supervisor.ts'
@@ -80,9 +81,9 @@ async function startServer(cluster: Cluster, shutdown: AbortSignal): Promise<str
 
 function inWords(error: unknown, dataDir: string): unknown {
   if (!(error instanceof Error && 'syscall' in error && 'code' in error)) return error
-  const denied = error.code === 'EACCES' || error.code === 'EPERM'
-  const advice = denied ? ': start Counterfoil as the user it belongs to, or with another directory' : ''
-  return new Error(`the embedded PostgreSQL cannot use ${dataDir} (${error.message})${advice}`, {
-    cause: error,
-  })
+  return new DataDirectoryError(
+    `the embedded PostgreSQL cannot use DATA_DIR, ${dataDir} (${error.message}): ` +
+      'start Counterfoil as the user it belongs to, or with another directory.',
+    { cause: error },
+  )
 }

@@ -1,6 +1,7 @@
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ConfigError } from '../config-files.ts'
 
 /** 256 bits, in base64 (either alphabet, padded or not) or in hexadecimal. */
 export const masterKeyPattern = '^([0-9A-Fa-f]{64}|[A-Za-z0-9+/_-]{43}=?)$'
@@ -24,7 +25,8 @@ export async function masterKeyIn(dataDir: string): Promise<KeyObject> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     const kept = (await readFile(path, 'utf8')).trim()
-    if (!new RegExp(masterKeyPattern).test(kept)) throw new Error(`${path} does not hold a master key`)
+    if (!new RegExp(masterKeyPattern).test(kept))
+      throw new ConfigError(`${path} does not hold a master key: restore it from a backup.`)
     return parseMasterKey(kept)
   }
 }

@@ -1,0 +1,257 @@
+// What an operator can get wrong before a start: each mistake ends it with one sentence, and with the exit code that says
+// whether to start again.
+import { execFileSync } from 'node:child_process'
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { isRoot } from '../support/embedded.ts'
+import { startOwnServer } from '../support/own-server.ts'
+import { freePort, run, said } from '../support/process.ts'
+
+t.setTimeout(400_000)
+
+const password = 'hunter2'
+const server = await startOwnServer(t)
+const { admin, urlWith } = server
+await admin(`alter role service password '${password}'`)
+
+const folder = await mkdtemp(join(tmpdir(), 'counterfoil-operator-'))
+await chmod(folder, 0o777)
+t.teardown(() => rm(folder, { recursive: true, force: true }))
+
+type Mistake = { env: Record<string, string>; code: 64 | 69 | 78; says: RegExp; within?: string[] }
+
+async function fails(t: Test, { env, code, says, within = [] }: Mistake) {
+  const given = { ADMIN_TOKEN: `${password}-is-the-administrators-token`, PORT: String(await freePort()) }
+  const started = run(t, [], { ...given, ...env }, within)
+  let errors = ''
+  started.child.stderr?.on('data', (text) => {
+    errors += text
+  })
+  t.match(await started.exit, { code }, started.output())
+  t.match(errors, /^counterfoil: [^\n]+\n$/, 'one line')
+  t.match(errors, says)
+  t.notMatch(errors, /^\s+at |\.ts:\d|hunter2/m, 'no stack and no secret')
+}
+
+const service = (change: (url: URL) => void = () => {}) =>
+  urlWith((url) => {
+    url.password = password
+    change(url)
+  })
+const at = (database: string) => service((url) => (url.pathname = `/${database}`))
+const tls = (mode: string) => service(({ searchParams }) => searchParams.set('sslmode', mode))
+
+function walk(code: Mistake['code'], mistakes: Record<string, Omit<Mistake, 'code'>>) {
+  for (const [name, mistake] of Object.entries(mistakes))
+    t.test(`${name} ends the start with ${code} and a sentence`, (t) => fails(t, { ...mistake, code }))
+}
+
+t.test('a malformed URL ends the start with 78, and no part of it is said', async (t) => {
+  const says =
+    /^counterfoil: DATABASE_URL has [^:]+: percent-encode special characters in the user name and password\.$/m
+  await fails(t, { env: { DATABASE_URL: 'postgres://u:hunter2@ss/w#rd@host/db' }, code: 78, says })
+})
+
+walk(69, {
+  'a wrong password': {
+    env: { DATABASE_URL: service((url) => (url.password = 'hunter22')) },
+    says: /password authentication failed.*check the user name and the password in DATABASE_URL/,
+  },
+  'a missing password': {
+    env: { DATABASE_URL: service((url) => (url.password = '')) },
+    says: /password.*put the password into DATABASE_URL/,
+  },
+  'a missing database': { env: { DATABASE_URL: at('nonesuch') }, says: /does not exist; create it, or/ },
+  'a host without an address': {
+    env: { DATABASE_URL: service((url) => (url.hostname = 'nonesuch.invalid')) },
+    says: /check the host in DATABASE_URL/,
+  },
+  'a port without a server': {
+    env: { DATABASE_URL: service((url) => (url.port = '1')) },
+    says: /ECONNREFUSED.*check that the server runs/,
+  },
+  'TLS that the server refuses': {
+    env: { DATABASE_URL: tls('verify-full') },
+    says: /does not support SSL.*sslmode=disable/,
+  },
+})
+
+const key = join(server.directory, 'server.key')
+const certificate = join(folder, 'server.crt')
+execFileSync(
+  'openssl',
+  [
+    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
+    ...['-subj', '/CN=another.example', '-keyout', join(folder, 'server.key'), '-out', certificate],
+  ],
+  { stdio: 'ignore' },
+)
+
+t.test(
+  'TLS that cannot be verified ends the start with 69 and a sentence about the certificate',
+  async (t) => {
+    await writeFile(key, await readFile(join(folder, 'server.key')), { mode: 0o600 })
+    await writeFile(join(server.directory, 'server.crt'), await readFile(certificate))
+    execFileSync('chown', ['--reference', server.directory, key])
+    await admin('alter system set ssl = on')
+    await admin('select pg_reload_conf()')
+    const unknown = { DATABASE_URL: tls('verify-full') }
+    await fails(t, { env: unknown, code: 69, says: /self-signed certificate.*check sslrootcert/ })
+    const other = service(({ searchParams }) => {
+      searchParams.set('sslmode', 'verify-full')
+      searchParams.set('sslrootcert', certificate)
+    })
+    await fails(t, { env: { DATABASE_URL: other }, code: 69, says: /altnames.*and the host/ })
+  },
+)
+
+for (const encoding of ['LATIN1', 'SQL_ASCII'])
+  await admin(
+    `create database ${encoding} owner service encoding '${encoding}' locale_provider libc locale 'C' template template0`,
+  )
+for (const table of ['tokens', 'organizations', 'kysely_migration']) {
+  await admin(`create database foreign_${table} owner service`)
+  await admin(`create table ${table} (number integer); insert into ${table} values (7)`, `foreign_${table}`)
+  await admin(`alter table ${table} owner to service`, `foreign_${table}`)
+}
+await admin('create database unprivileged')
+await admin('create database without_schema')
+await admin('drop schema public', 'without_schema')
+await admin('create database unreadable template service')
+await admin('alter table kysely_migration owner to postgres', 'unreadable')
+
+walk(78, {
+  'a database in LATIN1': {
+    env: { DATABASE_URL: at('latin1') },
+    says: /LATIN1 and has to be UTF8: create/,
+  },
+  'a database in SQL_ASCII': {
+    env: { DATABASE_URL: at('sql_ascii') },
+    says: /SQL_ASCII and has to be UTF8: create/,
+  },
+  'a foreign table tokens': {
+    env: { DATABASE_URL: at('foreign_tokens') },
+    says: /"tokens" already exists.*nothing was changed: give Counterfoil a database or a schema of its own/,
+  },
+  'a foreign table organizations': {
+    env: { DATABASE_URL: at('foreign_organizations') },
+    says: /"organizations" already exists.*give Counterfoil/,
+  },
+  'a foreign table kysely_migration': {
+    env: { DATABASE_URL: at('foreign_kysely_migration') },
+    says: /kysely_migration belongs to another application: give Counterfoil/,
+  },
+  'a role without rights on the schema': {
+    env: { DATABASE_URL: at('unprivileged') },
+    says: /may not create tables in the schema public: grant create on schema public to service/,
+  },
+  'a database without a schema': {
+    env: { DATABASE_URL: at('without_schema') },
+    says: /no schema of its search_path: create one, and grant/,
+  },
+  'a role without rights on the tables': {
+    env: { DATABASE_URL: at('unreadable') },
+    says: /lacks privileges.*grant select on table kysely_migration to service/,
+  },
+})
+
+t.test('foreign tables are as before, and there is nothing beside them', async (t) => {
+  for (const table of ['tokens', 'organizations', 'kysely_migration']) {
+    const database = `foreign_${table}`
+    t.same(await admin(`select * from ${table}`, database), [{ number: 7 }])
+    const relations = "select relname from pg_class where relnamespace = 'public'::regnamespace"
+    t.same(await admin(relations, database), [{ relname: table }])
+  }
+})
+
+const works = (command: string[]) => {
+  try {
+    execFileSync(command[0] as string, command.slice(1), { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+const withoutLowPorts = isRoot
+  ? ['setpriv', '--bounding-set', '-net_bind_service', '--inh-caps', '-net_bind_service']
+  : []
+const lowPort = `require('net').createServer().once('error', () => process.exit(0)).listen(1, () => process.exit(1))`
+
+t.test('an address that cannot be listened on ends the start with 78 and a sentence', async (t) => {
+  const addresses: Record<string, RegExp> = {
+    'nonesuch.invalid': /set HOST to an address of this machine/,
+    '203.0.113.1': /EADDRNOTAVAIL.*set HOST to an address of this machine/,
+    'not an address': /set HOST to an address of this machine/,
+  }
+  for (const [HOST, says] of Object.entries(addresses))
+    await fails(t, { env: { DATABASE_URL: service(), HOST }, code: 78, says })
+})
+
+t.test(
+  'a port that takes a privilege ends the start with 78 and a sentence',
+  { skip: !works([...withoutLowPorts, process.execPath, '-e', lowPort]) && 'every port is permitted here' },
+  (t) =>
+    fails(t, {
+      env: { DATABASE_URL: service(), PORT: '1' },
+      code: 78,
+      says: /EACCES.*set PORT to 1024 or above/,
+      within: withoutLowPorts,
+    }),
+)
+
+t.test('a file of the embedded database that lost its content ends the start with 78', async (t) => {
+  const dataDir = join(folder, 'emptied')
+  const first = run(t, [], { DATA_DIR: dataDir, PORT: String(await freePort()) })
+  await said(first, 'Counterfoil runs')
+  first.child.kill('SIGTERM')
+  await first.exit
+  for (const name of ['master-key', 'postgres-password']) {
+    await writeFile(join(dataDir, name), '')
+    const says = new RegExp(`${name} .*restore it from a backup`)
+    await fails(t, { env: { DATA_DIR: dataDir }, code: 78, says })
+  }
+  await rm(join(dataDir, 'postgres-password'))
+  const says = /cannot use DATA_DIR.*ENOENT.*postgres-password/
+  await fails(t, { env: { DATA_DIR: dataDir }, code: 78, says })
+})
+
+t.test('an empty admin-token of an empty embedded database ends the start with 78', async (t) => {
+  const dataDir = join(folder, 'without-administrator')
+  await mkdir(dataDir)
+  await writeFile(join(dataDir, 'admin-token'), '')
+  // An empty variable counts as not given.
+  await fails(t, { env: { DATA_DIR: dataDir, ADMIN_TOKEN: '' }, code: 78, says: /give ADMIN_TOKEN/ })
+})
+
+t.test('a DATA_DIR that cannot be used ends the start with 78 and a sentence', async (t) => {
+  await writeFile(join(folder, 'file'), '')
+  const says = /cannot use DATA_DIR.*start Counterfoil as the user it belongs to, or with another directory/
+  for (const place of ['file', 'file/below'])
+    await fails(t, { env: { DATA_DIR: join(folder, place) }, code: 78, says })
+  const ordinary = isRoot ? ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups'] : []
+  for (const [name, mode] of Object.entries({ unreadable: 0o300, unwritable: 0o500, closed: 0o000 })) {
+    const DATA_DIR = join(folder, name)
+    await mkdir(DATA_DIR)
+    if (isRoot) execFileSync('chown', ['65534:65534', DATA_DIR])
+    await chmod(DATA_DIR, mode)
+    await fails(t, { env: { DATA_DIR }, code: 78, says, within: ordinary })
+  }
+})
+
+const smallDisk = (then: string) => [
+  ...['unshare', '--mount', 'sh', '-c'],
+  `mount -t tmpfs -o size=8m,mode=0777 none '${folder}' && ${then}`,
+]
+t.test(
+  'a full disk ends the start of the embedded database with 69 and a sentence',
+  { skip: !works(smallDisk('true')) && 'no file system can be mounted here' },
+  (t) =>
+    fails(t, {
+      env: { DATA_DIR: join(folder, 'full') },
+      code: 69,
+      says: /could not make its data directory: .*No space left on device/,
+      within: [...smallDisk('exec "$@"'), 'sh'],
+    }),
+)
