@@ -6,8 +6,6 @@ import { checkTypes, execute, installClient } from '../support/client-package.ts
 import { startService } from '../support/verifier.ts'
 import { createWorld } from '../support/world.ts'
 
-t.setTimeout(60_000)
-
 t.test(
   'what the package has compiles, as do the docs’ lines, and works in a program of somebody else',
   async (t) => {

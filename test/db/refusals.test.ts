@@ -6,8 +6,6 @@ import t from 'tap'
 import { startOwnServer, until } from '../support/own-server.ts'
 import { createWorld } from '../support/world.ts'
 
-t.setTimeout(90_000)
-
 const server = await startOwnServer(t)
 const { admin, directory, disconnect } = server
 const reload = () => admin('select pg_reload_conf()')

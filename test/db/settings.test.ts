@@ -3,8 +3,6 @@ import t from 'tap'
 import { startOwnServer } from '../support/own-server.ts'
 import { createWorld, type World } from '../support/world.ts'
 
-t.setTimeout(120_000)
-
 const server = await startOwnServer(t)
 const plain = await createWorld(t, { databaseUrl: server.url })
 const { admin } = plain

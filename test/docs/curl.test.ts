@@ -8,8 +8,6 @@ import { freePort, run, said } from '../support/process.ts'
 import { curlBlocks, read, root } from './markdown.ts'
 import { newFolder, startService } from './service.ts'
 
-t.setTimeout(60_000)
-
 const command = [process.execPath, join(root, 'src/server.ts')]
 const service = await startService(t, command, await newFolder(t))
 const answers = (output: string) => output.match(/\{"active":[^}]*\}/g)?.map((text) => JSON.parse(text))

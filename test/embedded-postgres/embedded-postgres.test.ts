@@ -18,8 +18,6 @@ import {
 const inUse = /^another Counterfoil is using \S+$/
 const nobody = 65534
 
-t.setTimeout(120_000)
-
 // For the tests that only look.
 const running = await newDirectory(t)
 const { url } = await start(t, running)

@@ -6,8 +6,6 @@ import { freePort, type Run, run, said, until } from '../support/process.ts'
 import { recordSecret } from '../support/records.ts'
 import { retried } from '../support/retried.ts'
 
-t.setTimeout(180_000)
-
 const restarted = 'the embedded PostgreSQL ended unexpectedly and was restarted'
 
 type Service = Run & { url: string; admin: string }

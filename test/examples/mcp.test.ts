@@ -12,8 +12,6 @@ import { freePort } from '../support/process.ts'
 import { startService } from '../support/verifier.ts'
 import { createWorld } from '../support/world.ts'
 
-t.setTimeout(60_000)
-
 const example = join(root, 'examples/mcp')
 const world = await createWorld(t, { feed: { lifetimeMs: 10 * 60_000 } })
 const { url, token } = await startService(world)

@@ -14,7 +14,6 @@ import { trust } from '../issuers/trust.ts'
 import { makeClient, withAssertion } from '../support/client.ts'
 import { createWorld } from '../support/world.ts'
 
-t.setTimeout(150_000)
 let seen = 0
 const places = 64
 const share = places / 4

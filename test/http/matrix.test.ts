@@ -5,7 +5,6 @@ import { contractOf, type Operation, operationsOf } from './contract.ts'
 import { expectedStatus, makeSpare, makeTarget, matrix, pathOf, type Row, type Target } from './matrix.ts'
 import { snapshot } from './snapshot.ts'
 
-t.setTimeout(120_000)
 const world = await createWorld(t)
 const operations = await operationsOf(world.app)
 const violations = contractOf(world.app)

@@ -6,7 +6,6 @@ import { someStatusList } from './matrix.ts'
 import { type Request, requestFor } from './requests.ts'
 import { changed, growth, type Snapshot, snapshot } from './snapshot.ts'
 
-t.setTimeout(240_000)
 const world = await createWorld(t, { verification: { fields: [], trustedNetworks: ['127.0.0.1'] } })
 const operations = await operationsOf(world.app)
 const violations = contractOf(world.app)

@@ -10,7 +10,6 @@ import { makeClient, withAssertion } from '../support/client.ts'
 import { startInstance } from '../support/credentials.ts'
 import { recordSecret } from '../support/records.ts'
 
-t.setTimeout(120_000)
 const fixed = randomBytes(24).toString('base64url')
 recordSecret(fixed)
 const environment = { secret: new Secret(fixed), organization: 'on-premises' }

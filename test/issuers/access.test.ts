@@ -7,7 +7,6 @@ import { expectedStatus, makeSpare, makeTarget, matrix } from '../http/matrix.ts
 import { startProvider } from './provider.ts'
 import { createTrustingWorld, trust } from './trust.ts'
 
-t.setTimeout(120_000)
 const world = await createTrustingWorld(t)
 const provider = await startProvider(t)
 const ofOrganizations = permissions.filter((permission) => permission !== 'platform:admin')

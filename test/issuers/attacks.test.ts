@@ -8,7 +8,6 @@ import { recordSecret } from '../support/records.ts'
 import { audience, startProvider } from './provider.ts'
 import { createTrustingWorld, trust } from './trust.ts'
 
-t.setTimeout(60_000)
 const world = await createTrustingWorld(t)
 const provider = await startProvider(t)
 const other = await startProvider(t)

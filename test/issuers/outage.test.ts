@@ -9,7 +9,6 @@ import { json, serve } from '../outbound/server.ts'
 import { audience, startProvider } from './provider.ts'
 import { createTrustingWorld, trust } from './trust.ts'
 
-t.setTimeout(120_000)
 const resolved: string[] = []
 const world = await createTrustingWorld(t, {
   outbound: {

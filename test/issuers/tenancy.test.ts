@@ -4,7 +4,6 @@ import t from 'tap'
 import { audience, startProvider } from './provider.ts'
 import { createTrustingWorld, trust } from './trust.ts'
 
-t.setTimeout(60_000)
 const world = await createTrustingWorld(t)
 const { ask } = world
 const provider = await startProvider(t)

@@ -7,8 +7,6 @@ import { curlBlocks, root } from '../docs/markdown.ts'
 import { newFolder, startService } from '../docs/service.ts'
 import { installPackage, run } from './install.ts'
 
-t.setTimeout(120_000)
-
 const { folder, files } = await installPackage(t)
 const npx = (...args: string[]) => run(folder, 'npx', 'counterfoil', ...args)
 

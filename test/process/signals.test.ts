@@ -9,8 +9,6 @@ import { createEmptyDatabase } from '../support/database.ts'
 import { freePort, type Run, run, said, until } from '../support/process.ts'
 import { canBeProcessOne, runAsProcessOne } from '../support/process-one.ts'
 
-t.setTimeout(240_000)
-
 type Env = Record<string, string>
 type Phase = {
   args?: string[]

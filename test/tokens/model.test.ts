@@ -7,8 +7,6 @@ import { type Answer, createWorld, day } from '../support/world.ts'
 const world = await createWorld(t)
 let organizations = 0
 
-t.setTimeout(120_000)
-
 t.test(
   'any sequence of create, rename, revoke, delete, expire and policy change does as the model does',
   async (t) => {
