@@ -39,6 +39,8 @@ export function startWorkers(count: number, env: object, log: Logger): Workers {
   }
 
   cluster.on('listening', (worker: Worker) => {
+    // It was killed while this message was on its way, and has nothing to finish.
+    if (stopping) return
     listening.add(worker)
     started = true
     ready.resolve()
