@@ -58,7 +58,7 @@ export function escalationBy({ principal }: Caller, grant: Grant): AppError | un
 }
 
 /**
- * Nobody can give what they do not hold. Everything that makes a credential, widens one, puts a key on one or changes
+ * A caller cannot give what it does not hold. Everything that makes a credential, widens one, puts a key on one or changes
  * what credentials come of asks here.
  */
 export function refuseEscalation(caller: Caller, grant: Grant): void {

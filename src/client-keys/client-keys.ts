@@ -74,8 +74,8 @@ function checked({ jwks, jwksUri }: GivenKeys, outbound: Outbound) {
 type Token = GrantingToken & { id: string; name: string }
 
 /**
- * Whoever has a key of a token can act as that token, so it takes all that the token holds. To take keys away takes the
- * same.
+ * The owner of a token's key can act as that token, so adding one requires all that the token holds. Removing keys requires
+ * the same.
  */
 async function changingKeys<T>(
   db: Db,

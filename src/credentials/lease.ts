@@ -86,7 +86,7 @@ export function createLease(options: LeaseOptions): Lease {
   let since = 0
   let held = false
   let reason: Reason | undefined = 'starting'
-  /** One complaint for each time that the lease is lost or cannot be had. */
+  /** Log once each time the lease is lost or cannot be acquired. */
   let complained = false
   let beats = 0
   let beat: { payload: string; sentAt: number; waiting: (() => void)[] } | undefined

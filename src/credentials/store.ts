@@ -163,7 +163,7 @@ const notify = "select set_config('synchronous_commit', $3, true), pg_notify($1,
 planOnce('notify', notify)
 
 /**
- * To whoever listens, ourselves too. It need not outlive a crash, so it waits for no disk; where revocations wait for a
+ * Notifies all listeners, this process included. It need not outlive a crash, so it waits for no disk; where revocations wait for a
  * standby it does too, so that it does not come back on a primary that its standbys have left for another one.
  */
 export async function sendNotification(

@@ -83,7 +83,7 @@ function sqlState(error: unknown): string {
  * primary does not become a standby without a restart, which ends it. So it is enough to look when it is made, except
  * behind a pooler, where an answer tells.
  *
- * They give up on a statement after a while, and then on themselves: what comes over them later would answer nobody. pg has a
+ * They stop waiting for a statement after a while and then close, since a later answer would have no recipient. pg has a
  * time limit and promises of its own, but with either of them an answer stays in memory until the
  * next full collection, since pg makes a function right where it assigns it to a member, and V8 takes what is made there
  * for long-lived, with all that it refers to.

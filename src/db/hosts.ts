@@ -20,7 +20,7 @@ export function databaseUrlProblem(url: string): string | undefined {
     return 'has a raw @, /, # or ? in the wrong place: percent-encode special characters in the user name and password'
   const servers = serversOf(url)
   if (servers.length > 1 && !servers.every((one) => URL.canParse(one)))
-    return 'has a list of hosts that is not of the form host1:5432,host2:5432'
+    return 'must list its hosts as host1:5432,host2:5432'
   for (const connectionString of servers) {
     const problem = parseProblem(connectionString)
     if (problem) return problem
@@ -43,5 +43,5 @@ function parseProblem(connectionString: string): string | undefined {
     const { syscall, code } = error as NodeJS.ErrnoException
     if (syscall) return `names a certificate or key file that cannot be read (${code})`
   }
-  return 'is not of the form postgres://user:password@host:5432/database: percent-encode special characters in the user name and password'
+  return 'must have the form postgres://user:password@host:5432/database: percent-encode special characters in the user name and password'
 }
