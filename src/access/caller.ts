@@ -4,17 +4,17 @@ import { AppError } from '../errors.ts'
 import { managementType, platformId } from '../platform.ts'
 import type { Permission } from './permissions.ts'
 
-/** To whom, when and where a change is attributed. */
+/** Who, when and from where: recorded with every change. */
 export type Origin = {
   actor: Actor
-  /** The subject of the user for whom the actor does it; left out if it is for itself. */
+  /** The subject of the user on whose behalf the actor makes the change, if any. */
   onBehalfOf?: string
   requestId: string
   ip: string | null
   now: Date
 }
 
-/** A user who signed in at a trusted issuer, with what its registration lets them do. */
+/** A user who signed in at a trusted issuer, with the permissions that the issuer's registration grants. */
 export type User = {
   issuerId: string
   organizationId: string
@@ -22,22 +22,22 @@ export type User = {
   ownerSubject: string
   ownerEmail: string | null
   ownerSource: OwnerSource
-  /** Users see all of their organization that they are permitted to see, from wherever they come. */
+  /** Users are not narrowed or bound to networks; only their permissions limit what they see. */
   narrowedTo: null
   allowedCidrs: null
 }
 
-/** On whose behalf a request comes. */
+/** The authenticated party behind a request. */
 export type Principal = Credential | User
 
-/** Who asks: what a domain function needs to decide, to date and to attribute. */
+/** What domain functions need to know about the request: who makes it, when, and from where. */
 export type Caller = Origin & { principal: Principal }
 
 export function isUser(principal: Principal): principal is User {
   return 'issuerId' in principal
 }
 
-/** Of tokens only those for management carry permissions: a `tokens:write` scope on any other means nothing here. */
+/** Only management tokens carry permissions; a `tokens:write` scope on any other type has no meaning here. */
 export function holds(principal: Principal, permission: Permission): boolean {
   if (isUser(principal)) return carries(principal.permissions, permission)
   return principal.type === managementType && carries(principal.scopes, permission)
@@ -47,7 +47,7 @@ function carries(held: readonly string[], permission: Permission): boolean {
   return held.includes(permission) || held.includes('platform:admin')
 }
 
-/** Management tokens of the platform organization act on every organization, all others on their own only. */
+/** Management tokens of the platform organization act on every organization, all others only on their own. */
 export function reaches(principal: Pick<Credential, 'organizationId'>, organizationId: string): boolean {
   return principal.organizationId === organizationId || principal.organizationId === platformId
 }

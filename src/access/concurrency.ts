@@ -1,23 +1,23 @@
 import { isUser, type Principal } from './caller.ts'
 
-/** Who a place is counted for: a credential or a user with an organization, or a network until it is known who asks. */
+/** Whom a slot is counted for: a credential or a user with an organization, or a network until the caller is known. */
 export type Holder = { caller: string; organizationId?: string }
 
-/** The right to have one request in progress. */
+/** Permission for one request in progress. */
 export type Place = {
-  /** Counts it for somebody else; false if they have their share already. */
+  /** Counts the slot for another holder; false if that holder already has its share. */
   moveTo(holder: Holder): boolean
   free(): void
 }
 
 export type Places = {
-  /** Undefined if all are taken, or the holder has its share. */
+  /** Undefined if all slots are taken, or the holder already has its share. */
   take(holder: Holder): Place | undefined
 }
 
 /**
- * So many requests may be in progress, a quarter of them for one caller and half for one organization: none can take
- * the places of all others.
+ * Limits concurrent requests: in all, to a quarter per caller and to half per organization, so that no caller or
+ * organization can use up all slots.
  */
 export function limitTo(most: number): Places {
   const shares = { caller: Math.ceil(most / 4), organizationId: Math.ceil(most / 2) }

@@ -7,14 +7,14 @@ import { isWithin, type Narrowing } from './narrowing.ts'
 import { type Permission, permissions } from './permissions.ts'
 
 /**
- * What a credential lets its holder do, or what credentials that come of something else can do at most. An empty list
- * gives nothing of its kind.
+ * The access that a credential gives its holder, or the most that credentials derived from something can give. An empty
+ * list gives no access of its kind.
  */
 export type Grant = {
   permissions: readonly Permission[]
-  /** A member that is left out is not limited. */
+  /** A missing member means no limit. */
   narrowedTo: Narrowing
-  /** Null: usable from anywhere. */
+  /** Null: usable from any address. */
   networks: readonly string[] | null
 }
 
@@ -23,12 +23,12 @@ export type GrantingToken = Pick<
   'organizationId' | 'organizationKey' | 'type' | 'scopes' | 'audience' | 'narrowedTo' | 'allowedCidrs'
 >
 
-/** Of a management token its scopes and what it is narrowed to count, of any other for what it is. */
+/** A management token gives its scopes within its narrowing; any other token counts by its own properties. */
 export function grantOfToken(token: GrantingToken): Grant {
   const { organizationId, organizationKey, type, scopes, audience, allowedCidrs: networks } = token
   const organizations = [organizationKey]
   if (type !== managementType) {
-    // A token without an audience may be accepted by all.
+    // A token without an audience may be accepted by every resource server.
     const narrowedTo = { organizations, types: [type], ...(audience.length > 0 && { audience }) }
     return { permissions: [], narrowedTo, networks }
   }
@@ -45,7 +45,7 @@ const limits = [
   { of: 'types', access: 'to token types', member: 'narrowed_to.types' },
 ] as const
 
-/** Why the caller cannot give this; undefined if it holds all of it. */
+/** Why the caller cannot grant this; undefined if it holds all of it itself. */
 export function escalationBy({ principal }: Caller, grant: Grant): AppError | undefined {
   const unheld = grant.permissions.find((permission) => !holds(principal, permission))
   if (unheld) return lackOf(unheld)
@@ -58,8 +58,8 @@ export function escalationBy({ principal }: Caller, grant: Grant): AppError | un
 }
 
 /**
- * A caller cannot give what it does not hold. Everything that makes a credential, widens one, puts a key on one or changes
- * what credentials come of asks here.
+ * Callers cannot grant more than they hold. Every operation that creates a credential, widens one, adds a key to one or
+ * changes what future credentials are derived from must call this.
  */
 export function refuseEscalation(caller: Caller, grant: Grant): void {
   const refusal = escalationBy(caller, grant)

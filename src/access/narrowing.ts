@@ -1,17 +1,17 @@
 import type { Credential } from '../credentials/credential.ts'
 import { reaches } from './caller.ts'
 
-/** What a resource server is meant for; each member that is there has to fit. */
+/** The tokens that a resource server may see; a token has to match every member that is present. */
 export type Narrowing = { organizations?: string[]; audience?: string[]; types?: string[] }
 
-/** Whoever asks about tokens: where it belongs, and to which tokens it is limited there. */
+/** The party that asks about tokens: its organization, and its narrowing. */
 export type Viewer = Pick<Credential, 'organizationId' | 'narrowedTo'>
 
 type Shown = Pick<Credential, 'organizationId' | 'organizationKey' | 'audience' | 'type'>
 
 /**
- * Whether a token is there for whoever asks about it: the one rule behind every introspection. A token without an
- * audience is meant for nobody in particular, and so not for who is limited to an audience.
+ * Whether the viewer may see a token: the one rule behind every introspection. A token without an audience is meant for
+ * no resource server in particular, so viewers that are limited to an audience do not see it.
  */
 export function sees(viewer: Viewer, token: Shown): boolean {
   if (!reaches(viewer, token.organizationId)) return false
@@ -23,7 +23,7 @@ export function sees(viewer: Viewer, token: Shown): boolean {
   return !audience || audience.some((one) => token.audience.includes(one))
 }
 
-/** Whether `inner` allows no value of this member that `outer` does not. */
+/** Whether every value that `inner` allows for this member is also allowed by `outer`. */
 export function isWithin(inner: Narrowing, outer: Narrowing | null, member: keyof Narrowing): boolean {
   const most = outer?.[member]
   return !most || (inner[member]?.every((one) => most.includes(one)) ?? false)

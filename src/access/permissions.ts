@@ -1,4 +1,4 @@
-/** What a management token may be allowed to do; they are its scopes. `platform:admin` includes the others. */
+/** The permissions of management tokens, granted as scopes. `platform:admin` includes all others. */
 export const permissions = [
   'tokens:read',
   'tokens:write',

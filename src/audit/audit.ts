@@ -46,12 +46,14 @@ export type NewAuditEvent = {
   changes?: Changes
 }
 
-/** Writes one row of the change log. To be called in the transaction of the change, so that neither is without the other. */
+/**
+ * Writes one row of the change log. Call it in the transaction of the change, so that both are committed or neither.
+ */
 export async function record(tx: Db, origin: Origin, happening: NewAuditEvent): Promise<void> {
   await recordAll(tx, origin, [happening])
 }
 
-/** One row each, for a change that touches many things. */
+/** Writes several rows, for a change that affects many things. */
 export async function recordAll(tx: Db, origin: Origin, happenings: NewAuditEvent[]): Promise<void> {
   await insertEvents(
     tx,
@@ -59,7 +61,7 @@ export async function recordAll(tx: Db, origin: Origin, happenings: NewAuditEven
   )
 }
 
-/** The row, for a statement that makes the change as well. */
+/** Builds the row for a statement that also makes the change. */
 export function eventOf(
   origin: Origin,
   { organizationId, action, target, changes }: NewAuditEvent,
@@ -81,10 +83,10 @@ export function eventOf(
 }
 
 /**
- * The change log of an organization, newest first: in the order of the instants at which the requests came in, by
- * the clocks of the instances that took them. What is still being committed, or comes from an instance whose clock
- * is behind, can thus appear behind a position that was read already. Whoever follows the log reads again from a
- * little before the newest event that is known, and tells events apart by their ids.
+ * The change log of an organization, newest first. Events are ordered by when their requests arrived, according to the
+ * clock of the instance that received them. An event that is still being committed, or comes from an instance whose
+ * clock is behind, can therefore appear behind a position that a reader has already passed. A reader that follows the
+ * log should start a little before the newest event it knows, and skip known ids.
  */
 export async function listAuditEvents(
   db: Db,
@@ -95,7 +97,9 @@ export async function listAuditEvents(
   return selectEvents(db, await readableLog(db, caller, organization), query)
 }
 
-/** The id of an organization whose log the caller may read. By its id it is readable even after the organization is gone. */
+/**
+ * The id of an organization whose log the caller may read. A deleted organization's log can still be read by its id.
+ */
 export async function readableLog(db: Db, caller: Caller, organization: string): Promise<string> {
   const known = isUuid(organization) && reaches(caller.principal, organization)
   const organizationId = known ? organization : (await reachableOrganization(db, caller, organization)).id

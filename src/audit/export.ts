@@ -7,9 +7,9 @@ import { type EventFilter, selectEvents } from './store.ts'
 const batchSize = 500
 
 /**
- * The change log in batches, newest event first. The next batch is read when the last one has been taken: memory
- * stays the same however long the log is, and no database connection is held for a reader who is slow. The first is
- * read at once, so that whatever stands against an export is known before it begins.
+ * The change log in batches, newest event first. The next batch is read only when the previous one has been consumed,
+ * so that memory use is constant and a slow reader holds no database connection. The first batch is read at once, so
+ * that errors are known before the response begins.
  */
 export async function exportAuditEvents(
   db: Db,

@@ -12,10 +12,10 @@ export type EventFilter = {
   to?: Date
 }
 
-/** Where an event stands in the log. */
+/** The position of an event in the log. */
 export type EventPosition = { occurred_at: string; id: string }
 
-/** Only events that stand behind `before`, which is to say older ones. */
+/** `before` selects only events that come after it in the list, which are older. */
 export type EventQuery = EventFilter & { before?: EventPosition; limit: number }
 
 const insert = statement<{ events: string }, never>('audit-events-insert', (builder, parameter) =>
@@ -26,7 +26,7 @@ export async function insertEvents(db: Db, events: NewEvent[]): Promise<void> {
   await insert(db, { events: JSON.stringify(events) })
 }
 
-/** Newest first; one row more than `limit` where there are more. */
+/** Newest first; one row more than `limit` if there are more. */
 export async function selectEvents(
   db: Db,
   organizationId: string,
@@ -41,7 +41,7 @@ export async function selectEvents(
       .$if(target !== undefined, (query) => query.where('targetId', '=', target as string))
       .$if(action !== undefined, (query) => query.where('action', '=', action as string))
       .$if(from !== undefined, (query) => query.where('occurredAt', '>=', from as Date))
-      // What is behind `before` is before `to`: told both, PostgreSQL would read from `to` on.
+      // Events after `before` are older than `to` anyway; given both, PostgreSQL would start reading at `to`.
       .$if(to !== undefined && before === undefined, (query) => query.where('occurredAt', '<', to as Date))
       .$if(before !== undefined, (query) =>
         query.where(

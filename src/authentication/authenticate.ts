@@ -9,18 +9,21 @@ import { type Presented, type PresentedOptions, presentedIn } from './presented-
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who asks; set by the `authenticate` hook of the scope that the route is in. */
+    /** The authenticated caller; set by the `authenticate` hook of the enclosing scope. */
     caller: Caller
   }
 }
 
 export type AuthenticateOptions = Pick<Deps, 'credentials' | 'usage' | 'now'> & {
   basic?: PresentedOptions['basic']
-  /** Whether a request without a credential in its header fields may bring one later; it then has no caller yet. */
+  /**
+   * Whether a request without a credential in its header fields may still present one in its body; it has no caller
+   * until then.
+   */
   later?: (request: FastifyRequest, reply: FastifyReply) => boolean
 }
 
-/** An onRequest hook: no body is read before it is known who sends it. Where it is in memory nothing is awaited. */
+/** An onRequest hook: authenticates before any body is read. Awaits nothing if the credential is cached. */
 export function authenticate({ credentials, usage, now, basic = 'no', later }: AuthenticateOptions) {
   const decide = (
     request: FastifyRequest,
@@ -56,14 +59,14 @@ export function authenticate({ credentials, usage, now, basic = 'no', later }: A
   }
 }
 
-/** Whoever authenticated, in whatever way, is the caller from here on; false if the credential is not good from there. */
+/** Makes the principal the caller of the request; false if its credential is not valid from this address. */
 export function admit(
   usage: UsageRecorder,
   request: FastifyRequest,
   principal: Credential,
   at: Date,
 ): boolean {
-  // What stands in X-Forwarded-For may be anything.
+  // X-Forwarded-For may contain anything.
   const ip = plainAddress(request.ip)
   if (!isGoodFrom(principal, ip)) return false
   usage.note(principal, at, ip)

@@ -6,7 +6,7 @@ const bearerErrors: Partial<Record<ErrorCode, string>> = {
   ambiguous_credentials: 'invalid_request',
 }
 
-/** The WWW-Authenticate challenge of RFC 6750 §3 for an error; undefined where none is due. */
+/** The WWW-Authenticate challenge of RFC 6750 §3 for an error; undefined if the error calls for none. */
 export function bearerChallenge({ code, message, scope }: AppError): string | undefined {
   const realm = 'Bearer realm="counterfoil"'
   if (code === 'unauthenticated' || code === 'invalid_client') return realm
@@ -17,8 +17,8 @@ export function bearerChallenge({ code, message, scope }: AppError): string | un
 }
 
 /**
- * The challenges where HTTP Basic will do as well. RFC 6749 §5.2: who tried the Authorization header is challenged in
- * the scheme that it used.
+ * The challenges of endpoints that also accept HTTP Basic. RFC 6749 §5.2: a client that used the Authorization header
+ * is challenged with the scheme it used.
  */
 export function challenges(error: AppError, basic: boolean): string[] {
   const bearer = bearerChallenge(error)

@@ -11,15 +11,15 @@ type FormParser = (
   done: (error: Error | null, form?: Form) => void,
 ) => void
 
-/** How many requests may be in progress that showed no credential at their beginning. */
+/** How many requests may be in progress that presented no credential in their header fields. */
 export const mostUnknown = 100
 
 const isForm = /^application\/x-www-form-urlencoded[ \t]*(;|$)/i
 
 /**
- * Client authentication by what is in the body (RFC 7521 §4.2). `authenticate` puts those off who `mayCome` by it; where
- * the body is parsed, and before anything is made of it, they authenticate or are refused. It is done with the parser
- * and not with a hook of its own, so that those who come with a header pay nothing for it.
+ * Client authentication in the request body (RFC 7521 §4.2). `mayCome` lets `authenticate` defer such requests; they
+ * are authenticated or rejected as soon as the body is parsed, before it is used. This happens in the parser rather
+ * than in another hook, so that requests with a header field pay nothing for it.
  */
 export function clientAssertions(deps: Deps) {
   const { usage, issuer, now } = deps
@@ -46,12 +46,12 @@ export function clientAssertions(deps: Deps) {
   }
 
   return {
-    /** Of other methods no body would be parsed, and nobody would ask who it is. */
+    /** Only for POST: the bodies of other methods are not parsed, so the request would never be authenticated. */
     mayCome({ method, headers }: FastifyRequest, { raw }: FastifyReply): boolean {
       if (method !== 'POST' || headers.authorization !== undefined) return false
       if (!isForm.test(headers['content-type'] ?? '')) return false
-      // Stands against strangers who send bodies byte by byte, and clients whose keys are at an address that takes its
-      // time: they would take the places of all who show a credential.
+      // Without this limit, strangers who send bodies byte by byte, or clients whose jwks_uri is slow, would take all
+      // slots from callers that present a credential.
       if (unknown >= mostUnknown)
         throw new AppError('overloaded', 'Too many requests are in progress whose caller is not known yet.')
       unknown += 1

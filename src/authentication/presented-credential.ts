@@ -3,19 +3,19 @@ import { Secret } from '../tokens/secret.ts'
 
 export type PresentedOptions = {
   /**
-   * How HTTP Basic (RFC 7617) is read: not at all; as the id and the secret of an OAuth client (RFC 6749 §2.3.1); or
-   * as a token in the place of the password, whatever the user name, as in `curl -u :<token>`.
+   * How HTTP Basic (RFC 7617) is interpreted: not at all; as the id and secret of an OAuth client (RFC 6749 §2.3.1); or
+   * as a token in the password with any user name, as in `curl -u :<token>`.
    */
   basic: 'no' | 'client' | 'password'
-  /** Names in lower case of other header fields that may hold a token and nothing else. */
+  /** Lower-case names of other header fields that contain just a token. */
   fields: readonly string[]
 }
 
 export type Presented = { secret: Secret; clientId?: string }
 
 /**
- * The one credential of a request, out of its header fields as they came: names and values by turns. Two credentials
- * are refused, be they the same, since a proxy may have looked at the other one (RFC 6750 §2).
+ * The credential in a request's raw header fields (names and values alternate). Two credentials are rejected even if
+ * they are equal, since a proxy may have checked the other one (RFC 6750 §2).
  */
 export function presentedIn(rawHeaders: readonly string[], { basic, fields }: PresentedOptions): Presented {
   const found: (() => Presented)[] = []
@@ -31,7 +31,7 @@ export function presentedIn(rawHeaders: readonly string[], { basic, fields }: Pr
   return read()
 }
 
-/** Undefined where the scheme is not understood. */
+/** Undefined if the scheme is not supported. */
 export function presentedInAuthorization(
   value: string,
   basic: PresentedOptions['basic'],

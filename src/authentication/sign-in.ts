@@ -7,8 +7,8 @@ import { type AuthenticateOptions, authenticate } from './authenticate.ts'
 import { presentedIn } from './presented-credential.ts'
 
 /**
- * An onRequest hook that does what `authenticate` does, and where the bearer token is none of ours asks whether it is
- * the sign-in of a user. Whoever presents a good token of ours does not notice.
+ * An onRequest hook that does what `authenticate` does, and treats a bearer token that is not a Counterfoil token as
+ * the sign-in of a user. It adds no work for valid Counterfoil tokens.
  */
 export function authenticateUsers(options: AuthenticateOptions, signIn: SignIn) {
   const authenticateToken = authenticate(options)

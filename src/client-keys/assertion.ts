@@ -23,15 +23,15 @@ export type ClientDeps = { db: Db; credentials: CredentialVerifier; outbound: Ou
 
 const jwtBearer = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
-/** How far away `exp` may be, and how far the client's clock from ours, in seconds. */
+/** In seconds: how far in the future `exp` may be, and how far the client's clock may differ from ours. */
 const longestLife = 300
 const tolerance = 30
-/** How long beyond that it is remembered, for an instance whose clock is behind. */
+/** How many seconds longer an assertion is remembered, for instances whose clock is behind. */
 const memory = 600
 
 /**
  * The management token that signed an assertion with one of its client keys (RFC 7523 §3), if the token is good now and
- * the assertion was never used before, on whichever instance. `endpoint` is the URL that is being called.
+ * the assertion has never been used before on any instance. `endpoint` is the URL that is being called.
  */
 export async function authenticateClient(
   { db, credentials, outbound, issuer }: ClientDeps,
@@ -61,7 +61,7 @@ export async function authenticateClient(
   })
   const { exp, jti } = strict(verified, now)
   if (clientId !== undefined && clientId !== tokenId) throw refusal('client_id is not its iss')
-  // Asked anew: with a secret, too, whoever is revoked is refused from that moment on.
+  // Verified again, so that a token revoked in the meantime is rejected, as it would be with a secret.
   const principal = await credentials.verifyFresh(client.hash, now)
   if (!principal) throw refusal()
   await store.deleteExpiredAssertions(db, now, 10)
@@ -71,12 +71,12 @@ export async function authenticateClient(
   return principal
 }
 
-/** Deletes expired assertions that no later one has deleted, a batch at a time. */
+/** Deletes expired assertions in batches. */
 export async function forgetAssertions(db: Db, now: Date): Promise<void> {
   await inBatches(() => store.deleteExpiredAssertions(db, now, batchSize))
 }
 
-/** By what the assertion claims; whether that is true is for its signature to show. */
+/** Finds the client that the assertion claims to be from; the signature has yet to prove it. */
 async function findClient(db: Db, assertion: string): Promise<store.Client | undefined> {
   try {
     const { iss = '' } = decodeJwt(assertion)
@@ -87,15 +87,15 @@ async function findClient(db: Db, assertion: string): Promise<store.Client | und
   }
 }
 
-/** What RFC 7523 §3 asks for beyond what jose checks, and what keeps an assertion from being of use for long. */
+/** Checks what RFC 7523 §3 requires beyond what jose checks, and that the assertion is short-lived. */
 function strict({ payload, protectedHeader }: JWTVerifyResult, now: Date): { exp: number; jti: string } {
   const { aud, exp = 0, iat = 0, jti } = payload
   const seconds = now.getTime() / 1000
-  // RFC 8725 §3.11: a JWT that was made for something else authenticates nobody.
+  // RFC 8725 §3.11: a JWT that was made for another purpose must not authenticate a client.
   const given: unknown = protectedHeader.typ ?? 'JWT'
   const typ = (typeof given === 'string' ? given : '').toLowerCase().replace(/^application\//, '')
   if (typ !== 'jwt' && typ !== 'client-authentication+jwt') throw refusal('its typ is not one of those')
-  // For others, too, it would be good at others.
+  // With further audiences, those services could replay the assertion here.
   if (Array.isArray(aud) && aud.length > 1) throw refusal(unfit('aud'))
   if (exp > seconds + longestLife + tolerance) throw refusal(unfit('exp'))
   if (iat > seconds + tolerance) throw refusal(unfit('iat'))
@@ -104,7 +104,7 @@ function strict({ payload, protectedHeader }: JWTVerifyResult, now: Date): { exp
 }
 
 function refusalFor(error: unknown, tokenId: string): AppError {
-  // What is wrong is for the log: whoever registers addresses would learn by it what is behind them.
+  // The cause goes only to the log: a client that registers addresses could otherwise use it to probe our network.
   if (error instanceof OutboundError) {
     const cause = new Error(`The jwks_uri of ${tokenId} ${error.message}`, { cause: error })
     return new AppError('unavailable', 'The keys of the client could not be fetched; try again shortly.', {
@@ -114,7 +114,7 @@ function refusalFor(error: unknown, tokenId: string): AppError {
   if (error instanceof errors.JWTExpired) return refusal('it has expired')
   if (error instanceof errors.JWTClaimValidationFailed) return refusal(unfit(error.claim))
   if (error instanceof errors.JOSEAlgNotAllowed) return refusal(`its alg is not one of ${assertionAlgs}`)
-  // Also what no JOSE library would call an error of its own, such as a key at the jwks_uri that is none.
+  // Also catches errors that jose does not classify, such as an invalid key at the jwks_uri.
   return refusal()
 }
 

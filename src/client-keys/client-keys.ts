@@ -15,12 +15,12 @@ import { changing } from '../tokens/tokens.ts'
 import { type GivenJwk, publicKeysOf, thumbprintsOf } from './public-keys.ts'
 import * as store from './store.ts'
 
-/** The keys themselves, or where they are. */
+/** Either the keys themselves or their URL. */
 export type GivenKeys = { jwks: GivenJwk[] | undefined; jwksUri: string | undefined }
 
 type Which = { organizationKey: string; id: string }
 
-/** The keys that a management token authenticates with in place of its secret. */
+/** The keys that a management token authenticates with instead of its secret. */
 export async function getClientKeys(
   db: Db,
   caller: Caller,
@@ -31,7 +31,7 @@ export async function getClientKeys(
   return (await keysOf(db, token)) ?? noKeys()
 }
 
-/** Gives the token these keys and takes away those that it had. Its secret stays good beside them. */
+/** Replaces the keys of the token. Its secret remains valid. */
 export async function replaceClientKeys(
   db: Db,
   caller: Caller,
@@ -74,8 +74,8 @@ function checked({ jwks, jwksUri }: GivenKeys, outbound: Outbound) {
 type Token = GrantingToken & { id: string; name: string }
 
 /**
- * The owner of a token's key can act as that token, so adding one requires all that the token holds. Removing keys requires
- * the same.
+ * The holder of a token's key can act as that token, so adding one requires all that the token holds. Removing keys
+ * requires the same.
  */
 async function changingKeys<T>(
   db: Db,

@@ -4,15 +4,17 @@ import type { ClientJwk } from '../db/key-tables.ts'
 import { invalidValue } from '../errors.ts'
 import { fitPublicKey } from '../outbound/public-key.ts'
 
-/** A key as it was given: with members that are of no use here, and maybe with some that should never have been sent. */
+/**
+ * A key as the client sent it, with members that we ignore and possibly private members that it should not have sent.
+ */
 export type GivenJwk = webcrypto.JsonWebKey & { kid?: string; alg?: string }
 
-/** The algorithms that a client may sign with: asymmetric ones only, none of them out of fashion (RFC 8725 §3.2). */
+/** The algorithms that a client may sign with: only asymmetric and up-to-date ones (RFC 8725 §3.2). */
 export const assertionAlgs = ['EdDSA', 'Ed25519', 'ES256', 'RS256', 'PS256']
 
 const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
 
-/** Their public members, or a 422 that names the key and repeats nothing of it. */
+/** Keeps the public members, or throws a 422 that names the key without repeating any of it. */
 export function publicKeysOf(given: GivenJwk[]): ClientJwk[] {
   const keys = given.map(publicKeyOf)
   const kids = keys.flatMap(({ kid }) => kid ?? [])
@@ -20,7 +22,7 @@ export function publicKeysOf(given: GivenJwk[]): ClientJwk[] {
   return keys
 }
 
-/** What tells the keys of a set apart in the change log. */
+/** Identifies the keys of a set in the change log. */
 export async function thumbprintsOf(keys: ClientJwk[]): Promise<string[]> {
   return Promise.all(keys.map((key) => calculateJwkThumbprint(key)))
 }
@@ -38,7 +40,7 @@ function publicKeyOf(jwk: GivenJwk, index: number): ClientJwk {
     )
   if (jwk.alg !== undefined && !algs.includes(jwk.alg)) throw flaw(`can only be for ${algs.join(' or ')}`)
   const { kid, alg } = jwk
-  // Exported, so that there is nothing in it but what makes up the key.
+  // Exported again, so that only the members of the key itself remain.
   return {
     ...(key.export({ format: 'jwk' }) as ClientJwk),
     ...(kid !== undefined && { kid }),

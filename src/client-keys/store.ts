@@ -5,7 +5,7 @@ import type { HashText } from '../tokens/secret.ts'
 
 type Key = { organizationId: string; tokenId: string }
 
-/** Whoever may be behind an assertion: a token by the hash of its newest secret, and the keys that it has. */
+/** The client that an assertion claims to be from: the token by the hash of its newest secret, and its keys. */
 export type Client = Pick<ClientKeys, 'organizationId' | 'tokenId' | 'jwks' | 'jwksUri'> & { hash: HashText }
 
 export async function findClientKeys(db: Db, { organizationId, tokenId }: Key) {
@@ -53,7 +53,7 @@ export async function deleteClientKeys(tx: Db, { organizationId, tokenId }: Key)
     .execute()
 }
 
-/** False if it is there already, on whichever instance it was used. */
+/** False if the assertion was already used, on any instance. */
 export async function insertAssertion(
   db: Db,
   assertion: Insertable<Tables['clientAssertions']>,
@@ -67,7 +67,7 @@ export async function insertAssertion(
   return inserted !== undefined
 }
 
-/** Deletes at most `limit`, skips those that another transaction is deleting, and returns how many it deleted. */
+/** Deletes at most `limit` rows, skips those that another transaction is deleting, and returns how many it deleted. */
 export async function deleteExpiredAssertions(db: Db, now: Date, limit: number): Promise<number> {
   const expired = db
     .selectFrom('clientAssertions')

@@ -11,14 +11,15 @@ export function createCache<Key extends string, Value extends { hash: Key }>(
 ) {
   const known = new LRUCache<Key, Value>({ max: size })
   const unknown = new LRUCache<Key, true>({ max: Math.ceil(size / 10) })
-  // A change removes its key from the lookups in flight, whose answers are then not cached. A list rather than a Map: V8
-  // leaves tables of a busy Map behind, and each keeps the next one and its contents alive until a full collection.
+  // A change removes its key from the lookups in flight, so that their results are not cached. A list rather than a
+  // Map: V8 leaves tables of a busy Map behind, and each keeps the next one and its contents alive until a full
+  // collection.
   const underway: (Key | undefined)[][] = []
   let offered = 0
 
   /**
-   * A full cache admits one value in eight: frequent keys soon get in, and rare ones seldom evict something, which costs
-   * as much as a lookup.
+   * A full cache admits one value in eight: frequent keys soon get in, and rare ones seldom cause an eviction, which
+   * costs as much as a lookup.
    */
   function keep(value: Value): void {
     offered += 1
@@ -33,7 +34,7 @@ export function createCache<Key extends string, Value extends { hash: Key }>(
 
   return {
     recall,
-    /** The values of these keys, none of which is cached, in their order. */
+    /** The values of these keys, in their order. None of the keys may be cached. */
     async lookUp(keys: Key[]): Promise<(Value | undefined)[]> {
       if (!mayRemember()) return lookup(keys)
       const unchanged: (Key | undefined)[] = [...keys]
@@ -48,7 +49,7 @@ export function createCache<Key extends string, Value extends { hash: Key }>(
         }
         return found
       } finally {
-        // Only now: a change in between must find the key either in flight or in the cache.
+        // Only now: a change in the meantime must find the key either in flight or in the cache.
         underway.splice(underway.indexOf(unchanged), 1)
       }
     },

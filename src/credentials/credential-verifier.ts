@@ -11,20 +11,20 @@ import { selectCredentials, sendNotification } from './store.ts'
 
 export type CredentialVerifierOptions = {
   databaseUrl: string
-  /** Where notifications come from, if a pooler that cannot pass them on stands before the database. */
+  /** Where to listen for notifications if the pooler in front of the database does not pass them on. */
   listenUrl?: string | undefined
-  /** Whether beats wait for a synchronous standby, as revocations do then. */
+  /** Whether beats wait for a synchronous standby, which they must if revocations do. */
   durability?: Durability
-  /** The one secret that is good without being in the database. */
+  /** The static secret (AUTH_SECRET), which is valid without being in the database. */
   environment?: { hash: HashText; is(hash: Buffer): boolean; find(): Promise<Found> } | undefined
-  /** How many credentials are kept in memory; 0 asks the database every time. */
+  /** How many credentials are cached; 0 turns the cache off. */
   cacheSize: number
   onError(error: Error): void
-  /** Told when answers begin and cease to come from memory. */
+  /** Called when the lease is acquired or lost. */
   onLease?: LeaseOptions['onLease']
-  /** Told when the database continues on another timeline. */
+  /** Called when the database continues on another timeline. */
   onTimeline?: LeaseOptions['onTimeline']
-  /** Told whenever a change was announced. */
+  /** Called for every announced change. */
   onChange?(): void
 } & Pick<LeaseOptions, 'every'> &
   Partial<Pick<LeaseOptions, 'elapsed'>>
@@ -33,33 +33,35 @@ type Found = Credential | undefined
 
 export type Recalled = Credential | null | undefined
 
-/** Where every presented secret is checked. */
+/** Checks every presented secret. */
 export type CredentialVerifier = {
-  /** The credential behind a secret, if it is good now. Every reason against it looks the same from here. */
+  /** The credential of a secret if it is good now. Callers cannot tell why it is not. */
   verify(secret: Secret, now: Date): Found | Promise<Found>
-  /** The same of many, in their order, with at most one statement. */
+  /** The same for many secrets, in their order, with at most one statement. */
   verifyAll(secrets: Secret[], now: Date): Promise<Found[]>
-  /** The same without the database: null if it is not good, undefined if only the database can tell. */
+  /** The same from the cache only: null if the secret is not good, undefined if a lookup is needed. */
   recall(secret: Secret, now: Date): Recalled
-  /** The same of many that only the database can tell, in their order. */
+  /** The same for many secrets that are not cached, in their order. */
   lookUp(secrets: Secret[], now: Date): Promise<Found[]>
-  /** The same by its hash, and past what is in memory. */
+  /** The same by hash, bypassing the cache. */
   verifyFresh(hash: HashText, now: Date): Promise<Found>
-  /** To be awaited between a change and the answer to who asked for it: from then on this process knows of it. */
+  /** Await this between a change and its response: afterwards this process has seen the change. */
   settled(): Promise<void>
-  /** The same where the change was to what this hash stands for and to nothing else: no news has to be waited for. */
+  /**
+   * The cheaper alternative to `settled` for a change that affects only this hash: no need to wait for a notification.
+   */
   forget(hash: HashText): void
-  /** How many hashes the database was asked for. */
+  /** How many hashes were looked up in the database. */
   lookups(): number
-  /** Why what was just read on that server is not to be believed, if it is not. */
+  /** Why an answer just read from that server cannot be trusted, if so. */
   doubtNow: Lease['doubtNow']
-  /** Why the database cannot be asked, if it cannot. */
+  /** Why the database cannot be used for lookups, if so. */
   unready(): Promise<string | undefined>
   status(): LeaseStatus
   close(): Promise<void>
 }
 
-/** One that PostgreSQL is at, one that waits for it, and one that is being read or answered here. */
+/** One that PostgreSQL is executing, one queued behind it, and one whose result is being read here. */
 const batches = { atOnce: 3, size: 16 }
 
 export function createCredentialVerifier(options: CredentialVerifierOptions): CredentialVerifier {
@@ -67,7 +69,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
   const prepares = listenUrl === undefined
   const pipelineOptions = { url: databaseUrl, connectMs: 2_000, queryMs: 2_000, prepares, onError }
   const pipeline = openPipeline(pipelineOptions)
-  // A connection of their own, since a lookup can be kept waiting, by a migration for example.
+  // Beats have a connection of their own, since a lookup can be blocked, for example by a migration.
   const beats = openPipeline(pipelineOptions)
   let lookups = 0
   const ask = async (hashes: HashText[]) => {
@@ -84,7 +86,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
       return fixed ? found.map((one, place) => (hashes[place] === fixed.hash ? fixed : one)) : found
     } catch (error) {
       if (!isUnavailable(error)) throw error
-      // Once for all who asked.
+      // Report the error once for all requests that waited.
       onError(error as Error)
       throw new AppError('unavailable', 'The database does not answer. Try again shortly.')
     }
@@ -106,7 +108,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
     },
     lost() {
       forgetAll()
-      // Made anew by name, as the listening one is.
+      // Reconnect by name, as the listener does.
       beats.drop()
     },
     onLease: options.onLease ?? (() => {}),
@@ -119,7 +121,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
 
   function recall(secret: Secret, now: Date): Recalled {
     const known = memory?.recall(secret.hashText())
-    // What is remembered was issued, so that there is no need to look at its checksum.
+    // A cached secret was issued, so its checksum need not be verified.
     if (known) return ifGood(known, now) ?? null
     return known === null || secret.isMistyped() ? null : undefined
   }

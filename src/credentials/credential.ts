@@ -5,7 +5,7 @@ import type { HashText } from '../tokens/secret.ts'
 import { statusOf, type Validity } from '../tokens/status.ts'
 import type { Use } from './use.ts'
 
-/** What an issued secret stands for: its token, and what of its organization and type matters to a decision. */
+/** What a secret's hash resolves to: its token, and the facts of its organization and type that decisions need. */
 export type Credential = Validity &
   Use & {
     hash: HashText
@@ -22,7 +22,7 @@ export type Credential = Validity &
     ownerSource: OwnerSource | null
     scopes: string[]
     audience: string[]
-    /** Null: good from anywhere. Lists that are alike are one, since what is made of a list is kept with it. */
+    /** Null: usable from any address. Equal lists are one object, since parsed lists are cached by identity. */
     allowedCidrs: readonly string[] | null
     narrowedTo: Narrowing | null
     /** Seconds since 1970. */
@@ -36,7 +36,7 @@ export function isGood(credential: Credential, now: Date): boolean {
 
 const matchers = new WeakMap<readonly string[], (address: string) => boolean>()
 
-/** Whether it may be used from that address; one that has a list may not be used from an unknown one. */
+/** Whether the token may be used from this address. An unknown address never matches a list. */
 export function isGoodFrom({ allowedCidrs }: Credential, address: string | null): boolean {
   if (allowedCidrs === null) return true
   if (address === null) return false

@@ -4,13 +4,13 @@ import { listen } from '../db/listener.ts'
 import type { Origin } from '../db/origin.ts'
 import type { Interval } from '../interval.ts'
 
-/** How old the newest beat that came back may be, counted from when it was sent, for answers from memory. */
+/** For answers from the cache: how long ago the newest beat that came back may have been sent. */
 export const leaseMs = 1_000
-/** The same for answers of the database: the bound that docs/revocation.md promises. */
+/** The same for answers from the database: the bound that docs/revocation.md promises. */
 export const boundMs = 2_000
 export const beatMs = 250
 
-/** Why there is no lease. */
+/** Why the lease does not hold. */
 type Reason = keyof typeof reasons
 
 const reasons = {
@@ -25,18 +25,18 @@ const reasons = {
 
 export type LeaseOptions = {
   listenUrl: string
-  /** Sends a notification the way by which changes reach the database. */
+  /** Sends a notification over the connection path that changes use. */
   notify(channel: string, payload: string): Promise<unknown>
-  /** A change was announced: by the hash of a secret, as 'static-secret' for AUTH_SECRET, or as 'all'. */
+  /** Called when a change is announced: the hash of a secret, 'static-secret' for AUTH_SECRET, or 'all'. */
   changed(what: string): void
-  /** From here on changes may be missed. */
+  /** Called when changes may be missed from now on. */
   lost(): void
-  /** Told whenever the lease begins or ends, and why it ended. */
+  /** Called when the lease is acquired or lost, with the reason for the loss. */
   onLease(holds: boolean, reason?: Reason): void
-  /** Told when the database continues on another timeline, or is another one: commits may be missing. */
+  /** Called when the database continues on another timeline or was replaced: commits may be missing. */
   onTimeline(before: string, now: string): void
   onError(error: Error): void
-  /** Milliseconds that only ever go forward. */
+  /** A monotonic clock in milliseconds. */
   elapsed(): number
   every: Interval
 }
@@ -45,36 +45,39 @@ export type LeaseStatus = {
   held: boolean
   /** How long ago the newest beat that came back was sent. */
   beatAgeMs: number
-  /** Why answers do not come from memory. */
+  /** Why the cache may not answer. */
   reason: Reason | undefined
-  /** How often it was lost, by the reason. */
+  /** How often the lease was lost, by reason. */
   losses: Partial<Record<Reason, number>>
   /** How often the database came back on another timeline. */
   timelineChanges: number
 }
 
 export type Lease = {
-  /** True while every change that was committed more than a second ago is certain to have been announced here. */
+  /** True while every change committed more than a second ago is certain to have been announced here. */
   holds(): boolean
-  /** Resolves when every change that was committed before the call has been announced here, or the lease is lost. */
+  /** Resolves when every change committed before the call has been announced here, or the lease is lost. */
   settled(): Promise<void>
   /**
-   * Why an answer of that server (by the start of its postmaster; null if it is in recovery) is not to be believed, or
-   * undefined if it is: a beat that came back from the same server was sent less than two seconds ago.
+   * Why an answer from that server (identified by the start of its postmaster; null if it is in recovery) cannot be
+   * trusted; undefined if it can, because a beat sent through the same server less than two seconds ago came back.
    */
   doubt(server: string | null): Promise<string | undefined>
-  /** The same, but only a beat that is sent from now on counts: the server was still taking notifications now. */
+  /**
+   * The same, but only a beat sent from now on counts: it proves that the server accepts notifications at this moment.
+   */
   doubtNow(server: string | null): Promise<string | undefined>
-  /** The same as `doubt` of the server that notifications come from. */
+  /** The same as `doubt` for the server that notifications come from. */
   unready(): Promise<string | undefined>
   status(): LeaseStatus
   close(): void
 }
 
 /**
- * The right to answer. PostgreSQL delivers notifications in the order of commits. A beat is a notification
- * to ourselves, sent the way by which changes are made and heard on the connection that hears of changes; so when it
- * comes back, every change committed before it was sent has been heard of. See docs/revocation.md for what follows.
+ * The permission to answer from the cache. PostgreSQL delivers notifications in commit order. A beat is a notification
+ * that a process sends to itself: over the path that changes take, and heard on the connection that hears of changes.
+ * When it comes back, every change committed before it was sent has been heard. docs/revocation.md explains what
+ * follows from this.
  */
 export function createLease(options: LeaseOptions): Lease {
   const { listenUrl, notify, changed, lost, onLease, onTimeline, onError, elapsed, every } = options
@@ -82,7 +85,7 @@ export function createLease(options: LeaseOptions): Lease {
   let connection: { close(): void; origin: Origin } | undefined
   let connecting = false
   let closed = false
-  /** When the newest beat that came back was sent; before there is one, when listening began. */
+  /** When the newest beat that came back was sent; before the first one, when listening began. */
   let since = 0
   let held = false
   let reason: Reason | undefined = 'starting'
@@ -90,15 +93,15 @@ export function createLease(options: LeaseOptions): Lease {
   let complained = false
   let beats = 0
   let beat: { payload: string; sentAt: number; waiting: (() => void)[] } | undefined
-  /** Waiting for a beat that is yet to be sent. */
+  /** Callers that need a beat which has not been sent yet. */
   let waiting: (() => void)[] = []
-  /** The newest beat that came back, and the server that it came from. */
+  /** The newest beat that came back, and the server it came through. */
   let returnedFrom: { server: string; sentAt: number } | undefined
   let timeline: string | undefined
   let timelineChanges = 0
   const losses: LeaseStatus['losses'] = {}
   const startedAt = elapsed()
-  /** For those who wait for a beat to come back, or for the end of the attempt. */
+  /** Resolves when a beat comes back or the connection attempt ends. */
   let news = Promise.withResolvers<void>()
 
   function tellNews(): void {
@@ -211,7 +214,7 @@ export function createLease(options: LeaseOptions): Lease {
     tellNews()
   }
 
-  /** Of whichever server notifications come from, unless one is given; by a beat that was sent since then, if it is given. */
+  /** For the server that notifications come from unless one is given, and for a beat sent after `after` if given. */
   async function doubt(server = connection?.origin.server, after?: number): Promise<string | undefined> {
     const began = elapsed()
     let waited = false
@@ -226,7 +229,7 @@ export function createLease(options: LeaseOptions): Lease {
       if (returnedFrom && returnedFrom.server === from && isFresh(returnedFrom.sentAt)) return undefined
       const underway = connecting || beat !== undefined
       if (closed || elapsed() - began >= boundMs || (waited && !underway)) return reasons[reason ?? 'silent']
-      // No sooner than it is needed, where timers are late.
+      // Send the beat that is due now: timers may be late.
       if (!waited) tick()
       waited = true
       await news.promise
@@ -248,7 +251,7 @@ export function createLease(options: LeaseOptions): Lease {
     async doubtNow(server) {
       if (server === null) return reasons.standby
       const now = elapsed()
-      // One more beat follows the one that is under way.
+      // Ensures that another beat follows the one in flight.
       waiting.push(() => {})
       send()
       return doubt(server, now)

@@ -1,10 +1,10 @@
-/** The values of the keys, in their order. */
+/** Returns the values of the keys, in their order. */
 export type Lookup<Key, Value> = (keys: Key[]) => Promise<(Value | undefined)[]>
 
 /**
- * A data loader: the keys requested within a turn of the event loop, or while `atOnce` batches are in flight, are looked
- * up in one batch, each key once. A batch that reaches `size` is sent at once if another may be in flight. A value is
- * never older than its request: a key that is already in flight is looked up again.
+ * A data loader: the keys requested within a turn of the event loop, or while `atOnce` batches are in flight, are
+ * looked up in one batch, each key once. A batch that reaches `size` is sent at once if another may be in flight. A
+ * value is never older than its request: a key that is already in flight is looked up again.
  */
 export function createLoader<Key extends string, Value>(
   ask: Lookup<Key, Value>,

@@ -10,8 +10,8 @@ import { createInterning } from './intern.ts'
 import { unused } from './use.ts'
 
 /**
- * The credentials of those hashes, in their order, and which server found them. The hashes are one text and the answer is one value, since what pg
- * makes of each row and column costs more than to look them up.
+ * The credentials of these hashes, in their order, and the server that found them. Parameters and result are a single
+ * text each, since pg's work per row and column costs more than the lookup itself.
  */
 export async function selectCredentials(
   pipeline: Pipeline,
@@ -31,8 +31,8 @@ type Answer = [server: string | null, found: Row[] | null]
 
 const milliseconds = (column: string) => `date_part('epoch', ${column}) * 1000`
 
-// An organization and a type are made into text once for all in the batch that have them: PostgreSQL remembers the
-// answer of a lateral subquery, and `offset 0` keeps it one. For each hash one index is descended after the other.
+// Each organization and type in a batch is converted to text once: PostgreSQL memoizes the lateral subquery, and
+// `offset 0` keeps it from being flattened. Each hash takes three index lookups in turn.
 const text = `
   select json_build_array(${server}, json_agg(json_build_array(
     asked.place, token.id, token.name, token.owner_subject, token.owner_email, token.owner_source, token.narrowed_to,
@@ -54,11 +54,11 @@ const text = `
 
 planOnce('credentials', text)
 
-/** Since 1970; infinity is a text in JSON. */
+/** Since 1970; infinity is a string in JSON. */
 type Milliseconds = number | string | null
 
 type Row = [
-  /** Of its hash among those that were asked for, from 1 on. */
+  /** The 1-based index of its hash among those requested. */
   place: number,
   id: string,
   name: string,
@@ -70,7 +70,7 @@ type Row = [
   expiresAt: Milliseconds,
   notBefore: Milliseconds,
   issuedAt: number,
-  // What many have alike, each in JSON.
+  // Shared by many credentials; each a JSON text.
   organization: string,
   type: string,
   scopes: string,
@@ -91,9 +91,9 @@ const typeIn = createInterning(([name, endpoint, suspendedAt]: [string, string |
 const listIn = createInterning((list: string[]) => list)
 
 /**
- * What every decision reads comes first and together: memory that is out of the processor's reach costs more than all
- * that is done with it. A class, since V8 takes what a literal makes for long-lived as soon as much of it has been,
- * also where nothing is remembered.
+ * The fields that every decision reads come first and together, since cache misses in main memory cost more than the
+ * work on the values. A class, since V8 allocates objects from literals in the old generation once many of them
+ * survived, even when nothing is cached.
  */
 class Issued implements Credential {
   readonly hash
@@ -149,10 +149,7 @@ class Issued implements Credential {
 /** The furthest from 1970 that a Date can be. */
 const furthest = 8.64e15
 
-/**
- * What no Date can be becomes the furthest one: of an invalid Date nothing would be true, neither that it has passed nor
- * that it is to come.
- */
+/** Values beyond the range of Date become its limits: comparisons with an invalid Date are always false. */
 function instant(milliseconds: Milliseconds): Date | null {
   if (milliseconds === null) return null
   return new Date(Math.max(-furthest, Math.min(Math.round(Number(milliseconds)), furthest)))
@@ -163,8 +160,9 @@ const notify = "select set_config('synchronous_commit', $3, true), pg_notify($1,
 planOnce('notify', notify)
 
 /**
- * Notifies all listeners, this process included. It need not outlive a crash, so it waits for no disk; where revocations wait for a
- * standby it does too, so that it does not come back on a primary that its standbys have left for another one.
+ * Notifies all listeners, including this process. The notification need not survive a crash, so it does not wait for
+ * the disk. If revocations wait for a standby, it does too: it then cannot come back from a primary that its standbys
+ * have abandoned.
  */
 export async function sendNotification(
   pipeline: Pipeline,

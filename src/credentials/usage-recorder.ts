@@ -6,30 +6,30 @@ import { unused } from './use.ts'
 export type UsageRecorderOptions = {
   onError(error: Error): void
   every: Interval
-  /** How many tokens can wait to be written; further ones go unnoted until there is room. */
+  /** How many tokens can wait to be written; uses of further ones are not recorded until there is room. */
   capacity?: number
 }
 
-/** Keeps account of when and how often tokens are used, at no cost to who uses them. */
+/** Records when and how often tokens are used, without delaying the requests that use them. */
 export type UsageRecorder = {
-  /** It is kept with what is used, where it costs nothing to find. */
+  /** Notes the use on the token object itself, where it costs nothing to find. */
   note(use: UsedToken, at: Date, from: string | null): void
-  /** Writes some of what was noted. What fails is tried again the next time. */
+  /** Writes some of the noted uses. Those that fail are retried the next time. */
   flush(): Promise<void>
-  /** Writes all of it. */
+  /** Writes all noted uses. */
   close(): Promise<void>
 }
 
 const flushMs = 1_000
 const rowsAtOnce = 1_000
-// What remains on close is being changed by others, whom it is not worth to wait for.
+// On close, rows still locked by other transactions after this many attempts are abandoned.
 const vainAttempts = 3
 
 export function createUsageRecorder(
   db: Db,
   { onError, every, capacity = 100_000 }: UsageRecorderOptions,
 ): UsageRecorder {
-  // By the id of the token.
+  // By token id.
   const waiting = new Map<string, UsedToken>()
   let flushing: Promise<void> | undefined
 

@@ -5,10 +5,10 @@ import type { Use } from './use.ts'
 export type UsedToken = Use & { organizationId: string; tokenId: string }
 
 /**
- * Adds to what is recorded and lowers nothing; gives back what could not be written now. It waits for no row that
- * somebody else is changing, so that neither changes nor other instances can come to a deadlock with it. Tokens that are
- * gone are left out, and those without a row of uses. When a token was used last moves once a minute, or with its
- * address: it is sorted by, so that every index of its row has to be written then.
+ * Adds to the recorded uses and never lowers them; returns those that could not be written now. It skips locked rows,
+ * so it cannot deadlock with changes or other instances. Tokens that are deleted or have no usage row are left out. A
+ * token's last use is updated once a minute or when its address changes, because it is a sort key: every index of its
+ * row has to be written.
  */
 export async function recordUses(db: Db, uses: UsedToken[]): Promise<UsedToken[]> {
   const { rows } = await sql<{ tokenId: string }>`
@@ -40,10 +40,7 @@ export async function recordUses(db: Db, uses: UsedToken[]): Promise<UsedToken[]
   return uses.filter(({ tokenId }) => missed.has(tokenId))
 }
 
-/**
- * The same of AUTH_SECRET. As with tokens, one whose organization is gone is left out, and one whose organization somebody
- * is changing is given back.
- */
+/** The same for AUTH_SECRET: left out if its organization is deleted, returned if the organization is locked. */
 export async function recordStaticUses(db: Db, uses: UsedToken[]): Promise<UsedToken[]> {
   const { rows } = await sql<{ organizationId: string }>`
     with used as (

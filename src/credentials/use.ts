@@ -1,11 +1,11 @@
-/** How something was used, which is yet to be written down. */
+/** A use that has not been written yet. */
 export type Use = {
   uses: number
-  /** When last, in milliseconds since 1970. */
+  /** The latest use, in milliseconds since 1970. */
   usedAt: number
-  /** The last address that is known. */
+  /** The latest known address. */
   usedFrom: string | null
-  /** Of AUTH_SECRET, whose use is recorded with its organization. */
+  /** True for AUTH_SECRET, whose use is recorded with its organization. */
   isStatic?: true | undefined
 }
 

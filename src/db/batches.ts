@@ -1,4 +1,4 @@
-/** How many rows one statement of a long job touches: it ends well within its time limit and holds few locks. */
+/** How many rows one statement of a long job handles, so that it stays within the time limit and holds few locks. */
 export const batchSize = 1000
 
 /** Repeats a statement that handles at most `batchSize` rows until it finds fewer, and returns how many there were. */

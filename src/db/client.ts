@@ -5,19 +5,19 @@ import { startupParameters } from './session.ts'
 type Done = (error: Error | null, result?: pg.QueryResult) => void
 
 export type ClientOptions = {
-  /** After how many milliseconds a statement is given up. */
+  /** Timeout of a statement in milliseconds. */
   queryMs: number
   /**
-   * Whether a session is ours alone. A pooler may hand each statement to another one, which has prepared nothing, and
-   * refuses settings in the startup packet that it does not know.
+   * Whether this client has the session to itself. A transaction pooler may hand each statement to another session that
+   * has not prepared it, and rejects settings in the startup packet that it does not know.
    */
   prepares: boolean
 }
 
 /**
- * Has PostgreSQL end what is given up here, or else the statement would run on, with its locks and for no one. A little
- * before that, so that the error is PostgreSQL's and the connection stays. Waiting for a lock is given up sooner: those
- * who wait hold connections that others need.
+ * PostgreSQL must cancel statements that we abandon, or they would keep running and holding locks. It does so slightly
+ * before our own timeout, so that we get PostgreSQL's error and keep the connection. Lock waits time out sooner,
+ * because a waiting statement holds a connection that others need.
  */
 function limitsOf({ queryMs, prepares }: ClientOptions): pg.ClientConfig {
   if (!prepares) return {}
@@ -28,7 +28,10 @@ function limitsOf({ queryMs, prepares }: ClientOptions): pg.ClientConfig {
   }
 }
 
-/** A connection could not be opened; `cause` says why. Which SQLSTATE or system error it was makes no difference. */
+/**
+ * A connection could not be opened; `cause` says why. It counts as unavailability whatever the SQLSTATE or system
+ * error.
+ */
 export class ConnectionRefusedError extends Error {
   constructor(cause: unknown) {
     const { message, code } = cause as NodeJS.ErrnoException
@@ -38,7 +41,7 @@ export class ConnectionRefusedError extends Error {
 
 declare module 'pg' {
   interface Client {
-    /** What the startup packet says; not among pg's documented methods. */
+    /** The parameters of the startup packet; undocumented in pg. */
     getStartupConf(): Record<string, string>
   }
 }
@@ -46,18 +49,18 @@ declare module 'pg' {
 const names = new Map<string, string>()
 
 /**
- * From now on this statement is planned once on each connection, which takes longer than to run it. Its columns have to
- * be named one by one: with a `*` they change when another version of the service migrates, and PostgreSQL then refuses
- * the plan.
+ * From now on this statement is planned once per connection, since planning takes longer than running it. List its
+ * columns explicitly: the columns of `*` change when another version of the service migrates, and PostgreSQL then
+ * rejects the cached plan.
  */
 export function planOnce(name: string, statement: string): void {
   if (/(select|returning|[.,])\s*\*/i.test(statement)) throw new Error(`${name} must name its columns`)
   names.set(statement, name)
 }
 
-/** The server is in recovery: it sees changes late or never, and takes none. */
+/** The server is in recovery: it sees changes late or never, and accepts none. */
 export class StandbyError extends Error {
-  /** What PostgreSQL answers there to a change: read_only_sql_transaction. */
+  /** The SQLSTATE for a write on a standby: read_only_sql_transaction. */
   readonly code = '25006'
 
   constructor({ host, port }: pg.Client) {
@@ -69,7 +72,7 @@ export function isStandby(error: unknown): boolean {
   return sqlState(error) === '25006'
 }
 
-/** After these a connection leads nowhere, or to a server that is not the primary any more. */
+/** After these errors the connection is dead, or its server is no longer the primary. */
 export function endsConnection(error: unknown): boolean {
   return /^(25006|57P0[1-4]|08...)$/.test(sqlState(error))
 }
@@ -79,14 +82,12 @@ function sqlState(error: unknown): string {
 }
 
 /**
- * Connections to a primary, and to nothing else: a connection leads to the same server for as long as it lasts, and a
- * primary does not become a standby without a restart, which ends it. So it is enough to look when it is made, except
- * behind a pooler, where an answer tells.
+ * Connects only to a primary. A connection stays with its server, and a primary becomes a standby only by a restart,
+ * which closes its connections. So it is enough to check on connect, except behind a pooler, where the responses tell.
  *
- * They stop waiting for a statement after a while and then close, since a later answer would have no recipient. pg has a
- * time limit and promises of its own, but with either of them an answer stays in memory until the
- * next full collection, since pg makes a function right where it assigns it to a member, and V8 takes what is made there
- * for long-lived, with all that it refers to.
+ * A connection whose statement times out is closed, since a late response would have no recipient. pg has timeouts and
+ * promises of its own, but with either of them each result stays in memory until the next full collection: pg assigns a
+ * closure to an object member, and V8 allocates such closures, and keeps all they refer to, in the old generation.
  */
 export function clientWith(options: ClientOptions): typeof pg.Client {
   const { queryMs, prepares } = options
@@ -134,7 +135,7 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
       throw new StandbyError(this)
     }
 
-    /** All servers are asked at once: one that does not answer costs no time while another does. */
+    /** All servers are tried at once, so that one that does not respond costs no time while another does. */
     async #findPrimary(): Promise<{ host: string; port: number }> {
       const Probe = clientWith(options)
       const probes = this.#servers.map(async (connectionString) => {
@@ -148,7 +149,7 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
         return await Promise.any(probes)
       } catch (error) {
         const { errors } = error as AggregateError
-        // What a server says tells more than that another one is not there.
+        // A server's own error is more informative than a failure to reach another server.
         const reasons = errors.map((one) => (one instanceof ConnectionRefusedError ? one.cause : one))
         throw reasons.find((one) => one instanceof pg.DatabaseError) ?? reasons.find(isStandby) ?? reasons[0]
       }
@@ -165,7 +166,7 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
         done(error, result)
       }
       const name = prepares && typeof query === 'string' ? names.get(query) : undefined
-      // With the name in an object of ours pg would copy that, member by member with its descriptors.
+      // If the name were in our own config object, pg would copy that object member by member.
       const asked = name === undefined ? query : Object.assign(new pg.Query(query, values), { name })
       super.query(asked as string, values as unknown[], answered)
     }

@@ -19,17 +19,17 @@ export type Db = Kysely<Tables>
 export type DatabaseOptions = {
   url: string
   poolSize: number
-  /** False behind a pooler that hands each transaction to another connection. */
+  /** False behind a pooler that gives each transaction another connection. */
   prepares?: boolean
-  /** After how many milliseconds a statement is given up, here and by PostgreSQL. */
+  /** Timeout of a statement in milliseconds, enforced here and by PostgreSQL. */
   queryMs?: number
   onError?: (error: Error) => void
 }
 
-/** Requests wait no longer than this for a statement. */
+/** The statement timeout while serving requests. */
 export const usualQueryMs = 10_000
 
-/** For what an operator waits for: a migration of a large table, or of many instances one after the other. */
+/** For work an operator waits for: migrating a large table, or waiting for other instances that are migrating. */
 export const maintenanceMs = 60 * 60 * 1000
 
 export function createDb({ queryMs = usualQueryMs, ...options }: DatabaseOptions): Db {
@@ -37,7 +37,7 @@ export function createDb({ queryMs = usualQueryMs, ...options }: DatabaseOptions
   return new Kysely<Tables>({ dialect: new Dialect({ pool }), plugins: [camelCase] })
 }
 
-/** Bare connections, for the few statements that go another way than through Kysely. */
+/** Bare connections, for the few statements that do not go through Kysely. */
 export function createPool({
   url,
   poolSize,
@@ -54,7 +54,7 @@ export function createPool({
     keepAlive: true,
     application_name: 'counterfoil',
   })
-  // Without these listeners a connection that is lost would end the process: the pool listens to idle ones only.
+  // Without this listener a lost connection would end the process: the pool itself listens only to idle ones.
   pool.on('connect', (client) => client.on('error', (error) => onError?.(error)))
   pool.on('error', () => {})
   return pool
@@ -62,7 +62,7 @@ export function createPool({
 
 export const camelCase = new CamelCasePlugin({ maintainNestedObjectKeys: true })
 
-/** True for errors that say the database cannot be asked right now, as opposed to what it answered. */
+/** True for errors that mean the database is unavailable right now, as opposed to a genuine response. */
 export function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   if (error instanceof ConnectionRefusedError) return true
@@ -70,10 +70,10 @@ export function isUnavailable(error: unknown): boolean {
   return unavailableCodes.test(code) || unavailableMessages.test(error.message)
 }
 
-// SQLSTATE classes 08 (connection), 53 (resources), 57 (operator intervention) and 58 (system); what ends a session or a
-// statement that ran into a time limit (25P03, 25P04, 55P03), into another transaction (40001, 40003, 40P01) or into a
-// standby (25006); statements that a session should have prepared and has not, or the other way round, which is what a
-// pooler brings about (26000, 42P05); and the errors of the system and of TLS.
+// SQLSTATE classes 08 (connection), 53 (resources), 57 (operator intervention) and 58 (system); timeouts of sessions
+// and statements (25P03, 25P04, 55P03), conflicts with other transactions (40001, 40003, 40P01) and writes on a standby
+// (25006); statements that a pooler's session has not prepared or has prepared already (26000, 42P05); and system and
+// TLS errors.
 const unavailableCodes =
   /^(08...|53...|57...|58...|25006|25P0[34]|26000|40001|40003|40P01|42P05|55P03|ECONN\w+|EPIPE|EPROTO|ENOENT|EAI_\w+|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|ETIMEDOUT|ERR_SSL_\w+)$/
 const unavailableMessages =
@@ -97,8 +97,8 @@ class Dialect extends PostgresDialect {
 }
 
 /**
- * After a lock, a transaction has to see what was committed while it waited. Behind a pooler sessions may have another
- * default, so every transaction says so itself.
+ * After waiting for a lock, a transaction has to see what was committed in the meantime. Sessions behind a pooler may
+ * have another default isolation level, so every transaction sets it.
  */
 class ReadCommittedDriver extends PostgresDriver {
   override beginTransaction(connection: DatabaseConnection, settings: TransactionSettings): Promise<void> {
@@ -107,8 +107,8 @@ class ReadCommittedDriver extends PostgresDriver {
 }
 
 /**
- * Kysely would guard migrations with a session-level lock, which pgbouncer in transaction mode can leave held by
- * a connection that outlives us. `migrate` takes a transaction-level one instead.
+ * Kysely would guard migrations with a session-level lock, which pgbouncer in transaction mode can leave held on a
+ * connection that outlives this process. `migrate` takes a transaction-level lock instead.
  */
 class Adapter extends PostgresAdapter {
   override async acquireMigrationLock(): Promise<void> {}

@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Actor, Changes } from './tables.ts'
 
-/** Under the names that its members have in the table. */
+/** Members are named like the table's columns. */
 export type NewEvent = {
   organization_id: string
   id: string
@@ -20,7 +20,7 @@ export type NewEvent = {
 const columns = sql`organization_id, id, occurred_at, actor, on_behalf_of, action, target_type, target_id, target_name,
   changes, request_id, ip`
 
-/** An insert of rows in JSON into the change log, for a statement of its own or beside what makes the change. */
+/** An insert of JSON rows into the change log, as a statement of its own or combined with the change. */
 export function eventsInsert(events: RawBuilder<unknown>): RawBuilder<never> {
   return sql<never>`insert into audit_events (${columns})
     select ${columns} from json_populate_recordset(null::audit_events, ${events})`

@@ -1,16 +1,19 @@
 import pg from 'pg'
 import { type Db, isUnavailable } from './database.ts'
 
-/** Fewer than a transaction announces one by one (migrations/0002); what comes on top goes with the next statement. */
+/**
+ * Less than the number above which a transaction announces 'all' instead of each hash (migrations/0002); the rest goes
+ * into the next statement.
+ */
 const mostTogether = 50
 
 export type Ways<Item, Result> = {
   /**
-   * By one statement, for items of whoever asks at the time. It must not wait for what one of them waits for, or an
-   * organization could keep all others waiting: undefined for an item that it left alone.
+   * Handles items of several requests in one statement. Returns undefined for each item it would have to wait for:
+   * otherwise one organization's locks could delay all others.
    */
   all(db: Db, items: Item[]): Promise<(Result | undefined)[]>
-  /** For an item that was left alone. */
+  /** Handles one item that `all` left out. */
   one(db: Db, item: Item): Promise<Result | undefined>
 }
 
@@ -21,9 +24,8 @@ type Waiting<Item, Result> = {
 }
 
 /**
- * Does together what several requests want of the database at a time: what comes in while a statement is on its way is
- * left to the next one. So there are the fewer statements, and commits, the more there is to do. One item that
- * cannot be stored does not take the others with it.
+ * Group commit: what arrives while a statement is in flight is collected for the next one. The higher the load, the
+ * fewer statements and commits per item. An item that cannot be stored does not fail the others.
  */
 export function coalesce<Item, Result>({
   all,
@@ -54,7 +56,7 @@ export function coalesce<Item, Result>({
       } catch (error) {
         if (isUnfit(error) || isConflict(error)) for (const { resolve } of taken) resolve(undefined)
         else for (const { reject } of taken) reject(error)
-        // Who waited behind a database that does not answer has waited as long.
+        // The database is unavailable: what queued behind this statement has waited just as long, so it fails too.
         if (isUnavailable(error)) for (const { reject } of queue.splice(0)) reject(error)
       }
     }
@@ -64,12 +66,14 @@ export function coalesce<Item, Result>({
   return async (db, item) => (await join(db, item)) ?? one(db, item)
 }
 
-/** SQLSTATE classes 22 (data exception) and 23 (constraint violation): nothing was done, on account of one item. */
+/**
+ * SQLSTATE classes 22 (data exception) and 23 (constraint violation): one item is at fault, and nothing was written.
+ */
 function isUnfit(error: unknown): boolean {
   return error instanceof pg.DatabaseError && /^2[23]/.test(error.code ?? '')
 }
 
-/** Two transactions could not both go on (SQLSTATE 40001, 40P01): nothing was done, and alone each may succeed. */
+/** Conflicting transactions (SQLSTATE 40001, 40P01): nothing was written, and each item may succeed on its own. */
 function isConflict(error: unknown): boolean {
   return error instanceof pg.DatabaseError && /^40(001|P01)$/.test(error.code ?? '')
 }

@@ -3,8 +3,8 @@ import pg from 'pg'
 const parts = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)([^/?#@]*)(.*)$/s
 
 /**
- * One URL for each server that a URL names, as libpq has it: `postgres://user@one:5432,two:5432/db`. pg itself
- * understands one host only.
+ * One URL per server, for URLs with several hosts as in libpq: `postgres://user@one:5432,two:5432/db`. pg supports only
+ * one host.
  */
 export function serversOf(url: string): string[] {
   const [, scheme, hosts = '', rest] = parts.exec(url) ?? []
@@ -12,8 +12,8 @@ export function serversOf(url: string): string[] {
 }
 
 /**
- * Why a URL cannot be used, if it cannot. No part of it is in the answer: with special characters in a password, what
- * looks like a host is a piece of the password.
+ * Why a URL cannot be used, if so. The message contains no part of the URL: with special characters in a password, what
+ * looks like a host may be part of the password.
  */
 export function databaseUrlProblem(url: string): string | undefined {
   if (!/^\w+:\/\/([^@/?#]*@)?[^@#]*$/.test(url))
@@ -34,7 +34,7 @@ export function databaseUrlProblem(url: string): string | undefined {
   return undefined
 }
 
-/** What pg says of a URL that it cannot parse has parts of the URL in it. */
+/** pg's message about a URL that it cannot parse contains parts of the URL, so it is replaced. */
 function parseProblem(connectionString: string): string | undefined {
   try {
     const { port } = new pg.Client({ connectionString })

@@ -1,11 +1,11 @@
 import { sql } from 'kysely'
 import type { Db } from './database.ts'
 
-/** What a revocation, a deletion or a suspension is acknowledged after: its own commit, or that of a standby too. */
+/** When a revocation, deletion or suspension is acknowledged: after the local commit, or after a standby has it too. */
 export const durabilities = ['local', 'remote'] as const
 export type Durability = (typeof durabilities)[number]
 
-/** From now on, for all instances on the database; triggers look at it. */
+/** Sets it for all instances on the database; triggers read it. */
 export async function setDurability(db: Db, revocationDurability: Durability): Promise<void> {
   const changed = db.updateTable('installation').set({ revocationDurability })
   await changed.where('revocationDurability', '<>', revocationDurability).execute()
@@ -17,7 +17,7 @@ export async function hasSynchronousStandbys(db: Db): Promise<boolean> {
   return rows[0]?.names !== ''
 }
 
-/** How long PostgreSQL lets a statement take; 0: as long as it takes. */
+/** PostgreSQL's statement timeout; 0 means none. */
 export async function statementLimitMs(db: Db): Promise<number> {
   const { rows } = await sql<{ ms: number }>`
     select setting::integer as ms from pg_settings where name = 'statement_timeout'`.execute(db)
@@ -25,8 +25,8 @@ export async function statementLimitMs(db: Db): Promise<number> {
 }
 
 /**
- * The key that cursors are signed with: one for all instances on a database, made by the migration. It guards no
- * data, since a cursor only says where to go on in a list that its reader may read.
+ * The key that signs cursors, created by a migration and shared by all instances on a database. It protects no data: a
+ * cursor only says where to continue in a list that its reader may read.
  */
 export async function readCursorKey(db: Db): Promise<Buffer> {
   const { cursorKey } = await db.selectFrom('installation').select('cursorKey').executeTakeFirstOrThrow()

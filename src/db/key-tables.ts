@@ -1,4 +1,4 @@
-// The tables of keys, and of what is signed with them.
+// The tables of keys and of what they sign.
 import type { PublicJwk, SealedJwk, SigningAlg } from '../keys/sealed.ts'
 import type { Json, JsonOrNull } from './tables.ts'
 
@@ -6,17 +6,17 @@ export type SigningKeysTable = {
   kid: string
   alg: SigningAlg
   publicJwk: Json<PublicJwk>
-  /** Null once it has signed for the last time. */
+  /** Null once it no longer signs. */
   sealedPrivateJwk: JsonOrNull<SealedJwk>
   createdAt: Date
   activatesAt: Date
   /** When its successor takes over. */
   retiresAt: Date | null
-  /** Since when nothing that it signed verifies. */
+  /** When its signatures stopped being valid. */
   retiredAt: Date | null
 }
 
-/** A public key that a client signs with, and what it says of itself. */
+/** A public key that a client signs with. */
 export type ClientJwk = {
   kty: 'OKP' | 'EC' | 'RSA'
   kid?: string
@@ -29,7 +29,7 @@ export type ClientJwk = {
   e?: string
 }
 
-/** Of the two there is one. */
+/** Exactly one of the two is set. */
 export type ClientKeysTable = {
   organizationId: string
   tokenId: string
@@ -49,7 +49,7 @@ export type StatusListsTable = {
   id: string
   organizationId: string
   size: number
-  /** How many tokens it will still take. */
+  /** How many more tokens it can take. */
   free: number
   createdAt: Date
 }

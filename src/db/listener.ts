@@ -2,12 +2,13 @@ import { Socket } from 'node:net'
 import { clientWith } from './client.ts'
 import { type Origin, server, timeline } from './origin.ts'
 
-// No settings of its own: through a pooler, it has to get as far as to find out that nothing arrives.
+// Default session settings: behind a pooler, connecting must succeed for us to find out that notifications do not
+// arrive.
 const Client = clientWith({ queryMs: 2_000, prepares: false })
 
 export type Notify = (channel: string, payload: string) => void
 
-/** Listens until the connection breaks or is closed; resolves once everything that is committed from now on is heard. */
+/** Listens until the connection breaks or is closed; resolves once everything committed from then on will be heard. */
 export async function listen(
   url: string,
   channels: string[],
@@ -24,7 +25,7 @@ export async function listen(
   let open = true
   const close = () => {
     open = false
-    // A polite end would wait for an answer, which a server that stands still does not give.
+    // A graceful end would wait for a response, which a hung server does not send.
     socket.destroy()
   }
   const end = (error?: Error) => {

@@ -37,20 +37,20 @@ const migrations = {
   '0016-organization-deletion': organizationDeletion,
 }
 
-/** Until the end of the transaction no other instance sets this database up. */
+/** Keeps other instances from setting up this database until the end of the transaction. */
 export async function lockSetup(tx: Db): Promise<void> {
   // Any constant will do, as long as every version of Counterfoil uses the same one.
   await sql`select pg_advisory_xact_lock(7662)`.execute(tx)
 }
 
 /**
- * Brings the database to this code's version and says which migrations that took. All of them run in one
- * transaction under an advisory lock, so any number of instances may call this at once.
+ * Brings the database to this code's version and returns the migrations that it ran. All of them run in one transaction
+ * under an advisory lock, so any number of instances may call this at once.
  */
 export async function migrate(db: Db): Promise<string[]> {
   return db.transaction().execute(async (tx) => {
     await lockSetup(tx)
-    // Behind a table's lock that is waited for, everyone else who wants the table waits too.
+    // While a statement waits for a table lock, everything else that wants the table queues behind it.
     await sql`set local lock_timeout = '5s'`.execute(tx)
     await refuseUnfit(tx)
     if ((await pendingMigrations(tx)).length === 0) return []
@@ -66,16 +66,16 @@ export async function migrate(db: Db): Promise<string[]> {
   })
 }
 
-/** Names of the migrations that this code has and the database has not. */
+/** Names of the migrations that the database lacks. */
 export async function pendingMigrations(db: Db): Promise<string[]> {
   const all = await migrator(db).getMigrations()
   return all.filter((migration) => !migration.executedAt).map((migration) => migration.name)
 }
 
-/** The database is not one to serve from; the message is a sentence that says why, and what to do. */
+/** The database is not fit to serve from; the message says why and what to do. */
 export class UnfitDatabaseError extends Error {}
 
-/** At a start only: one that runs goes on beside the newer version that is replacing it. */
+/** Checked only at startup: an instance already running keeps working while a newer version replaces it. */
 export async function refuseUnfit(db: Db): Promise<void> {
   const { rows } = await sql<{ encoding: string; migrated: boolean }>`
     select current_setting('server_encoding') as encoding, to_regclass('kysely_migration') is not null as migrated
@@ -87,7 +87,7 @@ export async function refuseUnfit(db: Db): Promise<void> {
         "create database … encoding 'UTF8' template template0.",
     )
   if (!migrated) return
-  // The table of another application may have other columns.
+  // Another application's table may have other columns.
   const applied = await sql<{ name: string }>`
     select coalesce(to_jsonb(kysely_migration) ->> 'name', '') as name from kysely_migration`.execute(db)
   const names = applied.rows.map((row) => row.name)
@@ -102,7 +102,7 @@ export async function refuseUnfit(db: Db): Promise<void> {
   )
 }
 
-/** Said by PostgreSQL in the middle of a transaction, the reason would be lost behind "transaction is aborted". */
+/** If PostgreSQL reported this inside the transaction, "transaction is aborted" would hide the reason. */
 async function refuseWithoutSchema(db: Db): Promise<void> {
   const { rows } = await sql<{ role: string; schema: string | null; creates: boolean | null }>`
     select current_user as role, current_schema() as schema, has_schema_privilege(current_schema(), 'create') as creates
@@ -116,12 +116,12 @@ async function refuseWithoutSchema(db: Db): Promise<void> {
   )
 }
 
-/** SQLSTATEs for a name that is taken: of a table or index, a type or trigger, a function. */
+/** SQLSTATEs for a name that is taken by a table or index, a type or trigger, or a function. */
 function isDuplicate(error: unknown): error is Error {
   return error instanceof Error && 'code' in error && /^(42P07|42710|42723)$/.test(String(error.code))
 }
 
 function migrator(db: Db): Migrator {
-  // Migrations write plain SQL: without plugins, names are what they say.
+  // Migrations are plain SQL, so names must not be converted by plugins.
   return new Migrator({ db: db.withoutPlugins(), provider: { getMigrations: async () => migrations } })
 }

@@ -1,13 +1,12 @@
 /**
- * Which server answers: when its postmaster started, which no two servers are likely to have in common to the
- * microsecond. Null in recovery: a standby sees changes late, and one that lost its primary never.
- * A text, since how many digits a number has depends on the session.
+ * Identifies the server by when its postmaster started, to the microsecond. Null in recovery: a standby sees changes
+ * late, and one that lost its primary never. As text, since the digits of a number depend on the session.
  */
 export const server = `case when not pg_is_in_recovery() then extract(epoch from pg_postmaster_start_time())::text end`
 
 /**
- * Which history of the database it is on, in eight hexadecimal digits. A promoted standby begins a new one, from which
- * the newest commits may be missing, and so does a database that is restored, from a dump too.
+ * The timeline, in eight hexadecimal digits. A promoted standby starts a new one, from which the newest commits may be
+ * missing, and so does a restored database, including one restored from a dump.
  */
 export const timeline = `case when not pg_is_in_recovery() then (
   select lpad(upper(to_hex(hashtext(concat_ws('/', system_identifier, oid, left(pg_walfile_name(pg_current_wal_lsn()), 8))))), 8, '0')

@@ -3,23 +3,23 @@ import { type ClientOptions, clientWith, endsConnection } from './client.ts'
 
 export type PipelineOptions = ClientOptions & {
   url: string
-  /** How many milliseconds it may take to connect. */
+  /** Connection timeout in milliseconds. */
   connectMs: number
   onError(error: Error): void
 }
 
-/** One connection, made when it is needed and again when it was lost. */
+/** One connection, opened when needed and reopened after it was lost. */
 export type Pipeline = {
-  /** Sends the statement behind those that are not answered yet; they are answered in their order. */
+  /** Sends the statement behind those in flight; results arrive in order. */
   query<Row extends pg.QueryResultRow>(text: string, values: unknown[]): Promise<pg.QueryResult<Row>>
-  /** Gives the connection up, and with it what is not answered yet; the next one is made anew by name. */
+  /** Drops the connection and everything in flight on it; the next one is opened by name. */
   drop(): void
   end(): Promise<void>
 }
 
 /**
- * For statements that are short and many: none waits for the answer to the one before, and one process of PostgreSQL
- * has at hand what they need. One that fails leaves the others alone; one that is not answered in time ends all of them.
+ * For many short statements: none waits for the result of the one before, and they share one warm backend. A failing
+ * statement does not affect the others; one that times out fails all in flight.
  */
 export function openPipeline({ url, connectMs, onError, ...options }: PipelineOptions): Pipeline {
   const Client = clientWith(options)
@@ -51,7 +51,8 @@ export function openPipeline({ url, connectMs, onError, ...options }: PipelineOp
       try {
         return await (await current).query(text, values)
       } catch (error) {
-        // What is no answer of PostgreSQL is the end of the connection, which itself may learn of it later.
+        // Any error that is not a response of PostgreSQL means that the connection is lost, even if it does not know
+        // yet.
         if (!(error instanceof pg.DatabaseError) || endsConnection(error)) forget(current)
         throw error
       }
@@ -62,7 +63,7 @@ export function openPipeline({ url, connectMs, onError, ...options }: PipelineOp
       given?.then(
         (client) => {
           void client.end()
-          // A server that stands still would not notice the end.
+          // A hung server would not notice a graceful end.
           client.connection.stream.destroy()
         },
         () => {},

@@ -4,7 +4,7 @@ import type { Tables } from './tables.ts'
 
 const readAndWrite = ['select', 'insert', 'update', 'delete']
 
-/** A table that is missing here does not compile, so that a new one cannot be forgotten. */
+/** A record by table name: the compiler rejects a table that is missing here. */
 const tables: Record<keyof Tables, string[]> = {
   organizations: readAndWrite,
   trustedIssuers: readAndWrite,
@@ -27,7 +27,7 @@ const tables: Record<keyof Tables, string[]> = {
 
 type Need = { kind: 'table' | 'sequence' | 'function'; name: string; privileges: string[] }
 
-/** Triggers run with the privileges of the role that writes, so the sequence and the functions that they use count too. */
+/** Triggers run with the privileges of the writing role, so the sequence and functions they use count too. */
 const needs: Need[] = [
   ...Object.entries(tables).map(([table, privileges]): Need => {
     return {
@@ -43,9 +43,9 @@ const needs: Need[] = [
   }),
 ]
 
-/** The statements that give the role of this connection what it lacks on the tables that are there. */
+/** The statements that grant the current role what it lacks on the existing tables. */
 export async function missingGrants(db: Db): Promise<string[]> {
-  // Names in a schema without `usage` are not found at all.
+  // Without `usage` on the schema, names in it are not found at all.
   const hidden = await sql<{ grant: string }>`
     select format('grant usage on schema %I to %I', nspname, current_user) as grant
     from pg_class join pg_namespace on pg_namespace.oid = relnamespace

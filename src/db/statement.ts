@@ -10,7 +10,7 @@ import { planOnce } from './client.ts'
 import { camelCase, type Db } from './database.ts'
 import type { Tables } from './tables.ts'
 
-/** Stands in a statement for a value that is given with each call. */
+/** A placeholder for a value that is given with each call. */
 class Parameter {
   readonly name: PropertyKey
 
@@ -32,8 +32,8 @@ const builder: Db = new Kysely<Tables>({
 })
 
 /**
- * A statement that is built once, and planned once on each connection: for what is done so often that either takes
- * longer than to do it. The name shows in PostgreSQL's log.
+ * A statement that is built once and planned once per connection, for frequent statements whose building and planning
+ * would take longer than running them. PostgreSQL's log shows the name.
  */
 export function statement<Values extends object, Row>(
   name: string,

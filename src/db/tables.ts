@@ -18,13 +18,13 @@ export type JsonOrNull<T> = ColumnType<T | null, string | null, string | null>
 export type TokenFormat = 'opaque' | 'jwt'
 export type OwnerSource = 'internal' | 'ldap' | 'sso'
 
-/** Who did something, as it was known then. */
+/** The actor of a change, as known at the time. */
 export type Actor =
   | { type: 'token'; id: string; name: string }
   | { type: 'user'; id: string; name: string /** Whose word the id is. */; issuer: string }
   | { type: 'system'; id: string; name: string }
 
-/** The members that a change touched, before and after it. */
+/** The changed members, before and after. */
 export type Changes = { before: Record<string, unknown>; after: Record<string, unknown> }
 
 type OrganizationsTable = {
@@ -39,12 +39,12 @@ type OrganizationsTable = {
   updatedAt: Date
 }
 
-/** Which claim says what of a user. */
+/** Which claim holds which fact about a user. */
 export type ClaimNames = {
   subject: string
   email: string
   groups: string
-  /** Null: all users belong to the organization that the issuer is registered in. */
+  /** Null: all users belong to the organization that registered the issuer. */
   organization: string | null
 }
 
@@ -54,9 +54,9 @@ type TrustedIssuersTable = {
   organizationId: string
   id: string
   name: string
-  /** What `iss` has to be, to the letter. */
+  /** The exact value that `iss` must have. */
   issuer: string
-  /** Null: its metadata says. */
+  /** Null: taken from the issuer's metadata. */
   jwksUri: string | null
   audience: string
   algorithms: string[]
@@ -74,13 +74,13 @@ type TokenTypesTable = {
   prefix: string
   carriesOrganization: boolean
   format: TokenFormat
-  /** Null: any scope may be asked for. */
+  /** Null: any scope may be requested. */
   allowedScopes: string[] | null
   defaultScopes: string[]
   scopesRequired: Generated<boolean>
   audience: string[]
   endpoint: string | null
-  /** Whether its JWTs name a status list. */
+  /** Whether its JWTs refer to a status list. */
   statusList: Generated<boolean>
   suspendedAt: Date | null
   version: Generated<number>
@@ -105,9 +105,9 @@ type TokensTable = {
   revokedAt: Date | null
   revokedBy: JsonOrNull<Actor>
   revokedReason: string | null
-  /** From where it is good; null: from anywhere. */
+  /** Where the token may be used from; null: anywhere. */
   allowedCidrs: string[] | null
-  /** Which of the tokens that it reaches it is meant for; null: all of them. */
+  /** Which of the tokens it reaches it may see; null: all. */
   narrowedTo: JsonOrNull<Narrowing>
   version: Generated<number>
   createdAt: Date
@@ -123,7 +123,7 @@ type TokenUsesTable = {
   useCount: Generated<string>
 }
 
-/** Of AUTH_SECRET, by the organization that it is set for. */
+/** Use of AUTH_SECRET, by the organization it is configured for. */
 type StaticSecretUsesTable = {
   organizationId: string
   lastUsedAt: Date
@@ -136,7 +136,7 @@ type TokenSecretsTable = {
   organizationId: string
   tokenId: string
   hint: string
-  /** Of a JWT: the kid. */
+  /** For a JWT: the kid. */
   signedBy: Generated<string | null>
   createdAt: Date
 }
@@ -146,7 +146,7 @@ type AuditEventsTable = {
   id: string
   occurredAt: Date
   actor: Json<Actor>
-  /** The subject of the user for whom the actor did it. */
+  /** The subject of the user on whose behalf the actor acted. */
   onBehalfOf: string | null
   action: string
   targetType: string
@@ -161,7 +161,7 @@ type IdempotencyKeysTable = {
   hash: Buffer
   organizationId: string
   fingerprint: Buffer
-  /** Null only inside the transaction that makes the answer. */
+  /** Null only inside the transaction that creates the answer. */
   answer: Buffer | null
   expiresAt: Date
 }
@@ -173,10 +173,10 @@ type InstallationTable = {
 
 export type RevocationReason = 'revoked' | 'deleted' | 'secret_ended' | 'changed' | 'suspended' | 'reset'
 
-/** Written by triggers only. */
+/** Written only by triggers. */
 type RevocationsTable = {
   id: Generated<string>
-  /** Null only inside the transaction that makes it. */
+  /** Null only inside the transaction that creates it. */
   position: Generated<string | null>
   at: Generated<Date>
   reason: RevocationReason

@@ -7,7 +7,7 @@ export type Owner = { uid: number; gid: number }
 
 const ourselves: Account = { prefix: [] }
 
-// Still root to the file system, and a stranger to PostgreSQL: for places that only root can reach.
+// Still root to the file system but not to PostgreSQL: for directories that only root can reach.
 const disguisedRoot: Account = { prefix: ['unshare', '--user', '--map-user=65534', '--map-group=65534'] }
 
 export function currentUid(): number {
@@ -20,7 +20,7 @@ export function currentUid(): number {
   }
 }
 
-/** PostgreSQL refuses to run as root: root runs it as the owner of its cluster, or as an unprivileged user. */
+/** PostgreSQL refuses to run as root, so root runs it as the owner of its cluster or as an unprivileged user. */
 export async function chooseAccount(dataDir: string, postgres: string, owner?: Owner): Promise<Account> {
   if (currentUid() !== 0) return ourselves
   for (const account of owner ? [accountOf(owner)] : [await unprivileged(), disguisedRoot]) {

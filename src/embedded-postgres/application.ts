@@ -3,14 +3,14 @@ import { connection } from './probe.ts'
 
 const name = 'counterfoil'
 
-// The superuser's verifier is copied, so that the password itself never appears in a statement.
+// Copies the superuser's password verifier, so that the password itself never appears in a statement.
 const createRole = `
   do $$ begin
     execute format('create role ${name} login createdb password %L',
       (select rolpassword from pg_authid where rolname = 'postgres'));
   end $$`
 
-/** Makes the application's database and its owner, who is not a superuser, if needed; returns how to connect. */
+/** Creates the application's database and its owner (not a superuser) if needed; returns how to connect. */
 export async function createApplicationDatabase(cluster: Cluster, port: number): Promise<string> {
   const client = connection(cluster, port)
   try {

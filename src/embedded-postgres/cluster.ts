@@ -7,7 +7,7 @@ import type { Account } from './command.ts'
 import { DataDirectoryError, EmbeddedError } from './error.ts'
 import { createCluster } from './initdb.ts'
 
-/** A PostgreSQL data directory, and what it takes to run a server in it. */
+/** A PostgreSQL data directory, and what is needed to run a server in it. */
 export type Cluster = {
   directory: string
   log: string
@@ -16,7 +16,7 @@ export type Cluster = {
   binaries: Binaries
 }
 
-/** The cluster in dataDir, made if it is not there yet. The caller holds the directory's lock. */
+/** Opens the cluster in dataDir, creating it if needed. The caller must hold the directory's lock. */
 export async function openCluster(
   dataDir: string,
   binaries: Binaries,
@@ -31,7 +31,7 @@ export async function openCluster(
     const places = { dataDir, directory, passwordFile }
     await createCluster(places, account, binaries.initdb, initdbOptions, shutdown)
   }
-  // PostgreSQL refuses a looser mode, which copying or a volume mount readily brings about.
+  // PostgreSQL refuses a looser mode, which copying or a volume mount often causes.
   await chmod(directory, 0o700)
   return {
     directory: await realpath(directory),

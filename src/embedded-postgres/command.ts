@@ -1,11 +1,11 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 
-/** The operating system user a command runs as: the current one unless it says otherwise. */
+/** The operating system user that runs a command; by default the current one. */
 export type Account = { prefix: string[]; uid?: number; gid?: number }
 
 /**
- * A session of its own keeps the terminal's Ctrl-C away, so that we decide when the database stops. The
- * environment is not passed on: it holds our secrets, and PG* variables would change what the server does.
+ * A separate session keeps the terminal's Ctrl-C from stopping the database before we do. The environment is not passed
+ * on: it contains secrets, and PG* variables would change what the server does.
  */
 export function spawnAs(
   account: Account,
@@ -22,7 +22,7 @@ export function spawnAs(
 
 type Result = { code: number; output: string }
 
-/** Runs a command to its end, or until it is aborted; one that cannot be run at all has code -1. */
+/** Runs a command until it ends or is aborted; code -1 means that it could not be started. */
 export function run(account: Account, file: string, args: string[], signal?: AbortSignal): Promise<Result> {
   const result = new Promise<Result>((resolve, reject) => {
     const child = spawnAs(account, file, args, ['ignore', 'pipe', 'pipe'], signal)
@@ -38,12 +38,12 @@ export function run(account: Account, file: string, args: string[], signal?: Abo
   return result.catch((error) => ({ code: -1, output: error.message }))
 }
 
-/** What a person needs of PostgreSQL's output: its last complaint and what led to it, without time stamps. */
+/** The useful part of PostgreSQL's output: the last error and what led to it, without time stamps. */
 export function gist(output: string): string {
   const lines = output
     .split('\n')
     .map((line) => line.replace(/^[-\d]+ [:.\d]+ \S+ \[\d+\] /, '').trim())
-    // What it answered while we were asking whether it is ready.
+    // Responses to our own readiness probes.
     .filter((line) => line && !line.startsWith('FATAL:  the database system is'))
   const complaint = lines.findLastIndex((line) => /^(FATAL|PANIC|ERROR|DETAIL|HINT):/.test(line))
   return (complaint < 0 ? lines : lines.slice(0, complaint + 1)).slice(-3).join('; ')

@@ -1,5 +1,5 @@
-/** The embedded PostgreSQL is unavailable; the message is a sentence that says why and what to do. */
+/** The embedded PostgreSQL is unavailable; the message says why and what to do. */
 export class EmbeddedError extends Error {}
 
-/** A data directory that has to be put right before another start; the message is a sentence that says how. */
+/** The data directory must be repaired before the next start; the message says how. */
 export class DataDirectoryError extends EmbeddedError {}

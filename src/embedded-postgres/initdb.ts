@@ -12,14 +12,14 @@ const draftPrefix = 'postgres.new-'
 const options = [
   ...['--username', 'postgres', '--auth', 'scram-sha-256', '--data-checksums', '--encoding', 'UTF8'],
   ...['--no-locale', '--locale-provider', 'builtin', '--builtin-locale', 'C.UTF-8'],
-  // Defaults for whoever tunes postgresql.conf; what must always hold is on the server's command line.
+  // Defaults that operators may change in postgresql.conf; required settings are on the server's command line.
   ...['--set', 'max_connections=200', '--set', 'timezone=UTC', '--set', 'log_timezone=UTC'],
   ...['--set', 'log_checkpoints=off'],
 ]
 
 /**
- * Made under a name of its own and renamed when complete, so that a crash leaves no half-made cluster. The name
- * is never used twice: an initdb that outlives us may still be writing to the last one.
+ * The cluster is created under a temporary name and renamed when complete, so that a crash leaves no partial cluster.
+ * Names are never reused: an initdb that outlived its Counterfoil may still be writing to the previous one.
  */
 export async function createCluster(
   places: Places,
@@ -57,7 +57,7 @@ async function writePassword(file: string): Promise<void> {
   await writeFile(file, `${password}\n`, { flag: 'wx', mode: 0o600, flush: true })
 }
 
-// Without it a power cut could undo the rename, and with it what has been written to the cluster since.
+// Without it, a power failure could undo the rename, and lose what has been written to the cluster since.
 async function syncDirectory(path: string): Promise<void> {
   if (platform() === 'win32') return
   const handle = await open(path)

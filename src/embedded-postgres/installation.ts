@@ -10,15 +10,14 @@ import { supervise } from './supervisor.ts'
 
 export type EmbeddedServer = {
   url: string
-  /** Restarts the server whenever it ends, until `stop`; rejects if it cannot. To be called once. */
+  /** Restarts the server whenever it ends, until `stop`; rejects if that fails. Call it once. */
   supervise(onRestart: () => void): Promise<void>
   stop(): Promise<void>
 }
 
 /**
- * Starts (or adopts) the PostgreSQL server that lives in dataDir; resolves when it accepts connections. A data
- * directory that is not there yet is created with these options of initdb, besides our own. A shutdown in the meantime
- * ends the start.
+ * Starts (or adopts) the PostgreSQL server of dataDir; resolves when it accepts connections. A missing data directory
+ * is created with our initdb options and these. A shutdown in the meantime aborts the start.
  */
 export async function startEmbedded(
   dataDir: string,
@@ -36,7 +35,7 @@ export async function startEmbedded(
     let stopped: Promise<void> | undefined
     const stop = async () => {
       stopping.abort()
-      // A restart that is under way ends first, with its server.
+      // Wait for a restart in progress, so that its server is stopped too.
       await supervision?.catch(() => undefined)
       await stopPostmaster(cluster).finally(unlock)
     }
@@ -58,7 +57,7 @@ export async function startEmbedded(
 }
 
 async function openDirectory(dataDir: string): Promise<string> {
-  // Under root the server runs as another user, who has to pass through but not to look around.
+  // Under root the server runs as another user, who must be able to pass through but not to list.
   const mode = currentUid() === 0 ? 0o711 : 0o700
   try {
     await mkdir(dataDir, { recursive: true, mode })

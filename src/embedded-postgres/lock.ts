@@ -3,14 +3,13 @@ import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { EmbeddedError } from './error.ts'
 
-// A lock ends with its connection, and an unreferenced connection with the next garbage collection.
+// Keeps references: a lock ends with its connection, and an unreferenced connection is garbage collected.
 const held = new Set<DatabaseSync>()
 
 /**
- * Makes this process the only Counterfoil at work in dataDir until it unlocks or dies. The operating system
- * holds the lock, so that nothing stale can be left behind and no recycled process id can be mistaken for its
- * holder. SQLite is what Node has that takes such locks. Opening and closing the file any other way in this
- * process would drop the lock.
+ * Makes this process the only Counterfoil using dataDir until it unlocks or dies. The operating system holds the lock,
+ * so it can neither become stale nor be attributed to a recycled process id. SQLite is the one API of Node that takes
+ * such locks. Opening and closing the file any other way in this process would release it.
  */
 export async function lockDirectory(dataDir: string): Promise<() => void> {
   const { DatabaseSync } = await import('node:sqlite')

@@ -9,13 +9,13 @@ import { gist, run, spawnAs } from './command.ts'
 import { EmbeddedError } from './error.ts'
 import { probe } from './probe.ts'
 
-// A free port that was taken before PostgreSQL got to it, a server that a dying Counterfoil launched and that comes
-// up while we launch ours, and processes of a killed server that are about to notice: all of these pass.
+// These errors pass: a free port that was taken in the meantime, a server that a dying Counterfoil launched just
+// before, and processes of a killed server that have yet to exit.
 const passing = /could not bind|lock file|shared memory block/
 
 /**
- * The port of the server at work in the cluster: one that outlived its Counterfoil, or else a new one, on this port if
- * one is given.
+ * Returns the port of the cluster's running server: one that outlived its Counterfoil, or a new one, on this port if
+ * given.
  */
 export async function startPostmaster(
   cluster: Cluster,
@@ -34,7 +34,7 @@ export async function startPostmaster(
   }
 }
 
-/** Fast shutdown: breaks off what is running, and returns when everything is on disk. */
+/** Fast shutdown: aborts what is running, and returns when everything is on disk. */
 export async function stopPostmaster(cluster: Cluster): Promise<void> {
   await removeStalePidFile(cluster)
   const { account, binaries, directory } = cluster
@@ -45,7 +45,7 @@ export async function stopPostmaster(cluster: Cluster): Promise<void> {
   if (status.code !== notRunning) throw new EmbeddedError(`PostgreSQL did not stop: ${gist(stop.output)}`)
 }
 
-// A server that is starting up or shutting down is waited for: it will be ready, or gone.
+// Waits for a server that is starting up or shutting down until it is ready or gone.
 async function settle(cluster: Cluster, limit: AbortSignal): Promise<number | undefined> {
   while (!limit.aborted) {
     const state = await probe(cluster)
@@ -66,12 +66,12 @@ async function launch(
   const server = spawnAs(
     cluster.account,
     cluster.binaries.postgres,
-    // No Unix socket: its path may be no longer than 107 bytes, and data directories are.
+    // No Unix socket: its path is limited to 107 bytes, and data directories can be longer.
     ['-D', cluster.directory, '-p', `${port}`, '-h', '127.0.0.1', '-c', 'unix_socket_directories='],
     ['ignore', log.fd, log.fd],
   )
   await once(server, 'spawn').finally(() => log.close())
-  // No time limit: recovery after a crash takes as long as it takes, and ends one way or the other.
+  // No time limit: crash recovery takes as long as it needs, and always ends.
   while (!shutdown.aborted && server.exitCode === null && server.signalCode === null) {
     const state = await probe(cluster)
     if (typeof state === 'number') {
@@ -95,8 +95,8 @@ async function freePort(): Promise<number> {
 }
 
 /**
- * PostgreSQL takes any live process of its user with the recorded id for a server, and pg_ctl would even signal
- * it; ids are recycled, in containers almost surely. A server works inside its cluster, so Linux can tell.
+ * PostgreSQL takes any live process of its user with the recorded id for a server, and pg_ctl would even signal it. Ids
+ * are recycled, in containers almost certainly. A server's working directory is its cluster, so Linux can tell.
  */
 async function removeStalePidFile(cluster: Cluster): Promise<void> {
   if (platform() !== 'linux') return

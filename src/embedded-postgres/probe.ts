@@ -4,8 +4,8 @@ import pg from 'pg'
 import type { Cluster } from './cluster.ts'
 
 /**
- * What goes on in the cluster: its server answers on this port, or is not ready to, or there is none. A stranger is
- * a server that does not let us in, or that serves another directory, of which ours is a copy.
+ * The state of the cluster: the port of its server, or that it is busy or absent. A stranger is a server that rejects
+ * us, or that serves another directory, of which ours is a copy.
  */
 export async function probe(cluster: Cluster): Promise<number | 'busy' | 'absent' | 'stranger'> {
   const pidFile = await readFile(join(cluster.directory, 'postmaster.pid'), 'utf8').catch(() => '')
@@ -19,21 +19,21 @@ export async function probe(cluster: Cluster): Promise<number | 'busy' | 'absent
   } catch (error) {
     const { code } = error as { code?: string }
     if (code === 'ECONNREFUSED') return 'absent'
-    // 57P… is a server starting up or shutting down; any other SQLSTATE is a refusal.
+    // 57P…: the server is starting up or shutting down. Any other SQLSTATE means that it rejected us.
     return /^\d(?!7P)/.test(code ?? '') ? 'stranger' : 'busy'
   } finally {
     await client.end().catch(() => undefined)
   }
 }
 
-/** As the superuser, which is for running the server only and not for the application. */
+/** As the superuser, which is only for running the server, not for the application. */
 export function connection(cluster: Cluster, port: number): pg.Client {
   const { password } = cluster
   const client = new pg.Client({
     ...{ host: '127.0.0.1', port, user: 'postgres', password, database: 'postgres' },
     ...{ connectionTimeoutMillis: 5_000, ssl: false },
   })
-  // A server that goes away reports that here too; whoever is using the client learns it from the query.
+  // A lost connection is also reported here; the query itself reports it to the caller.
   client.on('error', () => undefined)
   return client
 }

@@ -9,8 +9,8 @@ import { connection } from './probe.ts'
 const pausesMs = [1_000, 4_000]
 
 /**
- * Restarts a server that ends, on the same port, where this process and its workers look for it. Resolves once it is
- * stopped, and rejects if the server cannot be restarted.
+ * Restarts a server that ends, on the same port, where this process and its workers expect it. Resolves once it is
+ * stopped; rejects if the server cannot be restarted.
  */
 export async function supervise(
   cluster: Cluster,
@@ -27,7 +27,7 @@ export async function supervise(
   }
 }
 
-/** A server that was adopted is no child of this process, so what tells that it has ended is a connection to it. */
+/** An adopted server is not a child of this process, so its end is detected by a lost connection. */
 async function connectionLost(cluster: Cluster, port: number, stopping: AbortSignal): Promise<void> {
   const client = connection(cluster, port)
   const lost = once(client, 'end', { signal: stopping })
