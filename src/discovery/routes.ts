@@ -12,7 +12,7 @@ import * as schema from './schema.ts'
 const tags = ['Verifying']
 const cacheControl = `public, max-age=${jwksMaxAge}`
 
-/** What verifiers find out for themselves. */
+/** Discovery for services that verify JWTs themselves. */
 export const discoveryRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, issuer, signing }) => {
   for (const shape of schema.components) app.addSchema(shape)
 
@@ -37,7 +37,7 @@ export const discoveryRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
     handler: async (request, reply) => {
       const keys = (await publishedKeys(db)).map(({ publicJwk }) => schema.presentJwk(publicJwk))
       const kids = keys.map(({ kid }) => kid).join(' ')
-      // A kid is the hash of its key: the keys are the same if their kids are.
+      // A kid is the hash of its key, so equal kids mean equal keys.
       const etag = `"${createHash('sha256').update(kids).digest('base64url')}"`
       reply.headers({ etag, 'cache-control': cacheControl })
       if (matchesEtag(request.headers['if-none-match'], etag)) return reply.code(304).send(undefined)
@@ -63,7 +63,8 @@ export const discoveryRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db
     },
     handler: metadata,
   })
-  // RFC 8414 §3.1 puts the path of the issuer behind the well-known one, where no proxy that strips a prefix finds it.
+  // RFC 8414 §3.1 puts the issuer's path behind the well-known one; a proxy that strips a prefix would not forward that
+  // path.
   if (app.basePath)
     app.route({
       method: 'GET',

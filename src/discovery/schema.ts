@@ -55,7 +55,7 @@ export const IfNoneMatch = Type.Object({
   ),
 })
 
-/** Member by member, so that nothing but public members can ever be shown. */
+/** Lists each member explicitly, so that private ones can never be shown. */
 export function presentJwk({ kty, kid, alg, use, crv, x, y, n, e }: PublicJwk): Static<typeof Jwk> {
   return {
     kty: kty ?? '',
@@ -70,12 +70,12 @@ export function presentJwk({ kty, kid, alg, use, crv, x, y, n, e }: PublicJwk): 
   }
 }
 
-/** Only what exists. `signingAlgs` are those of the keys that sign now or will. */
+/** Lists only what exists. `signingAlgs` are the algorithms of current and upcoming signing keys. */
 export function presentMetadata(issuer: string, signingAlgs: string[]): Static<typeof ServerMetadata> {
   return {
     issuer,
     jwks_uri: `${issuer}/.well-known/jwks.json`,
-    // RFC 8414 §2 requires the first and reads a missing second as authorization code and implicit; there are none.
+    // RFC 8414 §2 requires the first, and defaults the second to authorization code and implicit; we support no grants.
     response_types_supported: [],
     grant_types_supported: [],
     service_documentation: `${issuer}/docs`,

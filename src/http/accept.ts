@@ -2,13 +2,15 @@ import type { FastifyReply } from 'fastify'
 import Negotiator from 'negotiator'
 import { AppError } from '../errors.ts'
 
-/** The offered media type that an Accept header prefers (RFC 9110 §12.5.1); the first of them if it does not care. */
+/**
+ * The offered media type that an Accept header prefers (RFC 9110 §12.5.1), or the first one if it has no preference.
+ */
 export function preferredType<T extends string>(
   accept: string | undefined,
   offered: readonly [T, ...T[]],
 ): T {
   const [first] = offered
-  // What nearly everybody sends needs no parser.
+  // The usual headers need no parser.
   if (!accept || accept === '*/*' || accept === first) return first
   if (/^[\s,]*$/.test(accept)) return first
   const ranges = accept.replace(parameter, '')
@@ -21,10 +23,10 @@ export function preferredType<T extends string>(
   )
 }
 
-/** Any but the weight. They exclude no type: what is offered has no parameters of which it could be another variant. */
+/** Any parameter but the weight. Parameters exclude no type, since the offered types have no variants. */
 const parameter = /;[ \t]*(?!q[ \t]*=)[\w!#$%&'*+.^`|~-]+[ \t]*=[ \t]*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*)/gi
 
-/** Tells caches that the answer depends on this header too (RFC 9110 §12.5.5). */
+/** Tells caches that the response also depends on this header (RFC 9110 §12.5.5). */
 export function addVary(reply: FastifyReply, header: string): void {
   reply.header('vary', [reply.getHeader('vary') ?? [], header].flat().join(', '))
 }

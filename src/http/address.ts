@@ -3,8 +3,8 @@ import proxyAddr from '@fastify/proxy-addr'
 import { networksOf, plainAddress } from '../addresses.ts'
 
 /**
- * Whether an address, as a socket or X-Forwarded-For gives it, is one of these proxies. Fastify's own check takes a proxy
- * that is named with its port for the client.
+ * Whether an address, as found in a socket or X-Forwarded-For, belongs to one of these proxies. Fastify's own check
+ * would take a proxy address with a port for the client.
  */
 export function trustIn(proxies: string[]): (address: string | undefined) => boolean {
   const isProxy = networksOf(proxies)
@@ -14,9 +14,9 @@ export function trustIn(proxies: string[]): (address: string | undefined) => boo
   }
 }
 
-/** From where a request comes, as Fastify's `request.ip` has it: forwarded addresses count behind these proxies only. */
+/** The client's address, as in Fastify's `request.ip`: forwarded addresses count only behind these proxies. */
 export function addressBehind(proxies: string[]): (request: IncomingMessage) => string | null {
-  // A resource server asks again and again from the same place.
+  // Caches the last address, since resource servers call repeatedly from the same one.
   let last: { text: string | undefined; address: string | null } = { text: undefined, address: null }
   const plain = (text: string | undefined) => {
     if (text !== last.text) last = { text, address: plainAddress(text) }

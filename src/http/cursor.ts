@@ -3,8 +3,8 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
 const signatureLength = 16
 
 /**
- * A position in a list as text that is nobody's business but ours: signed, so that only positions which we gave out
- * come back, and together with the list it is one of, so that it fits no other.
+ * An opaque, signed position in a list. Only cursors issued here are accepted, and only for the list they were issued
+ * for.
  */
 export function sealCursor(key: Buffer, list: string, position: unknown): string {
   const payload = Buffer.from(JSON.stringify(position))
@@ -14,7 +14,7 @@ export function sealCursor(key: Buffer, list: string, position: unknown): string
 /** The position, or undefined if the cursor was not sealed with this key for this list. */
 export function openCursor(key: Buffer, list: string, cursor: string): unknown {
   const bytes = Buffer.from(cursor, 'base64url')
-  // Base64 is read leniently: only the one spelling that was given out is a cursor.
+  // Base64 decoding is lenient: accept only the exact spelling that was issued.
   if (bytes.length < signatureLength || bytes.toString('base64url') !== cursor) return undefined
   const payload = bytes.subarray(signatureLength)
   const genuine = timingSafeEqual(bytes.subarray(0, signatureLength), sign(key, list, payload))
@@ -22,7 +22,7 @@ export function openCursor(key: Buffer, list: string, cursor: string): unknown {
 }
 
 function sign(key: Buffer, list: string, payload: Buffer): Buffer {
-  // The length keeps the two apart: no end of a list's name can pass for the start of a position.
+  // The length separates the two: the end of a list's name cannot pass for the start of a position.
   const head = `${Buffer.byteLength(list)}:${list}`
   return createHmac('sha256', key).update(head).update(payload).digest().subarray(0, signatureLength)
 }

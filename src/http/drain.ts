@@ -4,13 +4,16 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { answerClientError } from './problem.ts'
 
-/** How long complete requests may take to be answered once the grace time is over. */
+/** How long complete requests may take to be answered once the grace period is over. */
 export const answeringMs = 20_000
 
-// Long enough for what a client has sent on a new connection to have been read.
+// Long enough to read what a client has sent on a new connection.
 const sweepMs = 100
 
-/** From `draining` on every answer closes its connection, as RFC 9112 §9.6 has it: clients send what follows elsewhere. */
+/**
+ * Once `draining` is aborted, every response closes its connection (RFC 9112 §9.6), so that clients send further
+ * requests elsewhere.
+ */
 export function closeAnswered(app: FastifyInstance, draining: AbortSignal): void {
   app.addHook('onSend', (_request, reply, _payload, done) => {
     if (draining.aborted) reply.header('connection', 'close')
@@ -19,8 +22,8 @@ export function closeAnswered(app: FastifyInstance, draining: AbortSignal): void
 }
 
 /**
- * Closes the app so that clients can do nothing to hold it up. Connections that are idle are closed, and complete requests
- * get their answers. Those that are still being sent have had the grace time; they would wait for their clients.
+ * Closes the app without letting clients delay it. Idle connections are closed, and complete requests are answered.
+ * Requests that are still arriving have had the grace period; waiting for them would mean waiting for their clients.
  */
 export function createDrain(app: FastifyInstance): () => Promise<void> {
   const connections = new Set<Socket>()
@@ -40,7 +43,9 @@ export function createDrain(app: FastifyInstance): () => Promise<void> {
   }
 }
 
-/** Whether a request has come in completely and waits for its answer. Node itself tells idle connections by this member. */
+/**
+ * Whether a complete request on this connection awaits its response. Node detects idle connections by this member too.
+ */
 function isAnswering(socket: Socket & { _httpMessage?: ServerResponse }): boolean {
   return socket._httpMessage?.req.complete ?? false
 }

@@ -5,7 +5,7 @@ const labelNames = ['method', 'route', 'status'] as const
 
 declare module 'prom-client' {
   interface Histogram<T extends string> {
-    /** What `/metrics` and `get` are made of. */
+    /** Both `/metrics` and `get` use this method. */
     getForPromString(): ReturnType<Histogram<T>['get']>
   }
 }
@@ -14,8 +14,8 @@ type Labels = { method: string; route: string; status: number }
 export type Series = { labels: Labels; counts: number[]; sum: number }
 
 /**
- * How long requests take, by route and status. It counts by itself, since prom-client makes texts of the labels and of
- * the bucket's bound with every observation, which costs more than to hash a token.
+ * Request durations by route and status. Does its own counting: prom-client formats the labels and the bucket's bound
+ * with every observation, which costs more than hashing a token.
  */
 export class Durations extends Histogram<(typeof labelNames)[number]> {
   readonly #series = new Map<string, Series>()

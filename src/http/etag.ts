@@ -6,7 +6,7 @@ export function etag({ version }: { version: number }): string {
   return `"${version}"`
 }
 
-/** Whether an If-None-Match header names the tag, by weak comparison (RFC 9110 §13.1.2). */
+/** Whether an If-None-Match header contains the tag, by weak comparison (RFC 9110 §13.1.2). */
 export function matchesEtag(header: string | undefined, tag: string): boolean {
   if (header === undefined) return false
   return header.trim() === '*' || (tagsIn(header)?.some(({ strong }) => strong === tag) ?? false)
@@ -27,11 +27,11 @@ export function expectedVersions({ headers }: FastifyRequest): ExpectedVersions 
   })
 }
 
-// RFC 9110 §8.8.3 and §5.6.1: a recipient passes over empty elements of a list.
+// RFC 9110 §8.8.3 and §5.6.1: recipients ignore empty list elements.
 const list = /^[ \t,]*(?:(?:W\/)?"[\x21\x23-\x7E\x80-\xFF]*"[ \t]*(?:,[ \t,]*|$))+$/
 const tag = /(W\/)?"([^"]*)"/g
 
-/** The entity tags in a header; undefined if it is not a list of them. */
+/** The entity tags in a header; undefined if it is not a list of entity tags. */
 function tagsIn(header: string): { weak: boolean; strong: string }[] | undefined {
   if (!list.test(header)) return undefined
   return [...header.matchAll(tag)].map(([, weak, opaque = '']) => ({
@@ -40,7 +40,10 @@ function tagsIn(header: string): { weak: boolean; strong: string }[] | undefined
   }))
 }
 
-/** Proxies that compress add the coding to the tag, as Apache does: `"1-gzip"`. It is a tag of the same version. */
+/**
+ * Compressing proxies may append the coding to the tag, as Apache does (`"1-gzip"`). It still stands for the same
+ * version.
+ */
 function withoutCoding(opaque: string): string {
   return opaque.replace(/(?:--?|;)(?:gzip|br|zstd|deflate)$/, '')
 }

@@ -1,4 +1,4 @@
-/** As much of a JSON Schema as is needed to make an example of it. */
+/** The subset of JSON Schema needed to derive examples. */
 export type Schema = {
   $ref?: string
   type?: string | string[]
@@ -11,8 +11,8 @@ export type Schema = {
 }
 
 /**
- * The first example that the schema gives itself, or one put together of the examples of its members: so it stands
- * with every member only once what a value of it looks like. Undefined where nothing is known.
+ * The schema's own first example, or one composed of its members' examples, so that each member's example is written
+ * only once. Undefined if there is none.
  */
 export function exampleOf(schema: Schema, components: Record<string, Schema>): unknown {
   const { $ref, examples, anyOf, items, properties } = schema

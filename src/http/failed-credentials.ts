@@ -11,26 +11,26 @@ declare module 'fastify' {
 }
 
 export type FailureLimit = {
-  /** How many failures of one address within the window are answered with 401; 0: all. */
+  /** How many failures per address within the window get 401 before 429; 0: no limit. */
   limit: number
   windowSeconds: number
-  /** Milliseconds that only ever go forward. */
+  /** A monotonic clock in milliseconds. */
   elapsed?: () => number
 }
 
 export type FailedCredentials = {
-  /** Notes the error of a request whose caller is not known, if its credential is at fault, and gives what to answer. */
+  /** Records an error caused by a bad credential of an unauthenticated request; returns the error to send. */
   note(request: FastifyRequest, ip: string | undefined, error: AppError): AppError
 }
 
-/** About 2 MiB. Beyond that the address that failed longest ago is forgotten. */
+/** About 2 MiB. Beyond that the address with the oldest failure is evicted. */
 const mostAddresses = 10_000
 const logEveryMs = 1_000
 
 /**
- * Counts credentials of callers that were not good, logs a sample of them, and tells an address with too many to wait.
- * Only requests that would be refused anyway come here: a good credential is never slowed down, whatever else comes from
- * its address. The token that is asked about does not count.
+ * Counts bad credentials of callers, logs a sample of them, and throttles addresses with too many. Only requests that
+ * would be rejected anyway get here: good credentials are never slowed down, whatever else comes from their address.
+ * The token being introspected does not count.
  */
 export function createFailedCredentials(
   registry: Registry,

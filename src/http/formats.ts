@@ -1,4 +1,4 @@
-/** What the formats in our schemas accept, and how an error says what they are. */
+/** The formats that our schemas use, with the message for values that do not match. */
 export const formats: Record<string, { validate: (text: string) => boolean; message: string }> = {
   'date-time': {
     validate: isInstant,
@@ -16,8 +16,8 @@ const dateTime =
 const [earliest, latest] = [Date.parse('0001-01-01T00:00:00Z'), Date.parse('9999-12-31T23:59:59.999Z')]
 
 /**
- * The grammar of RFC 3339 §5.6 as far as JavaScript and PostgreSQL agree on what it means. An offset can lead out of the
- * years that four digits can write.
+ * RFC 3339 §5.6, as far as JavaScript and PostgreSQL agree on its meaning. An offset may push the instant outside the
+ * years 0000 to 9999.
  */
 function isInstant(text: string): boolean {
   const day = dateTime.exec(text)?.[1]

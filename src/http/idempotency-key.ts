@@ -10,7 +10,7 @@ export const IdempotencyHeader = Type.Object({
   'idempotency-key': Type.Optional(
     Type.String({
       minLength: shortest,
-      // In quotes, where quotes and backslashes have a backslash before them.
+      // Quoted, with quotes and backslashes escaped by a backslash.
       maxLength: 2 * longest + 2,
       description:
         'Makes a retry safe: a request with the same key and body within 24 hours is answered as the first one was, ' +
@@ -23,7 +23,8 @@ export const IdempotencyHeader = Type.Object({
   ),
 })
 
-// RFC 9651 §3.3.3; without quotes only what needs none, so that two keys joined by a proxy are not one.
+// RFC 9651 §3.3.3. Unquoted keys are limited to characters that need no quotes, so that two keys joined by a proxy do
+// not pass for one.
 const quoted = /^"((?:[\x20\x21\x23-\x5B\x5D-\x7E]|\\["\\])*)"$/
 const bare = /^[\x21\x23-\x2B\x2D-\x3A\x3C-\x5B\x5D-\x7E]+$/
 
@@ -34,7 +35,7 @@ export function idempotencyKey({ headers }: FastifyRequest): Secret | undefined 
   const text = [header].flat().join(', ').trim()
   const key = quoted.exec(text)?.[1]?.replace(/\\(.)/g, '$1') ?? bare.exec(text)?.[0]
   if (key === undefined) throw malformed('is not one string, in quotes or without')
-  // What is shorter could be found by trying, and whoever has a copy of the database could try.
+  // Given a copy of the database, shorter keys could be found by brute force.
   if (key.length < shortest || key.length > longest)
     throw malformed(`must have ${shortest} to ${longest} characters; take 128 random bits or more`)
   return new Secret(key)

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { validate as isUuid } from 'uuid'
 
-/** A preHandler hook. RFC 9562 §4: an id in capitals is the same id; from here on there is one way to write it. */
+/** A preHandler hook. Ids in upper case are the same ids (RFC 9562 §4); normalizes them to lower case. */
 export async function lowerCaseIds({ params, routeOptions }: FastifyRequest): Promise<void> {
   const { properties = {} } = (routeOptions.schema?.params ?? {}) as Described
   const given = params as Record<string, string>

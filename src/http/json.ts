@@ -3,11 +3,11 @@ import { AppError } from '../errors.ts'
 import { flawOfJson } from '../json.ts'
 import { addTextParser } from './bodies.ts'
 
-/** Fastify's own parser of JSON, and bounds that hold before a schema or anything else walks what it has made. */
+/** Fastify's own JSON parser, with limits that apply before a schema or other code walks the result. */
 export function addJsonParser(app: FastifyInstance, type = 'application/json'): void {
   const parse = app.getDefaultJsonParser('error', 'error')
   addTextParser(app, [type], (request, text, done) => {
-    // Sent in chunks, it is known to be empty only now.
+    // A chunked body is known to be empty only now.
     if (text === '') return done(null, undefined)
     return parse(request, text, (error, body) => {
       const flaw = error ? undefined : flawOfJson(body)

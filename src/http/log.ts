@@ -6,7 +6,7 @@ import { maskSecrets } from '../tokens/secret.ts'
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
-/** JSON lines. */
+/** Logs JSON lines. */
 export function createLogger(level: LogLevel, destination: DestinationStream = standardOutput()): Logger {
   const serializers = { err: describeError }
   const log = (line: object) => withoutSecrets(line) as Record<string, unknown>
@@ -16,8 +16,8 @@ export function createLogger(level: LogLevel, destination: DestinationStream = s
 const secretNames = new Set(['authorization', 'token', 'secret', 'password', 'connectionString'])
 
 /**
- * Headers and bodies are never logged; this stands against later code that would do so. pino's own `redact` with
- * wildcards takes a multiple of this, and of all else that a line takes.
+ * Headers and bodies are never logged; this is a safety net for later code that might. pino's own `redact` with
+ * wildcards costs several times as much as the rest of a line.
  */
 function withoutSecrets(value: unknown, depth = 0): unknown {
   if (typeof value !== 'object' || value === null || depth > 2) return value
@@ -30,12 +30,12 @@ function withoutSecrets(value: unknown, depth = 0): unknown {
   return Object.fromEntries(members)
 }
 
-/** To hand each line to another thread, as pino does by itself, takes longer than to write it. */
+/** Writes directly: handing each line to another thread, as pino does by default, takes longer than writing it. */
 function standardOutput(): DestinationStream {
   return pino.destination({ sync: true })
 }
 
-/** Only these members: a database error's `detail` quotes values. */
+/** Only these members: the `detail` of a database error quotes values. */
 function describeError({ name, message, stack, ...more }: Error & { code?: string; cause?: unknown }) {
   return { type: name, code: more.code, message: fitForLog(message), stack: fitForLog(stack ?? '') }
 }
@@ -43,8 +43,8 @@ function describeError({ name, message, stack, ...more }: Error & { code?: strin
 const longest = 4_000
 
 /**
- * Without secrets. What is too long is cut before it is searched for them, and before the last word that is not there as a
- * whole: a part of a secret does not look like one.
+ * Removes secrets. Long text is truncated first, at the last complete word, because part of a secret would not be
+ * recognized as one.
  */
 export function fitForLog(text: string): string {
   if (text.length <= longest) return maskSecrets(text)
@@ -55,20 +55,20 @@ export function fitForLog(text: string): string {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Asked too often for a line about every request, unless LOG_LEVEL is debug or trace. */
+    /** Requested too often for a line per request, unless LOG_LEVEL is debug or trace. */
     quiet?: boolean
   }
 }
 
-/** Whether there is to be a line about every single request. */
+/** Whether every single request gets a log line. */
 export function isVerbose({ level }: { level?: string }): boolean {
   return level === 'debug' || level === 'trace'
 }
 
-/** nginx's status of a request whose client left before there was an answer; it is sent to nobody. */
+/** nginx's status for a client that disconnected before the response; it is only logged. */
 export const clientLeft = 499
 
-/** Runs once for each request: when it was answered, or its client left, of which Fastify's onResponse is not told. */
+/** Runs once per request, when it was answered or its client disconnected; Fastify's onResponse misses the latter. */
 export function atEnd(
   app: FastifyInstance,
   run: (request: FastifyRequest, reply: FastifyReply, status: number) => void,
@@ -80,7 +80,7 @@ export function atEnd(
   })
 }
 
-/** One line a request: the route and its parameters rather than the URL, where people put tokens by mistake. */
+/** One line per request. It has the route and its parameters instead of the URL, where tokens end up by mistake. */
 export function logRequests(app: FastifyInstance): void {
   const quietToo = isVerbose(app.log)
   atEnd(app, (request, reply, status) => {

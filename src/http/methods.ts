@@ -2,19 +2,19 @@ import { METHODS } from 'node:http'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { AppError } from '../errors.ts'
 
-/** All that Node.js can parse but CONNECT, which makes no request. */
+/** All methods that Node.js can parse except CONNECT, which does not produce a request. */
 export const everyMethod = METHODS.filter((name) => name !== 'CONNECT')
 
 type Offered = { methods: Set<string>; errorHandler: RouteOptions['errorHandler'] }
 
 /**
- * Notes the methods of every route that is registered from now on. Call what it returns when the last one is, to
- * answer all other methods with 405 and Allow (RFC 9110 §15.5.6), in the format of the errors of that address.
+ * Notes the methods of every route registered from now on. After the last one, call the returned function: it answers
+ * all other methods with 405 and Allow (RFC 9110 §15.5.6), in the error format of that path.
  */
 export function noteMethods(app: FastifyInstance): (scope: FastifyInstance) => void {
   const offered = new Map<string, Offered>()
   for (const name of everyMethod) if (!app.supportedMethods.includes(name)) app.addHttpMethod(name)
-  // Fastify would answer 400 to one without a Content-Type, where gateways leave that out.
+  // Without this, Fastify would answer 400 if there is no Content-Type, which gateways omit.
   app.addHttpMethod('QUERY', { overrideExisting: true })
   app.addHook('onRoute', function (this: FastifyInstance, { url, method, errorHandler = this.errorHandler }) {
     const { methods } = offered.get(url) ?? { methods: new Set() }
@@ -32,7 +32,7 @@ export function noteMethods(app: FastifyInstance): (scope: FastifyInstance) => v
         method: refused,
         schema: { hide: true },
         ...(errorHandler && { errorHandler }),
-        // Whatever the body is like.
+        // Reject before the body is looked at.
         onRequest: (_request, reply, done) => {
           reply.header('allow', allow)
           done(refuse())

@@ -6,7 +6,7 @@ import { problems } from './schemas.ts'
 
 export type Measuring = {
   registry: Registry
-  /** What `/metrics` shows: the registry, or the sum over several processes. */
+  /** The text for `/metrics`: this process's registry, or the sum over several processes. */
   render(): Promise<string>
 }
 

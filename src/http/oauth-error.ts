@@ -26,15 +26,15 @@ type Statuses = Partial<Record<ErrorCode, number>>
 const revocationStatuses: Statuses = { built_in: 400 }
 
 /**
- * RFC 7662 §2.3: a bearer token that "does not contain sufficient privileges" is answered with 401, where RFC 6750 §3.1
- * alone would have 403.
+ * RFC 7662 §2.3: a bearer token that "does not contain sufficient privileges" gets 401; RFC 6750 §3.1 alone would
+ * require 403.
  */
 const introspectionStatuses: Statuses = { insufficient_scope: 401 }
 
-/** The OAuth errors that `/revoke` can answer with, by status. */
+/** The OAuth errors of `/revoke`, by status. */
 export const revocationErrors = (...statuses: number[]) => describeErrors(statuses, revocationStatuses)
 
-/** The OAuth errors that introspection can answer with, by status. */
+/** The OAuth errors of introspection, by status. */
 export const introspectionErrors = (...statuses: number[]) => describeErrors(statuses, introspectionStatuses)
 
 function describeErrors(statuses: number[], overrides: Statuses): Record<number, object> {
@@ -48,9 +48,9 @@ function describeErrors(statuses: number[], overrides: Statuses): Record<number,
   )
 }
 
-/** An example of each error that comes with this status, named by its code in the catalogue. */
+/** An example of each error with this status, named by its code in the catalogue. */
 function examplesOf(status: number, overrides: Statuses): Record<string, object> {
-  // Only a create is refused with creation_disabled.
+  // Only creating a token can fail with creation_disabled.
   const codes = (Object.keys(catalogue) as ErrorCode[]).filter((code) => code !== 'creation_disabled')
   const those = codes.filter((code) => (overrides[code] ?? catalogue[code].status) === status)
   return Object.fromEntries(

@@ -12,7 +12,7 @@ const description = `Issues API tokens for many organizations, keeps only a hash
 Every response carries \`X-Request-Id\`, under which the logs tell of the request. An address answers methods that it
 does not offer with 405 and \`Allow\`.`
 
-// The plugin's own policy lets other hosts in, and would have browsers ask for the scripts by HTTPS where there is none.
+// The plugin's own policy allows other hosts, and would make browsers request the scripts over HTTPS even without TLS.
 const docsPolicy = {
   'default-src': ["'none'"],
   'script-src': ["'self'"],
@@ -104,7 +104,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
   })
 }
 
-/** Adds what the routes' schemas say and the generator does not see. */
+/** Adds what the route schemas imply but the generator does not produce. */
 function complete(basePath: string, { components, paths }: Document): void {
   const { schemas } = components
   const examples: Record<string, object> = {}
@@ -130,8 +130,8 @@ function complete(basePath: string, { components, paths }: Document): void {
 }
 
 /**
- * The reference sends an example as if it had been typed: an Idempotency-Key that is printed there would hand the first
- * token that is made with it to the next person, and a date would leave every list empty.
+ * Swagger UI prefills and sends an `example` of a parameter: with a printed Idempotency-Key, the first token created
+ * with it would be returned to the next person, and example dates would make every list empty.
  */
 function describeExample(parameter: Parameter): void {
   const { example, description = '' } = parameter
@@ -151,18 +151,18 @@ function exampleOfProblem(
   return { summary: title, description: advice, value }
 }
 
-/** A body that may be null may be left out: to Fastify that is the same. */
+/** A nullable body is optional: Fastify treats a missing body as null. */
 function mayBeLeftOut({ content }: NonNullable<Operation['requestBody']>, schemas: Record<string, Schema>) {
   const names = Object.values(content).map(({ schema: { $ref } }) => $ref?.split('/').at(-1) ?? '')
   return names.some((name) => [schemas[name]?.type].flat().includes('null'))
 }
 
-/** Serves a reference made of the OpenAPI document. */
+/** Serves the API reference, generated from the OpenAPI document. */
 export async function docs(app: FastifyInstance): Promise<void> {
   app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('docs/', 303))
   await app.register(swaggerUi, {
     routePrefix: '/docs',
-    // Of the assets of a page whose address does not end with a slash.
+    // For the assets of a page whose URL does not end with a slash.
     indexPrefix: app.basePath,
     staticCSP: docsPolicy,
     uiConfig: { deepLinking: true, layout: 'BaseLayout' },
@@ -170,7 +170,7 @@ export async function docs(app: FastifyInstance): Promise<void> {
   })
 }
 
-/** In place of the plugin's redirect, which has the whole path, and so would lead out of the path of PUBLIC_URL. */
+/** Replaces the plugin's redirect, which would ignore the path of PUBLIC_URL. */
 const redirectIndex: onRequestHookHandler = (request, reply, done) => {
   if (request.routeOptions.url === '/docs/static/index.html') reply.redirect('../', 303)
   else done()

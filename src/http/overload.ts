@@ -5,20 +5,20 @@ import { AppError } from '../errors.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What it takes of what there is for the requests of its scope; null where it was refused one. */
+    /** The slot of this request among those of its scope; null if there was none left. */
     place: RequestPlace | null
   }
 }
 
 /**
- * Held until the response is closed, however that comes about, and until nothing is done for the request any more: who
- * leaves at once must not have more and more work wait for the database.
+ * Held until the response is closed, for whatever reason, and work for the request has ended: otherwise clients that
+ * disconnect early could queue up ever more work for the database.
  */
 export class RequestPlace {
   readonly #place: Place
   #isWorking = true
   #isClosed = false
-  /** Whether it is counted for who sent the request. */
+  /** Whether the slot is counted for the caller who sent the request. */
   isShared = false
 
   constructor(place: Place) {
@@ -50,9 +50,8 @@ export class RequestPlace {
 }
 
 /**
- * Lets only so many requests of this scope be in progress: what comes beyond that would only wait, and is told at
- * once to come back. With it the queues for database connections are bounded as well. A scope's flood does not keep
- * another scope from answering.
+ * Limits the number of concurrent requests in this scope: further ones are told at once to retry later instead of
+ * queueing. This also bounds the queues for database connections, and keeps a flood in one scope from blocking others.
  */
 export function limitRequests(
   scope: FastifyInstance,
@@ -73,11 +72,11 @@ export function limitRequests(
     if (!taken) return done(new AppError('overloaded', 'Too many requests are in progress.'))
     const place = new RequestPlace(taken)
     request.place = place
-    // Not onResponse, which does not run if the client leaves before the answer begins.
+    // Not onResponse, which does not run if the client disconnects before the response begins.
     raw.once('close', () => place.close())
     done()
   })
-  // The caller is known by now, unless the body names it; to wait for the body is not work.
+  // The caller is known by now unless the body identifies it. Reading the body does not count as work.
   scope.addHook('preParsing', (request, _reply, payload, done) => {
     if (request.place) request.place.isWorking = false
     done(share(request), payload)
@@ -87,7 +86,7 @@ export function limitRequests(
     if (request.place) request.place.isWorking = true
     done(share(request))
   })
-  // Runs for every answer, be there somebody to read it or not.
+  // Runs for every response, even if the client is gone.
   scope.addHook('onSend', ({ place }, _reply, _payload, done) => {
     if (place) place.isWorking = false
     done()

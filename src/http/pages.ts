@@ -27,8 +27,8 @@ export function Page<T extends TSchema>(item: T, $id: string) {
 type ListRequest = FastifyRequest<{ Querystring: { limit: number; cursor?: string } }>
 
 /**
- * One page out of a query for one row more than `limit`, with a Link header to the next one (RFC 8288).
- * `positionOf` says where a row stands in the list.
+ * Makes a page of the result of a query for one row more than `limit`, with a Link header to the next page (RFC 8288).
+ * `positionOf` returns the position of a row in the list.
  */
 export function page<Row, Item>(
   request: ListRequest,
@@ -51,7 +51,7 @@ export function page<Row, Item>(
   return { items: shown.map(present), next_cursor: next }
 }
 
-/** The position that the cursor of a request stands for; `schema` is that of every position of this list. */
+/** The position in the cursor of a request; `schema` describes every position of this list. */
 export function positionIn<T extends TSchema>(
   schema: T,
   request: ListRequest,
@@ -60,7 +60,7 @@ export function positionIn<T extends TSchema>(
   const { cursor } = request.query
   if (cursor === undefined) return undefined
   const position = openCursor(cursorKey, listOf(request), cursor)
-  // A cursor may be older than this version of Counterfoil, and of a shape that it does not know.
+  // The cursor may come from an older version of Counterfoil and have another shape.
   if (Value.Check(schema, position)) return position as Static<T>
   const detail = 'was issued for a different list, sort order or filter'
   throw new AppError('invalid_request', `The cursor ${detail}.`, {
@@ -68,7 +68,7 @@ export function positionIn<T extends TSchema>(
   })
 }
 
-/** What a cursor holds for: the list at this address with this order and these filters, in pages of any size. */
+/** What a cursor is valid for: the list at this path with this order and these filters, in pages of any size. */
 function listOf({ routeOptions, params, query }: ListRequest): string {
   const { cursor: _cursor, limit: _limit, ...view } = query
   return JSON.stringify([routeOptions.url, params, Object.entries(view).sort()])

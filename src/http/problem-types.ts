@@ -5,7 +5,7 @@ import { problems } from './schemas.ts'
 
 const codes = Object.keys(catalogue) as ErrorCode[]
 
-/** What the `type` of a problem document leads to (RFC 9457 §3.1.1). */
+/** Where the `type` of a problem document leads (RFC 9457 §3.1.1). */
 export const problemTypeRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.route({
     method: 'GET',

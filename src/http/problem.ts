@@ -10,12 +10,12 @@ import { toAppError } from './to-app-error.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** What goes before every path that is sent to callers: the path of PUBLIC_URL, such as `/prefix`, or nothing. */
+    /** The prefix of every path sent to callers: the path of PUBLIC_URL, such as `/prefix`, or an empty string. */
     basePath: string
   }
 }
 
-/** The body of RFC 9457 for an error. Its `type` has the full path, as §3.1.1 recommends for a relative reference. */
+/** The RFC 9457 body of an error. Its `type` has the full path, as §3.1.1 recommends for relative references. */
 export function problemDocument(basePath: string, error: AppError, requestId: string) {
   const { status, title } = catalogue[error.code]
   return {
@@ -29,7 +29,7 @@ export function problemDocument(basePath: string, error: AppError, requestId: st
   }
 }
 
-/** The error handler of everything that does not speak OAuth's own error format. */
+/** The error handler of everything that does not use OAuth's error format. */
 export function sendProblem(thrown: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const error = settle(thrown, request, reply)
   const challenge = bearerChallenge(error)
@@ -45,8 +45,8 @@ export function sendNotFound({ raw }: FastifyRequest, _reply: FastifyReply): nev
 const undecodable = new WeakSet<IncomingMessage>()
 
 /**
- * Answers what Fastify's router cannot decode, for which it would run no hooks: sent on as a request for an address that
- * does not exist, it gets its request id, its headers and its log line as all others do.
+ * Answers requests whose URL Fastify's router cannot decode. Fastify would run no hooks, so they are dispatched again
+ * to a path that does not exist, and get a request id, headers and a log line like all others.
  */
 export function answerUndecodable(
   _error: FastifyError,
@@ -58,7 +58,7 @@ export function answerUndecodable(
   server.routing(raw, reply.raw)
 }
 
-/** Status, logging and retry advice, which are the same whatever the format of the body. */
+/** Sets status, log entry and retry advice, which do not depend on the format of the body. */
 export function settle(
   thrown: unknown,
   request: FastifyRequest,
@@ -71,7 +71,7 @@ export function settle(
   const failed = toAppError(thrown)
   const error = caller.isKnown ? failed : request.server.failedCredentials.note(request, caller.ip, failed)
   const { status } = catalogue[error.code]
-  // Of overload and of a lost database one line a request would tell nothing new.
+  // Not for overload and database outages, where a line per request would say nothing new.
   if (status >= 500 && !(thrown instanceof AppError))
     request.log.error({ reqId: request.id, err: thrown }, error.message)
   if (status === 503 || status === 429) reply.header('retry-after', String(error.retryAfter))
@@ -79,7 +79,7 @@ export function settle(
   return error
 }
 
-/** Answers what Node's HTTP parser refused before there was a request to speak of. */
+/** Answers what Node's HTTP parser rejected before a request object existed. */
 export function answerClientError(
   { basePath, log }: Pick<FastifyInstance, 'basePath' | 'log'>,
   error: Error & { code?: string },

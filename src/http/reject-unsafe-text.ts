@@ -3,8 +3,8 @@ import { AppError, type FieldError } from '../errors.ts'
 import { holdsSecret } from '../tokens/secret.ts'
 
 /**
- * A preHandler hook that refuses text which must not reach the database: NUL and lone surrogates, which PostgreSQL
- * cannot store, and tokens of ours, which somebody pasted into a name or a comment and which would be kept there.
+ * A preHandler hook that rejects text which must not reach the database: NUL and lone surrogates, which PostgreSQL
+ * cannot store, and Counterfoil tokens that were pasted into a name or comment.
  */
 export async function rejectUnsafeText({ params, query, body }: FastifyRequest): Promise<void> {
   refuse('path', params)

@@ -1,13 +1,13 @@
 import { type Static, type TSchema, Type } from 'typebox'
 import { catalogue, type ErrorCode } from '../errors.ts'
 
-/** A reference to a schema that is registered under its `$id`; OpenAPI shows it as a component of that name. */
+/** A reference to a schema registered under its `$id`, which OpenAPI shows as a component of that name. */
 export function ref<T extends TSchema>(schema: T) {
   const { $id } = schema as { $id?: string }
   return Type.Unsafe<Static<T>>({ $ref: `${$id}#` })
 }
 
-/** As `type: [T, 'null']`, which serialises faster than a union. */
+/** As `type: [T, 'null']`, which serializes faster than a union. */
 export const nullable = {
   string: (options: object = {}) => Type.Unsafe<string | null>({ type: ['string', 'null'], ...options }),
   integer: (options: object = {}) => Type.Unsafe<number | null>({ type: ['integer', 'null'], ...options }),
@@ -131,19 +131,19 @@ function headers(names: HeaderName[]) {
   )
 }
 
-/** A response with a JSON body, and the headers that come with it. */
+/** A response with a JSON body, and its headers. */
 export function answer<T extends TSchema>(schema: T, description: string, ...names: HeaderName[]) {
   const content = { 'application/json': { schema: ref(schema) } }
   return { description, ...(names.length > 0 && { headers: headers(names) }), content }
 }
 
-/** The headers that an error of that status comes with, whatever its format. */
+/** The headers of an error with this status, in any format. */
 export function errorHeaders(status: number): object {
   if (status === 401 || status === 403) return { headers: headers(['WWW-Authenticate']) }
   return status === 503 || status === 429 ? { headers: headers(['Retry-After']) } : {}
 }
 
-/** The problem documents that an operation can answer with, by status. */
+/** The problem documents that an operation can respond with, by status. */
 export function problems(...statuses: number[]): Record<number, object> {
   const content = { 'application/problem+json': { schema: ref(Problem) } }
   return Object.fromEntries(
@@ -154,7 +154,7 @@ export function problems(...statuses: number[]): Record<number, object> {
   )
 }
 
-/** Where a credential can be refused, so can one that comes after too many others. */
+/** Where credentials can be rejected, callers with too many bad ones are throttled. */
 export function withThrottling(statuses: number[]): number[] {
   return statuses.includes(401) ? [...statuses, 429] : statuses
 }

@@ -4,7 +4,7 @@ import helmet, { type HelmetOptions } from 'helmet'
 
 const directives = { defaultSrc: ["'none'"], frameAncestors: ["'none'"] }
 
-/** Nothing but /docs, which brings a policy of its own, is there to be rendered. */
+/** For everything but /docs, which has a policy of its own: no response is meant to be rendered. */
 export const securityHeaders = headersOf({ contentSecurityPolicy: { useDefaults: false, directives } })
 
 /** An onRequest hook. */
@@ -14,8 +14,8 @@ export const addSecurityHeaders: onRequestHookHandler = (_request, reply, done) 
 }
 
 /**
- * What helmet sets on a response. It is the same each time, and so is asked for once: helmet sets one header field after
- * the other on Node's own response, which from then on handles each of Fastify's like that too.
+ * The headers that helmet sets. They are always the same, so they are computed once: helmet sets them one by one on
+ * Node's own response, which then slows down Fastify's headers too.
  */
 function headersOf(options: HelmetOptions): Record<string, string> {
   const headers: Record<string, string> = {}

@@ -2,12 +2,12 @@ import { createServer, type RequestListener, type ServerResponse } from 'node:ht
 import type { Socket } from 'node:net'
 import type { FastifyServerFactory } from 'fastify'
 
-/** How long a connection stays on which nothing moves: the client takes in nothing, or never closed its side. */
+/** How long a connection stays open without any traffic, because the client reads nothing or never closed its side. */
 const idleMs = 60_000
 
 /**
- * Node's HTTP server as Fastify would make it, where every request is first seen by what `before` makes of Fastify, and
- * every response is closed with its connection.
+ * Node's HTTP server as Fastify would create it, except that `before` sees every request before Fastify does, and every
+ * response is closed together with its connection.
  */
 export function serverWith(before: (ordinarily: RequestListener) => RequestListener): FastifyServerFactory {
   return (handler, { http, keepAliveTimeout, requestTimeout }) => {
@@ -22,7 +22,7 @@ export function serverWith(before: (ordinarily: RequestListener) => RequestListe
 
 const pipelined = new WeakMap<Socket, Set<ServerResponse>>()
 
-/** Node says nothing to responses that wait for those before them when their connection closes. */
+/** Node does not close responses that are queued behind earlier ones when their connection closes. */
 function closeWith(socket: Socket, response: ServerResponse): void {
   const waiting = pipelined.get(socket) ?? new Set()
   if (!pipelined.has(socket)) {

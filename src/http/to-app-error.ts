@@ -3,7 +3,7 @@ import { isUnavailable } from '../db/database.ts'
 import { AppError, type ErrorCode, type FieldError } from '../errors.ts'
 import { formats } from './formats.ts'
 
-/** What Fastify, the validator, the database or a defect threw, as the one error type that is ever shown. */
+/** Converts what Fastify, the validator, the database or a defect threw into the one error type that is shown. */
 export function toAppError(error: unknown): AppError {
   if (error instanceof AppError) return error
   if (isUnavailable(error))
@@ -27,14 +27,14 @@ const codes: Record<number, ErrorCode> = {
 
 const generic = 'The request cannot be understood.'
 
-// Fastify's and the JSON parser's own messages may quote what was sent, which may be a secret.
+// Fastify's and the JSON parser's own messages may quote the input, which may contain a secret.
 const safeMessages: Record<string, string> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'The body is larger than this service accepts.',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'The Content-Type is missing or is not accepted here.',
   FST_ERR_CTP_INVALID_JSON_BODY: 'The body is not valid JSON.',
 }
 
-/** An answer is not many times as long as the request, whatever is wrong with that. */
+/** Bounds the size of the response relative to the request. */
 const mostFields = 20
 const longestName = 100
 

@@ -11,30 +11,30 @@ const strict = {
   allowUnionTypes: true,
 } as const
 
-/** In place of those of ajv-formats, which know `urn:uuid:` and instants that PostgreSQL does not. */
+/** Replaces the formats of ajv-formats, which accept `urn:uuid:` and instants that PostgreSQL rejects. */
 function addFormats(ajv: AjvCompiler.Ajv): void {
   for (const [name, { validate }] of Object.entries(formats)) ajv.addFormat(name, validate)
 }
 
 /**
- * Bodies are taken as they are: Fastify's defaults would accept "7" for an integer and drop unknown members in
- * silence. Everything else is text to begin with, so it is converted. All errors are reported at once, which the
- * limits on body and header sizes keep cheap.
+ * Bodies are not converted: Fastify's defaults would accept "7" for an integer and silently drop unknown members.
+ * Everything else arrives as text, so it is converted. All errors are reported at once, which is cheap within the
+ * limits on body and header sizes.
  */
 const buildValidator: BuildCompilerFromPool = (externalSchemas) => {
   const body = build(externalSchemas, { customOptions: strict, onCreate: addFormats })
-  // Strict about numbers, Ajv would let 1e400, which is infinite, past every maximum once it is converted.
+  // With strict numbers, Ajv would let 1e400 (infinity once converted) pass every maximum.
   const lenient = { ...strict, coerceTypes: true, strictNumbers: false }
   const text = build(externalSchemas, { customOptions: lenient, onCreate: addFormats })
-  // Typed as a schema, it is called with a route's schema and the part of the request that it is for.
+  // Its declared parameter is a schema, but it receives the route's schema together with the part of the request.
   return (route) => ((route as { httpPart?: string }).httpPart === 'body' ? body(route) : text(route))
 }
 
 const buildAnySerializer = SerializerCompiler()
-/** By the schemas that theirs may refer to, and by their own. */
+/** Keyed by the schemas that can be referred to, then by the schema itself. */
 const serializers = new Map<string, Map<string, SerializerCompiler.Serializer>>()
 
-/** Compiles each schema once: most of the answers that a route declares are the problems that all others declare too. */
+/** Compiles each schema once: most responses that routes declare are problems that all routes have in common. */
 const buildSerializer: SerializerCompiler.SerializerFactory = (externalSchemas, options) => {
   const compile = buildAnySerializer(externalSchemas, options)
   const shared = JSON.stringify(externalSchemas)

@@ -6,7 +6,7 @@ import type { Secret } from '../tokens/secret.ts'
 import { deriveSeal } from './seal.ts'
 import * as store from './store.ts'
 
-/** The Idempotency-Key of a request, if it has one, and all of the request that must be the same in a retry. */
+/** The Idempotency-Key, if any, and everything in the request that must be the same in a retry. */
 export type Attempt = { key: Secret | undefined; request: unknown }
 
 export type Outcome<Answer> = { answer: Answer; replayed: boolean }
@@ -14,9 +14,9 @@ export type Outcome<Answer> = { answer: Answer; replayed: boolean }
 const windowMs = 24 * 60 * 60 * 1000
 
 /**
- * Does the work once for every key that a principal uses in an organization: the same request with the same key is given
- * the answer of the first, as it was, and waits for it if it is still being made. The answer is kept in the transaction
- * of the work, and only the key that the client has can open it. Work that fails is not kept.
+ * Does the work once per key, principal and organization: a retry with the same key and the same request gets the first
+ * response, and waits for it if it is still being produced. The response is stored in the transaction of the work,
+ * encrypted so that only the client's key opens it. Failed work is not stored.
  */
 export async function once<Answer>(
   db: Db,
@@ -48,12 +48,12 @@ export async function once<Answer>(
   })
 }
 
-/** No two principals have the same one: a subject is unique only to those who vouch for it. */
+/** Unique per principal: a subject is unique only within its issuer's registration. */
 function identityOf({ principal }: Caller): string[] {
   return isUser(principal) ? [principal.issuerId, principal.ownerSubject] : [principal.tokenId]
 }
 
-/** Deletes expired answers that no later request has deleted, a batch at a time. */
+/** Deletes expired answers in batches. */
 export async function forgetAnswers(db: Db, now: Date): Promise<void> {
   await inBatches(() => store.deleteExpired(db, now, batchSize))
 }

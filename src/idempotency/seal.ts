@@ -5,8 +5,8 @@ const nonceLength = 12
 const tagLength = 16
 
 /**
- * What can be made of a client's Idempotency-Key in one scope. Three independent values come out of it: the hash
- * under which the answer is found, the key that opens it, and the key of the fingerprint. None leads to another.
+ * Derives three independent values from a client's Idempotency-Key and a scope: the hash that finds the answer, the key
+ * that opens it, and the key of the fingerprint. None of them reveals another.
  */
 export function deriveSeal(key: Secret, scope: readonly string[]) {
   const salt = JSON.stringify(scope)
@@ -17,7 +17,7 @@ export function deriveSeal(key: Secret, scope: readonly string[]) {
   return {
     hash: derive('lookup'),
 
-    /** Tells requests apart without telling anything of them. */
+    /** Tells requests apart without revealing anything about them. */
     fingerprint(request: string): Buffer {
       return createHmac('sha256', derive('fingerprint')).update(request).digest()
     },
@@ -28,7 +28,7 @@ export function deriveSeal(key: Secret, scope: readonly string[]) {
       return Buffer.concat([nonce, cipher.update(answer, 'utf8'), cipher.final(), cipher.getAuthTag()])
     },
 
-    /** Throws if the answer was not closed with the same key, in the same scope and for the same request. */
+    /** Throws if the answer was not sealed with the same key, in the same scope and for the same request. */
     open(sealed: Buffer, fingerprint: Buffer): string {
       const nonce = sealed.subarray(0, nonceLength)
       const text = sealed.subarray(nonceLength, -tagLength)

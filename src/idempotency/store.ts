@@ -2,8 +2,8 @@ import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
 
 /**
- * Takes the key for the rest of the transaction, and true; or false if it is taken. While another transaction is
- * about to take it this waits for how that one ends. A key that has run out is as good as new.
+ * Claims the key for the rest of the transaction; false if it is taken. If another transaction is claiming it, waits
+ * for that one to end. An expired key can be claimed again.
  */
 export async function claimKey(
   tx: Db,
@@ -35,7 +35,7 @@ export async function findAnswer(db: Db, hash: Buffer) {
     .executeTakeFirst()
 }
 
-/** Deletes at most `limit`, skips those that another transaction is deleting, and returns how many it deleted. */
+/** Deletes at most `limit` rows, skips those that another transaction is deleting, and returns how many it deleted. */
 export async function deleteExpired(db: Db, now: Date, limit: number): Promise<number> {
   const expired = db
     .selectFrom('idempotencyKeys')

@@ -8,12 +8,12 @@ import { Secret } from '../tokens/secret.ts'
 import { decide } from './introspect.ts'
 import * as schema from './schema.ts'
 
-/** A thousand JWTs of two kilobytes; longer ones go in smaller batches. */
+/** Room for a thousand JWTs of two kilobytes each; longer ones have to be sent in smaller batches. */
 const bodyLimit = 2 * 1024 * 1024
 
 type Options = Deps & { count: (isActive: boolean) => void }
 
-/** To be registered where the protocol endpoints are, whose authentication and errors it shares. */
+/** Register it in the scope of the protocol endpoints, to share their authentication and errors. */
 export const batchRoutes: FastifyPluginAsyncTypebox<Options> = async (app, deps) => {
   const { credentials, usage, issuer, count } = deps
   for (const shape of [schema.TokenBatch, schema.IntrospectionResponses]) app.addSchema(shape)

@@ -12,9 +12,9 @@ export type FastPathOptions = Pick<Deps, 'credentials' | 'usage' | 'now' | 'issu
   places: Places
   draining: AbortSignal
   addressOf(request: IncomingMessage): string | null
-  /** Told of every answer, and when its request came. */
+  /** Called for every response, with the arrival time of its request. */
   answered(active: boolean, startedAt: number): void
-  /** The same of every request whose client left before the answer. */
+  /** Called for every request whose client disconnected before the response. */
   left(startedAt: number): void
 }
 
@@ -26,9 +26,9 @@ type Asked = Question & {
 }
 
 /**
- * Answers what nearly every resource server sends to `/introspect` without Fastify, which costs a third of the time
- * where the answer is in memory. Whatever is out of the ordinary, errors among it, is left to `ordinarily`, with what is
- * known of it so far `putBy`; the answers are the same either way.
+ * Answers the common form of `/introspect` requests without Fastify, which for cached tokens takes a third of the time.
+ * Everything unusual, including errors, is passed to `ordinarily`, with what is known so far (`handedOver`). The
+ * responses are the same either way.
  */
 export function introspectionFastPath(
   options: FastPathOptions,
@@ -37,14 +37,14 @@ export function introspectionFastPath(
   const { credentials, usage, now, issuer, places, draining, addressOf, answered, left } = options
   const answerOf = createAnswers(issuer)
   const leave = ({ request, response, body, startedAt }: Omit<Asked, keyof Question>, error?: Error) => {
-    // Fastify would wait for the close of a response that is closed already.
+    // Fastify would wait for a response to close that is already closed.
     if (response.destroyed) return left(startedAt)
     known.set(request, { body, error })
     ordinarily(request, response)
   }
 
-  // One after the other: to write to a connection wakes who waits for it, which is most of what a write costs, and
-  // needless where the client is awake from the answer before.
+  // One after the other: writing to a connection wakes its client, which is most of the cost of a write, and is
+  // unnecessary for a client already awake from the previous response.
   const answer = (decisions: Decision<Asked>[]) => {
     const texts = decisions.map(({ credential }) => answerOf(credential))
     const farewell = draining.aborted ? ['connection', 'close'] : []
@@ -79,7 +79,7 @@ export function introspectionFastPath(
     })
     request.on('aborted', () => left(startedAt))
     request.on('end', () => {
-      // Put together once: a body may come byte by byte.
+      // Concatenated once: a body may arrive byte by byte.
       const body = chunks ? Buffer.concat(chunks) : first
       const token = body && onlyToken.exec(body.toString('latin1'))?.[1]
       if (token) ask({ request, response, body, startedAt, authorization, secret: new Secret(token) })
@@ -91,8 +91,8 @@ export function introspectionFastPath(
 const inactive = '{"active":false}'
 
 /**
- * Introspection responses as ASCII JSON, so that their length in bytes is their length in characters. An answer takes as
- * much memory as its credential, so only the most recently used are kept. A changed token has a new credential.
+ * Introspection responses as ASCII JSON, so that their length in bytes is their length in characters. A response takes
+ * as much memory as its credential, so only the most recently used are kept. A changed token has a new credential.
  */
 function createAnswers(issuer: string): (credential: Credential | undefined) => string {
   const kept = new LRUCache<Credential, string>({ max: 20_000 })
@@ -125,7 +125,7 @@ type Known = { body: Buffer | undefined; error: Error | undefined }
 
 const known = new WeakMap<IncomingMessage, Known>()
 
-/** Of a request that was left: its body, if that has been read, and why it cannot be answered, if that is certain. */
+/** For a request passed to Fastify: its body if already read, and the error if it is certain to fail. */
 export function handedOver(request: IncomingMessage): Known | undefined {
   return known.get(request)
 }
@@ -134,7 +134,7 @@ const onlyToken = /^token=([A-Za-z0-9._~-]+)(?:&token_type_hint=[a-z_]{1,50})?$/
 const form = /^application\/x-www-form-urlencoded(; ?charset=utf-8)?$/i
 const longest = 8192
 
-/** The Authorization header, if neither the other header fields nor the URL ask for anything uncommon. */
+/** The Authorization header, if neither the other header fields nor the URL call for anything unusual. */
 function authorizationOf({ method, url, rawHeaders }: IncomingMessage): string | undefined {
   if (url !== '/introspect' || method !== 'POST') return undefined
   let authorization: string | undefined
@@ -151,7 +151,7 @@ function authorizationOf({ method, url, rawHeaders }: IncomingMessage): string |
       isForm = form.test(value)
     } else if (name === 'content-length') length = Number(value)
     else if (name === 'accept' && value !== '*/*' && value !== 'application/json') return undefined
-    // What is asked for by a page in a browser gets more header fields. Bodies with a content coding are refused.
+    // Requests from browsers get more header fields. Bodies with a content coding are rejected.
     else if (name === 'origin' || name === 'content-encoding') return undefined
   }
   return isForm && length > 0 && length <= longest ? authorization : undefined

@@ -5,15 +5,15 @@ import type { CredentialVerifier } from '../credentials/credential-verifier.ts'
 import type { UsageRecorder } from '../credentials/usage-recorder.ts'
 import type { Secret } from '../tokens/secret.ts'
 
-/** A secret that somebody presented, when, and from which address, where that is known. */
+/** A presented secret, with when and from which address (if known) it was presented. */
 export type Presentation = { secret: Secret; now: Date; ip: string | null }
 
 type Answer = Credential | undefined
 
 /**
- * The decision of RFC 7662 §2.2: the token if it is good, may come from there, and the calling resource server is
- * meant to see it. Unknown, expired, revoked, suspended or somebody else's is all the same `undefined`. A use of what
- * is good is noted. Not a promise where the answer is in memory.
+ * The decision of RFC 7662 §2.2: the token, if it is good, may be used from that address, and is visible to the calling
+ * resource server. Unknown, expired, revoked, suspended and other organizations' tokens are all `undefined`. Records
+ * the use of a good token. Returns no promise if the token is cached.
  */
 export function introspect(
   credentials: CredentialVerifier,
@@ -26,7 +26,7 @@ export function introspect(
   return lookUp(credentials, usage, caller.principal, { secret, now: caller.now, ip })
 }
 
-/** The same for whoever is known by other means to be entitled to ask. */
+/** The same for callers whose right to ask was established in another way. */
 export function lookUp(
   credentials: CredentialVerifier,
   usage: UsageRecorder,
@@ -38,7 +38,7 @@ export function lookUp(
   return decide(usage, viewer, found, now, ip)
 }
 
-/** Whether who asks gets to see what was found, and the user is where it is good; a use of it is noted then. */
+/** Whether the viewer may see the found token and the token may be used from this address; if so, records its use. */
 export function decide(
   usage: UsageRecorder,
   viewer: Viewer,

@@ -1,7 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { CredentialVerifier } from '../credentials/credential-verifier.ts'
 
-/** Counts introspections by their answer, and what of it went to the database; shows what entitles it to answer. */
+/** Counts introspections by result and by whether they needed a database lookup; shows the state of the lease. */
 export function measureIntrospection(registry: Registry, credentials: CredentialVerifier) {
   const registers = [registry]
   const answers = { true: 0, false: 0 }
@@ -10,7 +10,7 @@ export function measureIntrospection(registry: Registry, credentials: Credential
     help: 'Introspections that were answered, by whether the token was good',
     labelNames: ['active'],
     registers,
-    // Counted apart, since prom-client makes a text of the labels with every count.
+    // Copied on demand, since prom-client formats the labels with every count.
     collect() {
       this.reset()
       for (const active of ['true', 'false'] as const) this.inc({ active }, answers[active])

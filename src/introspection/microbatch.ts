@@ -8,33 +8,33 @@ import type { Deps } from '../deps.ts'
 import type { Secret } from '../tokens/secret.ts'
 import { decide } from './introspect.ts'
 
-/** Who asks, in the words of the request, and about which token. */
+/** The caller's credential as it appears in the request, and the token it asks about. */
 export type Question = { authorization: string; secret: Secret }
 
 export type Decision<Asked> = { asked: Asked; credential: Credential | undefined }
 
 export type MicrobatchOptions<Asked> = Pick<Deps, 'credentials' | 'usage' | 'now'> & {
   places: Places
-  /** Undefined where the scheme is not understood. */
+  /** Undefined if the scheme is not supported. */
   presentedIn(authorization: string): Presented | undefined
   addressOf(asked: Asked): string | null
   answer(decisions: Decision<Asked>[]): void
-  /** For what cannot be decided here, and why not, if that is certain. */
+  /** Called for requests that cannot be decided here, with the error if they are certain to fail. */
   leave(asked: Asked, error?: Error): void
 }
 
-/** Few enough that the database has the questions of one group while those of another are read or answered. */
+/** Small enough that PostgreSQL works on one group while another is being read or answered here. */
 const groupSize = 16
 
 type Caller = { authorization: string; presented: Presented; principal: Recalled }
 
-/** What the database has to be asked about first: the caller, the token, or both. */
+/** Needs a database lookup for the caller, the token, or both. */
 type Missing<Asked> = { asked: Asked; caller: Caller; recalled: Recalled; place: Place }
 
 /**
- * Decides at the end of a turn of the event loop about whatever was asked in it, or as soon as that is a group, and
- * hands over the decisions together. Who asks again and again is identified once, and what is not in memory is looked
- * up with one promise for all.
+ * Decides all questions of one turn of the event loop together at its end, or as soon as they fill a group, and passes
+ * on the decisions together. A repeated caller is identified once, and everything not cached is looked up with a single
+ * promise.
  */
 export function microbatch<Asked extends Question>(
   options: MicrobatchOptions<Asked>,

@@ -32,11 +32,11 @@ const security = [{ bearer: [] }, { basic: [] }, { privateKeyJwt: [] }]
 const consumes = ['application/x-www-form-urlencoded']
 
 export type IntrospectionOptions = Deps & {
-  /** Told of every introspection whether it was of a good token. */
+  /** Called for every introspection, with whether the token was good. */
   count(active: boolean): void
 }
 
-/** The protocol endpoints: form-encoded, and with the errors of RFC 6749 §5.2. */
+/** The protocol endpoints: form-encoded, with the errors of RFC 6749 §5.2. */
 export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions> = async (app, deps) => {
   const { db, credentials, usage, issuer, environment, signing, count } = deps
   const assertions = clientAssertions(deps)
@@ -49,7 +49,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
   app.removeAllContentTypeParsers()
   addTextParser(app, consumes, assertions.parser(parseForm))
   app.setErrorHandler(sendOAuthError)
-  // What has been asked in vain is not asked again.
+  // Reuse the failure of the fast path instead of checking the credential again.
   app.addHook('onRequest', ({ raw }, _reply, done) => done(handedOver(raw)?.error))
   app.addHook('preParsing', ({ raw }, _reply, payload, done) => {
     const body = handedOver(raw)?.body
@@ -140,14 +140,14 @@ function clientIp(text: string | undefined): string | null {
 
 const onlyToken = /^token=([A-Za-z0-9._~-]+)$/
 
-/** Parameters that are not known are to be ignored (RFC 6749 §3.2), but not in any number. */
+/** RFC 6749 §3.2: unknown parameters are ignored, but not in unlimited number. */
 const mostParameters = 100
 
 type Done = (error: Error | null, form?: Record<string, string>) => void
 
 function parseForm(_request: unknown, text: string, done: Done): void {
   const form: Record<string, string> = Object.create(null)
-  // What nearly every caller sends, and nothing in it is encoded.
+  // The common case: a single parameter without any encoding.
   const token = onlyToken.exec(text)?.[1]
   if (token !== undefined) {
     form.token = token
@@ -164,14 +164,14 @@ function parseForm(_request: unknown, text: string, done: Done): void {
   done(null, form)
 }
 
-/** The bytes that a form stands for. URLSearchParams puts U+FFFD in place of those that are not UTF-8. */
+/** The bytes that a form encodes. URLSearchParams would replace invalid UTF-8 by U+FFFD. */
 function decoded(text: string): Buffer {
   const bytes = Buffer.from(text).toString('latin1')
   const byteOf = (_: string, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))
   return Buffer.from(bytes.replace(/%([0-9a-f]{2})/gi, byteOf), 'latin1')
 }
 
-/** RFC 6749 §3.2: stands against a proxy that reads the first value where we would read the last. */
+/** RFC 6749 §3.2: rejected, because a proxy might check the first value and we would use the last. */
 function repeated(name: string): AppError {
   const field = /^\w{1,50}$/.test(name) ? name : 'a parameter'
   const detail = 'is given more than once'

@@ -6,8 +6,8 @@ export const plainType = 'application/json'
 export const signedType = 'application/token-introspection+jwt'
 
 /**
- * An introspection response as a JWT for the calling resource server alone (RFC 9701 §5). It has neither `sub` nor
- * `exp`, and a `typ` of its own, so that it cannot pass for an access token.
+ * An introspection response as a JWT for the calling resource server only (RFC 9701 §5). It has no `sub` or `exp` and a
+ * `typ` of its own, so that it cannot be mistaken for an access token.
  */
 export async function signIntrospection(
   db: Db,

@@ -2,13 +2,12 @@ import { setImmediate } from 'node:timers/promises'
 import { AppError } from '../errors.ts'
 import { createShares } from '../outbound/shares.ts'
 
-/** How many requests may wait for the issuers of one organization, and of all. */
+/** How many requests may wait for one organization's issuers, and for all issuers. */
 const most = { ofOne: 20, ofAll: 100 }
 
 /**
- * Stands against issuers that take their time, by accident or because a tenant wants to keep everybody busy: some of
- * their users wait, further ones are turned away, and the rest of the service has room. Who finds the keys in memory
- * does not wait, and is not counted.
+ * Protects against issuers that are slow, by accident or on purpose: some of their users wait, further ones are
+ * rejected, and the rest of the service keeps its capacity. Requests whose keys are cached neither wait nor count.
  */
 export function createWaitingRoom() {
   const enter = createShares(most)
@@ -24,7 +23,7 @@ export function createWaitingRoom() {
   }
 }
 
-/** Whether it comes without anything being waited for. */
+/** Whether the promise is already settled. */
 async function isThere(answer: Promise<unknown>): Promise<boolean> {
   const there = answer.then(
     () => true,

@@ -17,7 +17,7 @@ import {
 } from './registration.ts'
 import * as store from './store.ts'
 
-/** Whom a registration is checked against: where it may lead, and who we are ourselves. */
+/** What a registration is checked against: where it may lead, and our own issuer URL. */
 export type Surroundings = { outbound: Outbound; issuer: string }
 
 export async function createTrustedIssuer(
@@ -67,7 +67,7 @@ export async function getTrustedIssuer(
   return (await store.findIssuer(db, { organizationId, id })) ?? notFound()
 }
 
-/** All of it is said anew, so that nothing is granted, or trusted, that was not looked at. */
+/** Takes a complete registration, so that everything it grants or trusts is checked again. */
 export async function replaceTrustedIssuer(
   db: Db,
   caller: Caller,
@@ -87,7 +87,7 @@ export async function replaceTrustedIssuer(
   })
 }
 
-/** From then on its users are nobody here. The tokens that they have made stay. */
+/** From then on its users can no longer sign in. Tokens that they created remain. */
 export async function deleteTrustedIssuer(
   db: Db,
   caller: Caller,
@@ -105,7 +105,7 @@ async function administered(db: Db, caller: Caller, organizationKey: string): Pr
   return organization
 }
 
-/** The lock keeps two changes from making the same registration twice. */
+/** The lock keeps two concurrent changes from creating the same registration twice. */
 async function changing<T>(
   db: Db,
   caller: Caller,
@@ -149,7 +149,7 @@ function stored({ claims, groupPermissions, ...same }: Said) {
 
 type Said = ReturnType<typeof checkedRegistration>
 
-/** What whoever registered it said of it. */
+/** The registration as its author gave it. */
 function said(issuer: TrustedIssuer): Said {
   const { name, jwksUri, audience, algorithms, claims, defaultPermissions, groupPermissions } = issuer
   return {

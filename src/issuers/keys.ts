@@ -4,7 +4,7 @@ import type { Outbound } from '../outbound/outbound.ts'
 import { createWaitingRoom } from './bulkhead.ts'
 import { createMetadata } from './metadata.ts'
 
-/** The keys of registered issuers. Fetched when they are needed, and kept for a while. */
+/** The keys of registered issuers, fetched on demand and cached. */
 export function createKeys(outbound: Outbound): (registration: TrustedIssuer) => JWTVerifyGetKey {
   const jwksUriOf = createMetadata(outbound)
   const wait = createWaitingRoom()

@@ -3,10 +3,10 @@ import { CrowdedError, OutboundError } from '../outbound/error.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { cooldownMs, maxAgeMs } from '../outbound/remote-jwks.ts'
 
-/** Of how many issuers it is kept where their keys are. */
+/** For how many issuers the location of their keys is cached. */
 const capacity = 1000
 
-/** Finds out where an issuer has its keys, and remembers it; that it could not be found out, for a little while. */
+/** Finds where an issuer publishes its keys, and caches it; failures are cached briefly. */
 export function createMetadata({ fetchJson }: Pick<Outbound, 'fetchJson'>) {
   const known = new LRUCache<string, Promise<string>>({ max: capacity, ttl: maxAgeMs })
   return (issuer: string, organizationId: string): Promise<string> => {
@@ -26,14 +26,14 @@ export function createMetadata({ fetchJson }: Pick<Outbound, 'fetchJson'>) {
 async function jwksUriOf(issuer: string, fetchJson: (url: string) => Promise<unknown>): Promise<string> {
   const [openid, oauth] = metadataUrls(issuer)
   const metadata = await fetchJson(openid).catch(() => fetchJson(oauth))
-  // Stands against one issuer that passes off another's metadata as its own, and the other way round.
+  // Keeps an issuer from passing off another issuer's metadata as its own, and the reverse.
   if (member(metadata, 'issuer') !== issuer) throw new OutboundError('is not the metadata of this issuer')
   const uri = member(metadata, 'jwks_uri')
   if (typeof uri !== 'string') throw new OutboundError('does not say where its keys are')
   return uri
 }
 
-/** Where OpenID Connect Discovery §4 and RFC 8414 §3 have it. */
+/** The locations of OpenID Connect Discovery §4 and RFC 8414 §3. */
 function metadataUrls(issuer: string): [openid: string, oauth: string] {
   const { origin, pathname } = new URL(issuer)
   const path = pathname.replace(/\/$/, '')

@@ -6,20 +6,20 @@ import { AppError, invalidValue } from '../errors.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { platformId } from '../platform.ts'
 
-/** What is said of an issuer; that of `claims.organization` nothing is said is something else than null. */
+/** The members of a registration. A missing `claims.organization` differs from null. */
 export type Registration = Pick<
   TrustedIssuer,
   'name' | 'issuer' | 'jwksUri' | 'audience' | 'algorithms' | 'defaultPermissions' | 'groupPermissions'
 > & { claims: Omit<ClaimNames, 'organization'> & { organization: string | null | undefined } }
 
-/** RFC 8725 §3.1 and §3.2: signatures only that nobody can make who can check them. */
+/** RFC 8725 §3.1 and §3.2: only asymmetric signatures, so that verifiers cannot forge them. */
 export const algorithms = [
   ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
   ...['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
 ]
 export const defaultAlgorithms = ['RS256', 'PS256', 'ES256', 'EdDSA']
 
-/** The claims that the users' organization and permissions come from, checked against where they are registered. */
+/** Checks the claims for organization and permissions against where the issuer is registered. */
 export function checkedRegistration(
   { claims, ...registration }: Registration,
   organizationId: string,
@@ -48,7 +48,7 @@ function refuseMisplacedAdministrators(
     throw invalidValue('group_permissions', detail)
 }
 
-/** Stands against calls into the network of the operator, and against our own JWTs coming back as sign-ins. */
+/** Prevents calls into the operator's network, and our own JWTs from being presented as sign-ins. */
 export function refuseUnfitUrls(
   { issuer, jwksUri }: Registration,
   outbound: Outbound,
@@ -62,8 +62,8 @@ export function refuseUnfitUrls(
 }
 
 /**
- * Whoever says where the keys are can sign in as any user, so that each registration gives anew all that is in it.
- * Users are limited to their organization and to nothing else. As with tokens, granting anything needs `tokens:write`.
+ * An issuer's keys can sign in any of its users, so every registration counts as granting everything in it. Users are
+ * limited to their organization and nothing else. As with tokens, granting requires `tokens:write`.
  */
 export function refuseUnheldGrants(
   caller: Caller,

@@ -32,7 +32,7 @@ const members = {
   name: Type.String({ minLength: 1, maxLength: 200, pattern: '\\S', examples: ['Acme sign-in'] }),
   issuer: Type.String({
     maxLength: 500,
-    // Without a query or a fragment (RFC 8414 §2).
+    // Without query and fragment (RFC 8414 §2).
     pattern: '^https?://[\\x21\\x22\\x24-\\x3E\\x40-\\x7E]+$',
     description: 'What `iss` is, to the letter.',
     examples: ['https://login.example/realms/acme'],

@@ -11,22 +11,24 @@ import { findOrganization, selectRegistrations } from './store.ts'
 import { isKey, isOfPlatform, organizationNamed, userFrom } from './user.ts'
 import { type Address, addressOf, verifySignIn } from './verify.ts'
 
-/** A user, and who vouches for them. */
+/** A user, and the issuer that vouches for them. */
 export type SignedIn = { user: User; issuer: string }
 
-/** Who presents this at an address of that organization (its key or id); undefined if it is nobody's sign-in. */
+/**
+ * Identifies who presents this secret at a path of that organization (by key or id); undefined if it is not a sign-in.
+ */
 export type SignIn = (
   secret: Secret,
   organization: string | undefined,
   now: Date,
 ) => Promise<SignedIn | undefined>
 
-/** Makes users of tokens that trusted issuers gave them. */
+/** Turns tokens of trusted issuers into users. */
 export function createSignIn({ db, outbound, issuer }: Pick<Deps, 'db' | 'outbound' | 'issuer'>): SignIn {
   const keysOf = createKeys(outbound)
   return async (secret, organization, now) => {
     const address = addressOf(secret)
-    // One of our own was not found, and so is not good; its signature would still say that it is.
+    // A JWT issued here that was not found is not good, although its signature would still verify.
     if (!address || address.issuer === issuer) return undefined
     const registration = await registrationFor(db, address, organization)
     if (!registration) return undefined
@@ -37,8 +39,8 @@ export function createSignIn({ db, outbound, issuer }: Pick<Deps, 'db' | 'outbou
 }
 
 /**
- * What decides about a token: a registration of the platform, or else one of the organization that the request is
- * about. That of another organization never does, whatever it says.
+ * The registration that applies to a token: one of the platform, or else one of the organization in the request. Other
+ * organizations' registrations never apply.
  */
 async function registrationFor(
   db: Db,

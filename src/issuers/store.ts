@@ -16,7 +16,7 @@ export async function findIssuer(db: Db, { organizationId, id }: Key): Promise<T
     .executeTakeFirst()
 }
 
-/** Locks the row until the end of the transaction, so that a change is decided on what it will replace. */
+/** Locks the row until the end of the transaction, so that a change is decided on what it replaces. */
 export async function lockIssuer(tx: Db, { organizationId, id }: Key): Promise<TrustedIssuer | undefined> {
   return tx
     .selectFrom('trustedIssuers')
@@ -37,7 +37,7 @@ export async function selectIssuers(db: Db, organizationId: string): Promise<Tru
     .execute()
 }
 
-/** What is registered under this `iss`: by the platform, and by the organization of that key or id. */
+/** The registrations of this `iss`: the platform's, and that of the organization with this key or id. */
 export async function selectRegistrations(
   db: Db,
   issuer: string,
@@ -74,7 +74,7 @@ export async function countIssuers(db: Db, organizationId: string): Promise<numb
   return count
 }
 
-/** Whether the organization has this issuer for this audience already, in another registration than `except`. */
+/** Whether the organization has registered this issuer for this audience already, other than in `except`. */
 export async function isRegistered(
   db: Db,
   { organizationId, issuer, audience }: { organizationId: string; issuer: string; audience: string },

@@ -5,7 +5,7 @@ import type { TrustedIssuer } from '../db/tables.ts'
 import { badCredential } from '../errors.ts'
 import { platformId, platformKey } from '../platform.ts'
 
-/** The user that verified claims stand for, without the organization that they belong to. */
+/** The user that verified claims describe, without their organization. */
 export function userFrom(payload: JWTPayload, registration: TrustedIssuer): Omit<User, 'organizationId'> {
   const { claims, defaultPermissions, groupPermissions } = registration
   const said = claimsOf(payload)
@@ -27,27 +27,27 @@ export function userFrom(payload: JWTPayload, registration: TrustedIssuer): Omit
   }
 }
 
-/** The key of the organization that an issuer of the platform names; undefined if it names none that it may. */
+/** The organization key in a token of a platform issuer; undefined if it has none or may not name it. */
 export function organizationNamed(payload: JWTPayload, claim: string): string | undefined {
   const key = claimsOf(payload).get(claim)
-  // Stands against a customer of the identity provider who calls itself `platform`.
+  // Keeps a customer of the identity provider who is named `platform` from getting platform access.
   return typeof key === 'string' && isKey(key) && key !== platformKey ? key : undefined
 }
 
-/** The platform's own, whose users may do what they may everywhere. */
+/** Whether it is the platform's own issuer, whose users act on every organization. */
 export function isOfPlatform({ organizationId }: TrustedIssuer): boolean {
   return organizationId === platformId
 }
 
-/** Whether it can be the key of an organization, before the database is asked. */
+/** Whether it can be the key of an organization; checked before the database is queried. */
 export function isKey(text: string): boolean {
   return /^[a-z][a-z0-9-]{0,30}[a-z0-9]$/.test(text)
 }
 
-/** An e-mail address that nobody has verified may be anybody's. */
+/** An unverified e-mail address may belong to someone else. */
 function claimsOf(payload: JWTPayload): Map<string, unknown> {
   const claims = new Map<string, unknown>(Object.entries(payload))
-  // Some issuers have it as a text.
+  // Some issuers send it as a string.
   if (['false', false].includes(payload.email_verified as string | boolean)) claims.delete('email')
   return claims
 }

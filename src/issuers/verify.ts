@@ -3,16 +3,16 @@ import type { TrustedIssuer } from '../db/tables.ts'
 import { AppError, badCredential } from '../errors.ts'
 import type { Secret } from '../tokens/secret.ts'
 
-/** An identity provider with many groups makes long ones; more does not fit into the header of a request. */
+/** Identity providers with many groups issue long tokens; anything longer does not fit into a request header. */
 const longest = 12 * 1024
 
-/** How far the clocks of an issuer may be from ours, in seconds. */
+/** How far an issuer's clock may differ from ours, in seconds. */
 const clockTolerance = 30
 
-/** What kinds of JWT say of themselves that may be presented here: access tokens (RFC 9068) and ID tokens. */
+/** The JWT types that may be presented: access tokens (RFC 9068) and ID tokens. */
 const types = ['jwt', 'at+jwt']
 
-/** Who a token says that it is from and for. Nothing of it is proven. */
+/** The issuer and audience that a token claims, unverified. */
 export type Address = { issuer: string; audience: string[] }
 
 /** Undefined if it is not a JWT that could be a sign-in. */
@@ -32,7 +32,7 @@ function decoded(token: string): JWTPayload | undefined {
   }
 }
 
-/** The claims of a token, if it is good by what was registered and by those keys and no others (RFC 8725 §3.8). */
+/** The claims of a token that is valid by its registration and these keys only (RFC 8725 §3.8). */
 export async function verifySignIn(
   secret: Secret,
   { issuer, audience, algorithms }: TrustedIssuer,
@@ -50,23 +50,25 @@ export async function verifySignIn(
 function refuse(error: unknown, issuer: string): never {
   if (error instanceof AppError) throw error
   if (error instanceof errors.JOSEError) throw badCredential(error.message)
-  // Of the others all come from the issuer: it cannot be reached, or has keys that are none. Which one is not said,
-  // since whoever registers addresses would learn by it what is behind them.
+  // All other errors are the issuer's: it is unreachable, or publishes invalid keys. The response does not say which,
+  // so that registrations cannot be used to probe our network.
   const detail = 'The signing keys of the issuer could not be fetched; try again later.'
   throw new AppError('unavailable', detail, {
     cause: new Error(`${issuer} ${(error as Error).message}`, { cause: error }),
   })
 }
 
-/** RFC 8725 §3.11: what was made for another use does not pass for a sign-in, be it signed by the same keys. */
+/** RFC 8725 §3.11: JWTs for other uses must not pass for sign-ins, even if signed by the same keys. */
 function refuseOtherKinds(payload: JWTPayload, typ: unknown): void {
-  // Nothing holds an issuer to what the types of jose promise, and to make a text of what is nested takes recursion.
+  // At runtime, an issuer may put anything here, whatever jose's types say; nested values would take recursion to
+  // print.
   const kind = (typ === undefined || typ === null ? 'JWT' : typeof typ === 'string' ? typ : '')
     .toLowerCase()
     .replace(/^application\//, '')
   if (!types.includes(kind)) throw badCredential('its typ is not that of a sign-in')
-  // A security event, such as a logout token (OpenID Connect Back-Channel Logout §2.4), which need not have a typ.
+  // A security event, such as a logout token (OpenID Connect Back-Channel Logout §2.4), which may have no typ.
   if (payload.events !== undefined) throw badCredential('it is a security event')
-  // Bound to a key that whoever presents it would have to prove (RFC 9449 §7.2, RFC 8705 §3): it is no bearer token.
+  // Bound to a key of which the presenter would have to prove possession (RFC 9449 §7.2, RFC 8705 §3): not a bearer
+  // token.
   if (payload.cnf !== undefined) throw badCredential('it is bound to a key, and so is no bearer token')
 }

@@ -14,7 +14,7 @@ export async function listSigningKeys(db: Db, caller: Caller): Promise<store.Cou
   return store.selectCountedKeys(db, caller.now)
 }
 
-/** Newest first, those that do not sign yet included. */
+/** Newest first, including those that do not sign yet. */
 export async function publishedKeys(db: Db): Promise<store.PublishedKey[]> {
   return store.selectPublishedKeys(db)
 }
@@ -35,7 +35,7 @@ export async function rotateSigningKey(
 }
 
 /**
- * Takes a key that signs no more out of the JWKS, and says how many tokens verify no longer by that: those it signed
+ * Removes a key that no longer signs from the JWKS, and returns how many tokens thereby stop verifying: those it signed
  * that are neither expired nor revoked. They still introspect as active.
  */
 export async function retireSigningKey(
@@ -53,12 +53,12 @@ export async function retireSigningKey(
     if (state === 'retiring') await retire(tx, caller, kid)
     return state === 'retiring'
   })
-  // Counted after the update, which has waited for tokens that were just being signed, and without the lock.
+  // Counted after the update, which waited for tokens that were being signed, and outside the lock.
   const key = (await store.findCountedKey(db, kid, caller.now)) ?? notFound()
   return { key, tokensAffected: wasRetiring ? key.liveTokens : 0 }
 }
 
-/** Its private part goes with it. */
+/** Deletes its private part too. */
 export async function retire(tx: Db, origin: Origin, kid: string): Promise<void> {
   await store.updateKey(tx, kid, { retiredAt: origin.now, sealedPrivateJwk: null })
   await record(tx, origin, {

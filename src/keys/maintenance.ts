@@ -12,10 +12,10 @@ import * as store from './store.ts'
 
 const dayMs = 24 * 60 * 60 * 1000
 
-/** The master keys that were given open none of the keys in the database. */
+/** None of the configured master keys opens the keys in the database. */
 export class MasterKeyError extends Error {}
 
-/** At the start: makes the first key, which signs at once, or makes sure that the one that signs can be opened. */
+/** At startup: creates the first key, which signs at once, or makes sure that the current one can be opened. */
 export async function prepareKeys(db: Db, signing: Signing, now: Date): Promise<void> {
   if (!canSign(signing)) return
   await db.transaction().execute(async (tx) => {
@@ -32,7 +32,7 @@ export async function prepareKeys(db: Db, signing: Signing, now: Date): Promise<
   })
 }
 
-/** What the command line asks for. It opens no key, so that it helps whoever has lost the master key. */
+/** The `rotate-keys` command. It opens no key, so it also works after the master key was lost. */
 export async function rotateKeys(
   db: Db,
   signing: Signing,
@@ -49,22 +49,22 @@ export async function rotateKeys(
 }
 
 /**
- * Rotates when the last key has signed for `rotationDays` (0: never), forgets the private keys that sign no more, and
- * retires those whose last token has expired. Any number of instances may do this at any time.
+ * Rotates when the last key has signed for `rotationDays` (0: never), deletes private keys that no longer sign, and
+ * retires keys whose last token has expired. Any number of instances may do this at any time.
  */
 export async function maintainKeys(db: Db, signing: Signing, rotationDays: number, now: Date): Promise<void> {
   const due = canSign(signing) && rotationDays > 0 && isOlder(await lastActivation(db), rotationDays, now)
   const next = due ? await generateSigningKey(signing.alg, sealingKey(signing)) : undefined
   const signsNoMore = ({ retiresAt, retiredAt }: SigningKey) =>
     !retiredAt && retiresAt !== null && retiresAt.getTime() + overlapMs <= now.getTime()
-  // Looked up before the lock is taken: it may take long, and a key that signs no more gets no new tokens.
+  // Looked up before taking the lock: it may be slow, and a key that no longer signs gets no new tokens.
   const idle = new Set<string>()
   for (const { kid } of (await store.selectKeys(db)).filter(signsNoMore))
     if (!(await store.hasLiveTokens(db, kid, now))) idle.add(kid)
   await db.transaction().execute(async (tx) => {
     await store.lockKeys(tx)
     const origin = system('schedule', 'Key rotation', now)
-    // Another instance may have been first.
+    // Another instance may have rotated in the meantime.
     if (next && isOlder(await lastActivation(tx), rotationDays, now))
       await succeed(tx, origin, next, { immediately: false })
     for (const { kid, sealedPrivateJwk } of (await store.selectKeys(tx)).filter(signsNoMore)) {
@@ -74,7 +74,7 @@ export async function maintainKeys(db: Db, signing: Signing, rotationDays: numbe
   })
 }
 
-/** Seals every private key anew under the first master key, all or none, and says how many there are. */
+/** Reseals every private key under the first master key, all or none, and returns how many there are. */
 export async function rewrapKeys(db: Db, signing: Signing, now: Date): Promise<number> {
   const masterKey = sealingKey(signing)
   return db.transaction().execute(async (tx) => {

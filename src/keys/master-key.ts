@@ -3,10 +3,10 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ConfigError } from '../config-files.ts'
 
-/** 256 bits, in base64 (either alphabet, padded or not) or in hexadecimal. */
+/** 256 bits, in base64 (either alphabet, with or without padding) or in hexadecimal. */
 export const masterKeyPattern = '^([0-9A-Fa-f]{64}|[A-Za-z0-9+/_-]{43}=?)$'
 
-/** As a key object, which shows nothing of itself when it is logged or serialised. */
+/** As a key object, which reveals nothing when logged or serialized. */
 export function parseMasterKey(text: string): KeyObject {
   return createSecretKey(Buffer.from(text, text.length === 64 ? 'hex' : 'base64'))
 }
@@ -15,7 +15,7 @@ export function masterKeyPath(dataDir: string): string {
   return join(dataDir, 'master-key')
 }
 
-/** The master key that lies beside the embedded database, made at the first start. */
+/** The master key next to the embedded database, created at the first start. */
 export async function masterKeyIn(dataDir: string): Promise<KeyObject> {
   const path = masterKeyPath(dataDir)
   const text = randomBytes(32).toString('base64')

@@ -7,20 +7,20 @@ import { platformId } from '../platform.ts'
 import type { NewKey } from './sealed.ts'
 import * as store from './store.ts'
 
-/** How long the JWKS may be kept, in seconds. */
+/** How long the JWKS may be cached, in seconds. */
 export const jwksMaxAge = 600
 
 /**
- * How long a key is in the JWKS before it signs, and at the least after it has signed for the last time. Twice the
- * maximum age of the JWKS would do, once for a shared cache and once for a verifier that counts from its own fetch;
- * the rest is for instances and verifiers whose clocks are wrong.
+ * How long a key is published before it signs, and at least after it has signed for the last time. Twice the maximum
+ * age of the JWKS would do: once for a shared cache and once for a verifier that counts from its own fetch. The rest
+ * allows for instances and verifiers with wrong clocks.
  */
 export const overlapMs = 60 * 60 * 1000
 
 /**
- * Makes `next` the successor of the key that signs. To be called under `lockKeys`; `next` is made before, so that
- * nobody waits for prime numbers. With `immediately` the successor signs from now on: the one that is published
- * already if there is one, so that verifiers know it.
+ * Makes `next` the successor of the signing key. Call it under `lockKeys`, and generate `next` beforehand, so that
+ * nothing waits for prime numbers under the lock. With `immediately` the successor signs from now on; a successor that
+ * is already published is preferred, since verifiers know it.
  */
 export async function succeed(
   tx: Db,

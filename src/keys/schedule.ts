@@ -4,7 +4,7 @@ import type { Signing } from './signing.ts'
 
 const everyMs = 60 * 60 * 1000
 
-/** Cares for the keys once an hour, until it is stopped; what fails is logged and tried again an hour later. */
+/** Maintains the keys once an hour until it is stopped; failures are logged and retried an hour later. */
 export function scheduleKeyMaintenance(
   db: Db,
   signing: Signing,

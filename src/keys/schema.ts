@@ -50,7 +50,7 @@ export const RetiredKey = Type.Object(
   { $id: 'RetiredSigningKey', description: 'A signing key that is not published any more.' },
 )
 
-/** May be left out. */
+/** Optional. */
 export const Rotation = Type.Unsafe<{ immediately?: boolean } | null>({
   $id: 'Rotation',
   type: ['object', 'null'],

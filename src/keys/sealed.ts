@@ -15,7 +15,7 @@ import {
 export const signingAlgs = ['EdDSA', 'ES256', 'RS256'] as const
 export type SigningAlg = (typeof signingAlgs)[number]
 
-/** As it stands in the JWKS. */
+/** As published in the JWKS. */
 export type PublicJwk = JWK & { kid: string; alg: SigningAlg; use: 'sig' }
 
 /** A private JWK encrypted under a master key (RFC 7517 §7). */
@@ -23,7 +23,7 @@ export type SealedJwk = FlattenedJWE & { readonly brand?: 'SealedJwk' }
 
 export type NewKey = { kid: string; alg: SigningAlg; publicJwk: PublicJwk; sealedPrivateJwk: SealedJwk }
 
-/** A new key pair, named by its thumbprint (RFC 7638); its private part leaves this function sealed only. */
+/** Generates a key pair, named by its thumbprint (RFC 7638); the private part leaves this function only sealed. */
 export async function generateSigningKey(alg: SigningAlg, masterKey: KeyObject): Promise<NewKey> {
   const pair = await generateKeyPair(alg, { extractable: true, modulusLength: 3072 })
   const jwk = await exportJWK(pair.publicKey)
@@ -42,7 +42,7 @@ export async function openSigningKey(
   return jwk && ((await importJWK({ ...jwk, ext: false }, alg)) as CryptoKey)
 }
 
-/** The same private key under `masterKey`; undefined if none of `masterKeys` opens it. */
+/** The same private key sealed under `masterKey`; undefined if none of `masterKeys` opens it. */
 export async function resealSigningKey(
   sealed: SealedJwk,
   kid: string,
@@ -53,7 +53,7 @@ export async function resealSigningKey(
   return jwk && seal(jwk, kid, masterKey)
 }
 
-/** The kid is authenticated with it: a sealed key that is moved to another row does not open. */
+/** The kid is authenticated too: a sealed key that was moved to another row does not open. */
 async function seal(jwk: JWK, kid: string, masterKey: KeyObject): Promise<SealedJwk> {
   return new FlattenedEncrypt(Buffer.from(JSON.stringify(jwk)))
     .setProtectedHeader({ alg: 'A256GCMKW', enc: 'A256GCM', cty: 'jwk+json' })

@@ -29,12 +29,12 @@ export async function activeSigner(db: Db, signing: Signing, now: Date): Promise
   return open(signing, await findSigner(db, now))
 }
 
-/** For something that is stored: the key is not retired before the transaction ends. */
+/** For signing something that is stored: keeps the key from being retired before the transaction ends. */
 export async function holdActiveSigner(tx: Db, signing: Signing, now: Date): Promise<Signer> {
   return open(signing, await holdSigner(tx, now))
 }
 
-/** A compact JWS with the given `typ`, which keeps one kind of JWT from passing for another (RFC 8725 §3.11). */
+/** A compact JWS with the given `typ`, which keeps one kind of JWT from being mistaken for another (RFC 8725 §3.11). */
 export async function signJwt({ kid, alg, key }: Signer, typ: string, claims: JWTPayload): Promise<string> {
   return new SignJWT(claims).setProtectedHeader({ alg, kid, typ }).sign(key)
 }

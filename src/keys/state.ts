@@ -3,7 +3,7 @@ import type { SigningKey } from '../db/tables.ts'
 export const keyStates = ['upcoming', 'active', 'retiring', 'retired'] as const
 export type KeyState = (typeof keyStates)[number]
 
-/** By instants alone, so that all instances agree without telling each other. */
+/** Derived only from stored instants, so that all instances agree without communicating. */
 export function stateOf(
   { activatesAt, retiresAt, retiredAt }: Pick<SigningKey, 'activatesAt' | 'retiresAt' | 'retiredAt'>,
   now: Date,

@@ -2,12 +2,12 @@ import { type Insertable, type RawBuilder, sql, type Updateable } from 'kysely'
 import type { Db } from '../db/database.ts'
 import type { SigningKey, Tables } from '../db/tables.ts'
 
-/** A key and how many tokens that it signed are neither expired nor revoked. */
+/** A key, and how many of the tokens it signed are neither expired nor revoked. */
 export type CountedKey = SigningKey & { liveTokens: number }
 
 export type PublishedKey = Pick<SigningKey, 'alg' | 'publicJwk'>
 
-/** Until the end of the transaction nobody else rotates, retires or rewraps keys. */
+/** Keeps other transactions from rotating, retiring or rewrapping keys until this one ends. */
 export async function lockKeys(tx: Db): Promise<void> {
   await sql`select pg_advisory_xact_lock(7663)`.execute(tx)
 }
@@ -17,7 +17,7 @@ export async function selectKeys(db: Db): Promise<SigningKey[]> {
   return inOrder(db).execute()
 }
 
-/** Counting takes longer the more tokens there are: not while others wait for `lockKeys`. */
+/** Counting takes longer the more tokens there are, so do not call this under `lockKeys`. */
 export async function selectCountedKeys(db: Db, now: Date): Promise<CountedKey[]> {
   return inOrder(db)
     .select(sql<number>`(select count(*)::int ${liveTokens(sql`signing_keys.kid`, now)})`.as('liveTokens'))
@@ -39,7 +39,7 @@ export async function hasLiveTokens(db: Db, kid: string, now: Date): Promise<boo
   return rows.length > 0
 }
 
-/** What is in the JWKS, upcoming keys included. */
+/** The keys in the JWKS, upcoming ones included. */
 export async function selectPublishedKeys(db: Db): Promise<PublishedKey[]> {
   return db
     .selectFrom('signingKeys')
@@ -50,14 +50,14 @@ export async function selectPublishedKeys(db: Db): Promise<PublishedKey[]> {
 }
 
 /**
- * The key that signs now: the first whose time is not over. That of its successors may not have come by this
- * instance's clock when the ones before it are retired all of a sudden.
+ * The key that signs now: the first that has not retired. Its activation time may still be in the future by this
+ * instance's clock if the previous keys were retired suddenly.
  */
 export async function findSigner(db: Db, now: Date): Promise<SigningKey | undefined> {
   return signers(db, now).executeTakeFirst()
 }
 
-/** The same, and it is not retired before the transaction ends. */
+/** The same, but the key cannot be retired before the transaction ends. */
 export async function holdSigner(tx: Db, now: Date): Promise<SigningKey | undefined> {
   return signers(tx, now).forShare().executeTakeFirst()
 }

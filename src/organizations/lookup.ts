@@ -4,27 +4,29 @@ import type { Organization } from '../db/tables.ts'
 import { AppError } from '../errors.ts'
 import * as store from './store.ts'
 
-/** The organization of that key or id. One that the caller does not reach looks exactly like one that is not there. */
+/**
+ * The organization with this key or id. One that the caller does not reach is reported like one that does not exist.
+ */
 export async function reachableOrganization(db: Db, caller: Caller, keyOrId: string): Promise<Organization> {
   const organization = await store.findOrganization(db, keyOrId)
   if (organization && reaches(caller.principal, organization.id)) return organization
   throw noSuchOrganization()
 }
 
-/** Those of the keys that no organization has. */
+/** Which of the keys belong to no organization. */
 export async function unknownOrganizations(db: Db, keys: string[]): Promise<string[]> {
   const known = await store.selectKnownKeys(db, keys)
   return keys.filter((key) => !known.includes(key))
 }
 
-/** Locks it until the end of the transaction: whatever is being created inside it is there then, or waits. */
+/** Locks it until the end of the transaction: anything being created inside it has been committed, or waits. */
 export async function lockOrganization(tx: Db, id: string): Promise<Organization> {
   const organization = await store.lockOrganization(tx, id)
   if (!organization) throw noSuchOrganization()
   return organization
 }
 
-/** For a change inside the organization, which stays as it is until the transaction ends. */
+/** For a change inside the organization: keeps the organization unchanged until the transaction ends. */
 export async function holdOrganization(tx: Db, id: string): Promise<Organization> {
   const organization = await store.holdOrganization(tx, id)
   if (!organization) throw noSuchOrganization()

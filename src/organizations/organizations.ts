@@ -22,7 +22,7 @@ export async function createOrganization(
   return db.transaction().execute((tx) => addOrganization(tx, caller, input))
 }
 
-/** Without asking who may: for `createOrganization` and the first start. */
+/** Without a permission check: for `createOrganization` and the first start. */
 export async function addOrganization(tx: Db, origin: Origin, input: NewOrganization): Promise<Organization> {
   const organization = await store.insertOrganization(tx, {
     id: uuid(),
@@ -64,7 +64,7 @@ export async function updateOrganization(
   })
 }
 
-/** While it is suspended none of its tokens is good; what is suspended already stays as it is. */
+/** While it is suspended, none of its tokens is good. Suspending it again changes nothing. */
 export async function suspendOrganization(db: Db, caller: Caller, keyOrId: string): Promise<Organization> {
   return changing(db, caller, keyOrId, undefined, async (tx, organization) => {
     if (organization.suspendedAt) return organization
@@ -88,9 +88,9 @@ export async function resumeOrganization(db: Db, caller: Caller, keyOrId: string
 }
 
 /**
- * Deletes it with all its tokens. It has to be suspended first, so that no slip of the hand ends live integrations. The
- * tokens are deleted in batches, each in a transaction of its own, so that the lock is never held for long: after an
- * error the organization is still there, suspended, and deleting it again goes on with what is left.
+ * Deletes it with all its tokens. It must be suspended first, so that a slip does not break live integrations. Tokens
+ * are deleted in batches, each in its own transaction, so that no lock is held for long: after an error the
+ * organization is still there, suspended, and deleting it again continues with the rest.
  */
 export async function deleteOrganization(
   db: Db,
@@ -98,7 +98,7 @@ export async function deleteOrganization(
   keyOrId: string,
   expected: ExpectedVersions,
 ): Promise<void> {
-  // By its id: another organization may be given the key meanwhile.
+  // By id: another organization may get the key in the meantime.
   const { id } = await reachableOrganization(db, caller, keyOrId)
   const deleting = <T>(work: (tx: Db, organization: Organization) => Promise<T>) =>
     changing(db, caller, id, expected, async (tx, organization) => {
@@ -116,7 +116,7 @@ export async function deleteOrganization(
   })
 }
 
-/** Locks what is about to change, once it is clear that the caller may, and that nobody else changed it meanwhile. */
+/** Checks permission and preconditions, and locks what is about to change. */
 async function changing<T>(
   db: Db,
   caller: Caller,
@@ -135,7 +135,7 @@ async function changing<T>(
   })
 }
 
-/** Into the organization's own log, and into the platform's where it outlives every member of the organization. */
+/** Logs to the organization's own log, and to the platform's, which outlives the organization. */
 async function log(
   tx: Db,
   origin: Origin,

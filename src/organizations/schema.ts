@@ -5,7 +5,7 @@ import { DateTime, Id, nullable } from '../http/schemas.ts'
 
 const Name = Type.String({ minLength: 1, maxLength: 200, pattern: '\\S', examples: ['Acme Inc.'] })
 
-// Shorter than a UUID, so that a path segment is clearly the one or the other.
+// Shorter than a UUID, so that a path segment is unambiguously a key or an id.
 const Key = Type.String({
   pattern: '^[a-z][a-z0-9-]{0,30}[a-z0-9]$',
   description: 'Stands in paths and, where the token type says so, in tokens. It never changes.',

@@ -22,14 +22,14 @@ export async function findOrganization(db: Db, keyOrId: string): Promise<Organiz
   return (await found)[0]
 }
 
-/** Those of the keys that there is an organization of. */
+/** Which of the keys belong to an organization. */
 export async function selectKnownKeys(db: Db, keys: string[]): Promise<string[]> {
   if (keys.length === 0) return []
   const rows = await db.selectFrom('organizations').select('key').where('key', 'in', keys).execute()
   return rows.map(({ key }) => key)
 }
 
-/** Locks the row until the end of the transaction, so that a change is decided on what it will replace. */
+/** Locks the row until the end of the transaction, so that a change is decided on what it replaces. */
 export async function lockOrganization(tx: Db, id: string): Promise<Organization | undefined> {
   return tx.selectFrom('organizations').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()
 }
@@ -38,13 +38,13 @@ const selectHeld = statement<{ id: string }, Organization>('organization-held', 
   builder.selectFrom('organizations').select(columns).where('id', '=', parameter('id')).forShare().compile(),
 )
 
-/** Keeps the row as it is until the end of the transaction, while others may do the same. */
+/** Keeps the row unchanged until the end of the transaction; other transactions may do so at the same time. */
 export async function holdOrganization(tx: Db, id: string): Promise<Organization | undefined> {
   const [held] = await selectHeld(tx, { id })
   return held
 }
 
-/** In order of their keys; one row more than `limit` where there are more. */
+/** Ordered by key; one row more than `limit` if there are more. */
 export async function selectOrganizations(
   db: Db,
   { after, limit }: { after?: string; limit: number },
@@ -84,14 +84,14 @@ export async function updateOrganization(
     .executeTakeFirstOrThrow()
 }
 
-/** What an organization can have any number of, with the column that identifies a row in it. */
+/** What organizations can have large numbers of, with the column that identifies a row. */
 const contents = { tokens: 'id', idempotency_keys: 'hash' } as const
 
 export const contentTables = Object.keys(contents) as (keyof typeof contents)[]
 
 /**
- * Deletes at most `limit` rows of an organization that is about to be deleted, and returns how many it deleted. Neither
- * the feed nor other instances hear of them, so the organization has to be suspended and locked.
+ * Deletes at most `limit` rows of an organization that is being deleted, and returns how many it deleted. These
+ * deletions are not announced to the feed or other instances, so the organization must be suspended and locked.
  */
 export async function deleteContents(
   tx: Db,
@@ -109,7 +109,7 @@ export async function deleteContents(
   return Number(numAffectedRows)
 }
 
-/** Whatever it still contains is deleted with it. */
+/** Deletes what it still contains, too. */
 export async function deleteOrganization(db: Db, id: string): Promise<void> {
   await db.deleteFrom('organizations').where('id', '=', id).execute()
 }
