@@ -1,6 +1,9 @@
 import { BlockList, isIP, isIPv6 } from 'node:net'
 
-/** An address, or a network in CIDR notation. A zone (`fe80::%eth0/64`) belongs to one machine and is refused. */
+/**
+ * An address, or a network in CIDR notation. A zone (`fe80::%eth0/64`) is only meaningful on one machine and is
+ * rejected.
+ */
 export function isNetwork(item: string): boolean {
   if (item.includes('%')) return false
   const [address = '', bits, ...rest] = item.split('/')
@@ -11,8 +14,8 @@ export function isNetwork(item: string): boolean {
 }
 
 /**
- * Tells whether an address lies in one of the networks. An IPv4 address is the same when it comes as an IPv6 one
- * (`::ffff:10.0.0.1`, RFC 4291 §2.5.5.2).
+ * Returns a check whether an address lies in one of the networks. An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`, RFC
+ * 4291 §2.5.5.2) counts as its IPv4 address.
  */
 export function networksOf(items: readonly string[]): (address: string) => boolean {
   const networks = new BlockList()
@@ -29,26 +32,26 @@ function familyOf(address: string): 'ipv4' | 'ipv6' {
   return isIPv6(address) ? 'ipv6' : 'ipv4'
 }
 
-/** RFC 6454 §6.2: scheme, host and port, and nothing behind them. */
+/** RFC 6454 §6.2: only scheme, host and port. */
 export function isOrigin(item: string): boolean {
   return URL.canParse(item) && new URL(item).origin === item
 }
 
 /**
- * The address that a socket, a header field or a parameter gives, in one form: without the brackets and the port that
- * some proxies add, and an IPv4-mapped address (`::ffff:192.0.2.7`) as IPv4. Null where there is none, as in `unknown`
- * or `_hidden` (RFC 7239 §6), and where it has a zone (`fe80::1%eth0`), which means something on one machine only.
+ * Normalizes the address in a socket, header field or parameter: without the brackets and port that some proxies add,
+ * and an IPv4-mapped address (`::ffff:192.0.2.7`) as IPv4. Null if there is none, as in `unknown` or `_hidden` (RFC
+ * 7239 §6), or if it has a zone (`fe80::1%eth0`), which is only meaningful on one machine.
  */
 export function plainAddress(text: string | undefined): string | null {
   if (text === undefined) return null
-  // Every request comes by here, and nearly none has anything to convert.
+  // On the path of every request, and hardly any needs conversion.
   const bare = isIP(text) > 0 ? text : withoutPort(text)
   const family = bare.includes('%') ? 0 : isIP(bare)
   if (family === 0) return null
   return family === 6 && /ffff/i.test(bare) ? formatIPv6(numberOf(bare)) : bare
 }
 
-// IPv6 only in brackets: without them its last group cannot be told from a port.
+// IPv6 with a port needs brackets: otherwise the last group cannot be told from a port.
 const withPort = /^(?:\[([\da-f.]*:[\da-f.:]*)\]|([\d.]+))(?::\d{1,5})?$/i
 
 function withoutPort(text: string): string {
@@ -56,7 +59,10 @@ function withoutPort(text: string): string {
   return v6 ?? v4 ?? ''
 }
 
-/** The one way to write a network: with its bits, and none set behind them. Undefined where the text is none. */
+/**
+ * The canonical form of a network: with its prefix length, and no bits set beyond it. Undefined if the text is not a
+ * network.
+ */
 export function plainNetwork(text: string): string | undefined {
   if (!isNetwork(text)) return undefined
   const [address = '', given] = text.split('/')
@@ -69,7 +75,7 @@ export function plainNetwork(text: string): string | undefined {
   return `${formatIPv6(start)}/${mapped ? bits - 96 : bits}`
 }
 
-/** Whether no address is in the first networks that is not in the others; null is all addresses. */
+/** Whether every address of the first networks is also in the second; null means all addresses. */
 export function isWithinNetworks(inner: readonly string[] | null, outer: readonly string[] | null): boolean {
   if (outer === null) return true
   return inner?.every((network) => outer.some((other) => contains(other, network))) ?? false
@@ -88,8 +94,8 @@ function partsOf(network: string): [address: string, bits: number] {
 }
 
 /**
- * What one caller may be supposed to have: an IPv4 address, or the /64 network of an IPv6 address, of which a single
- * host has all. Addresses that are none are one.
+ * The network that one caller is assumed to control: an IPv4 address, or the /64 network of an IPv6 address, which
+ * usually belongs to a single host. Texts that are not addresses count as one caller.
  */
 export function callerNetwork(text: string | undefined): string {
   const address = plainAddress(text)
@@ -99,7 +105,7 @@ export function callerNetwork(text: string | undefined): string {
 
 function numberOf(address: string): bigint {
   if (!isIPv6(address)) return address.split('.').reduce((sum, part) => (sum << 8n) | BigInt(part), 0n)
-  // URLs have one way to write it, with neither capitals nor the dots of IPv4.
+  // URL parsing normalizes to lower case and removes dotted IPv4 notation.
   const [start = '', end] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::')
   const [before, after] = [groupsOf(start), groupsOf(end ?? '')]
   const zeros = Array<string>(8 - before.length - after.length).fill('0')

@@ -7,8 +7,8 @@ export function adminTokenPath(dataDir: string): string {
 }
 
 /**
- * The administrator token that lies beside the embedded database, made at the first start. It is written before the
- * database learns of it: a crash in between leaves a token that the next start takes up. Undefined if the file is empty.
+ * The administrator token next to the embedded database, created at the first start. It is written before the database
+ * knows it, so that after a crash in between the next start uses it. Undefined if the file is empty.
  */
 export async function adminTokenIn(dataDir: string): Promise<Secret | undefined> {
   const path = adminTokenPath(dataDir)

@@ -62,7 +62,9 @@ export type AppOptions = Deps & {
   measuring?: Measuring
   failureLimit?: FailureLimit
   limits?: Partial<Limits>
-  /** Aborted when the process is to end: it is not ready any more, and takes leave of its clients. */
+  /**
+   * Aborted when the process is about to end: it reports that it is not ready, and closes connections after responses.
+   */
   draining?: AbortSignal
 }
 
@@ -78,7 +80,7 @@ const exposedHeaders = [
   'idempotency-replayed',
 ]
 
-/** The table of contents: every plugin and every feature, in the order in which a request meets them. */
+/** The table of contents: every plugin and feature, in the order in which a request meets them. */
 export async function buildApp({
   log,
   trustProxy,
@@ -110,24 +112,24 @@ export async function buildApp({
     },
   } satisfies FastPathOptions
   const app = Fastify({
-    // Where there is a line about every request, Fastify answers them all.
+    // If every request is logged, Fastify handles them all.
     serverFactory: serverWith((ordinarily) =>
       isVerbose(log) ? ordinarily : introspectionFastPath(direct, ordinarily),
     ),
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: trustProxy.length > 0 ? trustIn(trustProxy) : false,
-    // Never the caller's: a request id is logged and stored.
+    // Never the caller's own request id, since request ids are logged and stored.
     genReqId: () => randomUUID(),
     bodyLimit,
-    // Stands against callers who hold connections open by sending a byte now and then.
+    // Keeps callers from holding connections open by sending a byte now and then.
     requestTimeout: 60_000,
     schemaController,
-    // No shorter than a URL can be: what is too long for its place is refused by the schema, which says so.
+    // As long as a URL can be: the schema rejects parameters that are too long, with a better message.
     routerOptions: { maxParamLength: maxHeaderSize },
     clientErrorHandler: (error, socket) => answerClientError(app, error, socket),
     frameworkErrors: answerUndecodable,
-    // A request that comes in on an open connection while we close is served like any other.
+    // Requests that arrive on open connections during shutdown are served normally.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
   })
@@ -158,7 +160,7 @@ export async function buildApp({
   for (const shape of [schemas.Problem, schemas.Actor]) app.addSchema(shape)
   const signIn = createSignIn(deps)
 
-  // Without the headers for browsers, which have no business there: every header costs.
+  // Without the browser headers, which are useless here and cost time.
   await app.register(async (protocol) => {
     limitRequests(protocol, introspections)
     await protocol.register(introspectionRoutes, { ...deps, count })
@@ -188,7 +190,7 @@ export async function buildApp({
           scope.addHook('preHandler', rejectUnsafeText)
           scope.addHook('onSend', async (request, reply) => {
             reply.header('cache-control', 'no-store')
-            // What a caller was told is done is done here too, whoever asks next.
+            // A change that was acknowledged is visible to every later request here, from any caller.
             const waits = request.method !== 'GET' && !request.routeOptions.config.forgets
             if (waits) await deps.credentials.settled()
           })
@@ -207,7 +209,7 @@ export async function buildApp({
       auditRoutes,
       revocationRoutes,
     ])
-    // Requests that stay, and so are counted apart; longer than the sign-in of a user may last.
+    // Streams are long-lived, so they are limited separately; they may outlast a user's sign-in.
     await v1(most.streams, authenticate(deps), [revocationStreamRoutes])
     answerOtherMethods(site)
   })

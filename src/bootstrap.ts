@@ -9,7 +9,7 @@ import { addTokenType, type NewTokenType } from './token-types/token-types.ts'
 import { issueInTransaction } from './tokens/create/issue.ts'
 import type { Secret } from './tokens/secret.ts'
 
-/** Lets a newcomer create a token at once. */
+/** Lets newcomers create a token at once. */
 const examples = {
   organization: { key: 'default', name: 'Default' },
   types: [
@@ -30,8 +30,8 @@ const examples = {
 }
 
 /**
- * Makes `adminToken` the platform administrator of an empty database; false if the database had one before. The
- * change log decides, so that an administrator who was revoked or deleted does not come back by a restart.
+ * Makes `adminToken` the platform administrator of an empty database; false if the database already had one. The change
+ * log decides, so that a restart does not bring back an administrator that was revoked or deleted.
  */
 export async function bootstrap(
   db: Db,

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 
-/** A variable is malformed; the message is a sentence that names it. */
+/** A variable is malformed; the message names it. */
 export class ConfigError extends Error {}
 
 /**
- * What is set of the environment, with the variables of these names also from their files. Empty variables count as
- * not given: that is how compose files and shells pass what is not set.
+ * The environment, with the variables of these names also read from their files. Empty variables count as unset, since
+ * compose files and shells pass unset variables that way.
  */
 export function withFiles(
   env: Record<string, string | undefined>,

@@ -160,7 +160,7 @@ export const Environment = Type.Object({
   }),
 })
 
-/** The variables that can also be set as the path of a file, in a variable whose name ends in `_FILE`. */
+/** The variables that can also be given as a file path, in a variable whose name ends in `_FILE`. */
 export const secretVariables = [
   'DATABASE_URL',
   'DATABASE_LISTEN_URL',

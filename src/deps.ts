@@ -6,19 +6,19 @@ import type { Outbound } from './outbound/outbound.ts'
 import type { Tail } from './revocations/tail.ts'
 import type { StaticSecret } from './tokens/static-secret/static-secret.ts'
 
-/** What routes are given: the outside world, so that tests can give another. */
+/** What routes depend on, passed in so that tests can replace it. */
 export type Deps = {
   db: Db
-  /** The database is behind a pooler, which runs each transaction in another session. */
+  /** The database is behind a pooler that gives each transaction another session. */
   pooled?: boolean
   credentials: CredentialVerifier
   usage: UsageRecorder
-  /** Where revocations are followed. */
+  /** The followers of the revocation feed. */
   tail: Tail
   now: () => Date
   issuer: string
   signing: Signing
-  /** What cursors are signed with. */
+  /** The key that signs cursors. */
   cursorKey: Buffer
   environment: StaticSecret | undefined
   outbound: Outbound

@@ -1,4 +1,6 @@
-/** Every error that a caller can get: its stable code, HTTP status and title (RFC 9457 §3.1), and what to do about it. */
+/**
+ * Every error that a caller can get: its stable code, HTTP status and title (RFC 9457 §3.1), and what to do about it.
+ */
 export const catalogue = {
   invalid_request: {
     status: 400,

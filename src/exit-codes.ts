@@ -1,7 +1,7 @@
-/** The exit codes that docs/operating.md lists: those of sysexits.h, where it has one. */
+/** The exit codes that docs/operating.md lists, following sysexits.h where it has one. */
 export const exitCodes = {
   done: 0,
-  /** A shutdown that was cut short, by its time limit or by a second signal. */
+  /** The shutdown was cut short by its time limit or a second signal. */
   cutShort: 1,
   usage: 64,
   unavailable: 69,

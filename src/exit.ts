@@ -10,7 +10,7 @@ import { exitCodes } from './exit-codes.ts'
 import { MasterKeyError } from './keys/maintenance.ts'
 import { WorkerFailedError } from './workers.ts'
 
-/** The command line is not understood. */
+/** The command line is invalid. */
 export class UsageError extends Error {}
 
 const configErrors = [
@@ -22,7 +22,7 @@ const configErrors = [
   AppError,
 ]
 
-/** What to tell a person about the error that ended the process, and the exit code that says it to a program. */
+/** The message for the error that ended the process, and the exit code. */
 export function explainExit(error: unknown): { message: string; code: number } {
   if (!(error instanceof Error)) return { message: String(error), code: exitCodes.software }
   const { message, stack } = error
@@ -66,7 +66,7 @@ const advice: [RegExp, string][] = [
   [/^SASL: .*password/, 'put the password into DATABASE_URL'],
 ]
 
-/** By the SQLSTATE, the code of a system error or of OpenSSL, or else the message of pg. */
+/** By the SQLSTATE, the code of a system error or of OpenSSL, or pg's message. */
 function adviceOn({ cause, message }: Error): string {
   const { code = message } = (cause ?? {}) as NodeJS.ErrnoException
   const found = advice.find(([pattern]) => pattern.test(code))

@@ -1,4 +1,7 @@
-/** Runs something again and again; what it returns ends that. Tests give another one, which runs when they say so. */
+/**
+ * Runs something repeatedly until the returned function is called. Tests pass another implementation to control the
+ * timing.
+ */
 export type Interval = (ms: number, run: () => void) => () => void
 
 export const startInterval: Interval = (ms, run) => {

@@ -1,4 +1,4 @@
-/** How deep JSON from outside may be nested, and how many values it may have. Everything that walks it relies on this. */
+/** Limits on the depth and number of values of JSON from outside. All code that walks such JSON relies on them. */
 const mostDeep = 16
 const mostValues = 5_000
 
@@ -6,7 +6,7 @@ export type JsonFlaw = { path: string; detail: string }
 
 type Visited = { value: unknown; name: string; depth: number; within: Visited | undefined }
 
-/** What makes JSON more than is accepted, and where that is; without recursion, which has an end of its own. */
+/** How the JSON exceeds the limits, and where. Iterative, since recursion would have a limit of its own. */
 export function flawOfJson(json: unknown): JsonFlaw | undefined {
   const waiting: Visited[] = [{ value: json, name: '', depth: 0, within: undefined }]
   let values = 0
@@ -25,7 +25,7 @@ export function flawOfJson(json: unknown): JsonFlaw | undefined {
   return undefined
 }
 
-/** As in a problem document; no name of a member is of use beyond its first characters. */
+/** Named as in a problem document. Member names are truncated. */
 function pathOf(visited: Visited): string {
   const names: string[] = []
   for (let one: Visited | undefined = visited; one?.within; one = one.within)

@@ -49,10 +49,10 @@ const usage = `counterfoil [command]
 Configuration comes from environment variables: see docs/configuration.md.
 `
 
-// For what is left to do once every connection is closed.
+// The time for what is left to do once every connection is closed.
 const closingMs = 10_000
 
-// A cache that fills slowly is no reason to let the heap grow to several times of what it holds.
+// A slowly filling cache is not a reason to let the heap grow to several times its contents.
 setFlagsFromString('--heap-growing-percent=20')
 
 type Flags = { immediately: boolean }
@@ -70,15 +70,15 @@ export async function main(shutdown: Shutdown): Promise<void> {
   try {
     await runCommand(shutdown)
   } catch (error) {
-    // Steps that a shutdown breaks off fail one way or another; the shutdown itself decides about the exit code.
+    // A shutdown makes steps fail in one way or another; the shutdown itself sets the exit code.
     if (shutdown.requested.aborted) return
     process.exitCode = report(error)
-    // The channel to the primary would keep a worker alive that has nothing to do.
+    // The channel to the primary would keep a worker alive that has nothing left to do.
     if (cluster.isWorker) process.exit()
   }
 }
 
-/** Says why the process ends; returns the exit code. */
+/** Reports why the process ends; returns the exit code. */
 function report(error: unknown): number {
   const { message, code } = explainExit(error)
   process.stderr.write(`counterfoil: ${message}\n`)
@@ -139,7 +139,7 @@ async function serve(shutdown: Shutdown): Promise<void> {
   }
 }
 
-/** Without its embedded database the service is of no use, so it ends with that if it cannot be restarted. */
+/** The service cannot run without its embedded database, so it ends if that cannot be restarted. */
 function superviseServer(database: Database, log: Logger, shutdown: Shutdown): void {
   const onRestart = () => log.warn('the embedded PostgreSQL ended unexpectedly and was restarted')
   database.superviseServer(onRestart).catch((error) => {
@@ -147,7 +147,7 @@ function superviseServer(database: Database, log: Logger, shutdown: Shutdown): v
   })
 }
 
-/** The database, whose server is stopped at shutdown if it is the embedded one, even if it is still starting. */
+/** Opens the database. If it is the embedded one, its server is stopped at shutdown, even during startup. */
 async function open(
   config: Config,
   shutdown: Shutdown,
@@ -164,12 +164,13 @@ async function serveByWorkers(
   log: Logger,
   shutdown: Shutdown,
 ): Promise<void> {
-  // In place of what this process was given: the embedded database has an address only now, and a master key.
+  // Overrides the environment of this process: the address of the embedded database and a new master key are known only
+  // now.
   const env = {
     ...{ DATABASE_URL: database.url, DATABASE_URL_FILE: '' },
     ...(bringsMasterKey(database, config) && { MASTER_KEY_FILE: resolve(masterKeyPath(config.dataDir)) }),
   }
-  // Workers end by the same limit, and this process is to see how.
+  // Workers have the same limit; allow a second more, to see their exit codes.
   shutdown.limitMs += 1_000
   const workers = startWorkers(config.workers, env, log)
   process.once('exit', workers.kill)

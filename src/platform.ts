@@ -1,6 +1,6 @@
 /**
- * The organization that owns what belongs to no tenant: the platform administrators, and resource servers that
- * serve every organization. It exists from the first migration on and can be neither suspended nor deleted.
+ * The organization of everything that belongs to no tenant: platform administrators, and resource servers that serve
+ * every organization. The first migration creates it; it cannot be suspended or deleted.
  */
 export const platformId = '00000000-0000-7000-8000-000000000000'
 export const platformKey = 'platform'

@@ -1,12 +1,12 @@
 import { AppError } from './errors.ts'
 
 /**
- * The versions that a change may replace (If-Match, RFC 9110 §13.1.1); undefined accepts any. Without
- * one, If-Match had none that can match.
+ * The versions that a change may replace (If-Match, RFC 9110 §13.1.1); undefined accepts any. Empty if no tag in
+ * If-Match can match.
  */
 export type ExpectedVersions = readonly number[] | undefined
 
-/** Stands against lost updates: two people who edit the same thing and do not see each other's change. */
+/** Prevents lost updates, when two people edit the same object without seeing each other's change. */
 export function refuseStale({ version }: { version: number }, expected: ExpectedVersions): void {
   if (!expected || expected.includes(version)) return
   const advice =

@@ -16,11 +16,11 @@ export type Database = {
   db: Db
   url: string
   prepares: boolean
-  /** The server that comes with Counterfoil, and ends with it. */
+  /** The database is the embedded server, which is stopped with Counterfoil. */
   embedded: boolean
-  /** Restarts the embedded server whenever it ends; rejects if it cannot. */
+  /** Restarts the embedded server whenever it ends; rejects if that fails. */
   superviseServer(onRestart: () => void): Promise<void>
-  /** Stops the embedded server, which breaks off what the connections to it are doing. */
+  /** Stops the embedded server, which aborts what its connections are doing. */
   stopServer(): Promise<void>
   close(): Promise<void>
 }
@@ -50,7 +50,7 @@ export async function openDatabase(
   }
 }
 
-/** Over a connection of its own, on which statements may take as long as large tables need. */
+/** Uses a separate connection, on which statements may take as long as large tables need. */
 export async function migrateDatabase({ url, prepares }: Database): Promise<string[]> {
   const db = createDb({ url, poolSize: 1, prepares, queryMs: maintenanceMs })
   try {
@@ -60,12 +60,12 @@ export async function migrateDatabase({ url, prepares }: Database): Promise<stri
   }
 }
 
-/** Brings the database to where it can be served from. */
+/** Migrates, checks and sets up the database until it is ready to serve from. */
 export async function prepare(database: Database, config: Config, signing: Signing): Promise<void> {
   const { db, embedded, prepares } = database
   const problem = await sessionProblem(db, !prepares)
   if (problem) throw new ConfigError(problem)
-  // Tables that are made from here on belong to the role that makes them.
+  // Tables that are created from here on belong to the current role.
   const grants = await missingGrants(db)
   if (grants.length > 0)
     throw new ConfigError(
@@ -83,7 +83,7 @@ export async function prepare(database: Database, config: Config, signing: Signi
   await prepareKeys(db, signing, new Date())
 }
 
-/** What would not show before the database is under load. */
+/** Problems that would otherwise show only under load. */
 export async function databaseWarnings({ db, prepares }: Database, config: Config): Promise<string[]> {
   const warnings: string[] = []
   if (config.revocationDurability === 'remote' && !(await hasSynchronousStandbys(db)))
@@ -105,7 +105,7 @@ export async function signingOf(database: Database, config: Config): Promise<Sig
   return { masterKeys: bringsMasterKey(database, config) ? [await masterKeyIn(dataDir)] : masterKeys, alg }
 }
 
-/** The embedded database brings a master key of its own, as it brings an administrator, unless another is given. */
+/** The embedded database has its own master key, as it has its own administrator, unless one is configured. */
 export function bringsMasterKey({ embedded }: Database, { masterKeys }: Config): boolean {
   return embedded && masterKeys.length === 0
 }

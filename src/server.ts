@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Signals first, the program after. Its imports take a while, and for a process 1, as in a container without an init, the
-// kernel drops signals that have no handler.
+// Signals first, then the program: its imports take a while, and the kernel drops signals without a handler for process
+// 1, such as in a container without an init.
 import cluster from 'node:cluster'
 import { constants } from 'node:os'
 import closeWithGrace from 'close-with-grace'
@@ -10,7 +10,7 @@ import { createShutdown } from './shutdown.ts'
 const shutdown = createShutdown()
 const serves = process.argv.slice(2).every((argument) => argument.startsWith('-') || argument === 'serve')
 
-// A terminal sends its signals to every process; workers wait for the word of the primary.
+// A terminal signals every process of its group; workers wait for the primary instead.
 const forPrimary = cluster.isWorker ? (['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const) : []
 for (const signal of forPrimary) process.on(signal, () => {})
 
@@ -43,7 +43,7 @@ const { close } = closeWithGrace(
       process.exit(exitCodes.software)
     }
     if (err) process.exit(exitCodes.software)
-    // A command that did not get to its end must not look as if it had.
+    // An interrupted command must not look as if it had succeeded.
     process.exit(serves || !signal ? exitCodes.done : 128 + constants.signals[signal])
   },
 )

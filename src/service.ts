@@ -46,7 +46,7 @@ export type ServiceOptions = {
   shutdown: Shutdown
 }
 
-/** Serves until the shutdown, which lets everything finish and be written that is under way. */
+/** Serves until shutdown, which lets requests finish and pending writes complete. */
 export async function startService({
   config,
   database: { db, url: databaseUrl },
@@ -120,7 +120,7 @@ export async function startService({
   shutdown.defer(() => db.destroy())
   shutdown.defer(async () => {
     draining.abort()
-    // Streams go on at another instance; new ones are refused.
+    // Streams continue on another instance; new ones are rejected.
     void tail.close()
     if (shutdown.graceful) await delay(config.shutdownGraceMs)
     await close()

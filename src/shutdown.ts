@@ -1,16 +1,16 @@
 import type { Logger } from 'pino'
 
-/** How the parts of the process learn that it is to end, and say what is to be done before it does. */
+/** Tells the parts of the process that it is about to end, and collects what has to be done first. */
 export type Shutdown = {
-  /** Aborted as soon as the process is to end: a start that is under way gives up. */
+  /** Aborted as soon as the process is about to end; a startup in progress gives up. */
   readonly requested: AbortSignal
-  /** Whether clients get the grace time. Ctrl-C does without: somebody waits at the terminal. */
+  /** Whether clients get the grace period. After Ctrl-C they do not: someone is waiting at the terminal. */
   graceful: boolean
   /** How long `close` may take. */
   limitMs: number
   /** Undefined until the configuration has been read. */
   log: Logger | undefined
-  /** Has `close` run this, before what was deferred earlier. */
+  /** Makes `close` run this, before what was deferred earlier. */
   defer(step: () => Promise<unknown>): void
   close(): Promise<void>
 }

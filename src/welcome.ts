@@ -1,4 +1,4 @@
-/** What a newcomer reads who has just started Counterfoil with nothing configured. */
+/** The message for newcomers who start Counterfoil without any configuration. */
 export function welcome({ url, adminTokenPath }: { url: string; adminTokenPath: string }): string {
   return `
   Counterfoil runs.

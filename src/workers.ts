@@ -3,13 +3,13 @@ import type { Logger } from 'pino'
 import { AggregatorRegistry, type Registry } from 'prom-client'
 import { exitCodes } from './exit-codes.ts'
 
-// Defects at every start must not keep the machine busy with starting.
+// Workers that fail at every start must not keep the machine busy with restarts.
 const restartMs = { least: 100, most: 10_000 }
 
 export type Workers = {
-  /** Resolves when the first one accepts connections; rejects with its exit code if that fails. */
+  /** Resolves when the first worker accepts connections; rejects with its exit code if that fails. */
   ready: Promise<void>
-  /** Lets them finish what they are at; resolves with 0, or with the exit code of one that could not. */
+  /** Lets workers finish their requests; resolves with 0, or with the exit code of one that failed to. */
   stop(graceful: boolean): Promise<number>
   kill(): void
 }
@@ -23,7 +23,7 @@ export class WorkerFailedError extends Error {
   }
 }
 
-/** Keeps `count` copies of this program running, which share its port. One that ends is replaced. */
+/** Runs `count` copies of this program, which share its port. One that ends is replaced. */
 export function startWorkers(count: number, env: object, log: Logger): Workers {
   const ready = Promise.withResolvers<void>()
   const stopped = Promise.withResolvers<number>()
@@ -39,7 +39,7 @@ export function startWorkers(count: number, env: object, log: Logger): Workers {
   }
 
   cluster.on('listening', (worker: Worker) => {
-    // It was killed while this message was on its way, and has nothing to finish.
+    // It was killed while this message was in flight, and has nothing to finish.
     if (stopping) return
     listening.add(worker)
     started = true
@@ -75,7 +75,7 @@ export function startWorkers(count: number, env: object, log: Logger): Workers {
       stopping = true
       if (running.size === 0) stopped.resolve(exitCode)
       for (const worker of running) {
-        // One that is still starting has nothing to finish, and would not read this before it has.
+        // A starting worker has nothing to finish, and would not read the message before it has started.
         if (!listening.has(worker)) worker.process.kill('SIGKILL')
         else if (worker.isConnected()) worker.send({ type: 'stop', graceful })
       }
@@ -87,7 +87,7 @@ export function startWorkers(count: number, env: object, log: Logger): Workers {
   }
 }
 
-/** In a worker: what all workers have measured together. */
+/** In a worker: the combined metrics of all workers. */
 export function measureWith(worker: Worker, registry: Registry): () => Promise<string> {
   const waiting = new Map<number, (metrics: string) => void>()
   let asked = 0

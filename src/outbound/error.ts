@@ -1,5 +1,5 @@
-/** Something that a tenant registered cannot be fetched; the message is the end of a sentence about its URL. */
+/** A URL that a tenant registered cannot be fetched; the message continues a sentence about the URL. */
 export class OutboundError extends Error {}
 
-/** Its organization has as many calls in progress as it may. That says nothing about the URL, and is not remembered. */
+/** The organization has reached its limit of concurrent calls. This says nothing about the URL, so it is not cached. */
 export class CrowdedError extends OutboundError {}

@@ -5,26 +5,26 @@ import { flawOfJson } from '../json.ts'
 import { OutboundError } from './error.ts'
 import type { Guard } from './guard.ts'
 
-/** How long a document may take in all, and how many bytes it may have. */
+/** Limits on the total time and on the bytes of the body. */
 export type FetchLimits = { timeoutMs: number; maxBytes: number }
 
-/** The JSON document at a URL that a tenant gave. Whatever keeps it from being had is an OutboundError. */
+/** The JSON document at a URL that a tenant registered. Every failure is an OutboundError. */
 export async function fetchJson(text: string, guard: Guard, limits: FetchLimits): Promise<unknown> {
-  // Here too: it may have been registered when more was allowed.
+  // Checked again: it may have been registered when more was allowed.
   const flaw = guard.flawOf(text)
   if (flaw) throw new OutboundError(flaw)
   const url = new URL(text)
   const send = url.protocol === 'https:' ? requestHttps : requestHttp
-  // Stands against servers, and name servers, that answer a byte now and then, or nothing, to keep us waiting.
+  // Limits servers and name servers that respond one byte at a time, or not at all.
   const signal = AbortSignal.timeout(limits.timeoutMs)
   const request = send(url, {
-    // A connection that somebody else opened would go where they were allowed to, unchecked.
+    // A reused connection was opened under the rules of another call and would go unchecked.
     agent: false,
     lookup: guard.lookup(signal),
     signal,
     headers: { accept: 'application/json', 'user-agent': 'counterfoil' },
   })
-  // What goes wrong behind the head of the response is met by who reads it.
+  // Errors after the response head are handled where the body is read.
   request.on('error', () => {})
   try {
     request.end()
@@ -40,16 +40,16 @@ export async function fetchJson(text: string, guard: Guard, limits: FetchLimits)
 }
 
 function refuseUnfit({ statusCode, headers }: IncomingMessage): void {
-  // A redirect is not followed: it would lead to where nobody has looked.
+  // Redirects are not followed: their target has not been checked.
   if (statusCode !== 200) throw new OutboundError(`answers with the status ${statusCode}`)
-  // Stands against taking in what is no answer to us, such as a console or a metadata service.
+  // Rejects responses that are not meant for us, such as from a console or a metadata service.
   if (!/^application\/([\w.-]+\+)?json[ \t]*(;|$)/i.test(headers['content-type'] ?? ''))
     throw new OutboundError('does not answer with JSON')
-  // Nothing is unpacked, so that a small body stays small.
+  // Nothing is decompressed, so that a small body stays small.
   if (headers['content-encoding'] !== undefined) throw new OutboundError('answers in an encoding')
 }
 
-/** Stands against bodies that fill the memory; what Content-Length says proves nothing. */
+/** Bounds the memory for a body; Content-Length cannot be trusted. */
 async function read(response: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = []
   let size = 0
@@ -72,7 +72,7 @@ function parsed(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString())
   } catch {
-    // The parser's message quotes what it read.
+    // The parser's message would quote the body.
     throw new OutboundError('does not answer with JSON')
   }
 }

@@ -4,31 +4,31 @@ import { OutboundError } from './error.ts'
 import { createResolve, type Resolve } from './resolve.ts'
 
 export type Guard = {
-  /** What keeps this address from being called, as the end of a sentence; undefined if nothing is known to. */
+  /** Why this URL may not be called, as the end of a sentence; undefined if no reason is known yet. */
   flawOf(url: string): string | undefined
-  /** For the socket: resolves a name until `signal` aborts, and to addresses only that may be called. */
+  /** For the socket: resolves a name until `signal` aborts, and only to addresses that may be called. */
   lookup(signal: AbortSignal): LookupFunction
 }
 
-// All that can be reached from everywhere; in IPv6 nothing else is given out (RFC 4291 §2.4).
+// Addresses with global reach; IPv6 assigns no others (RFC 4291 §2.4).
 const everywhere = networksOf(['0.0.0.0/0', '2000::/3'])
 
-// Of that what is not (RFC 6890), and what leads from IPv6 back to any IPv4 address (Teredo, 6to4).
+// Exceptions that are not global (RFC 6890), or that lead from IPv6 to arbitrary IPv4 addresses (Teredo, 6to4).
 const special = networksOf([
   ...['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12'],
   ...['192.0.0.0/24', '192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15'],
   ...['198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/4', '240.0.0.0/4'],
   ...['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'],
-  // Looks public, and answers the virtual machines of Azure with what is theirs alone.
+  // Looks public, but serves Azure's virtual machines with their own metadata.
   '168.63.129.16',
 ])
 
 const loopback = networksOf(['127.0.0.0/8', '::1'])
 
 /**
- * Stands against tenants who register an address inside our network (SSRF): a metadata service, a database console,
- * something on this very machine. What is checked is the address that is connected to, at the moment of connecting:
- * a name may lead elsewhere a moment later (DNS rebinding). `allowed` are networks that may be called all the same.
+ * Prevents SSRF: tenants must not be able to register addresses inside our network, such as a metadata service, a
+ * database console or this machine itself. The address is checked when connecting to it, since a name may resolve to
+ * another address a moment later (DNS rebinding). `allowed` are networks that may be called nevertheless.
  */
 export function createGuard(allowed: readonly string[], resolve: Resolve = createResolve()): Guard {
   const isAllowed = networksOf(allowed)
@@ -40,11 +40,11 @@ export function createGuard(allowed: readonly string[], resolve: Resolve = creat
       if (!url || !['https:', 'http:'].includes(url.protocol)) return 'is not an https URL'
       if (url.username || url.password) return 'has a user name or a password'
       if (url.hash) return 'has a fragment'
-      // Of an address the socket asks nobody.
+      // For a literal address, the socket does no lookup.
       const address = url.hostname.replace(/^\[(.*)\]$/, '$1')
       const literal = isIP(address) > 0
       if (url.protocol === 'http:') {
-        // In plain text anybody on the way could put in keys of their own; on loopback nobody is on the way.
+        // Without TLS, anyone on the network path could insert keys of their own; loopback has no network path.
         return literal && loopback(address) && isAllowed(address) ? undefined : 'is not an https URL'
       }
       return literal && !mayCall(address) ? 'has an address that may not be called' : undefined

@@ -6,11 +6,11 @@ import { createRemoteJwks } from './remote-jwks.ts'
 import type { Resolve } from './resolve.ts'
 import { createShares } from './shares.ts'
 
-/** Calls to URLs that tenants registered; each counts for the organization that it is made for. */
+/** Calls to URLs that tenants registered; each counts for the organization it is made for. */
 export type Outbound = {
-  /** What keeps a URL from being registered, as the end of a sentence; undefined if nothing. Nobody is called. */
+  /** Why a URL cannot be registered, as the end of a sentence; undefined if it can. Makes no call. */
   flawOf(url: string): string | undefined
-  /** Throws an OutboundError where there is no such document. */
+  /** Throws an OutboundError if the document cannot be fetched. */
   fetchJson(url: string, organizationId: string): Promise<unknown>
   /** The keys of the JWK Set at a URL. While they cannot be fetched, verifying with them throws an OutboundError. */
   jwks(url: string, organizationId: string): JWTVerifyGetKey
@@ -21,13 +21,13 @@ export type OutboundOptions = {
   allow: readonly string[]
   limits?: FetchLimits
   resolve?: Resolve
-  /** Milliseconds that only ever go forward. */
+  /** A monotonic clock in milliseconds. */
   elapsed?: () => number
 }
 
 const defaults: FetchLimits = { timeoutMs: 5_000, maxBytes: 256 * 1024 }
 
-/** How many calls, and so DNS lookups, may be in progress. */
+/** How many calls, and therefore DNS lookups, may be in progress. */
 export const mostCalls = { ofOne: 10, ofAll: 50 }
 
 export function createOutbound({

@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject, type webcrypto } from 'node:crypto'
 
-/** The public key that a JWK stands for, if a signature by it proves anything; undefined if not. */
+/** The public key in a JWK, if its signatures are trustworthy; otherwise undefined. */
 export function fitPublicKey(jwk: unknown): KeyObject | undefined {
   const key = importKey(jwk)
   return key && isFit(key) ? key : undefined
@@ -14,11 +14,11 @@ function importKey(jwk: unknown): KeyObject | undefined {
   }
 }
 
-/** Stands against keys by which anybody can sign, and against those that take long to verify with. */
+/** Rejects keys whose signatures anyone can forge, and keys that are slow to verify with. */
 function isFit(key: KeyObject): boolean {
   const { asymmetricKeyType, asymmetricKeyDetails = {} } = key
   if (asymmetricKeyType === 'rsa') return isFitRsa(asymmetricKeyDetails)
-  // OpenSSL has looked whether a point of one of the NIST curves is on it; their order is prime.
+  // For the NIST curves, OpenSSL has checked that the point is on the curve; their order is prime.
   if (asymmetricKeyType === 'ec') return curves.includes(asymmetricKeyDetails.namedCurve ?? '')
   return (
     asymmetricKeyType === 'ed25519' &&
@@ -29,15 +29,15 @@ function isFit(key: KeyObject): boolean {
 const curves = ['prime256v1', 'secp384r1', 'secp521r1']
 
 /**
- * FIPS 186-5 §A.1.1: the exponent is odd and greater than 2^16. With 1 every message is its own signature, and with 3 some
- * verifiers could be fooled (Bleichenbacher, 2006). OpenSSL takes none of more than 64 bits beside a large modulus.
+ * FIPS 186-5 §A.1.1: the exponent is odd and greater than 2^16. With 1 every message is its own signature, and with 3
+ * some verifiers could be fooled (Bleichenbacher, 2006). OpenSSL rejects exponents above 64 bits with a large modulus.
  */
 function isFitRsa({
   modulusLength = 0,
   publicExponent = 0n,
 }: NonNullable<KeyObject['asymmetricKeyDetails']>): boolean {
   const isOdd = publicExponent % 2n === 1n
-  // With more bits a signature costs us more than it is worth.
+  // Larger keys would make verification too expensive.
   return (
     modulusLength >= 2048 &&
     modulusLength <= 8192 &&
@@ -55,8 +55,8 @@ const eighth = 27073855011448406493182252872256587889368042675753135194637436097
 const smallOrder = [0n, 1n, p - 1n, eighth, p - eighth]
 
 /**
- * RFC 8032 §5.1.3: a point on the curve, written in the one way. Of a point of small order anybody finds a signature that
- * is good for many messages, or for all, and before 3.5 OpenSSL verifies with it.
+ * RFC 8032 §5.1.3: a point on the curve, in its canonical encoding. For a point of small order, anyone can find
+ * signatures that are valid for many or all messages, and OpenSSL before 3.5 accepts such points.
  */
 function isFitEd25519(encoded: Buffer): boolean {
   const sign = 1n << 255n

@@ -11,22 +11,22 @@ import { LRUCache } from 'lru-cache'
 import { CrowdedError, OutboundError } from './error.ts'
 import { fitPublicKey } from './public-key.ts'
 
-/** How soon keys are fetched again for a `kid` that is not among them, or after a fetch that failed. */
+/** How soon keys are fetched again for an unknown `kid` or after a failed fetch. */
 export const cooldownMs = 30_000
-/** How long keys are believed without being fetched again. */
+/** How long fetched keys are used. */
 export const maxAgeMs = 600_000
 /** How many keys a set may have: each of them is checked. */
 export const mostKeys = 100
-/** How many may wait for the keys of one URL. */
+/** How many requests may wait for the keys of one URL. */
 export const mostWaiting = 20
-/** Of how many URLs keys are kept: at 256 KiB each 50 MiB, if all of them are made to be large. */
+/** For how many URLs keys are cached: 50 MiB at worst, at 256 KiB each. */
 const capacity = 200
 
 type FetchJson = (url: string, organizationId: string) => Promise<unknown>
 
 /**
- * The keys at a URL, for jose to verify with; those that were used last stay in memory. Each organization has its own of
- * them, so that what one does to a URL is not noticed by another.
+ * The keys at a URL, as a key function for jose; the most recently used are cached. Each organization has its own cache
+ * entries, so that organizations that use the same URL do not affect each other.
  */
 export function createRemoteJwks(fetchJson: FetchJson, elapsed: () => number) {
   const sets = new LRUCache<string, JWTVerifyGetKey>({ max: capacity })
@@ -46,7 +46,7 @@ export function createRemoteJwks(fetchJson: FetchJson, elapsed: () => number) {
   }
 }
 
-/** Stands against an address that takes its time, to have more and more of us wait for it. */
+/** Keeps a slow URL from making more and more requests wait for it. */
 function notCrowded(set: RemoteJWKSet): JWTVerifyGetKey {
   let waiting = 0
   return async (header, token) => {
@@ -60,7 +60,7 @@ function notCrowded(set: RemoteJWKSet): JWTVerifyGetKey {
   }
 }
 
-/** Of a set what can be verified with: RFC 7517 §5 has all other keys ignored. */
+/** Keeps the usable keys of a set: RFC 7517 §5 says to ignore the others. */
 async function fetchKeys(url: string, organizationId: string, fetchJson: FetchJson): Promise<Response> {
   const jwks = (await fetchJson(url, organizationId)) as JSONWebKeySet
   try {
@@ -74,8 +74,8 @@ async function fetchKeys(url: string, organizationId: string, fetchJson: FetchJs
 }
 
 /**
- * jose's own cooldown begins with a success. Without this one whoever sends forged tokens could have us call a URL
- * that does not answer as often as they like.
+ * jose's own cooldown starts with a success. Without this one, forged tokens could make us call a failing URL at any
+ * rate.
  */
 function coolingDown(fetch: (url: string) => Promise<Response>, elapsed: () => number) {
   let failure: { at: number; error: unknown } | undefined

@@ -10,17 +10,17 @@ export type Resolve = (name: string, signal: AbortSignal) => Promise<Address[]>
 const hostsFile = '/etc/hosts'
 
 /**
- * Asks DNS itself, through c-ares. `dns.lookup` would hold one of libuv's four threads, which PostgreSQL's host name,
- * signatures and files need too, until the system's resolver gives up: a tenant whose names never resolve would have all
- * four. What the hosts file names is answered from there; names are complete, no search domain is tried. `servers` are
- * those of resolv.conf unless given.
+ * Queries DNS itself, through c-ares. `dns.lookup` would hold one of libuv's four threads until the system's resolver
+ * gives up, and PostgreSQL's host name, signatures and files need them too: a tenant with names that never resolve
+ * could block all four. Names in the hosts file are resolved from there; no search domains are tried. `servers`
+ * defaults to those of resolv.conf.
  */
 export function createResolve(servers?: readonly string[]): Resolve {
   return async (name, signal) => {
     const listed = addressesIn(await readFile(hostsFile, 'utf8').catch(() => ''), name)
     if (listed.length > 0) return listed
     signal.throwIfAborted()
-    // One for each name, since `cancel` ends all that a resolver has asked.
+    // One resolver per name, since `cancel` ends all queries of a resolver.
     const resolver = new Resolver()
     if (servers) resolver.setServers(servers)
     const cancel = () => resolver.cancel()
@@ -40,7 +40,7 @@ function addressesOf(answer: PromiseSettledResult<string[]>, family: number): Ad
   return answer.status === 'fulfilled' ? answer.value.map((address) => ({ address, family })) : []
 }
 
-/** hosts(5): an address, then its names, whatever the case; a comment from `#` on. */
+/** hosts(5): an address, then its names, case-insensitive; `#` starts a comment. */
 export function addressesIn(hosts: string, name: string): Address[] {
   const wanted = name.toLowerCase().replace(/\.$/, '')
   return hosts.split('\n').flatMap((line) => {

@@ -1,6 +1,6 @@
 /**
- * Places for what takes time, for each organization and in all, so that one of them cannot take every place. Gives what
- * frees the place again; undefined where none is left.
+ * A semaphore with a limit per organization and a total limit, so that one organization cannot take every slot. Returns
+ * the function that frees the slot; undefined if there is none left.
  */
 export function createShares(most: { ofOne: number; ofAll: number }) {
   const taken = new Map<string, number>()

@@ -1,7 +1,7 @@
 import type { FieldError } from '../errors.ts'
 import type { Policy } from './document.ts'
 
-/** What in a policy cannot hold together, each named by the member that is to be changed. */
+/** Rules of a policy that contradict each other, each with the member to change. */
 export function conflictsIn(policy: Policy, typeNames: string[]): FieldError[] {
   return [...lifetimeConflicts(policy), ...otherConflicts(policy, typeNames)].map(([field, detail]) => ({
     in: 'body',

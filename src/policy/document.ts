@@ -92,7 +92,7 @@ const ExpiryWarning = Type.Object(
   closed,
 )
 
-/** Every rule there is: the one truth about what a policy can say. */
+/** Every rule there is: the single definition of what a policy can contain. */
 export const Policy = Type.Object(
   {
     lifetime: Lifetime,
@@ -107,7 +107,7 @@ export const Policy = Type.Object(
   { $id: 'Policy', ...closed, description: 'What an organization allows its tokens to be.' },
 )
 
-/** What an organization says of its own: any part of a policy. */
+/** An organization's own policy: any subset of a policy. */
 export const PolicyDocument = Type.Object(
   {
     lifetime: Type.Optional(Type.Partial(Lifetime, closed)),

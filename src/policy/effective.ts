@@ -1,6 +1,6 @@
 import type { Policy, PolicyDocument } from './document.ts'
 
-/** What holds wherever an organization says nothing. */
+/** The defaults for whatever an organization does not set. */
 export const platformPolicy: Policy = {
   lifetime: {
     presets_days: [7, 30, 60, 90, 365],
@@ -21,7 +21,7 @@ export const platformPolicy: Policy = {
 
 export type Source = 'platform' | 'organization'
 
-/** The platform's policy overlaid by the organization's own. */
+/** The platform's policy overridden by the organization's own. */
 export function effectivePolicy(own: PolicyDocument): Policy {
   const base = inherited(own)
   return {
@@ -36,7 +36,7 @@ export function effectivePolicy(own: PolicyDocument): Policy {
   }
 }
 
-/** Where each value of the effective policy comes from, by its name (`lifetime.maximum_days`). */
+/** The origin of each value of the effective policy, by name (`lifetime.maximum_days`). */
 export function sourcesOf(own: PolicyDocument): Record<string, Source> {
   const said = new Set(memberNames(own))
   return Object.fromEntries(
@@ -44,7 +44,7 @@ export function sourcesOf(own: PolicyDocument): Record<string, Source> {
   )
 }
 
-/** What the platform offers gives way to the bounds that the organization sets, so that these can be set alone. */
+/** Platform defaults yield to limits that the organization sets, so that those limits can be set alone. */
 function inherited({ lifetime = {} }: PolicyDocument): Policy {
   const { minimum_days: minimum = 1, maximum_days: maximum = null } = lifetime
   const { presets_days } = platformPolicy.lifetime

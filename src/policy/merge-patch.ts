@@ -1,4 +1,4 @@
-/** A JSON Merge Patch for a `T` (RFC 7396): null removes a member, an object is merged, all else replaces. */
+/** A JSON Merge Patch for a `T` (RFC 7396): null removes a member, an object is merged, anything else replaces. */
 export type MergePatch<T> = { [K in keyof T]?: Patched<T[K]> | null }
 
 type Patched<T> = T extends readonly unknown[] ? T : T extends object ? MergePatch<T> : T

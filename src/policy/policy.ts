@@ -18,7 +18,9 @@ import { tightened } from './tightened.ts'
 /** An organization's own policy and its version. */
 export type OwnPolicy = { organizationKey: string; own: PolicyDocument; version: number }
 
-/** What a change did, or with `dryRun` would do, and existing tokens that its new rules would refuse today. */
+/**
+ * The result of a change, or of a change with `dryRun`, and the existing tokens that its new rules would reject today.
+ */
 export type PolicyChange = OwnPolicy & { applied: boolean; breaches: store.Breaches }
 
 type How = { expected: ExpectedVersions; dryRun: boolean }
@@ -50,8 +52,9 @@ export async function updatePolicy(
 }
 
 /**
- * Tokens that exist stay as they are; the lock makes sure that none is created by rules that are no longer. Tokens are
- * looked at before it is taken, and for a dry run it is not: others want the organization too, to suspend it perhaps.
+ * Existing tokens are not changed; the lock ensures that none is created under the old rules. Breaches are collected
+ * before taking the lock, and a dry run does not take it, because other requests need the organization too, for example
+ * to suspend it.
  */
 async function changing(
   db: Db,
@@ -79,12 +82,12 @@ async function changing(
     await log(tx, caller, organization, own)
     return current.version + 1
   })
-  // It was changed meanwhile: what was asked for has to be made of what it is now.
+  // The policy changed in the meantime: apply the change to its current state.
   if (version === undefined) return changing(db, caller, organizationKey, { expected, dryRun }, change)
   return { ...current, own, version, applied: true, breaches }
 }
 
-/** What a policy lets through is what tokens can come to be: of policies, only the rules about that can give anything. */
+/** A policy can grant whatever its tokens may then hold, so only rules about that can be an escalation. */
 function refuseWiderPolicy(
   caller: Caller,
   { key, policy: own }: Pick<Organization, 'key' | 'policy'>,
@@ -95,7 +98,7 @@ function refuseWiderPolicy(
   const narrowedTo = { organizations: [key], audience: [], ...(types && { types }) }
   refuseEscalation(caller, { permissions: [], narrowedTo, networks: [] })
   const lifts = next.creation.sso_users && !current.creation.sso_users
-  // The one rule that is about callers: it stands against users who make themselves a token that outlives their sign-in.
+  // The one rule about callers: users must not be able to create themselves tokens that outlive their sign-in.
   if (lifts && caller.principal.ownerSource === 'sso')
     throw new AppError(
       'creation_disabled',
@@ -103,7 +106,7 @@ function refuseWiderPolicy(
     )
 }
 
-/** Undefined: all of them. */
+/** Undefined: all types. */
 function addedTypes(before: string[] | null, after: string[] | null): string[] | undefined {
   if (before === null) return []
   return after?.filter((type) => !before.includes(type))

@@ -61,7 +61,7 @@ export const policyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db })
   await app.register(patchRoute, { db })
 }
 
-/** In a scope of its own, so that only this route takes the media type of RFC 7396. */
+/** In a scope of its own, so that only this route accepts the media type of RFC 7396. */
 const patchRoute: FastifyPluginAsyncTypebox<Pick<Deps, 'db'>> = async (app, { db }) => {
   addJsonParser(app, mergePatch)
 

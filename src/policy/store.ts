@@ -3,15 +3,15 @@ import type { Db } from '../db/database.ts'
 import type { PolicyDocument } from './document.ts'
 import type { Tightened } from './tightened.ts'
 
-/** A token that changed rules would refuse today, and those of them that it breaks. */
+/** A token that the changed rules would reject today, and the rules that it breaks. */
 export type Breach = { id: string; name: string; type: string; rules: string[] }
 
-/** The first of them; whether there are more, or may be, since not every token was looked at. */
+/** The first of them, and whether there are (or may be) more, since not every token was examined. */
 export type Breaches = { tokens: Breach[]; more: boolean }
 
 export const mostBreachesShown = 100
 
-/** How many tokens are looked at: what a question costs does not grow with the organization. */
+/** How many tokens are examined: bounds the cost in large organizations. */
 const mostExamined = 100_000
 
 export async function updatePolicy(
@@ -28,8 +28,8 @@ export async function updatePolicy(
 }
 
 /**
- * Tokens that are neither expired nor revoked, oldest first, of those that expire first. Above a limit it is the newest
- * that are too many. A rule that is null is not asked about.
+ * Examines unexpired and unrevoked tokens, those that expire first; returns breaches oldest first. Beyond a limit, the
+ * newest tokens count as too many. A rule that is null is not checked.
  */
 export async function selectBreaches(
   db: Db,
@@ -39,7 +39,7 @@ export async function selectBreaches(
   most = mostExamined,
 ): Promise<Breaches> {
   if (Object.values(rules).every((rule) => rule === null)) return { tokens: [], more: false }
-  // A rank takes a sort, and a namesake a search: only where a rule asks for it.
+  // Ranking takes a sort, and comparing names a search, so they are done only if a rule needs them.
   const ofOwner =
     rules.activePerOwner === null ? sql`0` : sql`row_number() over (partition by owner_subject order by id)`
   const place = rules.activePerOrganization === null ? sql`0` : sql`row_number() over (order by id)`
@@ -81,7 +81,7 @@ export async function selectBreaches(
   return { tokens: rows.slice(0, mostBreachesShown), more }
 }
 
-/** Whether the organization has more good tokens than that. */
+/** Whether the organization has more than `most` active tokens. */
 async function isLarger(db: Db, organizationId: string, now: Date, most: number): Promise<boolean> {
   const beyond = await db
     .selectFrom('tokens')

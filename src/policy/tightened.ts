@@ -1,6 +1,6 @@
 import type { Policy } from './document.ts'
 
-/** The rules that refuse more than they did before, by what they say now; null for all others. */
+/** The rules that became stricter, with their new values; null for all others. */
 export type Tightened = {
   maximumDays: number | null
   minimumDays: number | null
@@ -34,7 +34,7 @@ export function tightened(before: Policy, after: Policy): Tightened {
   }
 }
 
-/** Null is no limit. */
+/** Null means no limit. */
 function lowered(before: number | null, after: number | null): number | null {
   return after !== null && (before === null || after < before) ? after : null
 }
@@ -47,7 +47,7 @@ function turned(before: boolean, after: boolean): true | null {
   return after && !before ? true : null
 }
 
-/** Null is all types. */
+/** Null means all types. */
 function narrowed(before: string[] | null, after: string[] | null): string[] | null {
   const allowed = new Set(after)
   return after !== null && (before === null || before.some((type) => !allowed.has(type))) ? after : null

@@ -1,6 +1,6 @@
 /**
- * A place in the feed. Positions are counted by the database. When another server takes its place, after a failover
- * or from a backup, it may count some of them again, for other events. The epoch (db/origin.ts) is then another one.
+ * A position in the feed. The database counts positions. After a failover or a restore, the new server may assign some
+ * of them again to other events; its epoch (db/origin.ts) then differs.
  */
 export type Cursor = { epoch: string; position: number }
 

@@ -8,22 +8,25 @@ import { deleteRevocations, type Revocation, selectRevocations } from './store.t
 
 export type Page = {
   events: Revocation[]
-  /** Where to go on: behind the last event, or where the feed stands. */
+  /** Where to continue: after the last event, or at the end of the feed. */
   cursor: Cursor
-  /** There are more events already. */
+  /** More events are available. */
   more: boolean
 }
 
 type Reading = Page & {
-  /** Where the feed stands. */
+  /** The end of the feed. */
   newest: Cursor
-  /** What followed the cursor is not known any more. */
+  /** Events after the cursor have been deleted. */
   gone: boolean
 }
 
 const keptMs = 24 * 60 * 60 * 1000
 
-/** The events behind a cursor that the caller may see; without one there are none, and the cursor is where the feed stands. */
+/**
+ * The events after a cursor that the caller may see. Without a cursor there are none, and the result's cursor is the
+ * end of the feed.
+ */
 export async function listRevocations(
   db: Db,
   caller: Caller,
@@ -35,10 +38,10 @@ export async function listRevocations(
   throw new AppError('cursor_gone', 'What followed this cursor is not known any more: forget every answer.')
 }
 
-/** Why what was read on a server is not to be believed, if it is not: a standby does not know the newest. */
+/** Why what was read on a server cannot be trusted, if so: a standby may lack the newest events. */
 export type Doubt = (server: string | null) => Promise<string | undefined>
 
-/** The same for those who may see all. */
+/** The same for readers who may see everything. */
 export async function readFeed(
   db: Db,
   after: Cursor | undefined,
@@ -59,11 +62,11 @@ export async function readFeed(
   return { events: shown, cursor, more, newest, gone: false }
 }
 
-/** Whether an event is the caller's business: types are everybody's. */
+/** Whether the caller may see an event; suspensions of types are visible to all. */
 export function sees({ principal }: Caller, event: Revocation): boolean {
   const { organizationId, organizationKey, type, audience } = event
   if (organizationId === null || organizationKey === null) return true
-  // An organization as a whole is the business of who sees any token of it.
+  // An event about a whole organization is visible to everyone who sees any of its tokens.
   if (type === null) {
     const { organizations } = principal.narrowedTo ?? {}
     return reaches(principal, organizationId) && (organizations?.includes(organizationKey) ?? true)
@@ -71,7 +74,7 @@ export function sees({ principal }: Caller, event: Revocation): boolean {
   return seesToken(principal, { organizationId, organizationKey, type, audience: audience ?? [] })
 }
 
-/** Deletes old entries, a batch at a time; a reader that has not read them by now starts anew. */
+/** Deletes old events in batches; readers that are further behind have to start again. */
 export async function forgetRevocations(db: Db, now: Date): Promise<void> {
   const before = new Date(now.getTime() - keptMs)
   await inBatches(() => deleteRevocations(db, before, batchSize))

@@ -84,17 +84,17 @@ export const revocationStreamRoutes: FastifyPluginAsyncTypebox<Deps> = async (ap
         present: (event, id) => schema.presentRevocation(event, id, query.hash_prefix),
         readmit: () => readmit(request, reply),
       })
-      // The client may have left before, and nothing would end it then.
+      // The client may be gone already, and then nothing would end the stream.
       if (reply.raw.destroyed) {
         stream.destroy()
         throw new AppError('unavailable', 'The client has left.')
       }
-      // No proxy on the way is to collect events before it passes them on (nginx looks at this).
+      // Tells nginx and other proxies not to buffer the stream.
       return reply.header('x-accel-buffering', 'no').send(stream)
     },
   })
 
-  /** Whether the credential of the request is still good for this, as if the request had just come. */
+  /** Whether the request's credential would still be accepted now. */
   async function readmit(request: FastifyRequest, reply: FastifyReply): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<Error | undefined>()
     admit(request, reply, resolve)

@@ -5,7 +5,7 @@ import type { RevocationRow } from '../db/tables.ts'
 
 export type Revocation = Omit<RevocationRow, 'id' | 'position'> & { position: number }
 
-/** What the feed holds behind a position, and from where to where it reaches, all at one instant. */
+/** A consistent snapshot: the events after a position, and the range of positions in the feed. */
 export type Reading = {
   server: string | null
   epoch: string | null
@@ -16,7 +16,7 @@ export type Reading = {
 
 type Bounds = { server: string | null; epoch: string | null; oldest: string; newest: string }
 
-/** In order, and none where `after` is left out. One statement, so that nothing is pruned in between. */
+/** In order; no events if `after` is missing. A single statement, so that nothing is deleted in between. */
 export async function selectRevocations(db: Db, after: number | undefined, limit: number): Promise<Reading> {
   const { rows } = await sql<Bounds & RevocationRow>`
     select ${sql.raw(server)} as server, ${sql.raw(timeline)} as epoch, oldest, newest, event.*
@@ -42,8 +42,8 @@ function eventOf({ position, ...row }: Bounds & RevocationRow): Revocation[] {
 }
 
 /**
- * Deletes what is old among the first `limit` rows, and returns how many those were. The last row of all stays: it says
- * where the feed stands.
+ * Deletes old rows among the first `limit`, and returns how many. The very last row remains, since it marks the end of
+ * the feed.
  */
 export async function deleteRevocations(db: Db, before: Date, limit: number): Promise<number> {
   const first = db

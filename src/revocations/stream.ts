@@ -5,14 +5,14 @@ import type { Tail } from './tail.ts'
 
 export type StreamOptions = {
   after: Cursor | undefined
-  /** Whether an event is the reader's business. */
+  /** Whether the reader may see an event. */
   sees(event: Revocation): boolean
   present(event: Revocation, cursor: string): object
-  /** Whether the reader may still read, asked at every beat. */
+  /** Whether the reader is still authorized; checked at every beat. */
   readmit(): Promise<boolean>
 }
 
-/** A reader who leaves more than this unread is cut off, and goes on from where it was when it comes back. */
+/** A reader with more than this unread is disconnected, and continues where it was when it reconnects. */
 const mostUnread = 1024 * 1024
 
 /** The feed as server-sent events (HTML Living Standard §9.2). */

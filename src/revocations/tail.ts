@@ -5,23 +5,29 @@ import type { Cursor } from './cursor.ts'
 import { type Doubt, readFeed } from './revocations.ts'
 import type { Revocation } from './store.ts'
 
-/** Whoever is told of revocations as they happen. */
+/** Receives revocations as they happen. */
 export type Follower = {
   take(events: Revocation[]): void
-  /** All that was committed up to `ageMs` after the follower came has been taken; it stands at the cursor. */
+  /**
+   * Everything committed up to `ageMs` after the follower arrived has been delivered; the cursor is the follower's
+   * position.
+   */
   beat(cursor: Cursor, ageMs: number): void
-  /** What happened before is not known: go on from the cursor. */
+  /** Earlier events are no longer available: continue from the cursor. */
   reset(cursor: Cursor): void
-  /** Nothing more comes from here. */
+  /** The tail ended; no more events will come from it. */
   end(): void
 }
 
 export type Tail = {
-  /** Tells of what comes behind the cursor, or from now on, until what it returns is called or the tail ends it. */
+  /**
+   * Delivers what follows the cursor, or what happens from now on, until the returned function is called or the tail
+   * ends.
+   */
   follow(after: Cursor | undefined, follower: Follower): Promise<() => void>
-  /** There may be something new. */
+  /** New events may be available. */
   wake(): void
-  /** Ends all followers, and takes no more. */
+  /** Ends all followers and accepts no more. */
   close(): Promise<void>
 }
 
@@ -30,26 +36,25 @@ export type TailOptions = {
   /** False behind a pooler. */
   prepares?: boolean
   every: Interval
-  /** Asked before a beat, which vouches for all that was committed up to then. */
+  /** Checked before a beat, which claims that everything committed up to then was delivered. */
   doubt?: Doubt
   onError(error: Error): void
-  /** Milliseconds that only ever go forward. */
+  /** A monotonic clock in milliseconds. */
   elapsed?: () => number
-  /** How long one may follow: by then its clock and ours have hardly gone apart. */
+  /** The longest time to follow: until then the two clocks have hardly drifted apart. */
   lifetimeMs?: number
 }
 
 export const beatMs = 1_000
 
-/** Who is further behind forgets all that it knows rather than hearing of so much one by one. */
+/** A follower further behind than this resets instead of receiving so many events one by one. */
 const mostAtOnce = 1_000
 
 type Following = { follower: Follower; cursor: Cursor; since: number }
 
 /**
- * The end of the feed, read once for all who follow it: when somebody says that there may be something new, and once
- * a second. A beat follows a reading and dates from when that began, so it says of itself that everything up to then
- * has been told, whether notifications arrive or not.
+ * The end of the feed, read once for all followers: when woken, and once a second. A beat follows each read and dates
+ * from its start, so it guarantees that everything up to then was delivered, whether or not notifications arrive.
  */
 export function createTail({
   databaseUrl,
@@ -60,7 +65,7 @@ export function createTail({
   elapsed = () => performance.now(),
   lifetimeMs = 15 * 60_000,
 }: TailOptions): Tail {
-  // A connection of its own: the feed does not wait for requests.
+  // A connection of its own, so that the feed does not wait for requests.
   const db = createDb({ url: databaseUrl, poolSize: 1, prepares, onError })
   const following = new Set<Following>()
   let reading = false

@@ -3,19 +3,16 @@ import { v7 as uuid } from 'uuid'
 import type { Db } from '../db/database.ts'
 import * as store from './store.ts'
 
-/** How many places a list has: 16 KiB at the most as bits, a few hundred bytes as a rule when it is compressed. */
+/** How many indexes a list has: at most 16 KiB as bits, usually a few hundred bytes compressed. */
 export const listSize = 2 ** 17
 
-/** So that a random place is free at the second try on average, and the next list is begun. */
+/** Low enough that a random index is free at the second try on average; then the next list is started. */
 const mostTokens = listSize / 2
 
-/** The `status_list` of a JWT. */
+/** The `status_list` claim of a JWT. */
 export type StatusReference = { idx: number; uri: string }
 
-/**
- * Gives a token its place. It is a random one: neither how many tokens there are nor which was made after which can be
- * told from it.
- */
+/** Assigns a token its index. It is random, so that it reveals neither how many tokens there are nor their order. */
 export async function allocateIndex(
   tx: Db,
   issuer: string,

@@ -4,8 +4,8 @@ import { deflate } from 'node:zlib'
 const compress = promisify(deflate)
 
 /**
- * The `lst` of a list with one bit a token, which is set at these places: counted from the least significant bit of
- * the first byte on, and compressed (draft-ietf-oauth-status-list §4.1 and §4.2).
+ * The `lst` of a list with one bit per token, in which these indexes are set: counted from the least significant bit of
+ * the first byte, and compressed (draft-ietf-oauth-status-list §4.1 and §4.2).
  */
 export async function encodeBits(size: number, places: Iterable<number>): Promise<string> {
   const bytes = Buffer.alloc(size / 8)

@@ -8,7 +8,7 @@ import { createStatusLists, listTtl } from './status-lists.ts'
 
 const type = 'application/statuslist+jwt'
 
-/** For everybody who verifies JWTs: it needs no credential, as they need none for the keys. */
+/** Public, like the JWKS: verifiers of JWTs need no credential. */
 export const statusListRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) => {
   const getStatusList = createStatusLists(deps.db, deps.signing, deps.issuer)
 

@@ -7,13 +7,13 @@ import { uriOf } from './allocate.ts'
 import { encodeBits } from './bits.ts'
 import * as store from './store.ts'
 
-/** In seconds: how long a verifier may keep a list before it asks for a newer one. */
+/** In seconds: how long a verifier may use a list before fetching a newer one. */
 export const listTtl = 30
-/** And how long it may go on with a list when it cannot get a newer one. */
+/** How long it may keep using a list if it cannot fetch a newer one. */
 const lifetime = 300
-/** How long an instance gives out the same list. What a flood of requests costs is bounded by it. */
+/** How long an instance serves the same list, which bounds the cost of a flood of requests. */
 export const keptMs = 10_000
-/** How many lists an instance keeps. */
+/** How many lists an instance caches. */
 const capacity = 100
 
 export type StatusList = { jwt: string; etag: string }
@@ -21,8 +21,8 @@ export type StatusList = { jwt: string; etag: string }
 type Kept = { at: number; list: Promise<StatusList | undefined> }
 
 /**
- * Lists as they are given out. One bit a token: 1 if it is revoked or gone, or its organization or type is suspended.
- * What has expired is left as it was, since the token itself says so.
+ * The lists as served. One bit per token: 1 if it is revoked or deleted, or its organization or type is suspended.
+ * Expiry changes nothing, since the token itself states it.
  */
 export function createStatusLists(db: Db, signing: Signing, issuer: string) {
   const kept = new LRUCache<string, Kept>({ max: capacity })
@@ -33,7 +33,7 @@ export function createStatusLists(db: Db, signing: Signing, issuer: string) {
     if (!one || at - one.at >= keptMs) {
       one = { at, list: signList(db, signing, issuer, id, now) }
       kept.set(id, one)
-      // What could not be had, or is not there, is not remembered.
+      // Failures and missing lists are not cached.
       const forget = () => void kept.delete(id)
       one.list.then((list) => list ?? forget(), forget)
     }

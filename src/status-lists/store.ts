@@ -1,7 +1,9 @@
 import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
 
-/** Takes one of the places that are left in the list that is being filled; nobody else does before this transaction ends. */
+/**
+ * Takes one of the remaining allocations of the list being filled, whose row stays locked until the transaction ends.
+ */
 export async function takePlace(
   tx: Db,
   organizationId: string,
@@ -15,7 +17,7 @@ export async function takePlace(
     .executeTakeFirst()
 }
 
-/** Waits for whoever is about to add one too, and then adds none. */
+/** Waits for a concurrent insert of a list, and then adds none. */
 export async function insertList(
   tx: Db,
   list: { id: string; organizationId: string; size: number; free: number; createdAt: Date },
@@ -27,7 +29,7 @@ export async function insertList(
     .execute()
 }
 
-/** False if that place is taken. */
+/** False if that index is taken. */
 export async function insertEntry(
   tx: Db,
   entry: { listId: string; idx: number; tokenId: string },
@@ -45,7 +47,7 @@ export async function findList(db: Db, id: string): Promise<{ id: string; size: 
   return db.selectFrom('statusLists').select(['id', 'size']).where('id', '=', id).executeTakeFirst()
 }
 
-/** The places of tokens that are revoked or gone, or whose organization or type is suspended or gone. */
+/** The indexes of tokens that are revoked or deleted, or whose organization or type is suspended or deleted. */
 export async function selectInvalid(db: Db, listId: string): Promise<number[]> {
   const rows = await db
     .selectFrom('statusListEntries')

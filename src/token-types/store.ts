@@ -6,7 +6,7 @@ export async function findTokenType(db: Db, name: string): Promise<TokenType | u
   return db.selectFrom('tokenTypes').selectAll().where('name', '=', name).executeTakeFirst()
 }
 
-/** Locks the row until the end of the transaction, so that a change is decided on what it will replace. */
+/** Locks the row until the end of the transaction, so that a change is decided on what it replaces. */
 export async function lockTokenType(tx: Db, name: string): Promise<TokenType | undefined> {
   return tx.selectFrom('tokenTypes').selectAll().where('name', '=', name).forUpdate().executeTakeFirst()
 }

@@ -9,7 +9,7 @@ import { managementType, platformId } from '../platform.ts'
 import { type ExpectedVersions, refuseStale } from '../preconditions.ts'
 import * as store from './store.ts'
 
-/** What of a type can be changed; tokens that exist keep their scopes and audience. */
+/** The changeable members of a type; existing tokens keep their scopes and audience. */
 export type TokenTypeChange = Partial<
   Pick<
     TokenType,
@@ -25,7 +25,7 @@ export type TokenTypeChange = Partial<
 
 export const tokenFormats = ['opaque', 'jwt'] as const satisfies TokenFormat[]
 
-/** Name, format, prefix and shape of the secret are for ever: they stand in secrets that are out already. */
+/** Name, format, prefix and shape of the secret can never change: issued secrets contain them. */
 export type NewTokenType = TokenTypeChange & {
   name: string
   format: TokenFormat
@@ -44,7 +44,7 @@ export async function createTokenType(
   return db.transaction().execute((tx) => addTokenType(tx, caller, input))
 }
 
-/** Without asking who may: for `createTokenType` and the first start. */
+/** Without a permission check: for `createTokenType` and the first start. */
 export async function addTokenType(tx: Db, origin: Origin, input: NewTokenType): Promise<TokenType> {
   const values = {
     name: input.name,
@@ -72,7 +72,7 @@ export async function listTokenTypes(db: Db): Promise<TokenType[]> {
   return store.selectTokenTypes(db)
 }
 
-/** Those of the names that no token type has. */
+/** Which of the names belong to no token type. */
 export async function unknownTokenTypes(db: Db, names: string[]): Promise<string[]> {
   if (names.length === 0) return []
   const known = await store.selectTokenTypes(db)
@@ -101,7 +101,7 @@ export async function updateTokenType(
   })
 }
 
-/** While it is suspended none of its tokens is good and none can be created. */
+/** While it is suspended, none of its tokens is good and none can be created. */
 export async function suspendTokenType(db: Db, caller: Caller, name: string): Promise<TokenType> {
   return changing(db, caller, name, undefined, async (tx, type) => {
     if (type.suspendedAt) return type
@@ -123,7 +123,7 @@ export async function resumeTokenType(db: Db, caller: Caller, name: string): Pro
   })
 }
 
-/** A type goes only when the last of its tokens, expired and revoked ones too, is gone. */
+/** A type can be deleted only once its last token, including expired and revoked ones, is deleted. */
 export async function deleteTokenType(
   db: Db,
   caller: Caller,
@@ -154,7 +154,7 @@ async function changing<T>(
   })
 }
 
-/** What stands in front of an opaque secret; a JWT says the same in its claims. */
+/** The label in front of an opaque secret; a JWT carries the same facts in its claims. */
 function labelOf({ format, prefix, carriesOrganization = false }: NewTokenType) {
   if (format === 'jwt') {
     if (prefix !== undefined) throw invalidValue('prefix', 'is not for JWTs, which have none')
@@ -173,7 +173,7 @@ function refuseForeignDefaults({
   if (foreign) throw invalidValue('default_scopes', `has ${foreign}, which is not among the allowed scopes`)
 }
 
-/** An opaque token has no place to say where its status is. */
+/** An opaque token cannot carry a reference to its status. */
 function refuseListedOpaque({ format, statusList }: Pick<TokenType, 'format' | 'statusList'>) {
   if (statusList && format !== 'jwt') throw invalidValue('status_list', 'is for JWTs only')
 }

@@ -1,7 +1,7 @@
 import type { Action, NewAuditEvent } from '../audit/audit.ts'
 import type { Changes, TokenRow } from '../db/tables.ts'
 
-/** The change log's entry about a token. */
+/** The change log event about a token. */
 export function tokenEvent(
   action: Action,
   { organizationId, id, name }: Pick<TokenRow, 'organizationId' | 'id' | 'name'>,
@@ -15,7 +15,7 @@ type Granted = Pick<
   'type' | 'ownerSubject' | 'scopes' | 'audience' | 'allowedCidrs' | 'narrowedTo' | 'notBefore' | 'expiresAt'
 >
 
-/** What a token lets its holder do; the change log keeps it after the token is deleted. */
+/** The access that a token gives; the change log keeps it after the token is deleted. */
 export function grantSnapshot(token: Granted) {
   return {
     type: token.type,

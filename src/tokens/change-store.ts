@@ -5,15 +5,15 @@ import { coalesce } from '../db/group-commit.ts'
 import { statement } from '../db/statement.ts'
 import type { TokenRow } from '../db/tables.ts'
 
-/** What is to become of a token, under the names of its columns, and what the change log is to say of it. */
+/** A token's new values by column name, and the change log event. */
 type Change<Row> = { row: Row; event: NewEvent }
 type Changed = Pick<TokenRow, 'id' | 'version'>
 
 /**
- * A change of a token and its entry in the change log, in one statement: `coalesced` with the changes that other requests
- * make at the time, or `alone`, as a transaction needs it. `parts` are the common table expressions that make the change
- * from `given.rows`; `token` names the changed rows. They lock rows by `locked`: coalesced changes skip locked rows and
- * are then made alone. The result is undefined if nothing was changed.
+ * A change of a token and its change log event, in one statement: `coalesced` with concurrent changes of other
+ * requests, or `alone`, as a transaction needs it. `parts` are the common table expressions that make the change from
+ * `given.rows`; `token` names the changed rows. They lock rows by `locked`: coalesced changes skip locked rows, which
+ * are then changed alone. The result is undefined if nothing was changed.
  */
 export function coalescedChange<Row extends { id: string }>(
   name: string,
@@ -35,7 +35,7 @@ export function coalescedChange<Row extends { id: string }>(
   const alone = async (db: Db, change: Change<Row>) => (await waiting(db, asJson([change])))[0]
   const coalesced = coalesce<Change<Row>, Changed>({
     async all(db, changes) {
-      // Of two changes of the same token one comes after the other.
+      // Of two changes to the same token, only the first goes into this statement.
       const first = new Map([...changes].reverse().map((change) => [change.row.id, change]))
       const changed = await free(db, asJson([...first.values()]))
       return changes.map((change) =>
@@ -47,7 +47,7 @@ export function coalescedChange<Row extends { id: string }>(
   return { coalesced, alone }
 }
 
-/** Instants are texts by now: with a `toJSON` in it, V8 takes twice as long to make JSON of the whole. */
+/** Instants are strings by now: V8 serializes the whole twice as fast if it contains no `toJSON`. */
 function asJson<Row>(changes: Change<Row>[]) {
   return {
     rows: JSON.stringify(changes.map(({ row }) => row)),

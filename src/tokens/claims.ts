@@ -1,7 +1,7 @@
 import type { JWTPayload } from 'jose'
 import type { StatusReference } from '../status-lists/allocate.ts'
 
-/** What a JWT says of its token. */
+/** The facts about a token that its JWT states. */
 export type TokenFacts = {
   id: string
   type: string
@@ -12,11 +12,14 @@ export type TokenFacts = {
   notBefore: Date | null
   expiresAt: Date | null
   createdAt: Date
-  /** Where its status can be looked up without us; undefined where the type does not have it so. */
+  /** Where its status is published; undefined if its type uses no status list. */
   status: StatusReference | undefined
 }
 
-/** The same members as an introspection of the token has, and its place in a status list, in whole seconds that never make it good for longer. */
+/**
+ * The members that introspection returns, and the token's index in a status list. Instants are in whole seconds,
+ * rounded so that the token is never valid for longer.
+ */
 export function claimsOf(token: TokenFacts, issuer: string): JWTPayload {
   const { id, scopes, audience, notBefore, expiresAt } = token
   const iat = Math.floor(token.createdAt.getTime() / 1000)
@@ -38,7 +41,7 @@ export function claimsOf(token: TokenFacts, issuer: string): JWTPayload {
 
 const required = ['iss', 'exp', 'aud', 'sub', 'client_id', 'iat', 'jti']
 
-/** `at+jwt` promises all that RFC 9068 §2.2 requires; a token without audience or expiry cannot. */
+/** `at+jwt` promises all that RFC 9068 §2.2 requires, which includes audience and expiry. */
 export function typOf(claims: JWTPayload): 'at+jwt' | 'JWT' {
   return required.every((claim) => claims[claim] !== undefined) ? 'at+jwt' : 'JWT'
 }

@@ -3,7 +3,7 @@ import { platformPolicy } from '../policy/effective.ts'
 
 export const expiryStates = ['never', 'ok', 'warning', 'imminent', 'expired'] as const
 
-/** What is left of a token's life, as a user interface shows it; whole units, null where it never ends. */
+/** A token's remaining lifetime for user interfaces, in whole units; null if it never expires. */
 export type Expiry = {
   state: (typeof expiryStates)[number]
   secondsLeft: number | null
@@ -15,7 +15,7 @@ type Thresholds = Policy['expiry_warning']
 const hour = 60 * 60
 const day = 24 * hour
 
-/** `own` is what the organization itself says of the thresholds. */
+/** `own` are the thresholds that the organization sets itself. */
 export function expiryOf(expiresAt: Date | null, own: Partial<Thresholds> | null, now: Date): Expiry {
   if (expiresAt === null) return { state: 'never', secondsLeft: null, daysLeft: null }
   const left = Math.max(0, (expiresAt.getTime() - now.getTime()) / 1000)

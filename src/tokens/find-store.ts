@@ -14,13 +14,13 @@ const others = [
 ] as const
 
 type Asked = { key: string; id: string }
-/** In JSON, where an instant is in milliseconds since 1970. */
+/** As JSON, with instants in milliseconds since 1970. */
 type InJson<Value> = Value extends Date ? number : Value
 type Found = { [Name in (typeof others | typeof instants)[number]]: InJson<Token[Name]> } & { hash: string }
 
 /**
- * Token by token: PostgreSQL, which does not know how many are asked for, might rather read the whole table. They come as
- * one value, since what pg makes of so many columns costs more than to look them up.
+ * One index lookup per token: PostgreSQL does not know how many there are, and might otherwise scan the table. The
+ * result is a single value, since pg's work per column costs more than the lookup.
  */
 const selectByKeys = statement<{ asked: string }, { found: Found[] }>(
   'tokens-by-key',
@@ -64,7 +64,7 @@ async function findAll(db: Db, asked: Asked[]): Promise<(Token | null)[]> {
 
 const findByKey = coalesce({ all: findAll, one: async (db, asked: Asked) => (await findAll(db, [asked]))[0] })
 
-/** In the organization of that key or id. */
+/** In the organization with this key or id. */
 export async function findTokenIn(db: Db, keyOrId: string, id: string): Promise<Token | undefined> {
   if (isUuid(keyOrId)) return findToken(db, { organizationId: keyOrId, id })
   return (await findByKey(db, { key: keyOrId, id })) ?? undefined

@@ -29,7 +29,7 @@ export async function getSelf(
   return visible((await store.findToken(db, key)) ?? (await fixed(db, key, environment)), undefined)
 }
 
-/** Where there is no token, whether the organization is one that the caller reaches is for a second statement to say. */
+/** If the token is not found, a second statement tells whether the caller reaches the organization. */
 export async function reachableToken(
   db: Db,
   caller: Caller,
@@ -44,7 +44,7 @@ export async function reachableToken(
   return { organizationId: organization.id, token: undefined }
 }
 
-/** The token that is in no database, if it is the one of that id. */
+/** The static token, which is not in the database, if this is its id. */
 async function fixed(
   db: Db,
   { organizationId, id }: { organizationId: string; id: string },

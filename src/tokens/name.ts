@@ -5,7 +5,7 @@ import { alphabet, type Secret } from './secret.ts'
 
 const middleLength = 11
 
-/** The given name if the policy takes it, or one made from the ends of the secret where none is needed. */
+/** The given name if the policy accepts it, or one generated from the ends of the secret if no name is required. */
 export function nameFor(policy: Policy['name'], given: string | undefined, secret: Secret): string {
   if (given === undefined) {
     if (policy.required) throw invalidValue('name', 'is required')
@@ -22,8 +22,8 @@ export function refuseShortName({ minimum_length: minimum }: Policy['name'], nam
 }
 
 /**
- * Such as `eyJH..XbLOiHLNDTM..hgft`: whoever holds the token finds it in the list by its ends. No more of the secret
- * than its hint shows is in it; the middle, which is random, makes it unique.
+ * For example `eyJH..XbLOiHLNDTM..hgft`: the holder of a token can find it in the list by its ends. It shows no more of
+ * the secret than the hint does; the random middle makes it unique.
  */
 function generateName(secret: Secret): string {
   const text = secret.reveal()

@@ -1,7 +1,7 @@
 import { plainNetwork } from '../addresses.ts'
 import { invalidValue } from '../errors.ts'
 
-/** The networks that `allowed_cidrs` names, each written in one way and once. */
+/** The networks in `allowed_cidrs`, in canonical form and without duplicates. */
 export function parseNetworks(items: string[]): string[] {
   const networks = items.map((item) => {
     const network = plainNetwork(item)

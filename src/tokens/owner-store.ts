@@ -6,7 +6,7 @@ type Revocation = Pick<Updateable<Tables['tokens']>, 'revokedBy' | 'revokedReaso
   revokedAt: Date
 }
 
-/** Revokes at most `limit` of an owner's tokens that are neither expired nor revoked, and returns those. */
+/** Revokes at most `limit` of an owner's tokens that are neither expired nor revoked, and returns them. */
 export async function revokeSomeOf(
   tx: Db,
   { organizationId, subject }: { organizationId: string; subject: string },

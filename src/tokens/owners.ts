@@ -8,8 +8,8 @@ import { revokeSomeOf } from './owner-store.ts'
 import { onlyOwner } from './token-owner-scope.ts'
 
 /**
- * Revokes what an owner has that is neither expired nor revoked, and returns how many tokens that were. Up to a batch it
- * is all of them or none; of more, what was revoked before an error stays revoked, and another call revokes the rest.
+ * Revokes an owner's tokens that are neither expired nor revoked, and returns how many there were. Up to one batch, it
+ * revokes all or none. With more, tokens revoked before an error stay revoked, and another call revokes the rest.
  */
 export async function revokeOwnerTokens(
   db: Db,
@@ -21,8 +21,8 @@ export async function revokeOwnerTokens(
   const { id: organizationId } = await reachableOrganization(db, caller, organizationKey)
   const self = onlyOwner(caller, 'tokens:write')
   if (self !== undefined && self !== subject) requirePermission(caller, 'tokens:write')
-  // Waits until tokens that are being created right now are there, and does not keep the lock: a token whose creation
-  // begins later is newer than this request.
+  // Waits for tokens that are being created right now, without keeping the lock: a token whose creation starts later is
+  // newer than this request.
   await db.transaction().execute((tx) => lockOrganization(tx, organizationId))
   return inBatches(() =>
     db.transaction().execute(async (tx) => {

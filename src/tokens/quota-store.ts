@@ -2,8 +2,8 @@ import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
 
 /**
- * Until the end of the transaction nobody else takes a place in this organization, or of this owner in it. An
- * advisory lock and not a row's: nothing that reads tokens or changes one waits for it.
+ * Serializes quota checks in this organization, or for this owner, until the end of the transaction. An advisory lock
+ * rather than a row lock, so that reading and changing tokens do not wait for it.
  */
 export async function lockQuota(tx: Db, organizationId: string, owner?: string): Promise<void> {
   const place = owner === undefined ? organizationId : `${organizationId} ${owner}`
@@ -11,8 +11,8 @@ export async function lockQuota(tx: Db, organizationId: string, owner?: string):
 }
 
 /**
- * Counts tokens that are neither revoked nor expired, of one owner or of the whole organization. Stops at `limit`, since
- * others wait for the lock meanwhile.
+ * Counts tokens that are neither revoked nor expired, of one owner or the whole organization. Stops at `limit`, since
+ * other transactions wait for the lock.
  */
 export async function countActive(
   db: Db,
@@ -28,7 +28,7 @@ export async function countActive(
     .where('revokedAt', 'is', null)
     .where(sql<boolean>`coalesce(expires_at, 'infinity') > ${now}`)
     .$if(owner !== undefined, (query) => query.where('ownerSubject', '=', owner as string))
-    // The order of an index, so that expired and revoked tokens are passed over.
+    // The order of an index that skips expired and revoked tokens.
     .orderBy(sql`coalesce(expires_at, 'infinity')`)
     .limit(limit)
   const { count } = await db
@@ -38,7 +38,7 @@ export async function countActive(
   return count
 }
 
-/** In any case of letters; tokens that are expired or revoked keep their names until they are deleted. */
+/** Case-insensitive; expired and revoked tokens keep their names until they are deleted. */
 export async function isNameTaken(
   db: Db,
   organizationId: string,
@@ -56,7 +56,7 @@ export async function isNameTaken(
   return namesake !== undefined
 }
 
-/** Where the owner of the latest token of this subject came from; undefined if there is none. */
+/** The source of the latest token of this subject; undefined if there is none. */
 export async function latestOwnerSource(db: Db, organizationId: string, subject: string) {
   const latest = await db
     .selectFrom('tokens')

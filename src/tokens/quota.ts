@@ -3,23 +3,23 @@ import { AppError } from '../errors.ts'
 import type { Policy } from '../policy/document.ts'
 import * as store from './quota-store.ts'
 
-/** How many active tokens there may be, and how many there are; counting stops at the limit. */
+/** The limit on active tokens, and how many there are; counting stops at the limit. */
 export type QuotaUsage = { limit: number; active: number }
 
-/** Undefined: no limit, or for tokens of services no owner. */
+/** Undefined: there is no limit, or (for service tokens) no owner. */
 export type QuotaUsages = { owner: QuotaUsage | undefined; organization: QuotaUsage | undefined }
 
 type Claim = { organizationId: string; owner: string | null; name: string; now: Date }
 
-/** Whether tokens take places: some have to be counted, or names compared, before one more is made. */
+/** Whether creating a token requires counting tokens or comparing names. */
 export function hasQuota({ limits, name }: Policy): boolean {
   return name.unique || limits.active_per_organization !== null || limits.active_per_owner !== null
 }
 
 /**
- * Makes sure that there is room for one more token, under a lock that lasts until the end of the transaction: of any
- * number of concurrent creations exactly as many succeed as there are places. Which lock it is depends on the policy
- * alone, which cannot change while the transaction holds the organization.
+ * Ensures that there is room for one more token, under a lock that lasts until the end of the transaction: of any
+ * number of concurrent creates, exactly as many succeed as the limit permits. The policy alone determines which lock it
+ * is, and cannot change while the transaction holds the organization.
  */
 export async function claimQuota(tx: Db, { limits, name }: Policy, claim: Claim): Promise<void> {
   const { organizationId, owner, now } = claim
@@ -31,7 +31,7 @@ export async function claimQuota(tx: Db, { limits, name }: Policy, claim: Claim)
   if (refusal) throw refusal
 }
 
-/** The same for the new name of a token that exists. */
+/** The same for the new name of an existing token. */
 export async function claimName(
   tx: Db,
   { name: rules }: Policy,

@@ -8,8 +8,8 @@ import type { Token } from './store.ts'
 type Revocation = { revokedAt: Date; revokedBy: Actor; revokedReason: string | null }
 
 /**
- * Token by token, and by their place once they are held: PostgreSQL, which does not know how many they are, might rather
- * read the whole table.
+ * Locks the tokens one by one, and then updates them by physical row (ctid): PostgreSQL does not know how many there
+ * are, and might otherwise scan the table.
  */
 const revoke = coalescedChange<ReturnType<typeof rowOf>>(
   'revoke',
@@ -32,7 +32,7 @@ const revoke = coalescedChange<ReturnType<typeof rowOf>>(
     )`,
 )
 
-/** And says so in the change log, with `event`. Undefined: the token is no longer as it was read, and was left alone. */
+/** Revokes the token and writes `event`. Undefined: the token has changed since it was read, and was not touched. */
 export async function revokeToken(
   db: Db,
   token: Token,

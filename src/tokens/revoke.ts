@@ -24,7 +24,7 @@ export async function revokeToken(
   })
 }
 
-/** Whoever holds a token may end it, whatever its permissions. */
+/** The holder of a token may revoke it, whatever its permissions. */
 export async function revokeSelf(db: Db, caller: Caller, reason: string | null): Promise<store.Token> {
   const { organizationId, id } = presentedToken(caller)
   refuseStaticToken(organizationId, id)
@@ -33,7 +33,9 @@ export async function revokeSelf(db: Db, caller: Caller, reason: string | null):
   )
 }
 
-/** RFC 7009 §2.2: an unknown token, or one beyond the caller's reach, is no error and shows no difference. */
+/**
+ * RFC 7009 §2.2: an unknown token, or one that the caller does not reach, is not an error; the response is the same.
+ */
 export async function revokeBySecret(
   db: Db,
   caller: Caller,
@@ -50,7 +52,7 @@ export async function revokeBySecret(
   })
 }
 
-/** Revoking what is revoked changes nothing: who did it first, when and why stays. */
+/** Revoking a revoked token changes nothing: who revoked it first, when and why is kept. */
 async function revoke<Found extends store.Token | undefined>(
   db: Db,
   caller: Caller,
@@ -66,6 +68,6 @@ async function revoke<Found extends store.Token | undefined>(
   }
   const event = tokenEvent('token.revoked', token, { before: {}, after: { reason } })
   const revoked = await revokeFound(db, token, revocation, eventOf(caller, event))
-  // Nothing was revoked if somebody else changed the token meanwhile: what they made of it decides.
+  // Not revoked because the token changed in the meantime: decide again on its current state.
   return revoked ?? revoke(db, caller, reason, find)
 }

@@ -22,7 +22,10 @@ import * as tokens from './tokens.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What it changes is one secret, which it has this process forget: there is no need to wait for the news of it. */
+    /**
+     * The operation changes a single secret, which it removes from this process's cache, so it need not wait for the
+     * notification.
+     */
     forgets?: boolean
   }
 }

@@ -29,7 +29,7 @@ export const TokenChange = Type.Object(
   { $id: 'TokenChange', additionalProperties: false },
 )
 
-/** For bodies that may be left out. */
+/** For optional bodies. */
 export const Revocation = Type.Unsafe<{ reason?: string } | null>({
   $id: 'Revocation',
   type: ['object', 'null'],

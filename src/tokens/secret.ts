@@ -5,14 +5,14 @@ import { crc32 } from 'node:zlib'
 /** SHA-256 of a whole presented secret. */
 export type SecretHash = Buffer & { readonly brand: 'SecretHash' }
 
-/** The same in base64, to be compared and looked up in memory. */
+/** The same in base64, for comparing and for keys in memory. */
 export type HashText = string & { readonly brand: 'HashText' }
 
 export function hashText(hash: SecretHash): HashText {
   return hash.toString('base64') as HashText
 }
 
-/** The plaintext of a token. Logging or serialising one by accident shows a placeholder. */
+/** The plaintext of a token. Logging or serializing one by accident shows a placeholder. */
 export class Secret {
   readonly #text: string
   #hashText: HashText | undefined
@@ -34,18 +34,21 @@ export class Secret {
     return this.#hashText
   }
 
-  /** What may be shown for ever: all up to the fourth random character (of a JWT the first four), and the last four. */
+  /**
+   * The part that may be shown permanently: up to the fourth random character (the first four of a JWT), and the last
+   * four.
+   */
   hint(): string {
     const start = this.isJws() ? 4 : this.#text.length - randomLength - checksumLength + 4
     return `${this.#text.slice(0, start)}…${this.#text.slice(-4)}`
   }
 
-  /** Whether it looks like a signed JWT, ours or another's. */
+  /** Whether it looks like a signed JWT, from any issuer. */
   isJws(): boolean {
     return jws.test(this.#text)
   }
 
-  /** A string of our shape whose checksum is wrong cannot have been issued by us: no database query needed. */
+  /** A string of our format with a wrong checksum was never issued here: no database query needed. */
   isMistyped(): boolean {
     const text = this.#text
     return shape.test(text) && text.slice(-checksumLength) !== checksum(text.slice(0, -checksumLength))
@@ -70,7 +73,8 @@ const checksumLength = 6
 const shape = /^[a-z][a-z0-9_-]*_[0-9A-Za-z]{36}$/
 const ending = /_[0-9A-Za-z]{36}\b/g
 
-// A compact JWS whose header and payload are JSON objects. What is before it keeps the search linear in the text.
+// A compact JWS whose header and payload are JSON objects. The fixed start keeps the search linear in the length of the
+// text.
 const jws = /^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+$/
 const jwsInText = /(?<![\w-])eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+/g
 
@@ -81,7 +85,7 @@ export function generateSecret(label: string, randomInt: (max: number) => number
   return new Secret(body + checksum(body))
 }
 
-/** Replaces whatever looks like a secret of ours, so that a token pasted into the wrong place is not kept there. */
+/** Masks everything that looks like a secret, so that a token pasted into the wrong place is not stored. */
 export function maskSecrets(text: string): string {
   let masked = ''
   let end = 0
@@ -92,7 +96,7 @@ export function maskSecrets(text: string): string {
   return (masked + text.slice(end)).replace(jwsInText, '[secret]')
 }
 
-/** True if the text holds a secret of ours with a good checksum, or anybody's JWT. */
+/** True if the text contains a Counterfoil secret with a valid checksum, or a JWT from any issuer. */
 export function holdsSecret(text: string): boolean {
   return text.search(jwsInText) >= 0 || holdsOpaque(text)
 }
@@ -105,8 +109,8 @@ function holdsOpaque(text: string): boolean {
 }
 
 /**
- * Where there are strings of our shape. They are found by their ends: any letter might be the beginning of one, and an
- * expression that tries all of them takes time by the square of the text.
+ * Locates strings of our format. They are found by their ends: any letter might begin one, and a regular expression
+ * that tries each of them takes quadratic time.
  */
 function* opaqueIn(text: string): Generator<{ start: number; end: number }> {
   let passed = 0

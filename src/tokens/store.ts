@@ -5,12 +5,12 @@ import type { Tables, TokenRow } from '../db/tables.ts'
 import type { Policy } from '../policy/document.ts'
 import type { SecretHash } from './secret.ts'
 
-/** A token as it is shown: with what its organization, its type, its secret and its uses add. */
+/** A token as shown, with facts from its organization, type, secret and uses. */
 export type Token = TokenRow & {
   lastUsedAt: Date | null
   lastUsedIp: string | null
   organizationKey: string
-  /** What the organization itself says of it. */
+  /** The organization's own setting. */
   expiryWarning: Partial<Policy['expiry_warning']> | null
   endpoint: string | null
   hint: string
@@ -18,7 +18,7 @@ export type Token = TokenRow & {
   readOnly?: true
 }
 
-/** What of a token can be changed as long as it is there. */
+/** The members of a token that can be changed. */
 export type TokenChange = Partial<Pick<TokenRow, 'name' | 'comment' | 'allowedCidrs'>>
 
 type Key = { organizationId: string; id: string }
@@ -56,7 +56,7 @@ const selectLocked = statement<Key, Token>('token-locked', (builder, parameter) 
     .compile(),
 )
 
-/** Locks the row until the end of the transaction, so that a change is decided on what it will replace. */
+/** Locks the row until the end of the transaction, so that a change is decided on what it replaces. */
 export async function lockToken(tx: Db, key: Key): Promise<Token | undefined> {
   const [token] = await selectLocked(tx, key)
   return token
@@ -77,14 +77,14 @@ export async function updateToken(
   return { ...token, ...row }
 }
 
-/** Its secret goes with it. */
+/** Deletes its secret too. */
 export async function deleteToken(db: Db, { organizationId, id }: Key): Promise<void> {
   await db.deleteFrom('tokens').where('organizationId', '=', organizationId).where('id', '=', id).execute()
 }
 
 /**
- * Tokens as they are shown, for a query to go on from. What was put in with the triggers disabled has no row of uses, and
- * must not on that account be one that nobody sees and can revoke.
+ * Base query for tokens as shown. Rows inserted with triggers disabled have no row of uses, and must still be visible
+ * and revocable.
  */
 export function tokens(db: Db) {
   return db

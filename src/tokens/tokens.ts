@@ -59,11 +59,11 @@ type Where = {
   organizationKey: string
   id: string
   expected?: ExpectedVersions
-  /** Keeps the policy as it is until the change is made. */
+  /** Keeps the policy unchanged until the change is made. */
   holdPolicy?: boolean
 }
 
-/** Locks what is about to change, once it is clear that the caller may, and that nobody else changed it meanwhile. */
+/** Checks permission and preconditions, and locks what is about to change. */
 export async function changing<T>(
   db: Db,
   caller: Caller,
@@ -75,7 +75,7 @@ export async function changing<T>(
   const self = onlyOwner(caller, 'tokens:write')
   refuseStaticToken(organizationId, id)
   return db.transaction().execute(async (tx) => {
-    // Always the organization before the token: those who lock both never wait for each other.
+    // Always lock the organization before the token, to prevent deadlocks.
     const { policy } = holdPolicy ? await holdOrganization(tx, organizationId) : organization
     const token = visible(await store.lockToken(tx, { organizationId, id }), self)
     refuseStale(token, expected)
@@ -83,7 +83,7 @@ export async function changing<T>(
   })
 }
 
-/** A name that is given has to be the right one, whether the policy asks for it or not. */
+/** A name sent for confirmation must match, even if the policy requires none. */
 function refuseUnconfirmed(policy: Policy, { name }: store.Token, confirm: string | undefined): void {
   if (confirm === name || (confirm === undefined && !policy.delete.confirm_name)) return
   const detail = confirm === undefined ? 'is required: the name of the token' : 'is not the name of the token'
@@ -92,10 +92,7 @@ function refuseUnconfirmed(policy: Policy, { name }: store.Token, confirm: strin
   })
 }
 
-/**
- * To let a token be used from more networks is to give it there. Owners cannot do it: an administrator may have set the
- * limit.
- */
+/** Allowing more networks is a grant. Owners cannot do it, because an administrator may have set the limit. */
 function refuseWiderNetworks(caller: Caller, token: store.Token, networks: string[] | null): void {
   const added = networks?.filter((network) => !isWithinNetworks([network], token.allowedCidrs)) ?? null
   if (added?.length === 0) return

@@ -8,7 +8,7 @@ import { unknownTokenTypes } from '../token-types/token-types.ts'
 
 const permission = 'tokens:introspect'
 
-/** Only who asks about tokens can be limited in which of them it sees. */
+/** Only tokens that can introspect can be narrowed. */
 export async function refuseWrongNarrowing(
   tx: Db,
   { id }: Pick<Organization, 'id'>,

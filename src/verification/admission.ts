@@ -8,18 +8,18 @@ import { AppError } from '../errors.ts'
 import { platformId } from '../platform.ts'
 import { Secret } from '../tokens/secret.ts'
 
-/** How a gateway stands before us: its header field, and the address at the other end of the connection. */
+/** What identifies a gateway: its header field, and the peer address of its connection. */
 export type Gateway = { field: string | string[] | undefined; peer: string | null }
 
-/** What a gateway may see, and which credential says so, if it is not its address. */
+/** What a gateway may see, and the token it authenticated with, unless its address was enough. */
 export type Admitted = Viewer & { tokenId?: string }
 
 const everything: Admitted = { organizationId: platformId, narrowedTo: null }
 const permission = 'tokens:introspect'
 
 /**
- * Which tokens a gateway gets to see. It is known by a management token of its own, or by its address: that of its
- * connection, since what stands in header fields anybody can write.
+ * Decides which tokens a gateway may see. It identifies itself with a management token, or by the address of its
+ * connection; addresses in header fields can be forged.
  */
 export function admission(credentials: CredentialVerifier, usage: UsageRecorder, trustedNetworks: string[]) {
   const isTrusted = networksOf(trustedNetworks)
@@ -47,7 +47,7 @@ export function admission(credentials: CredentialVerifier, usage: UsageRecorder,
   }
 }
 
-/** Node joins fields of one name by commas and spaces, so two are not taken for one either. */
+/** Node joins fields of the same name with commas and spaces, so two secrets cannot pass for one. */
 function secretIn(field: string | string[]): Secret {
   if (typeof field === 'string' && /^[\x21-\x7E]+$/.test(field)) return new Secret(field)
   throw new AppError(

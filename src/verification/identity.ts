@@ -1,8 +1,8 @@
 import type { Credential } from '../credentials/credential.ts'
 
 /**
- * Who presented a token, as header fields for the service behind the gateway. All of them are always there, so that a
- * gateway that copies them overwrites whatever a client sent under these names.
+ * The token's identity as header fields for the service behind the gateway. All of them are always present, so that a
+ * gateway that copies them overwrites fields that a client sent under these names.
  */
 export function identityOf(token: Credential): Record<IdentityField, string> {
   return {
@@ -30,7 +30,7 @@ type IdentityField = keyof typeof identityFields
 
 const visible = /^[\x21-\x24\x26-\x7E]*$/
 
-/** As in a URL, all but visible ASCII: nothing that a name or a subject holds can end a header field or begin one. */
+/** Percent-encodes everything but visible ASCII: no name or subject can end or start a header field. */
 function encoded(text: string): string {
   return visible.test(text) ? text : text.replace(/[^\x21-\x24\x26-\x7E]/gu, (one) => encodeURIComponent(one))
 }

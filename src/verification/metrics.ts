@@ -4,7 +4,7 @@ import type { ErrorCode } from '../errors.ts'
 const outcomes = ['allowed', 'refused', 'insufficient_scope', 'gateway_refused', 'failed'] as const
 type Outcome = (typeof outcomes)[number]
 
-/** Counts what gateways were told; what could not be decided, or was asked wrongly, has failed. */
+/** Counts the outcomes of verification; requests that were invalid or could not be decided count as failed. */
 export function measureVerification(registry: Registry): (outcome: Outcome) => void {
   const counter = new Counter({
     name: 'counterfoil_verifications_total',
@@ -16,7 +16,7 @@ export function measureVerification(registry: Registry): (outcome: Outcome) => v
   return (outcome) => series.get(outcome)?.inc()
 }
 
-/** What an error comes to; until the gateway is known it is the gateway that is refused. */
+/** The outcome for an error. Until the gateway is authenticated, the error is the gateway's. */
 export function outcomeOf(code: ErrorCode, gatewayIsKnown: boolean): Outcome {
   if (code === 'ambiguous_credentials') return 'refused'
   if (code === 'too_many_requests') return 'gateway_refused'

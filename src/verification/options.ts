@@ -1,7 +1,7 @@
-/** How /verify is set up besides its address; without trusted networks every gateway sends a credential. */
+/** Settings of /verify; without trusted networks every gateway needs a credential. */
 export type VerificationOptions = {
-  /** Names in lower case of header fields in which a user may present a token, besides Authorization. */
+  /** Lower-case names of header fields, besides Authorization, in which users may present a token. */
   fields: string[]
-  /** Peers that need no credential to ask about every token. */
+  /** Peers in these networks need no credential, and see every token. */
   trustedNetworks: string[]
 }

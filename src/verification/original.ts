@@ -1,8 +1,8 @@
 const fields = ['x-original-uri', 'x-original-url', 'x-forwarded-uri'] as const
 
 /**
- * Whether the request that a gateway asks about has a token in its query (RFC 6750 §2.3). There it is never read, since
- * URLs are logged; and beside a token in a header field, one service might look at the one and one at the other.
+ * Whether the original request has a token in its query (RFC 6750 §2.3). Such tokens are never accepted, since URLs are
+ * logged. Together with a token in a header field, the gateway and the service might use different ones.
  */
 export function hasTokenInQuery(
   headers: Record<string, string | string[] | undefined>,

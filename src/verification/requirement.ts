@@ -1,12 +1,12 @@
 import type { Credential } from '../credentials/credential.ts'
 import { AppError } from '../errors.ts'
 
-/** What a gateway asks of a token besides being good. */
+/** What a gateway requires of a token, besides being good. */
 export type Requirement = {
-  /** All of them. */
+  /** All of these. */
   scopes: string[]
   audience: string | undefined
-  /** One of them; none: any. */
+  /** Any of these; empty: any type. */
   types: string[]
   organizations: string[]
 }
@@ -18,8 +18,8 @@ export function requirementOf({ scope, audience, type, organization }: Given): R
 }
 
 /**
- * The token that was found, if it is what is asked for. One for something else looks like none at all (RFC 6750 §3.1:
- * `invalid_token`); of one with too little scope is said what is missing.
+ * The found token, if it meets the requirement. One of the wrong type counts as no token (RFC 6750 §3.1:
+ * `invalid_token`); one with insufficient scope is told what is missing.
  */
 export function allowed(token: Credential | undefined, required: Requirement): Credential {
   const { scopes, audience, types, organizations } = required

@@ -26,12 +26,12 @@ import { Verified, VerifyQuery } from './schema.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What the gateway that asks may see; null until it is known. */
+    /** What the requesting gateway may see; null until it is authenticated. */
     viewer: Admitted | null
   }
 }
 
-/** Who a gateway is, if it has a credential. */
+/** Whom the gateway's request counts for, if it has a credential. */
 export function gatewayOf({ viewer }: FastifyRequest): Holder | undefined {
   return viewer?.tokenId ? { caller: viewer.tokenId, organizationId: viewer.organizationId } : undefined
 }
@@ -45,7 +45,7 @@ type Options = Pick<Deps, 'credentials' | 'usage' | 'now'> & {
   verification: VerificationOptions
 }
 
-/** Forward authentication: gateways ask with the header fields of the request that they are about to let through. */
+/** Forward authentication: gateways send the header fields of the request that they are about to forward. */
 export const verificationRoutes: FastifyPluginAsyncTypebox<Options> = async (app, options) => {
   const { credentials, usage, now, verification } = options
   const count = measureVerification(options.registry)
@@ -53,11 +53,11 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<Options> = async (app
   const presenting = { basic: 'password', fields: verification.fields } as const
 
   app.decorateRequest('viewer', null)
-  // Of a body is left what the original request's header fields say of it, if that: it is not waited for.
+  // Ignores bodies: gateways may forward the original request's body headers, without the body itself.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
   app.addHook('onRequest', ({ headers }, _reply, done) => {
-    // They would be refused where they are malformed or not supported.
+    // Malformed or unsupported values would be rejected.
     delete headers['content-type']
     delete headers['content-encoding']
     done()
@@ -75,18 +75,18 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<Options> = async (app
   })
   app.addHook('onSend', (request, reply, _payload, done) => {
     reply.header('cache-control', 'no-store')
-    // If the body does not come after all, the next request on this connection would be taken for it.
+    // If the body never arrives, the next request on this connection would be read as the body.
     if (hasBody(request)) reply.header('connection', 'close')
     done()
   })
   app.setErrorHandler<FastifyError>((thrown, request, reply) => {
     const error = settle(thrown, request, reply, {
       isKnown: request.viewer !== null,
-      // A gateway may be trusted to say whom it stands for: the user is not at fault.
+      // The gateway's own address, since the failure is not the user's.
       ip: request.socket.remoteAddress,
     })
     count(outcomeOf(error.code, request.viewer !== null))
-    // RFC 7662 §2.3 answers a resource server like this. 403 would say that it is the user who lacks something.
+    // RFC 7662 §2.3 requires 401 for resource servers. A 403 would mean that the user lacks a scope.
     if (error.code === 'insufficient_scope' && !request.viewer) reply.code(401)
     const due = request.viewer ? challenges(error, usesBasic(request)) : challenges(error, false).slice(0, 1)
     if (due.length > 0) reply.header('www-authenticate', due)
@@ -129,7 +129,7 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<Options> = async (app
     querystring: VerifyQuery,
     response: { 200: Verified, ...problems(400, 401, 403, 500, 503) },
   }
-  // A preflight request is let through by nobody but the service that it is for.
+  // Preflight requests must be forwarded to the service they are for.
   const config = { quiet: true, cors: false } as const
   const handler = (
     request: FastifyRequest<{ Querystring: Static<typeof VerifyQuery> }>,
@@ -152,7 +152,7 @@ function viewerOf({ viewer }: FastifyRequest): Viewer {
   return viewer
 }
 
-/** Without a proxy that is trusted to say whom it stands for, the connection is the gateway's own. */
+/** Without a trusted proxy, the connection is the gateway's own and says nothing about the user. */
 function userAddress({ ips }: FastifyRequest): string | null {
   return ips && ips.length > 1 ? plainAddress(ips.at(-1)) : null
 }

@@ -3,7 +3,7 @@ import { identityFields } from './identity.ts'
 
 const scopeToken = '[\\x21\\x23-\\x5B\\x5D-\\x7E]+'
 
-/** What is asked for, in the URL that a gateway is configured with. */
+/** The requirement, in the URL that a gateway is configured with. */
 export const VerifyQuery = Type.Object(
   {
     scope: Type.Optional(
@@ -46,5 +46,5 @@ const headers = Object.fromEntries(
   Object.entries(identityFields).map(([name, description]) => [name, { type: 'string', description }]),
 )
 
-/** Fastify serialises by the type, the document shows the headers. */
+/** Fastify serializes by the type; the headers are for the OpenAPI document. */
 export const Verified = Type.Unsafe<undefined>({ type: 'null', description: 'Let it through', headers })

@@ -14,11 +14,11 @@ type Creation<Answer> = {
   input: NewToken
   attempt: Attempt
   issuing: Issuing
-  /** Makes the answer, which a retry with the same Idempotency-Key gets as well. */
+  /** Builds the response, which a retry with the same Idempotency-Key receives as well. */
   present(issued: Issued): Answer
 }
 
-/** Creates a token for the caller, once for each Idempotency-Key. */
+/** Creates a token for the caller, once per Idempotency-Key. */
 export async function createToken<Answer>(
   db: Db,
   caller: Caller,
@@ -35,7 +35,7 @@ export async function createToken<Answer>(
   const audience = input.audience ?? rules.type?.audience ?? []
   refuseEscalation(caller, grantOfToken({ ...input, ...where, scopes, audience }))
   const owner = ownerOfNew(caller, self, input.owner)
-  // A limited caller gets the audience that was checked, even if the type is changed meanwhile.
+  // A limited caller gets the audience that was checked, even if the type changes in the meantime.
   const given = caller.principal.narrowedTo ? { ...input, audience, owner } : { ...input, owner }
   const issuance = { origin: onBehalfOf(caller, owner), input: given, secretFrom: issuing }
   if (key) {

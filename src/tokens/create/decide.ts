@@ -41,8 +41,8 @@ export type Decision = {
 }
 
 /**
- * What a new token gets under these rules at `now`. Throws an `AppError` if the rules refuse it. Limits on the number of
- * tokens, unique names and references to other objects need the database and are checked when the token is stored.
+ * What a new token gets under these rules at `now`. Throws an `AppError` if the rules reject it. Limits on the number
+ * of tokens, unique names and references to other objects need the database and are checked when the token is stored.
  */
 export function decideIssuance(rules: IssuanceRules, input: NewToken, now: Date): Decision {
   const { organization } = rules
@@ -61,7 +61,7 @@ export function decideIssuance(rules: IssuanceRules, input: NewToken, now: Date)
   return { policy, type, scopes, audience: input.audience ?? type.audience, expiresAt, warnings }
 }
 
-/** Whether the policy or the type says so; a management token without permissions could do nothing at all. */
+/** Whether the policy or the type requires scopes; a management token without permissions would be useless. */
 export function needsScopes(
   { scopes }: Policy,
   { name, scopesRequired }: Pick<TypeRules, 'name' | 'scopesRequired'>,

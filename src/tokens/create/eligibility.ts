@@ -9,10 +9,10 @@ import { limitRefusal, type QuotaUsages, quotaUsagesOf } from '../quota.ts'
 import { latestOwnerSource } from '../quota-store.ts'
 import { isSignedInAs, onlyOwner, selfAsOwner } from '../token-owner-scope.ts'
 
-/** For whom a token would be created: a user by subject and, if known, by where that user comes from now. */
+/** The user that a token would be created for: the subject and, if known, where the user comes from now. */
 export type Candidate = { subject: string | undefined; source: OwnerSource | undefined }
 
-/** How somebody stands who would like to create a token, and what a create would be refused with. */
+/** Whether a candidate could get a token, and the error that a create would fail with. */
 export type Eligibility = {
   organization: Organization
   policy: Policy
@@ -44,7 +44,7 @@ export async function eligibilityOf(
   return { organization, policy, usages, refusal }
 }
 
-/** Stands against tokens that outlive what single sign-on says of their owner. */
+/** Keeps tokens from outliving their owner's standing in the single sign-on. */
 export function sourceRefusal({ creation }: Policy, source: OwnerSource | undefined): AppError | undefined {
   if (creation.sso_users || source !== 'sso') return undefined
   return new AppError(
@@ -53,7 +53,7 @@ export function sourceRefusal({ creation }: Policy, source: OwnerSource | undefi
   )
 }
 
-/** With `tokens:own` the caller's own owner; one of whom nothing is said comes from where their last token says. */
+/** With `tokens:own` the caller's own owner; an unknown source is taken from the owner's latest token. */
 async function ownerOf(
   db: Db,
   caller: Caller,
@@ -75,7 +75,7 @@ function permissionRefusal({ principal }: Caller, subject: string | undefined): 
   return new AppError('insufficient_scope', 'This needs the permission tokens:write.')
 }
 
-/** Nothing new is made in an organization that is suspended. */
+/** Nothing can be created in a suspended organization. */
 export function suspensionRefusal({
   key,
   suspendedAt,

@@ -9,7 +9,7 @@ import { listTokenTypes } from '../../token-types/token-types.ts'
 import { needsScopes } from './decide.ts'
 import { type Candidate, type Eligibility, eligibilityOf } from './eligibility.ts'
 
-/** A type that a new token can be of, with the scopes that the caller can give it. */
+/** A type that a new token can have, with the scopes that the caller can grant. */
 export type TypeOption = TokenType & { needsScopes: boolean }
 
 export type TokenOptions = Eligibility & { types: TypeOption[] }
@@ -26,7 +26,7 @@ export async function getTokenOptions(
   const { organization, policy } = standing
   const types = (await listTokenTypes(db))
     .filter(({ name, suspendedAt }) => !suspendedAt && (policy.allowed_types?.includes(name) ?? true))
-    // Without a master key a create would be refused.
+    // Without a master key, creating a JWT fails.
     .filter(({ format }) => format === 'opaque' || canSign(signing))
     .filter(({ name }) => canGive(caller, organization, name))
     .map((type) => ({ ...type, needsScopes: needsScopes(policy, type) }))
@@ -34,7 +34,7 @@ export async function getTokenOptions(
   return { ...standing, types }
 }
 
-/** Whether the caller could give some token of that type: what it is narrowed to may leave none. */
+/** Whether the caller could create any token of that type: its narrowing may rule out all of them. */
 function canGive(caller: Caller, { id, key }: Organization, type: string): boolean {
   const ofManagement = type === managementType
   const organizations = ofManagement && id === platformId ? [] : [key]
@@ -42,7 +42,7 @@ function canGive(caller: Caller, { id, key }: Organization, type: string): boole
   return !escalationBy(caller, { permissions: [], narrowedTo, networks: [] })
 }
 
-/** Nobody can grant a permission that they do not hold. */
+/** Callers cannot grant permissions that they do not hold. */
 function grantable(type: TypeOption, { principal }: Caller, organizationId: string): TypeOption {
   const allowedScopes = permissions.filter(
     (permission) =>

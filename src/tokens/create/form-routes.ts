@@ -8,7 +8,7 @@ import * as schema from './form-schema.ts'
 
 const tags = ['Tokens']
 
-/** What is asked and done about whoever tokens are created for. */
+/** What user interfaces for creating tokens need. */
 export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db' | 'signing'>> = async (
   app,
   { db, signing },

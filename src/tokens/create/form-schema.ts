@@ -24,7 +24,7 @@ export const Creation = Type.Object(
   { $id: 'Creation', description: 'Whether a token could be created right now.' },
 )
 
-/** Whom a list or a form is for. */
+/** The user that a list or form is for. */
 export const candidateQuery = {
   owner_identity_source: Type.Optional(
     Type.Enum(['internal', 'ldap', 'sso'], {

@@ -5,18 +5,18 @@ import type { TokenRow } from '../../db/tables.ts'
 import { coalescedChange } from '../change-store.ts'
 import type { SecretHash } from '../secret.ts'
 
-/** What is said of a token when it is made. */
+/** The columns that are given when a token is created. */
 type Given = Omit<TokenRow, 'version' | 'revokedAt' | 'revokedBy' | 'revokedReason'>
 type GivenSecret = { hash: SecretHash; hint: string; signedBy: string | null }
 
-/** Which terms a token is made by. */
+/** The revisions of the rules under which a token is issued. */
 type Revisions = { organizationRevision: string; typeRevision: string }
 
 const tokenColumns = sql`organization_id, id, type, name, comment, owner_subject, owner_email, owner_source, scopes,
   audience, metadata, allowed_cidrs, narrowed_to, not_before, expires_at, created_at, created_by, updated_at`
 const secretColumns = sql`organization_id, token_id, hash, hint, signed_by, created_at`
 
-/** Of what it makes only the version is read back: the rest is known, and costs more to read than to send. */
+/** Only the version is read back: the other values are known, and reading costs more than sending. */
 const insert = coalescedChange<ReturnType<typeof rowOf>>(
   'insert',
   (locked) => sql`
@@ -70,7 +70,7 @@ function inserted(token: Given, version: number): TokenRow {
   return { ...token, revokedAt: null, revokedBy: null, revokedReason: null, version }
 }
 
-/** Under the names of the columns, of both tables. */
+/** By the column names of both tables. */
 function rowOf(token: Given, secret: GivenSecret, revisions: Revisions) {
   return {
     organization_id: token.organizationId,

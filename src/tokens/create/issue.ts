@@ -26,7 +26,7 @@ type Issuance = {
 
 /**
  * Issues a token under `rules`, which were read before. One statement stores it if it needs nothing else and the rules
- * are still in force; otherwise a transaction does. Permissions are the caller's business.
+ * are still in force; otherwise a transaction does. Does not check permissions: the caller of this function must.
  */
 export async function issueToken(db: Db, rules: IssuanceRules, issuance: Issuance): Promise<Issued> {
   const decision = decideIssuance(rules, issuance.input, issuance.origin.now)
@@ -59,7 +59,7 @@ export async function issueInTransaction(
 
 type Draft = Awaited<ReturnType<typeof draftToken>>
 
-/** The token with its secret and its entry in the change log, ready to be stored. */
+/** The token with its secret and its change log event, ready to be stored. */
 async function draftToken(
   db: Db,
   { organization }: IssuanceRules,

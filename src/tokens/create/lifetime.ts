@@ -1,15 +1,15 @@
 import { invalidValue } from '../../errors.ts'
 import type { Policy } from '../../policy/document.ts'
 
-/** What was asked for, and by which member: days or an instant, or (null) to live for ever. */
+/** The requested expiry and the member that gave it: days, or an instant; null means no expiry. */
 export type AskedExpiry = { at: Date | null; field: 'lifetime_days' | 'expires_at' }
 
-/** Said of a token that is not quite what was asked for. */
+/** Reported if a token's lifetime differs from what was requested. */
 export type Warning = { code: 'lifetime_reduced'; message: string; requested: string; granted: string }
 
 export const dayMs = 24 * 60 * 60 * 1000
 
-/** When a new token expires by the rules of the policy; `asked` is undefined where nothing was said. */
+/** When a new token expires by the rules of the policy; `asked` is undefined if the request does not say. */
 export function grantExpiry(
   policy: Policy['lifetime'],
   asked: AskedExpiry | undefined,

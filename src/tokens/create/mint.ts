@@ -6,7 +6,7 @@ import { claimsOf, type TokenFacts, typOf } from '../claims.ts'
 import { generateSecret, Secret } from '../secret.ts'
 import type { TypeRules } from './rules-store.ts'
 
-/** In whose name secrets are made, and with what they are signed. */
+/** The issuer of secrets, and the keys that sign them. */
 export type Issuing = { issuer: string; signing: Signing }
 
 /** A new secret, and the kid of the key that signed it if it is a JWT. */
@@ -14,7 +14,7 @@ export type Minted = { secret: Secret; signedBy: string | null }
 
 type NewFacts = { type: TypeRules; organizationId: string }
 
-/** What /introspect takes; more would not fit into a header either. */
+/** The limit of /introspect; longer ones would not fit into a header either. */
 const longestJwt = 8000
 
 /** The secret of a new token, in the format of its type. */

@@ -11,14 +11,14 @@ const ofType = [
   ...['scopesRequired', 'audience', 'endpoint', 'statusList'],
 ] as const satisfies (keyof TokenType)[]
 
-/** It becomes another one by any change of the row, also by one that is made by hand. */
+/** Changes whenever the row changes, including changes made by hand. */
 type Revised = { revision: string }
 const revision = sql<string>`xmin::text`
 
 type OrganizationRules = Pick<Organization, (typeof ofOrganization)[number]> & Revised
 export type TypeRules = Pick<TokenType, (typeof ofType)[number]> & Revised & { isSuspended: boolean }
 
-/** What decides about a new token: its organization, with its policy, and its type, if there is one of that name. */
+/** What decides about a new token: the organization with its policy, and the type if one of that name exists. */
 export type IssuanceRules = { organization: OrganizationRules; type: TypeRules | null }
 
 type Row = OrganizationRules & { type: TypeRules | null }
@@ -72,7 +72,7 @@ const find = coalesce<Asked, IssuanceRules | null>({
   one: select,
 })
 
-/** Of the organization with that key or id. */
+/** For the organization with this key or id. */
 export async function findRules(
   db: Db,
   organization: string,
@@ -81,7 +81,7 @@ export async function findRules(
   return (await find(db, { organization, type })) ?? undefined
 }
 
-/** They stay as they are until the end of the transaction, while others may do the same. */
+/** Keeps the rules unchanged until the end of the transaction; other transactions may do so at the same time. */
 export async function holdRules(
   tx: Db,
   organization: string,

@@ -6,7 +6,7 @@ import { onlyOwner } from '../token-owner-scope.ts'
 import { fits, place, sortValueOf } from './merge-static-token.ts'
 import { type Listed, selectTokens, type TokenQuery } from './store.ts'
 
-/** One row more than `limit`, or two, where there are more. */
+/** One or two rows more than `limit` if there are more. */
 export async function listTokens(
   db: Db,
   caller: Caller,

@@ -5,8 +5,8 @@ import type { Range, Sort, TokenQuery } from './store.ts'
 type Placed = { sortValue: string; id: string }
 
 /**
- * Puts an entry that is in no table where it belongs in a page of a list: the page has one row more than `limit` where
- * there are more. In which order, and what the filters mean, is as in the database.
+ * Inserts an entry that is in no table into a page of a list (which has one row more than `limit` if there are more).
+ * Order and filters work as in the database.
  */
 export function place<Row extends Placed>(rows: Row[], entry: Row, query: Omit<TokenQuery, 'now'>): Row[] {
   const { sort, descending, after, limit } = query

@@ -6,7 +6,7 @@ import { type Token, tokens } from '../store.ts'
 export const sorts = ['created_at', 'name', 'expires_at', 'last_used_at'] as const
 export type Sort = (typeof sorts)[number]
 
-/** From the one instant, included, to the other, excluded; either may be missing. */
+/** From the first instant, inclusive, to the second, exclusive; either may be missing. */
 export type Range = { from?: Date; to?: Date }
 
 export type TokenFilter = {
@@ -25,20 +25,20 @@ export type TokenFilter = {
 export type TokenQuery = TokenFilter & {
   sort: Sort
   descending: boolean
-  /** Only tokens behind this one, in the order of the list. */
+  /** Only tokens after this position, in the order of the list. */
   after?: Position
   limit: number
   now: Date
 }
 
-/** Where a token stands in a sorted list: the sort key's value as text, then the id. */
+/** A token's position in a sorted list: the value of the sort key as text, then the id. */
 export type Position = { value: string; id: string }
 
 export type Listed = Token & { sortValue: string }
 
 /**
- * With each token the value it is sorted by; one row more than `limit` where there are more. The page is cut out of
- * an index, and all else is looked up for the rows of the page and no others.
+ * Returns each token with the value it is sorted by; one row more than `limit` if there are more. The page comes from
+ * an index, and everything else is looked up only for its rows.
  */
 export async function selectTokens(db: Db, organizationId: string, query: TokenQuery): Promise<Listed[]> {
   const { sort, descending, after, limit } = query
@@ -73,7 +73,7 @@ export async function selectTokens(db: Db, organizationId: string, query: TokenQ
     .execute()
 }
 
-// Each is the expression that an index in the migrations is on.
+// Each must be the expression of an index in the migrations.
 const createdAt = sql`created_at`
 const name = sql`lower(name) collate "C"`
 const expiresAt = sql`coalesce(expires_at, 'infinity')`
@@ -93,12 +93,12 @@ function readsUses(query: TokenQuery): boolean {
 
 type Condition = RawBuilder<SqlBool>
 
-/** `key` and `side` say where it ends a range of an index. */
+/** `key` and `side` name the index and the end of its range that the condition bounds. */
 type Bound = { condition: Condition; key: RawBuilder<unknown>; side: 'lower' | 'upper'; instead?: Condition }
 
 /**
- * What the rows of a list have to fulfil. Where a range starts at which the list begins, PostgreSQL would go there to
- * look for a later page too, and from there read on to the page. So it is not told: the cursor is behind that start.
+ * The conditions for rows of the list. A bound at the end where the list begins is left out after the first page: the
+ * cursor already implies it, and PostgreSQL would otherwise start reading there.
  */
 function conditionsOf(query: TokenQuery): Condition[] {
   const { type, owner, after, descending, sort } = query
@@ -126,7 +126,7 @@ function boundsOf({ status, search, neverUsed, created, expires, lastUsed, now }
   ]
 }
 
-/** What never happens stands at an infinity, and is in no range. */
+/** An event that never happens is at infinity, outside every range. */
 function within({ from, to }: Range, key: RawBuilder<unknown>): Bound[] {
   if (from === undefined && to === undefined) return []
   const lower: Condition = from === undefined ? sql`${key} > '-infinity'` : sql`${key} >= ${from}`
@@ -140,7 +140,7 @@ function within({ from, to }: Range, key: RawBuilder<unknown>): Bound[] {
 function expiryBound(status: Status, now: Date): Bound {
   const key = expiresAt
   if (status === 'expired') return { key, side: 'upper', condition: sql`${key} <= ${now}` }
-  // What was yet to expire when the cursor was made may have done so since.
+  // Tokens that had yet to expire when the cursor was created may have expired since.
   const instead: Condition = sql`(expires_at is null or expires_at > ${now})`
   return { key, side: 'lower', condition: sql`${key} > ${now}`, instead }
 }
@@ -151,7 +151,9 @@ function useBound(never: boolean): Bound {
   return { key, side: 'lower', condition: sql`${key} > '-infinity'` }
 }
 
-/** In the order of bytes whatever starts with a text stands between it and it with the last of all characters behind. */
+/**
+ * In byte order, everything that starts with a text lies between the text and the text followed by the last character.
+ */
 function startBounds(start: string): Bound[] {
   return [
     { key: name, side: 'lower', condition: sql`${name} >= lower(${start})` },
@@ -159,7 +161,7 @@ function startBounds(start: string): Bound[] {
   ]
 }
 
-/** With `expiryBound` the SQL side of `statusOf`. */
+/** Together with `expiryBound`, the SQL counterpart of `statusOf`. */
 function statusConditions({ status, now }: TokenQuery): Condition[] {
   if (status === undefined) return []
   if (status === 'revoked') return [sql`revoked_at is not null`]

@@ -11,30 +11,30 @@ import type { Token } from '../store.ts'
 import { findOrganizationWithType, hasOrganization } from './store.ts'
 
 /**
- * AUTH_SECRET: one secret that whoever runs Counterfoil sets in its environment, and that is good wherever a SCIM
- * token of its organization is. It is nowhere in the database, not even its hash: nothing says that it is random.
+ * AUTH_SECRET: a secret in the configuration that is accepted like a SCIM token of its organization. Neither the secret
+ * nor its hash is in the database: it may not be random, so a hash could be guessed.
  */
 export type StaticSecret = { secret: Secret /** Key or id. */; organization: string }
 
 const name = 'environment'
 const type = 'scim'
 
-/** The id that it has in the organization; no token that was issued can have it. */
+/** Its id in the organization; no issued token can have the same id. */
 export function staticTokenId(organizationId: string): string {
   return uuid(name, organizationId)
 }
 
-/** For whoever looks hashes up in the database, where this one is not. */
+/** For looking up its hash, which is not in the database. */
 export function staticSecretLookup(db: Db, environment: StaticSecret) {
   return {
     hash: environment.secret.hashText(),
-    // Digests have one length and show nothing of how much of the secret is right.
+    // Digests have equal length and reveal nothing about how much of the secret is right.
     is: (hash: Buffer) => timingSafeEqual(environment.secret.hash(), hash),
     find: () => environmentCredential(db, environment),
   }
 }
 
-/** What it stands for, if its organization and type are there, be they suspended. */
+/** Its credential, if the organization and type exist, even if suspended. */
 async function environmentCredential(
   db: Db,
   { secret, organization }: StaticSecret,
@@ -48,7 +48,7 @@ async function environmentCredential(
   return { ...rest, ...unlimited, ...use, hash: secret.hashText(), tokenId, name, type, issuedAt }
 }
 
-/** How it shows among the tokens of the organization; undefined if it is not one of theirs. */
+/** Its entry among the organization's tokens; undefined if it belongs to another organization. */
 export async function staticToken(
   db: Db,
   environment: StaticSecret | undefined,
@@ -85,7 +85,7 @@ export async function staticToken(
   }
 }
 
-/** What keeps it from being accepted, for the log of the start. */
+/** Why it is not accepted, for the log at startup. */
 export async function environmentWarnings(db: Db, environment: StaticSecret | undefined): Promise<string[]> {
   if (!environment || (await findOrganizationWithType(db, environment.organization, type))) return []
   if (await hasOrganization(db, environment.organization))
@@ -97,7 +97,7 @@ export async function environmentWarnings(db: Db, environment: StaticSecret | un
 
 const advice = 'AUTH_SECRET is changed and removed where Counterfoil runs, and there only.'
 
-/** Throws if it is this secret that is to be changed, and the caller may know. */
+/** Throws if this secret is to be changed, provided that the caller may know about it. */
 export async function refuseStaticSecret(
   db: Db,
   { principal }: Caller,
@@ -109,7 +109,7 @@ export async function refuseStaticSecret(
   if (fixed && reaches(principal, fixed.organizationId)) throw new AppError('built_in', advice)
 }
 
-/** Throws if it is this token that is to be changed. */
+/** Throws if this token is to be changed. */
 export function refuseStaticToken(organizationId: string, id: string): void {
   if (id === staticTokenId(organizationId)) throw new AppError('built_in', advice)
 }

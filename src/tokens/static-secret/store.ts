@@ -1,7 +1,7 @@
 import { validate as isUuid } from 'uuid'
 import type { Db } from '../../db/database.ts'
 
-/** An organization with the token type of that name, if there are both. */
+/** An organization with the token type of that name, if both exist. */
 export async function findOrganizationWithType(db: Db, organizationKeyOrId: string, type: string) {
   return db
     .selectFrom('organizations')
