@@ -50,12 +50,13 @@ await pool.run(t, files)
 // What the suite logged and stored is searched when all of it is there; a selection of tests may issue no secret.
 if (existsSync(join(scratch, 'secrets'))) await pool.run(t, ['test/after-suite.ts'])
 t.end()
-const ended = await pool.close()
+await pool.close()
 await (await server)?.close()
 await rm(scratch, { recursive: true, force: true })
 
 const { pass, fail } = t.assertTotals
-const ok = t.passing() && ended
+failures.push(...pool.failures)
+const ok = t.passing() && failures.length === 0
 for (const line of failures) console.log(line)
 console.log(
   `\n${files.length} test file${files.length === 1 ? '' : 's'} in ${Math.round(performance.now() / 1000)} s`,

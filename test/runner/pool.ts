@@ -7,8 +7,10 @@ import type { TestServer } from './test-server.ts'
 export type Pool = {
   /** Runs the test files, as many at a time as there are processes, each as a subtest. */
   run(t: TAP, files: string[]): Promise<unknown>
-  /** Lets the processes end; whether all of them did. */
-  close(): Promise<boolean>
+  /** Why the run failed beyond assertions: a line for each file and process. */
+  failures: string[]
+  /** Lets the processes end. */
+  close(): Promise<void>
   /** Ends the processes with what they are doing. */
   kill(): void
 }
@@ -24,7 +26,8 @@ type Heard = {
 }
 
 const shard = join(import.meta.dirname, 'shard.ts')
-const timeoutMs = 300_000
+/** For each file; in seconds in the environment, as tap has it. */
+const timeoutMs = Number(process.env.TAP_TIMEOUT ?? 300) * 1000
 const graceMs = 20_000
 
 /** Processes that run test files; one that a file crashed or hung is replaced. */
@@ -35,7 +38,7 @@ export function createPool(
 ): Pool {
   const all = new Set<ChildProcess>()
   const idle = new Set<ChildProcess>()
-  let endedWell = true
+  const failures: string[] = []
   let killed = false
 
   const start = () => {
@@ -46,10 +49,11 @@ export function createPool(
       const server = await openServer()
       if (child.connected) child.send({ server })
     })
-    child.on('exit', (code) => {
+    child.on('exit', (code, signal) => {
       all.delete(child)
       idle.delete(child)
-      endedWell &&= code === 0
+      if (code !== 0 && !killed)
+        failures.push(`a process that ran test files ended with ${signal ?? `code ${code}`}`)
     })
     return child
   }
@@ -79,8 +83,11 @@ export function createPool(
         }
         if (done) {
           this.parser.end()
-          // What a teardown throws comes too late to be an assertion.
-          if (!passed) this.parser.ok = false
+          if (!passed) {
+            // What a teardown throws comes too late to be an assertion.
+            this.parser.ok = false
+            failures.push(`${this.name} failed`)
+          }
           finish(reusable)
         }
       }
@@ -94,6 +101,7 @@ export function createPool(
   }
 
   return {
+    failures,
     run(t, files) {
       t.jobs = size
       return Promise.all(files.map((name) => t.sub(TestFile, { name, buffered: true, at: null, stack: '' })))
@@ -102,7 +110,6 @@ export function createPool(
       const exits = [...all].map((child) => once(child, 'exit'))
       for (const child of idle) child.disconnect()
       await Promise.all(exits)
-      return endedWell
     },
     kill() {
       killed = true

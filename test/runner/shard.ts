@@ -68,6 +68,8 @@ process.on('message', ({ run: name, timeout }: { run?: string; timeout: number }
     // Called again if a teardown throws.
     if (current !== test) return
     current = undefined
+    // Nothing else stops its timer, since this test has no parent.
+    test.setTimeout(0)
     // What a file has begun and not ended would disturb the next one.
     process.send?.({ done: true, passed: test.passing(), reusable: !timedOut })
     if (timedOut) process.disconnect?.()
