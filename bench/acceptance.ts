@@ -1,4 +1,4 @@
-/** What has to hold: the acceptance table of the hot path, kept in docs/performance.md. */
+/** The acceptance criteria of the hot path, documented in docs/performance.md. */
 export const acceptance = {
   cachedToFastify: { atLeast: 0.8 },
   cacheOffToSelect: { atLeast: 2.0 },

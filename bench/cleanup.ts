@@ -4,7 +4,7 @@ import { pinned } from './cores.ts'
 
 const undo: (() => unknown)[] = []
 
-/** What is to be undone at the end of the run, however it ends; the last thing first. */
+/** Registers an action for the end of the run, however it ends. Actions run in reverse order. */
 export function atEnd(action: () => unknown): void {
   undo.push(action)
 }
@@ -28,7 +28,10 @@ async function undoAll(): Promise<void> {
   }
 }
 
-/** A Node process of ours on the given cores, of a program after Node's own flags. It does not outlive the run. */
+/**
+ * Starts a Node process on the given cores; `args` are Node's flags followed by the program. It does not outlive the
+ * run.
+ */
 export function startNode(
   where: string,
   args: string[],
@@ -40,7 +43,7 @@ export function startNode(
     env: { PATH: process.env.PATH, NODE_ENV: 'production', ...env },
     stdio: ['ignore', 'ignore', 'pipe', ...(ipc ? (['ipc'] as const) : [])],
   })
-  // Peers warn at every start; what they say matters only where they fail.
+  // Peers print warnings at every start; their output matters only if they fail.
   let complaint = ''
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     complaint = (complaint + text).slice(-2000)
@@ -61,7 +64,7 @@ export async function stop(child: ChildProcess): Promise<void> {
   clearTimeout(impatience)
 }
 
-/** What the process says next; it fails if the process ends instead. */
+/** The next message of the process; rejects if the process ends instead. */
 export async function firstMessage<T>(child: ChildProcess): Promise<T> {
   const waiting = new AbortController()
   const { signal } = waiting

@@ -6,9 +6,9 @@ const count = cpus().length
 const canPin = count > 1 && process.platform === 'linux' && hasTaskset()
 
 /**
- * Who runs where. The server under test has a core to itself. The load generator has one too, which the database
- * shares only where there is no third. Two workers get two cores. The harness
- * itself, which waits most of the time, is with the load generator.
+ * CPU affinity. The server under test has a core to itself, and so does the load generator, which shares its core with
+ * the database only if there is no third. Two workers get two cores. The harness is mostly idle and runs on the load
+ * generator's core.
  */
 export const cores = {
   generator: '0',
@@ -22,19 +22,19 @@ export const pinning = canPin
   ? `${count} cores: the server on one, the load generator on another, ${count > 2 ? 'the database on the rest' : 'which the database shares'}`
   : `${count} cores, no processor affinity on this system`
 
-/** A command line that keeps the program on these cores, where the system can do that. */
+/** A command line that keeps the program on these cores, on systems that support it. */
 export function pinned(where: string, command: string, args: string[]): [string, string[]] {
   return canPin ? ['taskset', ['-c', where, command, ...args]] : [command, args]
 }
 
-/** Moves a process that runs already; what it starts from then on goes with it. */
+/** Moves a running process, and everything it starts from then on. */
 export function pin(where: string, pid: number): void {
   if (canPin) execFileSync('taskset', ['-a', '-p', '-c', where, String(pid)], { stdio: 'ignore' })
 }
 
 /**
- * Lets the load generator go first where the database shares its core: while it waits, the server has nothing to do.
- * Linux may share a core out among sessions rather than processes, and every process of PostgreSQL is a session.
+ * Gives the load generator priority over a database on the same core: while the generator waits, the server idles.
+ * Linux may divide a core among sessions rather than processes, and every PostgreSQL process is a session.
  */
 export function putBehindGenerator(databaseProcess: number): void {
   if (!canPin || cores.database !== cores.generator) return
@@ -42,11 +42,13 @@ export function putBehindGenerator(databaseProcess: number): void {
     setPriority(databaseProcess, constants.priority.PRIORITY_LOW)
     writeFileSync(`/proc/${databaseProcess}/autogroup`, String(constants.priority.PRIORITY_LOW))
   } catch {
-    // It has ended, or the system knows no sessions.
+    // The process has ended, or the system has no autogroups.
   }
 }
 
-/** Starts to watch the server's core; the answer tells which share of the time since then it was busy. */
+/**
+ * Starts measuring the server's core; the returned function tells for which share of the time since then it was busy.
+ */
 export function watchServerCore(): () => number | undefined {
   const start = times()
   return () => {

@@ -9,11 +9,11 @@ import { cores, pin, putBehindGenerator } from './cores.ts'
 export type Server = {
   version: string
   createDatabase(): Promise<string>
-  /** With the connections that there are now, where it shares the load generator's core. */
+  /** Includes all current connections, if the database shares the load generator's core. */
   putBehindGenerator(): Promise<void>
 }
 
-/** The PostgreSQL of DATABASE_URL, whose user may create databases, or else an embedded one. */
+/** The PostgreSQL of DATABASE_URL, whose user must be able to create databases, or else an embedded one. */
 export async function openServer(scratch: string): Promise<Server> {
   const given = process.env.DATABASE_URL
   const url = given ?? (await embedded(join(scratch, 'data')))
@@ -26,14 +26,14 @@ export async function openServer(scratch: string): Promise<Server> {
     async createDatabase() {
       const name = `counterfoil_bench_${randomBytes(6).toString('hex')}`
       await admin.query(`create database ${name}`)
-      // An embedded server goes with all that is in it.
+      // An embedded server is removed with all its databases.
       if (given) atEnd(() => admin.query(`drop database if exists ${name} with (force)`))
       const own = new URL(url)
       own.pathname = `/${name}`
       return own.href
     },
     async putBehindGenerator() {
-      // The processes of a given server may be on another machine, and are not ours.
+      // The processes of an external server may be on another machine, and are not ours to change.
       if (given) return
       const { rows } = await admin.query(
         "select pid from pg_stat_activity where backend_type = 'client backend'",
@@ -43,7 +43,7 @@ export async function openServer(scratch: string): Promise<Server> {
   }
 }
 
-/** With room for what is measured, as anybody would give it: a million tokens in memory, and seldom a checkpoint. */
+/** Configured as in production: room for a million tokens in memory, and infrequent checkpoints. */
 async function embedded(dataDir: string): Promise<string> {
   const unset = await startEmbedded(dataDir)
   await unset.stop()

@@ -8,10 +8,10 @@ import { type Population, writePopulation } from './population.ts'
 import { progress } from './progress.ts'
 import { addTokens, prepare, type Seeded } from './seed.ts'
 
-/** A database with Counterfoil in it, and its tokens for the load generator. */
+/** A database with Counterfoil's tables, and its tokens for the load generator. */
 export type Place = { seeded: Seeded; population: Population }
 
-/** What targets are started on: a database that most share, and one with very many tokens for those that need it. */
+/** The databases that targets use: one that most share, and one with very many tokens. */
 export type Ground = {
   scratch: string
   server: Server
@@ -45,7 +45,7 @@ export async function createFixtures(plan: Plan): Promise<Ground> {
 
 function newScratch(): string {
   const scratch = mkdtempSync(join(tmpdir(), 'counterfoil-bench-'))
-  // Where root runs the benchmark, PostgreSQL runs as another user and has to get through.
+  // If root runs the benchmark, PostgreSQL runs as another user and has to pass through.
   chmodSync(scratch, 0o711)
   atEnd(() => rmSync(scratch, { recursive: true, force: true }))
   return scratch

@@ -6,7 +6,7 @@ const agent = new Agent({ keepAlive: true })
 
 export type Reply = { status: number; body: string }
 
-/** One request of the harness itself, which measures what the load generator does not: single events. */
+/** One request of the harness itself, for single events that the load generator does not measure. */
 export function ask(
   port: number,
   method: 'GET' | 'POST',

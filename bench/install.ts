@@ -1,4 +1,4 @@
-// Brings the peers that the benchmark compares with, where they are missing or other than the lockfile says.
+// Installs the peers that the benchmark compares with, if they are missing or differ from the lockfile.
 import { spawnSync } from 'node:child_process'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'

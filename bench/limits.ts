@@ -2,7 +2,7 @@ import { cleanUp } from './cleanup.ts'
 import { cores, pin } from './cores.ts'
 import { WrongAnswers } from './load/load.ts'
 
-/** However the run ends, and end it does, nothing of it stays. */
+/** Guarantees that the run ends, and that it leaves nothing behind. */
 export async function withinLimits(run: () => Promise<void>): Promise<void> {
   const limitMinutes = 15
   let givenUp = false
@@ -13,7 +13,7 @@ export async function withinLimits(run: () => Promise<void>): Promise<void> {
     cleanUp().finally(() => process.exit(1))
   }
   const limit = setTimeout(giveUp, limitMinutes * 60_000, `it took more than ${limitMinutes} minutes`)
-  // A terminal and npm may both send it: whatever comes second must not cut the cleaning up short.
+  // A terminal and npm may both send it: the second must not cut the cleanup short.
   process.on('SIGINT', giveUp)
   process.on('SIGTERM', giveUp)
   process.on('uncaughtException', (error) => giveUp(error.message))
@@ -21,7 +21,7 @@ export async function withinLimits(run: () => Promise<void>): Promise<void> {
   try {
     await run()
   } catch (error) {
-    // What breaks because of that is no news.
+    // Errors that follow from giving up are not reported.
     if (!givenUp) console.error(error instanceof WrongAnswers ? error.message : error)
     process.exitCode = 1
   } finally {

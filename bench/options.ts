@@ -1,14 +1,14 @@
 import { parseArgs } from 'node:util'
 
-/** The letters are the targets of the rotations, the words what else is measured. */
+/** The letters are the targets of the rotations, the words the other measurements. */
 const parts = [...'abcdefghi', 'writes', 'lag', 'cut', 'client', 'memory', 'start'] as const
 
-/** How long and how often; every number bounds the time that a run takes. */
+/** Durations and repetitions; together they bound the time of a run. */
 export type Plan = {
   rounds: number
   warmupSeconds: number
   seconds: number
-  /** Of what is measured once. */
+  /** For what is measured only once. */
   onceSeconds: number
   connections: number
   tokens: number

@@ -2,13 +2,13 @@ import { randomInt } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { alphabet, generateSecret } from '../src/tokens/secret.ts'
 
-/** Tokens of one length in files, one after the other: a million of them have to get from here to the generator. */
+/** Files of tokens of equal length, concatenated: a compact way to pass a million of them to the load generator. */
 export type Population = { length: number; good: string; bad: string }
 
-/** How many different tokens that are not good are presented: half of them unknown, half malformed. */
+/** How many different bad tokens are presented: half of them unknown, half malformed. */
 const badCount = 2_000
 
-/** The bad ones look like Counterfoil's own: half have a good checksum and were never issued, half have a typo. */
+/** The bad ones look like Counterfoil's own: half have a valid checksum but were never issued, half have a typo. */
 export function writePopulation(stem: string, secrets: string[]): Population {
   const bad = Array.from({ length: badCount }, (_, i) => {
     const secret = generateSecret('api').reveal()
@@ -17,7 +17,7 @@ export function writePopulation(stem: string, secrets: string[]): Population {
   return write(stem, secrets, bad)
 }
 
-/** For targets with a format of their own: half of the bad ones have the right prefix and half are garbage. */
+/** For targets with other token formats: half of the bad ones have the right prefix and half are garbage. */
 export function writeForeignPopulation(stem: string, secrets: string[]): Population {
   const length = secrets[0]?.length ?? 0
   const bad = Array.from({ length: badCount }, (_, i) => {
@@ -36,7 +36,7 @@ function write(stem: string, secrets: string[], bad: string[]): Population {
   return population
 }
 
-/** Picks tokens out of a file. */
+/** Reads tokens from a file by index. */
 export function readTokens(file: string, length: number): { count: number; token(index: number): string } {
   const bytes = readFileSync(file)
   return {

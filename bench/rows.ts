@@ -20,7 +20,7 @@ const comparisons: Comparison[] = [
   ...['a', 'c', 'd', 'e', 'g'].map((of) => ({ of, to: 'b' })),
 ]
 
-/** A core that is less busy than this says that something else was the limit. */
+/** If the core is less busy than this, something else was the limit. */
 const busyEnough = 0.9
 
 export function throughputRows(speeds: Map<string, Speed>): Row[] {

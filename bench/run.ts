@@ -21,7 +21,7 @@ import { counterfoil, starters, type Target } from './targets/targets.ts'
 
 type Part = (ground: Ground, generator: Generator) => Promise<Row[]>
 
-/** What is measured, in this order; each by the name that `--only` takes, but for the rotations, which have letters. */
+/** The measurements in order. `--only` takes their names; the rotations have letters instead. */
 const parts: [string, Part][] = [
   ['rotation', rotation],
   ['writes', churn],
@@ -49,7 +49,7 @@ await withinLimits(async () => {
   if (rows.some(failed)) process.exitCode = 1
 })
 
-/** What one part cannot measure is a row that does not hold; wrong answers end it all. */
+/** A part that fails becomes a row that does not hold; wrong answers end the whole run. */
 async function attempt(part: Part, ground: Ground, generator: Generator): Promise<Row[]> {
   try {
     return await part(ground, generator)
@@ -63,12 +63,12 @@ async function rotation(ground: Ground, generator: Generator): Promise<Row[]> {
   return throughputOf((key) => key !== 'h' && wants(key), ground, generator)
 }
 
-/** After all others: with that many tokens used, the database is still writing their uses down a minute later. */
+/** Last: with that many tokens used, the database is still writing their uses a minute later. */
 async function manyTokens(ground: Ground, generator: Generator): Promise<Row[]> {
   return throughputOf((key) => wants('h') && (key === 'f' || key === 'h'), ground, generator)
 }
 
-/** Of those targets in rotation, all of them running. */
+/** Measures these targets in rotation, with all of them running. */
 async function throughputOf(
   takesPart: (key: string) => boolean,
   ground: Ground,
@@ -158,7 +158,7 @@ async function start({ small, scratch }: Ground): Promise<Row[]> {
   ]
 }
 
-/** Stops them afterwards, so that they do not disturb what is measured next. */
+/** Stops them afterwards, so that they do not disturb the next measurement. */
 async function whileRunning<T>(targets: Target[], run: () => Promise<T>): Promise<T> {
   try {
     return await run()

@@ -4,7 +4,7 @@ import { generateSecret } from '../src/tokens/secret.ts'
 import { ask } from './http.ts'
 import { startService } from './service.ts'
 
-/** A database with Counterfoil in it, and who may do what there. */
+/** A database with Counterfoil's tables, and its credentials. */
 export type Seeded = { url: string; admin: string; resourceServer: string; organizationId: string }
 export type IssuedToken = { id: string; secret: string }
 
@@ -12,7 +12,7 @@ export const organization = 'bench'
 export const tokenType = 'api'
 const batch = 10_000
 
-/** Counterfoil's tables, and in them, by way of its API, an organization, a token type and a resource server. */
+/** Creates the tables and, through the API, an organization, a token type and a resource server. */
 export async function prepare(url: string): Promise<Seeded> {
   const admin = generateSecret('cfm').reveal()
   const service = await startService({ DATABASE_URL: url, ADMIN_TOKEN: admin })
@@ -32,11 +32,11 @@ export async function prepare(url: string): Promise<Seeded> {
   return { url, admin, resourceServer: secret, organizationId: id }
 }
 
-/** Adds tokens past the service, which at a million would take too long: as SQL, many rows a statement. */
+/** Inserts tokens directly by SQL, many rows per statement: a million through the service would take too long. */
 export async function addTokens(seeded: Seeded, count: number): Promise<IssuedToken[]> {
   const client = new pg.Client({ connectionString: seeded.url })
   await client.connect()
-  // An empty cache needs no news of what is added here. Foreign keys stay in force.
+  // No cache has to be notified of these rows. Foreign keys remain enforced.
   await setTriggers(client, 'disable')
   const issued: IssuedToken[] = []
   for (let left = count; left > 0; left -= batch) {

@@ -7,12 +7,12 @@ import { ask, freePort } from './http.ts'
 
 export type Service = { port: number; pid: number; startMs: number; stop(): Promise<void> }
 
-// As in the image: what was built, and the same flags.
+// The built program with the same flags as in the image.
 const program = join(import.meta.dirname, '..', 'dist', 'src', 'server.js')
 const flags = ['--max-semi-space-size=8', '--initial-heap-size=100', '--no-allocation-site-pretenuring']
 const patience = 60_000
 
-/** Counterfoil as anybody would start it, with `env` for its configuration; resolves when it is ready. */
+/** Starts Counterfoil with `env` as its configuration; resolves when it is ready. */
 export async function startService(env: Record<string, string>, where = cores.server): Promise<Service> {
   const port = await freePort()
   const start = performance.now()

@@ -1,6 +1,6 @@
 import { type Bound, holds } from './acceptance.ts'
 
-/** One line of the result. `value` is undefined where it could not be measured, which `note` explains. */
+/** One line of the result. `value` is undefined if it could not be measured; `note` says why. */
 export type Row = {
   what: string
   value: number | undefined
@@ -13,7 +13,7 @@ export function failed({ value, bound }: Row): boolean {
   return value === undefined || (bound !== undefined && !holds(value, bound))
 }
 
-/** Rows that have to hold first; a column says whether they do. */
+/** Rows with an acceptance criterion first; a column says whether it holds. */
 export function markdown(rows: Row[]): string {
   const judged = rows.filter((row) => row.bound || failed(row))
   const others = rows.filter((row) => !judged.includes(row))

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Runs on Node versions that are too old for the rest, to say so in a sentence.
+// Also runs on Node versions that are too old for the rest, to report that in one sentence.
 const [major, minor] = process.versions.node.split('.').map(Number)
 if (major > 22 || (major === 22 && minor >= 22)) {
   await import('../dist/src/server.js')

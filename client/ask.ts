@@ -7,17 +7,17 @@ export type AskOptions = {
   authorization: string
   timeoutMs: number
   fetch: typeof fetch
-  /** Ends what is under way. */
+  /** Aborts pending requests. */
   signal: AbortSignal
 }
 
-/** What the service takes at once: a thousand tokens, and 2 MiB with what is around them. */
+/** The service's limits per request: a thousand tokens, and 2 MiB including the JSON around them. */
 const mostTokens = 1_000
 const mostCharacters = 1_900_000
 
 type Question = { token: string } & PromiseWithResolvers<Answer>
 
-/** Asks about tokens: all that come in a turn of the event loop in one request, each once. */
+/** Introspects tokens in batches: all tokens of one turn of the event loop go into one request, each once. */
 export function createAsk({ url, authorization, timeoutMs, fetch, signal }: AskOptions) {
   let waiting = new Map<string, Question>()
 
@@ -73,7 +73,7 @@ export function createAsk({ url, authorization, timeoutMs, fetch, signal }: AskO
 function endOfBatch(questions: Question[], start: number): number {
   let end = start
   for (let characters = 0; end < questions.length && end - start < mostTokens; end++) {
-    // JSON may take six characters for one; of a token that is good it takes one.
+    // JSON may need six characters for one of these; a token's own characters need one each.
     characters += JSON.stringify(questions[end]?.token).length + 1
     if (characters > mostCharacters && end > start) break
   }

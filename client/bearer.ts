@@ -2,17 +2,17 @@ import { VerificationError } from './errors.ts'
 import type { Introspection } from './introspection.ts'
 import type { Demand, Verifier } from './verifier.ts'
 
-/** As much of a request as says who sends it, as Node gives it. */
+/** The parts of a Node request that may contain a credential. */
 export type BearerRequest = { rawHeaders: readonly string[]; url?: string | undefined }
 
-/** How a request that is not let in is answered (RFC 6750 §3). */
+/** The response to a rejected request (RFC 6750 §3). */
 export type Refusal = {
   status: 400 | 401 | 403 | 503
   headers: Record<string, string>
   body: { error?: string; error_description: string }
 }
 
-/** The token of a request that may come in, or how it is refused. */
+/** The introspection of the request's token if it meets the demand; otherwise the rejection. */
 export async function admit(
   verifier: Verifier,
   request: BearerRequest,
@@ -31,7 +31,7 @@ export async function admit(
 const query = /[?&]access_token=/i
 const bearer = /^Bearer +([A-Za-z0-9\-._~+/]+=*)$/i
 
-/** Out of the header fields as they came: of two, a parser shows one, and a proxy may have looked at the other. */
+/** Reads the raw header fields: of duplicates a parser keeps only one, and a proxy may have checked the other. */
 function bearerIn({ rawHeaders, url = '' }: BearerRequest): string | Refusal {
   const values = rawHeaders.filter(
     (_value, i) => rawHeaders[i - 1]?.toLowerCase() === 'authorization' && i % 2,
@@ -75,10 +75,10 @@ function refuse(
   }
 }
 
-/** RFC 6749 §3.3: what a scope is made of, and so what may stand in a challenge. */
+/** RFC 6749 §3.3: the syntax of scopes, which a challenge may contain. */
 const scopeTokens = /^[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*$/
 
-/** To be called when a route is defined, so that a mistake shows then. */
+/** Call it when a route is defined, so that mistakes surface then. */
 export function checkDemand(demand: Demand): void {
   const { scope } = demand
   if (scope !== undefined && !scopeTokens.test([scope].flat().join(' ')))

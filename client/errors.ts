@@ -1,8 +1,8 @@
 export type VerificationCode = 'invalid_token' | 'insufficient_scope' | 'unavailable'
 
 /**
- * Why a token is not taken. `invalid_token`: it is not good, or not for this audience. `insufficient_scope`: it is good,
- * for something else. `unavailable`: whether it is good is not known, so it must not be let through either.
+ * Why a token is rejected. `invalid_token`: it is not good, or not for this audience. `insufficient_scope`: it is good,
+ * but lacks a scope. `unavailable`: its state cannot be determined, so it must be rejected too.
  */
 export class VerificationError extends Error {
   override readonly name = 'VerificationError'

@@ -6,7 +6,7 @@ import type { Demand, Verifier } from './verifier.ts'
 declare global {
   namespace Express {
     interface Request {
-      /** What the token of the request stands for, where `authenticate` let it in. */
+      /** The introspection of the request's token, set by `authenticate`. */
       introspection?: Introspection
     }
   }
@@ -15,7 +15,7 @@ declare global {
 type Incoming = IncomingMessage & { introspection?: Introspection; originalUrl?: string }
 type Middleware = (request: Incoming, response: ServerResponse, next: (error?: unknown) => void) => void
 
-/** Makes middleware, for Express or for Connect, that lets in who brings a token that is good for what is demanded. */
+/** Creates middleware for Express or Connect that admits requests whose token meets the demand. */
 export function createAuthenticate(verifier: Verifier): (demand?: Demand) => Middleware {
   return (demand = {}) => {
     checkDemand(demand)

@@ -6,16 +6,16 @@ import { createVerifier, type Demand, type Verifier, type VerifierOptions } from
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** An onRequest or preHandler hook that lets in who brings a token that is good for this. */
+    /** An onRequest or preHandler hook that admits requests whose token meets the demand. */
     authenticate(demand?: Demand): onRequestAsyncHookHandler
   }
   interface FastifyRequest {
-    /** What the token of the request stands for, where `authenticate` let it in. */
+    /** The introspection of the request's token, set by `authenticate`. */
     introspection: Introspection | null
   }
 }
 
-/** How to verify, or a verifier that is closed by whoever made it. */
+/** Options for a new verifier, or an existing one, which the plugin does not close. */
 export type FastifyOptions = VerifierOptions | { verifier: Verifier }
 
 const plugin: FastifyPluginAsync<FastifyOptions> = async (app, options) => {

@@ -7,24 +7,27 @@ export type FeedOptions = {
   url: string
   authorization: string
   fetch: typeof fetch
-  /** Milliseconds that only ever go forward. */
+  /** A monotonic clock in milliseconds. */
   elapsed(): number
   signal: AbortSignal
-  /** All that was committed until then, in `elapsed` time, has been told. */
+  /** Everything committed until then, in `elapsed` time, has been reported. */
   onBeat(knownUntil: number): void
   onRevocation(revocation: Revocation): void
-  /** What happened before is not known. */
+  /** Earlier events are unknown. */
   onReset(): void
-  /** The feed broke off; it is tried again. */
+  /** The feed broke off and is being reconnected. */
   onLost(error: Error): void
 }
 
-/** Without a beat for so long the connection is given up: there may be nobody at the other end. */
+/** A connection without a beat for this long is closed: the other end may be gone. */
 const silenceMs = 5_000
 const firstDelayMs = 200
 const longestDelayMs = 30_000
 
-/** Follows the revocation feed until the signal ends it. What happens while the connection is lost is told afterwards. */
+/**
+ * Follows the revocation feed until the signal aborts. Events that happen while the connection is lost are delivered
+ * after it is reestablished.
+ */
 export async function followFeed(options: FeedOptions): Promise<void> {
   const { signal, onLost } = options
   let failures = 0
@@ -76,7 +79,7 @@ async function readStream(
           alarm.refresh()
           tell.onBeat(requestedAt + JSON.parse(data).age_ms)
         }
-        // Only once it has been dealt with.
+        // Acknowledge the event only after it was handled.
         if (id !== undefined) heard(id)
       },
     })
@@ -86,7 +89,7 @@ async function readStream(
   }
 }
 
-/** Longer and longer, and partly random, so that those who were cut off together do not come back together. */
+/** Exponential backoff with jitter, so that clients that were cut off together do not reconnect together. */
 function delayAfter(failures: number): number {
   return Math.min(firstDelayMs * 2 ** failures, longestDelayMs) * (0.5 + Math.random() / 2)
 }

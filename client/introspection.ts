@@ -1,15 +1,15 @@
-/** What Counterfoil says of a token that is good (RFC 7662 §2.2). */
+/** The introspection response for a good token (RFC 7662 §2.2). */
 export type Introspection = {
   active: true
   /** Scopes, separated by spaces. */
   scope: string
   client_id: string
-  /** The subject of the owner, or of a service the id of the token. */
+  /** The subject of the owner, or the token's id for a service token. */
   sub: string
   /** The id of the token. */
   jti: string
   iss: string
-  /** Seconds since 1970, as all instants here; a token without it never expires. */
+  /** Seconds since 1970, like all instants here; missing if the token never expires. */
   exp?: number
   iat: number
   nbf?: number
@@ -25,7 +25,9 @@ export type Introspection = {
 
 export type Answer = Introspection | { active: false }
 
-/** What the feed says: forget the token with this hash, or else all of the organization, of the type, or everything. */
+/**
+ * An event of the feed: invalidates the token with this hash, or all tokens of the organization or type, or all tokens.
+ */
 export type Revocation = {
   id: string
   at: string

@@ -2,35 +2,35 @@ import { LRUCache } from 'lru-cache'
 import type { Answer, Introspection, Revocation } from './introspection.ts'
 
 export type MemoryOptions = {
-  /** How many good tokens are remembered, and a tenth as many that are not. */
+  /** How many good tokens are cached; a tenth as many bad ones are. */
   size: number
-  /** For how long an answer is used that the feed does not vouch for. */
+  /** How long an answer is used that the feed does not vouch for. */
   ttlMs: number
-  /** For how long at the most one is used that it vouches for. */
+  /** The longest time an answer is used that the feed vouches for. */
   feedTtlMs: number
-  /** How long a question can be under way. */
+  /** The longest time an introspection can take. */
   timeoutMs: number
-  /** Milliseconds that only ever go forward. */
+  /** A monotonic clock in milliseconds. */
   elapsed(): number
 }
 
-/** An instance that has not heard of a change yet may answer as if there were none, for this long at the most. */
+/** For this long, an instance that has not seen a change yet may answer as if it had not happened. */
 const settleMs = 3_000
 const mostNamed = 10_000
 
-/** Reasons that are the end of a secret; after others it may still be good. */
+/** Reasons that are final for a secret; after other events it may be good again. */
 const final: Revocation['reason'][] = ['revoked', 'deleted', 'secret_ended']
 
 type Kept = { answer: Introspection; askedAt: number; vouched: boolean }
 
 /**
- * Answers by the hash of their token. The feed vouches for an answer if it would tell of a change of it: if it has been
- * followed without a gap since before the answer can have been out of date, and was heard of a moment ago.
+ * Caches answers by the hash of their token. The feed vouches for an answer if it would report a change of it: if it
+ * has been followed without a gap since before the answer could have become stale, and its last beat is recent.
  */
 export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: MemoryOptions) {
   const good = new LRUCache<string, Kept>({ max: size })
   const bad = new LRUCache<string, number>({ max: Math.ceil(size / 10) })
-  /** What the feed has named of late, and when; the oldest first. */
+  /** The latest events of the feed with their times, oldest first. */
   const named = new Map<string, { at: number; ended: boolean }>()
   let followedSince: number | undefined
   let trustedUntil = Number.NEGATIVE_INFINITY
@@ -46,7 +46,7 @@ export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: Mem
     if (named.size > mostNamed) reset()
   }
 
-  /** The answer may be from before a change that the feed has told of already, and will not tell of again. */
+  /** The answer may predate a change that the feed has already reported and will not report again. */
   function isDoubtful(hash: string, answer: Answer, since: number): boolean {
     const about = answer.active
       ? [hash, `organization ${answer.organization}`, `type ${answer.type}`]
@@ -86,7 +86,9 @@ export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: Mem
       bad.delete(hash)
       good.set(hash, { answer, askedAt, vouched: followedSince !== undefined && since >= followedSince })
     },
-    /** Forgets what the feed names. What has ended is refused without asking an instance that may not know yet. */
+    /**
+     * Invalidates what the feed reports. Ended secrets are rejected without asking an instance that may not know yet.
+     */
     tell({ hash, organization, type, reason }: Revocation): void {
       if (hash !== null) {
         good.delete(hash)
@@ -99,12 +101,12 @@ export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: Mem
         name(`type ${type}`)
       } else reset()
     },
-    /** Until then nothing has happened that the feed has not told. */
+    /** The feed has reported everything that happened until then. */
     trust(until: number): void {
       followedSince ??= elapsed()
       trustedUntil = until
     },
-    /** Something may have happened that the feed will not tell. */
+    /** Events may have been missed. */
     reset,
   }
 }

@@ -8,51 +8,54 @@ import { createMemory } from './memory.ts'
 export { VerificationError } from './errors.ts'
 export type { Introspection, Revocation } from './introspection.ts'
 
-/** A management token with the permission `tokens:introspect`, alone or with its id as an OAuth client. */
+/** A management token with the permission `tokens:introspect`, by itself or with its id as an OAuth client. */
 export type VerifierCredential = { token: string } | { clientId: string; clientSecret: string }
 
 export type VerifierOptions = VerifierCredential & {
-  /** Where Counterfoil is, such as `https://tokens.example`. */
+  /** The base URL of Counterfoil, such as `https://tokens.example`. */
   url: string
-  /** For how long an answer is used while the feed does not vouch for it, in milliseconds: 1,000 unless given. */
+  /** How long an answer is used while the feed does not vouch for it, in milliseconds; 1,000 by default. */
   ttlMs?: number
-  /** For how long at the most one is used while the feed does: 300,000 unless given. */
+  /** The longest time an answer is used while the feed does; 300,000 by default. */
   feedTtlMs?: number
-  /** How many tokens are remembered: 10,000 unless given. */
+  /** How many tokens are cached; 10,000 by default. */
   cacheSize?: number
-  /** How long Counterfoil may take to answer: 2,000 unless given. */
+  /** The timeout of a request to Counterfoil; 2,000 by default. */
   timeoutMs?: number
-  /** Whether to follow the revocation feed, as is done unless this is false. */
+  /** Whether to follow the revocation feed; true by default. */
   feed?: boolean
-  /** In place of the global one. */
+  /** Replaces the global `fetch`. */
   fetch?: typeof fetch
-  /** Told of everything that stops being good, for what is kept open on the strength of a token. */
+  /** Called for every revocation, for example to close connections that were opened with a token. */
   onRevocation?(revocation: Revocation): void
-  /** Told when the feed begins to be followed, and when it broke off and is tried again. */
+  /** Called when the feed is followed, and when it broke off and is being reconnected. */
   onFeed?(state: 'followed' | 'lost', error?: Error): void
-  /** Milliseconds that only ever go forward; for tests. */
+  /** A monotonic clock in milliseconds; for tests. */
   elapsed?(): number
 }
 
-/** What a token has to be good for. */
+/** What a token must be good for. */
 export type Demand = {
   /** All of these scopes: an array, or separated by spaces. */
   scope?: string | readonly string[] | undefined
-  /** One of these. A token that names no audience is for none. */
+  /** Any of these. A token without an audience is rejected. */
   audience?: string | readonly string[] | undefined
 }
 
 export type Verifier = {
-  /** What the token stands for. Throws a `VerificationError` if it is not good for what is demanded, or if that cannot be known. */
+  /**
+   * The introspection of the token. Throws a `VerificationError` if it does not meet the demand, or if that cannot be
+   * determined.
+   */
   verify(token: string, demand?: Demand): Promise<Introspection>
-  /** Ends the feed and all that is under way. */
+  /** Stops the feed and aborts pending requests. */
   close(): void
 }
 
-/** No token of Counterfoil's is longer. */
+/** Counterfoil's tokens are never longer. */
 const longestToken = 8192
 
-/** How long after the last beat nothing may have been missed. */
+/** The feed vouches for answers for this long after its last beat. */
 const trustMs = 2_000
 
 export function createVerifier(options: VerifierOptions): Verifier {
@@ -76,7 +79,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
       },
       onRevocation(revocation) {
         memory.tell(revocation)
-        // What is thrown there is no matter of the feed.
+        // Errors thrown by the callback must not affect the feed.
         if (onRevocation) queueMicrotask(() => onRevocation(revocation))
       },
       onReset: memory.reset,

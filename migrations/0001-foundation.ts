@@ -68,7 +68,7 @@ const statements = [
   )`,
   `create index token_secrets_by_token on token_secrets (organization_id, token_id)`,
 
-  // No foreign keys: the log outlives what it tells of.
+  // No foreign keys: the log outlives what it describes.
   `create table audit_events (
     organization_id uuid not null,
     id uuid not null,
@@ -85,7 +85,7 @@ const statements = [
   )`,
   `create index audit_events_by_target on audit_events (organization_id, target_id, id)`,
   `create index audit_events_by_actor on audit_events (organization_id, (actor ->> 'id'), id)`,
-  // Stands against a defect or a careless query of ours, not against a database superuser.
+  // A safeguard against defects and careless queries, not against a database superuser.
   `create function refuse_audit_change() returns trigger language plpgsql as
     $$ begin raise exception 'audit_events is append-only'; end $$`,
   `create trigger audit_events_append_only before update or delete or truncate on audit_events

@@ -1,9 +1,9 @@
 import { type Kysely, sql } from 'kysely'
 
-// Every change that can turn the answer about a secret is announced in the transaction that makes it, so that a
-// change by hand counts like one through the API. The count lives as long as the transaction: past a hundred secrets
-// one 'all' says the same as a hundred thousand announcements. Whatever column is added later counts as well; only
-// the statistics of use, which are written every second, are left out.
+// Every change that can affect the decision about a secret is announced in the transaction that makes it, so that
+// manual changes count like those through the API. Changes are counted per transaction: beyond a hundred secrets, a
+// single 'all' replaces further announcements. Columns added later count as well; only the usage statistics, which are
+// written every second, are excluded.
 const statements = [
   `create function announce_secret(hash bytea) returns void language plpgsql as $$
     declare
@@ -30,7 +30,7 @@ const statements = [
   `create trigger tokens_announce_change after update on tokens
     for each row execute function announce_token_change()`,
 
-  // A deleted token takes its secrets along.
+  // Deleting a token deletes its secrets.
   `alter table token_secrets
     add column last_used_at timestamptz,
     add column use_count bigint not null default 0`,

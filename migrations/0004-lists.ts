@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
 
 const statements = [
-  // One index for every way a list is sorted, with the id last, so that a page goes on exactly where the last one
-  // ended. In "C" the order of names is that of their bytes: the same on every server, and fit for prefix searches.
+  // One index for every sort order, with the id last, so that a page continues exactly where the previous one ended.
+  // Collation "C" orders names by their bytes: the same on every server, and usable for prefix searches.
   `create index tokens_by_creation on tokens (organization_id, created_at, id)`,
   `create index tokens_by_name_bytes on tokens (organization_id, (lower(name) collate "C"), id)`,
   `create index tokens_by_use on tokens (organization_id, coalesce(last_used_at, '-infinity'), id)`,
 
-  // And one for each filter that may leave few tokens of many.
+  // One for each filter that can be selective.
   `create index tokens_by_type_creation on tokens (organization_id, type, created_at, id)`,
   `create index tokens_by_owner_creation on tokens (organization_id, owner_subject, created_at, id)
     where owner_subject is not null`,

@@ -12,7 +12,7 @@ const statements = [
     retires_at timestamptz check (retires_at >= activates_at),
     retired_at timestamptz
   )`,
-  // At any time one key has no successor yet.
+  // At any time exactly one key has no successor yet.
   `create unique index signing_keys_last on signing_keys ((true)) where retires_at is null`,
 
   `alter table token_secrets add column signed_by text references signing_keys`,

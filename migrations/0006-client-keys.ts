@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 
 const statements = [
-  // Public members only, or where they are.
+  // The public members of the keys, or their URL.
   `create table client_keys (
     organization_id uuid not null,
     token_id uuid not null,
@@ -13,10 +13,10 @@ const statements = [
     foreign key (organization_id, token_id) references tokens on delete cascade,
     check ((jwks is null) <> (jwks_uri is null))
   )`,
-  // An assertion names a token and no organization.
+  // An assertion names a token but no organization.
   `create index client_keys_by_token on client_keys (token_id)`,
 
-  // What was used once; no foreign key, since a token that is gone authenticates nobody.
+  // Assertions that were used. No foreign key, since a deleted token cannot authenticate.
   `create table client_assertions (
     token_id uuid not null,
     jti_hash bytea not null check (octet_length(jti_hash) = 32),

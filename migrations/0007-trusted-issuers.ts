@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 
 const statements = [
-  // Read for every sign-in, by organization and issuer: the unique index is for that too.
+  // Every sign-in looks up an organization and issuer, by the unique index.
   `create table trusted_issuers (
     organization_id uuid not null references organizations on delete cascade,
     id uuid not null,

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 
-// What resource servers that keep answers have to forget, in an order that has no gaps: see docs/revocation-feed.md.
-// Triggers write it in the transaction of the change, so that a change by hand counts like one through the API.
+// What resource servers with a cache must invalidate, in an order without gaps: see docs/revocation-feed.md. Triggers
+// write the rows in the transaction of the change, so that manual changes count like those through the API.
 const statements = [
   `create table revocations (
     id bigint generated always as identity primary key,
@@ -19,12 +19,12 @@ const statements = [
   )`,
   `create index revocations_unnumbered on revocations (id) where position is null`,
   `create sequence revocation_positions`,
-  // There is always a last row: where the feed stands.
+  // There is always a last row, which marks the end of the feed.
   `insert into revocations (reason, position) values ('reset', nextval('revocation_positions'))`,
 
-  // Numbers are given when the transaction commits, and by one transaction at a time until it has committed. So when
-  // a number is seen, every lower one has been seen or never will be. No row lock is waited for with this lock held.
-  // The first row of a transaction has all of them numbered.
+  // Numbers are assigned at commit, by one transaction at a time, under a lock held until the commit is complete. So
+  // when a number is visible, every lower one is visible or never will be. No row lock is awaited under this lock. The
+  // first row of a transaction has all of them numbered.
   `create function number_revocations() returns trigger language plpgsql as $$
     begin
       if (select position is null from revocations where id = new.id) then
@@ -47,7 +47,7 @@ const statements = [
       where tokens.organization_id = organization and tokens.id = token
     $$`,
 
-  // Whatever column is added later counts as well.
+  // Columns added later count as well.
   `create function note_token_change() returns trigger language plpgsql as $$
     begin
       new.last_used_at := old.last_used_at;
@@ -66,7 +66,8 @@ const statements = [
   `create trigger tokens_note_change after update on tokens
     for each row execute function note_token_change()`,
 
-  // Before it is gone, since its secrets go with it. Of a whole organization, which is gone first, one row tells.
+  // Before the deletion, which also deletes its secrets. If a whole organization was deleted first, a single row
+  // reports it.
   `create function note_token_deletion() returns trigger language plpgsql as $$
     begin
       perform note_revoked_secrets(old.organization_id, old.id, 'deleted');

@@ -3,7 +3,7 @@ import { type Kysely, sql } from 'kysely'
 const statements = [
   `alter table token_types add column status_list boolean not null default false`,
 
-  // No foreign keys to organizations and tokens: JWTs outlive them, and then their status is that they are no good.
+  // No foreign keys to organizations and tokens: JWTs outlive them, and are then reported as invalid.
   `create table status_lists (
     id uuid primary key,
     organization_id uuid not null,
@@ -12,10 +12,10 @@ const statements = [
     free integer not null check (free >= 0),
     created_at timestamptz not null
   )`,
-  // At any time one list of an organization is being filled.
+  // At any time an organization has one list that is being filled.
   `create unique index status_lists_open on status_lists (organization_id) where free > 0`,
 
-  // A place is given to one token and never again.
+  // An index is assigned to one token and never reused.
   `create table status_list_entries (
     list_id uuid not null references status_lists,
     idx integer not null check (idx >= 0),

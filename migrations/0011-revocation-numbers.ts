@@ -1,8 +1,9 @@
 import { type Kysely, sql } from 'kysely'
 
 const statements = [
-  // As before by one transaction at a time, when it commits and until it has committed; but each row by its id. To seek
-  // those without a number meant to pass all that ever had none since the last vacuum, with the lock held.
+  // As before, by one transaction at a time, when it commits and until it has committed, but each row by its id:
+  // searching for rows without a number had to visit all rows that had lacked one since the last vacuum, with the lock
+  // held.
   `create or replace function number_revocations() returns trigger language plpgsql as $$
     begin
       perform pg_advisory_xact_lock(7662, 9);

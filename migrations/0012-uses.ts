@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 
-// Last use is sorted by, so that writing it down writes to every index of its row. Here that is two instead of eleven.
+// Lists are sorted by last use, so recording it writes to every index of its row: two in this table, instead of eleven.
 const statements = [
   `create table token_uses (
     organization_id uuid not null,
@@ -11,8 +11,8 @@ const statements = [
     foreign key (organization_id, token_id) references tokens on delete cascade
   )`,
 
-  // A row for each token, which lists can be cut out of. Running instances of the versions before write to the columns of
-  // tokens; a later version drops those, and what this does about them.
+  // A row for each token, which lists can be read from. Running instances of earlier versions write to the columns of
+  // tokens; a later version drops those columns and their handling here.
   `create function keep_token_use() returns trigger language plpgsql as $$
     begin
       insert into token_uses (organization_id, token_id, last_used_at, last_used_ip)

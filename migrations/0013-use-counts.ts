@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 
-// Where last use is written anyway. What was counted of each secret before stays where it is, and versions before go on
-// there: of a token's uses in all, one is what was counted then, the other what was since.
+// Counted here, where last use is written anyway. Earlier counts per secret stay where they are, and earlier versions
+// continue to add to them: a token's total is the sum of both.
 const statement = 'alter table token_uses add column use_count bigint not null default 0'
 
 export async function up(db: Kysely<unknown>): Promise<void> {

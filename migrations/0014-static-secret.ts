@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 
-// AUTH_SECRET is not in the database, but an organization and a type decide about it.
+// AUTH_SECRET is not in the database, but the state of its organization and type decides whether it is accepted.
 const statements = [
   `create table static_secret_uses (
     organization_id uuid primary key references organizations on delete cascade,
@@ -9,8 +9,8 @@ const statements = [
     use_count bigint not null
   )`,
 
-  // An update announces 'all' already. Of issued tokens nothing is known before there is an organization, and their
-  // secrets are announced when they are deleted with it: so there is no need to forget everything.
+  // An update already announces 'all'. Before an organization exists it has no issued tokens, and when it is deleted
+  // their secrets are announced one by one, so there is no need to invalidate everything.
   `create function announce_static_secret() returns trigger language plpgsql as
     $$ begin perform pg_notify('counterfoil_changes', 'static-secret'); return null; end $$`,
   ...['organizations', 'token_types'].map(
@@ -19,7 +19,7 @@ const statements = [
         for each statement execute function announce_static_secret()`,
   ),
 
-  // For resource servers that keep answers about AUTH_SECRET, whose scopes and audience are those of its type.
+  // For resource servers that cache answers about AUTH_SECRET, whose scopes and audience are those of its type.
   `create function note_type_change() returns trigger language plpgsql as $$
     begin
       insert into revocations (reason, type)

@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely'
 
-// What takes a credential away waits for a synchronous standby, if REVOCATION_DURABILITY asks for it, whatever the role
-// or the database has set for other commits. Triggers see to it where the change is made, so that a change by hand counts
-// like one through the API; what the feed tells of is all that happens to tokens, their organizations and types.
+// With REVOCATION_DURABILITY, changes that take a credential away wait for a synchronous standby, whatever the role or
+// database configures for other commits. Triggers ensure this where the change is made, so that manual changes count
+// like those through the API; so does everything that the feed reports about tokens, organizations and types.
 const statements = [
   `alter table installation
     add column revocation_durability text not null default 'local' check (revocation_durability in ('local', 'remote'))`,

@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely'
 
-// Before an organization is deleted, its tokens are, in batches. The feed and every instance have heard of its suspension,
-// so they need not hear of a million tokens that are inactive already: the batch says whose tokens it deletes, and holds
-// the organization, so that it stays suspended meanwhile.
+// Before an organization is deleted, its tokens are, in batches. The feed and every instance know of its suspension, so
+// they need not be told about a million inactive tokens: the batch names the organization whose tokens it deletes, and
+// holds it, so that it remains suspended.
 const statements = [
   `create or replace function note_token_deletion() returns trigger language plpgsql as $$
     begin

@@ -23,7 +23,7 @@ export type Counts = {
 
 type Token = { id: string; secret: string; revokedAt?: number; doubtful?: boolean }
 
-/** Two instances on one database, and clients of both that create, revoke and introspect all the time. */
+/** Two instances on one database, with clients of both that continuously create, revoke and introspect. */
 export async function startLoad(databaseUrl: string) {
   const counts: Counts = {
     ...{ requests: 0, created: 0, revoked: 0, unavailable: 0 },
@@ -34,7 +34,7 @@ export async function startLoad(databaseUrl: string) {
   const instances = [await startInstance(databaseUrl, admin), await startInstance(databaseUrl, admin)]
   let over = false
 
-  /** A request to one of the two; undefined if no answer came. */
+  /** Sends a request to one of the two; undefined if there was no response. */
   async function send(
     port: number,
     method: 'GET' | 'POST',
@@ -65,7 +65,7 @@ export async function startLoad(databaseUrl: string) {
   async function revoke(): Promise<void> {
     const token = tokens[Math.floor(Math.random() * tokens.length)]
     if (!token || token.revokedAt !== undefined || token.doubtful) return
-    // Without an answer it may have been revoked or not.
+    // Without a response, the token may or may not be revoked.
     token.doubtful = true
     const reply = await send(anyPort(), 'POST', `${tokensUrl}/${token.id}/revoke`)
     if (reply?.status !== 200) return
@@ -73,7 +73,7 @@ export async function startLoad(databaseUrl: string) {
     token.revokedAt = performance.now()
   }
 
-  /** Whether the token is accepted; undefined if there is no telling. */
+  /** Whether the token is accepted; undefined if that cannot be determined. */
   async function accepts({ secret }: Token, port: number): Promise<boolean | undefined> {
     const reply = await send(port, 'POST', '/introspect', { form: `token=${secret}` })
     return reply?.status === 200 ? JSON.parse(reply.body).active : undefined
@@ -103,7 +103,10 @@ export async function startLoad(databaseUrl: string) {
 
   return {
     counts,
-    /** Resolves when both serve, create and revoke again; one that does not by itself needs a restart. */
+    /**
+     * Resolves when both serve, create and revoke again. An instance that does not recover by itself would need a
+     * restart.
+     */
     async recovered(): Promise<void> {
       for (const instance of instances) {
         const until = performance.now() + patienceMs
@@ -116,7 +119,7 @@ export async function startLoad(databaseUrl: string) {
         }
       }
     },
-    /** Ends the clients, and looks for every token once more. */
+    /** Stops the clients, and checks every token once more. */
     async finish(): Promise<void> {
       over = true
       await Promise.all(clients)

@@ -73,7 +73,7 @@ export async function startPatroni() {
   await settled()
   return {
     url: `postgres://postgres:${password}@${hosts}/postgres?target_session_attrs=read-write`,
-    /** There is a primary, and a standby that may take its place without losing anything. */
+    /** Waits until there is a primary, and a standby that can take over without loss. */
     settled,
     async switchover(): Promise<void> {
       const before = await leader()

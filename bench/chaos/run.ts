@@ -1,4 +1,4 @@
-// Breaks what a database can break, under load on two instances, and counts what went wrong: npm run chaos.
+// Chaos test (npm run chaos): breaks databases in various ways, under load on two instances, and counts errors.
 import { setTimeout as delay } from 'node:timers/promises'
 import { createProxy } from '../../test/support/proxy.ts'
 import { startPair } from '../../test/support/standby.ts'
@@ -9,7 +9,7 @@ import { hasPatroni, startPatroni } from './patroni.ts'
 type Load = Awaited<ReturnType<typeof startLoad>>
 type Faults = [name: string, run: () => Promise<unknown>][]
 
-/** What the helpers of the tests want of a test. */
+/** The part of a tap test that the test helpers use. */
 const lifetime = { teardown: atEnd } as unknown as Parameters<typeof startPair>[0]
 const results: Record<string, Counts> = {}
 

@@ -1,6 +1,6 @@
 export type Answer = { status: number; active: boolean; body: string }
 
-/** The HTTP response in `text`, or undefined while some of it is still to come. */
+/** The HTTP response in `text`, or undefined if it is still incomplete. */
 export function readAnswer(text: string): Answer | undefined {
   const headEnd = text.indexOf('\r\n\r\n')
   if (headEnd < 0) return undefined

@@ -1,5 +1,5 @@
-// The load generator, a process of its own: keeps a number of connections busy, each with one request at a time, and
-// checks every answer. It takes a Load as a message, and answers with a Tally.
+// The load generator, which runs in its own process: keeps a number of connections busy, each with one request at a
+// time, and checks every response. It receives a Load as a message, and sends a Tally.
 import { connect } from 'node:net'
 import { readAnswer } from './answer.ts'
 import type { Load, Tally } from './load.ts'
@@ -50,7 +50,7 @@ function drive(load: Load, next: () => Asked | undefined, tally: Tally): Promise
       }
       ask()
     }
-    // A buffer of the connection's own spares an allocation with every answer.
+    // A buffer per connection saves an allocation per response.
     const onread = {
       buffer: Buffer.allocUnsafe(64 * 1024),
       callback(length: number, buffer: Uint8Array) {
@@ -64,7 +64,7 @@ function drive(load: Load, next: () => Asked | undefined, tally: Tally): Promise
       tally.example ??= error.message
     })
     socket.on('close', () => {
-      // Closed on us with a question open: that answer is missing.
+      // The server closed the connection with a request pending.
       if (asked) tally.wrong++
       resolve()
     })

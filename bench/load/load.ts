@@ -3,13 +3,13 @@ import { firstMessage, startNode } from '../cleanup.ts'
 import { cores } from '../cores.ts'
 import type { Population } from '../population.ts'
 
-/** How a target is asked about a token: the parts of a form-encoded POST around it. */
+/** How to introspect a token on a target: the parts of a form-encoded POST around the token. */
 export type Ask = {
   path: string
   beforeToken: string
   afterToken: string
   authorization?: string
-  /** It answers that every token is active. */
+  /** The target answers that every token is active. */
   fixed: boolean
 }
 
@@ -18,13 +18,13 @@ export type Load = {
   ask: Ask
   population: Population
   connections: number
-  /** At the most; a load that asks each token once ends earlier. */
+  /** At most; a load that introspects each token once ends earlier. */
   seconds: number
   firstTokens?: number
   eachOnce?: boolean
 }
 
-/** What came of it; any `wrong` answer makes the run worthless. */
+/** The result. Any `wrong` response invalidates the run. */
 export type Tally = { seconds: number; answers: number; active: number; wrong: number; example?: string }
 
 export type Generator = { run(load: Load): Promise<Tally>; stop(): void }

@@ -5,7 +5,10 @@ export type Asked = { request: string; good: boolean }
 
 const shareOfBad = 0.1
 
-/** The requests of a load, one with every call: tokens at random, a tenth of them bad; or each good one once. */
+/**
+ * Returns a function that gives the next request of a load: for random tokens, a tenth of them bad, or for each good
+ * token once.
+ */
 export function questions(load: Load): () => Asked | undefined {
   const { length } = load.population
   const good = readTokens(load.population.good, length)

@@ -9,12 +9,15 @@ import { createToken, revokeToken } from './tokens.ts'
 const perSecondEach = 200
 const warmupSeconds = 5
 const everyMs = 20
-/** Beside introspection a change takes some tenths of a second, in which none is done and none is late. */
+/** Under introspection load a change takes some tenths of a second; none completes or is late in this time. */
 const underwaySeconds = 1
-/** Half of what the service lets be in progress: where it cannot keep up it is asked for less, rather than refuses. */
+/** Half of the service's limit: if the service cannot keep up, requests are sent more slowly rather than rejected. */
 const mostAtOnce = 100
 
-/** Introspection while tokens are created and revoked at a steady rate, to introspection alone, turn about. */
+/**
+ * Compares introspection while tokens are created and revoked at a steady rate with introspection alone, in
+ * alternation.
+ */
 export async function measureChurn(
   target: Target,
   { small: { seeded }, server, plan }: Ground,
@@ -24,12 +27,12 @@ export async function measureChurn(
   const busy: number[] = []
   let changed = 0
   let seconds = 0
-  // To change something takes more code than to introspect, which is slow until it has run for a while.
+  // Changes run more code than introspection, which has to be warmed up.
   const warmup = startChanges(target.port, seeded)
   await delay(warmupSeconds * 1000)
   await warmup.stop()
   for (let round = 0; round < plan.rounds; round++) {
-    // What it does here is for others than those who are measured; on a core of its own it would not hold them up.
+    // Its work here is not for the measured requests; on a core of its own it would not slow them down.
     await server.putBehindGenerator()
     await generator.run(loadOf(target, plan, plan.warmupSeconds))
     quiet.push(perSecond(await generator.run(loadOf(target, plan, plan.seconds))))
@@ -48,7 +51,7 @@ export async function measureChurn(
   return { ...ratio(busy, quiet), achieved: changed / seconds / perSecondEach }
 }
 
-/** What it is late with it catches up on: the rate is kept on average. Each revokes a token created before. */
+/** Catches up after delays, so that the average rate is kept. Each step also revokes an earlier token. */
 function startChanges(port: number, seeded: Seeded) {
   const start = performance.now()
   const revocable: string[] = []

@@ -9,9 +9,9 @@ import { percentile } from './throughput.ts'
 import { revokeToken } from './tokens.ts'
 import { underLoad } from './under-load.ts'
 
-/** From when on the feed vouches for what is asked. */
+/** By then the feed vouches for cached answers. */
 const settleMs = 3_500
-/** What the library promises when the feed is cut. */
+/** The bound that the library promises when the feed is cut. */
 const promisedMs = 2_000
 const patienceMs = 10_000
 const everyMs = 75
@@ -20,8 +20,8 @@ export type ClientLag = { p50: number; p99: number; max: number; revoked: number
 export type ClientCut = { late: number; max: number; revoked: number }
 
 /**
- * Revokes tokens on `one` while both are under load, and asks the client library, which follows `other` and remembers
- * them. From the acknowledgement on counts the time until it refuses the token.
+ * Revokes tokens on `one` while both are under load, and verifies them with the client library, which follows `other`
+ * and has them cached. Measures the time from the acknowledgement until the library rejects the token.
  */
 export async function measureClientLag(
   [one, other]: [Target, Target],
@@ -45,7 +45,7 @@ export async function measureClientLag(
   return { p50: at(0.5), p99: at(0.99), max: at(1), revoked: lags.length }
 }
 
-/** For how long the library goes on accepting revoked tokens when the packets of its feed are lost. */
+/** For how long the library accepts revoked tokens while the packets of its feed are lost. */
 export async function measureClientCut(
   { port }: Target,
   seeded: Seeded,
@@ -73,7 +73,7 @@ export async function measureClientCut(
   }
 }
 
-/** A verifier that the feed vouches for. */
+/** A verifier that follows the feed. */
 async function following(url: string, { resourceServer }: Seeded, through = fetch): Promise<Verifier> {
   const followed = Promise.withResolvers<void>()
   const onFeed = (state: string) => state === 'followed' && followed.resolve()
@@ -83,7 +83,7 @@ async function following(url: string, { resourceServer }: Seeded, through = fetc
   return verifier
 }
 
-/** When the token was refused for the first time, and when the last request began that accepted it. */
+/** When the token was first rejected, and when the last request that accepted it began. */
 async function refusalOf(verifier: Verifier, secret: string, since: number) {
   let acceptedMs = 0
   for (let now = since; now - since < patienceMs; now = performance.now()) {

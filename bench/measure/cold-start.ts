@@ -4,13 +4,13 @@ import type { Seeded } from '../seed.ts'
 import { startService } from '../service.ts'
 import { median } from './throughput.ts'
 
-/** Milliseconds from the start of the process to the first good answer of /readyz. */
+/** Milliseconds from the start of the process to the first 200 from /readyz. */
 export async function measureColdStart(seeded: Seeded, scratch: string, times: number) {
   const onDatabase: number[] = []
   const embedded: number[] = []
   for (let i = 0; i < times; i++) {
     onDatabase.push(await startAndStop({ DATABASE_URL: seeded.url }))
-    // A new directory every time: the database is made, too.
+    // A new directory every time, so that the database is created, too.
     embedded.push(await startAndStop({ DATA_DIR: join(scratch, `cold-${i}`) }))
   }
   return { onDatabase: median(onDatabase), embedded: median(embedded) }

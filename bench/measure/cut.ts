@@ -6,7 +6,7 @@ import { untilRefused } from './lag.ts'
 import type { Listening, NotificationProxy } from './proxy.ts'
 import { isActive, revokeToken } from './tokens.ts'
 
-/** Ways in which notifications can stop coming; each returns what undoes it. */
+/** Ways to interrupt notifications; each returns a function that undoes it. */
 const cuts: Record<string, (listening: Listening, pid: number, url: string) => Promise<() => void>> = {
   async 'killed by pg_terminate_backend'(_listening, pid, url) {
     await query(url, 'select pg_terminate_backend($1)', [pid])
@@ -21,11 +21,11 @@ const cuts: Record<string, (listening: Listening, pid: number, url: string) => P
       try {
         process.kill(pid, 'SIGCONT')
       } catch {
-        // The instance gave the connection up, and the backend went with it.
+        // The instance dropped the connection, so the backend is gone.
       }
     }
     process.kill(pid, 'SIGSTOP')
-    // PostgreSQL could not be stopped with it standing still, should the run be broken off.
+    // If the run is aborted, PostgreSQL could not be stopped while a backend is suspended.
     atEnd(resume)
     return resume
   },
@@ -40,7 +40,7 @@ export function tokensForCuts(trials: number): number {
 
 export type Staleness = { how: string; maxMs: number } | { how: string; unmeasured: string }
 
-/** For how long at the most `other` goes on accepting tokens that `one` has revoked, when it is not told. */
+/** The longest time for which `other` accepts tokens that `one` has revoked, while notifications are interrupted. */
 export async function measureCuts(
   ports: { one: number; other: number },
   proxy: NotificationProxy,
@@ -73,7 +73,7 @@ async function oneCut(
 ): Promise<number> {
   const listening = await live(proxy)
   for (const { secret } of tokens) {
-    // Twice: the second answer comes from memory.
+    // Twice: the second response comes from the cache.
     for (const port of [other, other]) {
       if (!(await isActive(port, seeded, secret))) throw new Error('a token was not accepted before the cut')
     }
@@ -93,7 +93,7 @@ async function oneCut(
   }
 }
 
-/** The connection that listens now, given time to come back from the cut before and to be trusted again. */
+/** The current listening connection, once it has recovered from the previous cut and the lease holds. */
 async function live(proxy: NotificationProxy): Promise<Listening> {
   await delay(3_000)
   const listening = proxy.listening()

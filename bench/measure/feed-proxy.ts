@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { atEnd } from '../cleanup.ts'
 
-/** Stands between a client and an instance; once packets are dropped, neither end learns of it. */
+/** A proxy between a client and an instance. While it drops packets, neither end notices. */
 export async function startProxy(to: number) {
   const sockets = new Set<Socket>()
   let dropping = false

@@ -18,8 +18,8 @@ export type Lag = {
 }
 
 /**
- * Revokes tokens on `one` while both are under load. From its acknowledgement on counts the time until `other` no
- * longer accepts the token, and whether `one` still does.
+ * Revokes tokens on `one` while both are under load. Measures the time from the acknowledgement until `other` rejects
+ * the token, and whether `one` still accepts it.
  */
 export async function measureLag(
   [one, other]: [Target, Target],
@@ -53,7 +53,7 @@ export async function measureLag(
 
 const patienceMs = 30_000
 
-/** Milliseconds until the first answer that does not accept the token; the round trip of that answer is included. */
+/** Milliseconds until the first response that rejects the token, including its round trip. */
 export async function untilRefused(
   port: number,
   seeded: Seeded,

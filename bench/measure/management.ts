@@ -5,7 +5,7 @@ import type { Target } from '../targets/targets.ts'
 import { loadOf, perSecond } from './throughput.ts'
 import { createToken, listTokens, revokeToken } from './tokens.ts'
 
-/** How many operations a second, several at a time, next to cached introspections a second. */
+/** Operations per second, several at a time, next to cached introspections per second. */
 export async function measureManagement(target: Target, seeded: Seeded, generator: Generator, plan: Plan) {
   const ids: string[] = []
   const { port } = target

@@ -5,7 +5,7 @@ import type { Plan } from '../options.ts'
 import type { Target } from '../targets/targets.ts'
 import { loadOf } from './throughput.ts'
 
-/** Resident memory of the server in MiB when its cache is full and it is busy answering out of it. */
+/** Resident memory of the server in MiB with a full cache, while it answers from it under load. */
 export async function measureMemory(target: Target & { pid: number }, generator: Generator, plan: Plan) {
   const before = residentMiB(target.pid)
   const load = { ...loadOf(target, plan, 60), firstTokens: plan.bigCache }

@@ -2,12 +2,12 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { atEnd } from '../cleanup.ts'
 
-/** A connection on which the instance listens for notifications; `localPort` is how PostgreSQL knows it. */
+/** A connection on which the instance listens for notifications; `localPort` is how PostgreSQL identifies it. */
 export type Listening = { localPort: number; dropPackets(): void; close(): void }
 
 export type NotificationProxy = { url: string; listening(): Listening | undefined }
 
-/** Stands between an instance and PostgreSQL, and finds the connection that listens by the statement it sends. */
+/** A proxy between an instance and PostgreSQL that recognizes the listening connection by the statement it sends. */
 export async function startProxy(databaseUrl: string): Promise<NotificationProxy> {
   const { hostname, port } = new URL(databaseUrl)
   const found = new Set<Listening>()
@@ -38,7 +38,7 @@ function join(client: Socket, database: Socket): Listening {
     from.on('data', (chunk) => {
       if (!dropping) to.write(chunk)
     })
-    // While packets are dropped, nobody learns that the other end is gone.
+    // While packets are dropped, neither end may notice that the other is gone.
     from.on('end', () => dropping || to.end())
     from.on('error', () => dropping || to.destroy())
     from.on('close', () => dropping || to.destroy())

@@ -3,13 +3,13 @@ import type { Generator, Load, Tally } from '../load/load.ts'
 import type { Plan } from '../options.ts'
 import type { Target } from '../targets/targets.ts'
 
-/** Of one target: answers a second in each round, and how busy the server's core was at the least. */
+/** Of one target: responses per second in each round, and the least utilization of the server's core. */
 export type Speed = { rounds: number[]; busy: number | undefined }
 
-/** At the most; a cache that is not full by then fills up while the first rounds go on. */
+/** At most; a cache that is not full by then fills up during the first rounds. */
 const fillSeconds = 20
 
-/** Every target in turn, again and again, so that what disturbs the machine for a while disturbs them alike. */
+/** Measures the targets in rotation, so that temporary disturbances affect all of them alike. */
 export async function rotate(
   generator: Generator,
   targets: Map<string, Target>,
@@ -42,7 +42,7 @@ export function perSecond({ answers, seconds }: Tally): number {
   return answers / seconds
 }
 
-/** The median of the ratios within each round, and the least and the greatest of them. */
+/** The median, least and greatest of the ratios within each round. */
 export function ratio(of: number[], to: number[]): { median: number; least: number; greatest: number } {
   const ratios = of.map((value, round) => value / (to[round] ?? Number.NaN)).sort((a, b) => a - b)
   return { median: median(ratios), least: ratios[0] ?? Number.NaN, greatest: ratios.at(-1) ?? Number.NaN }
@@ -52,7 +52,7 @@ export function median(values: number[]): number {
   return percentile(values, 0.5)
 }
 
-/** The least value that at least this share of the values does not exceed. */
+/** The smallest value that at least this share of the values does not exceed. */
 export function percentile(values: number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN

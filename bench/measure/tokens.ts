@@ -3,7 +3,7 @@ import { type IssuedToken, organization, type Seeded, tokenType } from '../seed.
 
 const collection = `/v1/organizations/${organization}/tokens`
 
-/** One use of the service by the harness; an answer that it should not give fails the run. */
+/** Single operations of the harness; an unexpected response fails the run. */
 export async function createToken(port: number, { admin }: Seeded): Promise<IssuedToken> {
   const json = { name: 'A token of the benchmark', type: tokenType, scopes: ['read'] }
   return JSON.parse(await expect(201, ask(port, 'POST', collection, { token: admin, json })))
@@ -17,7 +17,7 @@ export async function revokeToken(port: number, { admin }: Seeded, id: string): 
   await expect(200, ask(port, 'POST', `${collection}/${id}/revoke`, { token: admin }))
 }
 
-/** Undefined: it cannot say, which is as strict as no. */
+/** Undefined: the service cannot tell, which clients must treat as inactive. */
 export async function isActive(
   port: number,
   { resourceServer }: Seeded,

@@ -7,7 +7,7 @@ import { loadOf } from './throughput.ts'
 const workers = 8
 const loadConnections = 8
 
-/** Does something with one token after another, eight at a time, while both targets are under load. */
+/** Runs an action for one token after another, eight at a time, while both targets are under load. */
 export async function underLoad(
   targets: [Target, Target],
   generators: readonly [Generator, Generator],

@@ -1,6 +1,6 @@
-// (e) better-auth's verification of API keys, called in this process by the leanest HTTP server there is. Keys are in
-// PostgreSQL: measured here that is faster for it than its secondary storage, even one that is a Map in this process.
-// Rate limiting, by default ten requests a day and key, is off; updates are deferred as its documentation advises.
+// (e) better-auth's verification of API keys, called by a minimal HTTP server in this process. Keys are in PostgreSQL,
+// which measured faster here than its secondary storage, even with an in-process Map. Rate limiting, which defaults to
+// ten requests per day and key, is off; updates are deferred as its documentation advises.
 import { createServer } from 'node:http'
 import { apiKey } from '@better-auth/api-key'
 import { betterAuth } from 'better-auth'

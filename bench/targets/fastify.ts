@@ -1,4 +1,4 @@
-// (b) Fastify, which takes the form as text without looking into it and serialises always the same answer.
+// (b) Fastify, which reads the form as plain text and always serializes the same response.
 import Fastify from 'fastify'
 import { fixedAnswer } from './fixed-answer.ts'
 import { responseSchema } from './introspection-schema.ts'

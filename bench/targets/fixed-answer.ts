@@ -1,4 +1,4 @@
-/** About what Counterfoil says of a token of the benchmark. */
+/** Similar to Counterfoil's response for a token of the benchmark. */
 export const fixedAnswer = {
   active: true,
   scope: 'read write',

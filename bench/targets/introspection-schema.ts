@@ -1,4 +1,4 @@
-/** Fastify serialises by this. */
+/** The response schema, by which Fastify serializes. */
 export const responseSchema = {
   type: 'object',
   properties: {

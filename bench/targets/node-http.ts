@@ -1,4 +1,4 @@
-// (a) Node's HTTP server, which reads the request to its end and answers always the same.
+// (a) Node's HTTP server, which reads the request and always sends the same response.
 import { createServer } from 'node:http'
 import { fixedAnswer } from './fixed-answer.ts'
 import { report } from './serve.ts'

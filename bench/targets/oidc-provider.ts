@@ -1,5 +1,5 @@
-// (d) oidc-provider's introspection of opaque client-credentials tokens. Its own in-memory adapter keeps a thousand
-// entries at the most, so that it gets a plain Map: no adapter with a database behind it can be faster.
+// (d) oidc-provider's introspection of opaque client-credentials tokens. Its own in-memory adapter keeps at most a
+// thousand entries, so it gets a plain Map instead: no adapter with a database can be faster.
 import Provider, { type Adapter, type AdapterPayload } from 'oidc-provider'
 import { report } from './serve.ts'
 

@@ -1,4 +1,4 @@
-// (c) Fastify and one prepared SELECT a request, on Counterfoil's own tables: what a plain service would do.
+// (c) Fastify and one prepared SELECT per request on Counterfoil's own tables: what a simple service would do.
 import { createHash } from 'node:crypto'
 import { parse } from 'node:querystring'
 import Fastify from 'fastify'

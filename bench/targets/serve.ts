@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { Server } from 'node:net'
 
-/** What a target tells the harness when it can be asked; `secrets` only where it has tokens of its own. */
+/** Sent to the harness when a target is ready; `secrets` only if the target has tokens of its own. */
 export type Started = { port: number; secrets?: string[] }
 
 export async function report(server: Server, secrets?: string[]): Promise<void> {

@@ -13,7 +13,7 @@ export type Target = {
   port: number
   ask: Ask
   population: Population
-  /** How many tokens its cache is filled with before anything is measured. */
+  /** How many tokens its cache is filled with before measuring. */
   warm?: number
   stop(): Promise<void>
 }
@@ -68,7 +68,7 @@ export const starters: Record<string, (ground: Ground) => Promise<Target>> = {
   i: ({ small }) => counterfoil(small, { WORKERS: '2' }, cores.twoServers),
 }
 
-/** Counterfoil on a database of the benchmark, asked by the resource server. */
+/** Counterfoil on a database of the benchmark, called by the resource server. */
 export async function counterfoil(
   { seeded, population }: Place,
   env: Record<string, string>,

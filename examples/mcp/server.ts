@@ -24,7 +24,8 @@ function createServer(): McpServer {
 
 const app = createMcpExpressApp()
 
-// RFC 9728. It names no authorization server: people create tokens in Counterfoil and configure their clients with them.
+// RFC 9728. It names no authorization server: people create tokens in Counterfoil and configure their clients with
+// them.
 app.get(new URL(metadataUrl).pathname, (_request, response) => {
   response.json({
     resource: resource.href,

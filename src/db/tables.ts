@@ -21,7 +21,7 @@ export type OwnerSource = 'internal' | 'ldap' | 'sso'
 /** The actor of a change, as known at the time. */
 export type Actor =
   | { type: 'token'; id: string; name: string }
-  | { type: 'user'; id: string; name: string /** Whose word the id is. */; issuer: string }
+  | { type: 'user'; id: string; name: string /** The issuer that vouches for the id. */; issuer: string }
   | { type: 'system'; id: string; name: string }
 
 /** The changed members, before and after. */

@@ -14,7 +14,7 @@ import { findOrganizationWithType, hasOrganization } from './store.ts'
  * AUTH_SECRET: a secret in the configuration that is accepted like a SCIM token of its organization. Neither the secret
  * nor its hash is in the database: it may not be random, so a hash could be guessed.
  */
-export type StaticSecret = { secret: Secret /** Key or id. */; organization: string }
+export type StaticSecret = { secret: Secret /** The key or id. */; organization: string }
 
 const name = 'environment'
 const type = 'scim'
