@@ -17,6 +17,8 @@ export type Origin = {
 /** A user who signed in at a trusted issuer, with the permissions that the issuer's registration grants. */
 export type User = {
   issuerId: string
+  /** The issuer of the sign-in. */
+  issuer: string
   organizationId: string
   permissions: readonly Permission[]
   ownerSubject: string
@@ -32,6 +34,11 @@ export type Principal = Credential | User
 
 /** What domain functions need to know about the request: who makes it, when, and from where. */
 export type Caller = Origin & { principal: Principal }
+
+/** A caller who changes a token of another user acts on behalf of that user. */
+export function onBehalfOf(caller: Caller, owner: string | null): Origin {
+  return owner === null || owner === caller.principal.ownerSubject ? caller : { ...caller, onBehalfOf: owner }
+}
 
 export function isUser(principal: Principal): principal is User {
   return 'issuerId' in principal

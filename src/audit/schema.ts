@@ -24,7 +24,8 @@ export const AuditEvent = Type.Object(
     }),
     changes: Type.Unsafe<{ before: Record<string, unknown>; after: Record<string, unknown> } | null>({
       anyOf: [Type.Object({ before: Members, after: Members }), { type: 'null' }],
-      description: 'The members that changed; of a new token, what it was granted.',
+      description:
+        'The members that changed; of a new token, what it was granted; of a deleted token, what it was.',
       examples: [{ before: { name: 'Okta' }, after: { name: 'Okta SCIM connector' } }],
     }),
     request_id: Type.String({ examples: ['019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4e'] }),

@@ -1,10 +1,17 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Caller } from '../access/caller.ts'
+import type { Caller, User } from '../access/caller.ts'
 import { plainAddress } from '../addresses.ts'
 import { AppError } from '../errors.ts'
-import type { SignedIn, SignIn } from '../issuers/sign-in.ts'
+import type { SignIn } from '../issuers/sign-in.ts'
 import { type AuthenticateOptions, authenticate } from './authenticate.ts'
 import { presentedIn } from './presented-credential.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Its `organization` is a query parameter: only there may issuers of an organization decide outside its path. */
+    organizationInQuery?: boolean
+  }
+}
 
 /**
  * An onRequest hook that does what `authenticate` does, and treats a bearer token that is not a Counterfoil token as
@@ -17,7 +24,7 @@ export function authenticateUsers(options: AuthenticateOptions, signIn: SignIn) 
       if (!(refusal instanceof AppError && refusal.code === 'invalid_token')) return done(refusal)
       const { secret } = presentedIn(request.raw.rawHeaders, { basic: 'no', fields: [] })
       const now = options.now()
-      const admit = (found: SignedIn | undefined) => {
+      const admit = (found: User | undefined) => {
         if (found) request.caller = callerOf(found, request, now)
         done(found ? undefined : refusal)
       }
@@ -33,12 +40,15 @@ export function authenticateUsers(options: AuthenticateOptions, signIn: SignIn) 
   }
 }
 
-function organizationIn({ params }: FastifyRequest): string | undefined {
-  return (params as { organization?: string }).organization
+/** The organization whose issuers may decide. In a query it is text only if it is given once. */
+function organizationIn({ params, query, routeOptions }: FastifyRequest): string | undefined {
+  const named = routeOptions.config.organizationInQuery ? query : params
+  const { organization } = named as { organization?: unknown }
+  return typeof organization === 'string' ? organization : undefined
 }
 
-function callerOf({ user, issuer }: SignedIn, { id: requestId, ip }: FastifyRequest, now: Date): Caller {
-  const { ownerSubject: id, ownerEmail } = user
+function callerOf(user: User, { id: requestId, ip }: FastifyRequest, now: Date): Caller {
+  const { ownerSubject: id, ownerEmail, issuer } = user
   return {
     principal: user,
     actor: { type: 'user', id, name: ownerEmail ?? id, issuer },

@@ -11,9 +11,6 @@ import { findOrganization, selectRegistrations } from './store.ts'
 import { isKey, isOfPlatform, organizationNamed, userFrom } from './user.ts'
 import { type Address, addressOf, verifySignIn } from './verify.ts'
 
-/** A user, and the issuer that vouches for them. */
-export type SignedIn = { user: User; issuer: string }
-
 /**
  * Identifies who presents this secret at a path of that organization (by key or id); undefined if it is not a sign-in.
  */
@@ -21,7 +18,7 @@ export type SignIn = (
   secret: Secret,
   organization: string | undefined,
   now: Date,
-) => Promise<SignedIn | undefined>
+) => Promise<User | undefined>
 
 /** Turns tokens of trusted issuers into users. */
 export function createSignIn({ db, outbound, issuer }: Pick<Deps, 'db' | 'outbound' | 'issuer'>): SignIn {
@@ -34,7 +31,7 @@ export function createSignIn({ db, outbound, issuer }: Pick<Deps, 'db' | 'outbou
     if (!registration) return undefined
     const payload = await verifySignIn(secret, registration, keysOf(registration), now)
     const organizationId = await organizationOf(db, registration, payload)
-    return { user: { ...userFrom(payload, registration), organizationId }, issuer: registration.issuer }
+    return { ...userFrom(payload, registration), organizationId }
   }
 }
 

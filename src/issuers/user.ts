@@ -18,6 +18,7 @@ export function userFrom(payload: JWTPayload, registration: TrustedIssuer): Omit
   ])
   return {
     issuerId: registration.id,
+    issuer: registration.issuer,
     permissions: permissions.filter((permission) => granted.has(permission)),
     ownerSubject: subject,
     ownerEmail: email(said.get(claims.email)),

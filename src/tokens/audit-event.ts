@@ -1,5 +1,6 @@
 import type { Action, NewAuditEvent } from '../audit/audit.ts'
 import type { Changes, TokenRow } from '../db/tables.ts'
+import type { Token } from './store.ts'
 
 /** The change log event about a token. */
 export function tokenEvent(
@@ -26,5 +27,21 @@ export function grantSnapshot(token: Granted) {
     ...(token.narrowedTo && { narrowed_to: token.narrowedTo }),
     not_before: token.notBefore?.toISOString() ?? null,
     expires_at: token.expiresAt?.toISOString() ?? null,
+  }
+}
+
+/** What the change log keeps of a token that is deleted: enough to recognize it, but no secret and no free text. */
+export function tokenSnapshot(token: Token) {
+  return {
+    ...grantSnapshot(token),
+    owner_email: token.ownerEmail,
+    identity_source: token.ownerSource,
+    hint: token.hint,
+    created_at: token.createdAt.toISOString(),
+    created_by: token.createdBy,
+    last_used_at: token.lastUsedAt?.toISOString() ?? null,
+    revoked_at: token.revokedAt?.toISOString() ?? null,
+    revoked_by: token.revokedBy,
+    revoked_reason: token.revokedReason,
   }
 }

@@ -3,10 +3,11 @@ import { platformPolicy } from '../policy/effective.ts'
 
 export const expiryStates = ['never', 'ok', 'warning', 'imminent', 'expired'] as const
 
-/** A token's remaining lifetime for user interfaces, in whole units; null if it never expires. */
+/** A token's remaining lifetime for user interfaces; null if it never expires. */
 export type Expiry = {
   state: (typeof expiryStates)[number]
   secondsLeft: number | null
+  /** Rounded up: 90 until a token of 90 days has less than 89 left, 1 on its last day, 0 once it has expired. */
   daysLeft: number | null
 }
 
@@ -21,7 +22,7 @@ export function expiryOf(expiresAt: Date | null, own: Partial<Thresholds> | null
   const left = Math.max(0, (expiresAt.getTime() - now.getTime()) / 1000)
   const secondsLeft = Math.floor(left)
   const thresholds = { ...platformPolicy.expiry_warning, ...own }
-  return { state: stateOf(left, thresholds), secondsLeft, daysLeft: Math.floor(left / day) }
+  return { state: stateOf(left, thresholds), secondsLeft, daysLeft: Math.ceil(left / day) }
 }
 
 function stateOf(left: number, { warning_days, imminent_hours }: Thresholds): Expiry['state'] {

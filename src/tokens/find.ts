@@ -1,5 +1,6 @@
-import { type Caller, reaches } from '../access/caller.ts'
+import { type Caller, isUser, reaches, type User } from '../access/caller.ts'
 import type { Db } from '../db/database.ts'
+import type { Organization } from '../db/tables.ts'
 import { AppError } from '../errors.ts'
 import { reachableOrganization } from '../organizations/lookup.ts'
 import { findTokenIn } from './find-store.ts'
@@ -19,12 +20,20 @@ export async function getToken(
   return visible(token ?? (await fixed(db, { organizationId, id }, environment)), self)
 }
 
-/** The token that the caller itself presented. */
+/** A user who signed in, with the organization that the sign-in belongs to. */
+export type SignedIn = { user: User; organization: Organization }
+
+/** The token that the caller presented, or the user who signed in. */
 export async function getSelf(
   db: Db,
   caller: Caller,
   environment: StaticSecret | undefined,
-): Promise<store.Token> {
+): Promise<store.Token | SignedIn> {
+  const { principal } = caller
+  if (isUser(principal)) {
+    const organization = await reachableOrganization(db, caller, principal.organizationId)
+    return { user: principal, organization }
+  }
   const key = presentedToken(caller)
   return visible((await store.findToken(db, key)) ?? (await fixed(db, key, environment)), undefined)
 }

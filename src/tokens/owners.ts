@@ -1,4 +1,4 @@
-import { type Caller, requirePermission } from '../access/caller.ts'
+import { type Caller, onBehalfOf, requirePermission } from '../access/caller.ts'
 import { recordAll } from '../audit/audit.ts'
 import { batchSize, inBatches } from '../db/batches.ts'
 import type { Db } from '../db/database.ts'
@@ -37,7 +37,7 @@ export async function revokeOwnerTokens(
       const events = revoked.map((token) =>
         tokenEvent('token.revoked', { organizationId, ...token }, changes),
       )
-      await recordAll(tx, caller, events)
+      await recordAll(tx, onBehalfOf(caller, subject), events)
       return revoked.length
     }),
   )

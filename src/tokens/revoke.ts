@@ -1,4 +1,4 @@
-import { type Caller, reaches } from '../access/caller.ts'
+import { type Caller, onBehalfOf, reaches } from '../access/caller.ts'
 import { eventOf } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import { tokenEvent } from './audit-event.ts'
@@ -67,7 +67,12 @@ async function revoke<Found extends store.Token | undefined>(
     revokedReason: reason,
   }
   const event = tokenEvent('token.revoked', token, { before: {}, after: { reason } })
-  const revoked = await revokeFound(db, token, revocation, eventOf(caller, event))
+  const revoked = await revokeFound(
+    db,
+    token,
+    revocation,
+    eventOf(onBehalfOf(caller, token.ownerSubject), event),
+  )
   // Not revoked because the token changed in the meantime: decide again on its current state.
   return revoked ?? revoke(db, caller, reason, find)
 }

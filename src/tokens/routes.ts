@@ -202,13 +202,22 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
   app.route({
     method: 'GET',
     url: '/self',
+    config: { organizationInQuery: true },
     schema: {
       operationId: 'getSelf',
-      summary: 'Read the token that this very request presents',
+      summary: 'Read the token that this request presents, or who is signed in',
       tags,
-      response: { 200: answer(schema.Token, 'The token', 'ETag'), ...problems(400, 401, 404, 500, 503) },
+      querystring: schema.SelfQuery,
+      response: {
+        200: answer(schema.Self, 'The token, or the signed-in user (without ETag)', 'ETag'),
+        ...problems(400, 401, 404, 500, 503),
+      },
     },
-    handler: async ({ caller }, reply) => show(reply, await getSelf(db, caller, environment), caller.now),
+    handler: async ({ caller }, reply) => {
+      const self = await getSelf(db, caller, environment)
+      if ('user' in self) return schema.presentSignedIn(self)
+      return show(reply, self, caller.now)
+    },
   })
 
   app.route({

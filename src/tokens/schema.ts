@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox'
+import { permissions } from '../access/permissions.ts'
 import { Page } from '../http/pages.ts'
 import { Actor, DateTime, Id, nullable, OrganizationParams, ref } from '../http/schemas.ts'
 import { expandEndpoint } from '../token-types/endpoint.ts'
@@ -6,6 +7,7 @@ import { Creation } from './create/form-schema.ts'
 import type { Issued } from './create/issue.ts'
 import { AllowedCidrs, Comment, Metadata, Name, NarrowedTo, NewToken, ownerMembers } from './create/schema.ts'
 import { expiryOf, expiryStates } from './expiry.ts'
+import type { SignedIn } from './find.ts'
 import { parseNetworks } from './networks.ts'
 import { statuses, statusOf } from './status.ts'
 import type { TokenChange as StoredChange, Token as StoredToken } from './store.ts'
@@ -69,7 +71,9 @@ const tokenMembers = {
     {
       state: Type.Enum([...expiryStates], { type: 'string' }),
       seconds_left: nullable.integer(),
-      days_left: nullable.integer({ description: 'Whole days.' }),
+      days_left: nullable.integer({
+        description: 'Rounded up: 90 for a new token of 90 days, 1 on its last day, 0 once it has expired.',
+      }),
     },
     { description: 'What is left of its life; the thresholds are those of the policy.' },
   ),
@@ -89,6 +93,24 @@ const tokenMembers = {
   }),
 }
 
+export const SignedInUser = Type.Object(
+  {
+    issuer: Type.String({ examples: ['https://login.example'] }),
+    subject: ownerMembers.subject,
+    email: nullable.string({ examples: ['ada@example.com'] }),
+    identity_source: ownerMembers.identity_source,
+    organization: Type.String({
+      description: 'The key of the organization that the sign-in belongs to.',
+      examples: ['default'],
+    }),
+    permissions: Type.Array(Type.Enum([...permissions], { type: 'string' }), {
+      description: 'What the registration of the issuer grants this user.',
+      examples: [['tokens:own']],
+    }),
+  },
+  { $id: 'SignedInUser', description: 'A user who signed in at a trusted issuer.' },
+)
+
 export const Warning = Type.Object(
   {
     code: Type.Enum(['lifetime_reduced'], { type: 'string' }),
@@ -100,6 +122,24 @@ export const Warning = Type.Object(
 )
 
 export const Token = Type.Object(tokenMembers, { $id: 'Token', description: 'A token, without its secret.' })
+export const SelfQuery = Type.Object(
+  {
+    organization: Type.Optional({
+      ...OrganizationParams.properties.organization,
+      description:
+        'Key or id of the organization whose issuers a sign-in is for; not needed for issuers of the platform. A token ' +
+        'is the same whatever this says.',
+    }),
+  },
+  { additionalProperties: false },
+)
+
+export const Self = Type.Unsafe<Static<typeof Token> | Static<typeof SignedInUser>>({
+  $id: 'Self',
+  anyOf: [{ $ref: 'Token#' }, { $ref: 'SignedInUser#' }],
+  description: 'The token that the request presents, or the signed-in user.',
+})
+
 export const IssuedToken = Type.Object(
   {
     ...tokenMembers,
@@ -120,6 +160,8 @@ export const components = [
   Owner,
   Warning,
   Token,
+  SignedInUser,
+  Self,
   IssuedToken,
   TokenPage,
   NarrowedTo,
@@ -150,6 +192,17 @@ export function parseTokenChange(body: Static<typeof TokenChange>): StoredChange
 
 export function presentIssued({ token, secret, warnings }: Issued, now: Date): Static<typeof IssuedToken> {
   return { ...presentToken(token, now), secret: secret.reveal(), warnings }
+}
+
+export function presentSignedIn({ user, organization }: SignedIn): Static<typeof SignedInUser> {
+  return {
+    issuer: user.issuer,
+    subject: user.ownerSubject,
+    email: user.ownerEmail,
+    identity_source: user.ownerSource,
+    organization: organization.key,
+    permissions: [...user.permissions],
+  }
 }
 
 export function presentToken(token: StoredToken, now: Date): Static<typeof Token> {

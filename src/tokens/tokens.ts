@@ -1,4 +1,4 @@
-import { type Caller, holds } from '../access/caller.ts'
+import { type Caller, holds, onBehalfOf } from '../access/caller.ts'
 import { grantOfToken, refuseEscalation } from '../access/escalation.ts'
 import { isWithinNetworks } from '../addresses.ts'
 import { record } from '../audit/audit.ts'
@@ -9,7 +9,7 @@ import { holdOrganization, reachableOrganization } from '../organizations/lookup
 import type { Policy } from '../policy/document.ts'
 import { effectivePolicy } from '../policy/effective.ts'
 import { type ExpectedVersions, refuseStale } from '../preconditions.ts'
-import { tokenEvent } from './audit-event.ts'
+import { tokenEvent, tokenSnapshot } from './audit-event.ts'
 import { visible } from './find.ts'
 import { refuseShortName } from './name.ts'
 import { claimName } from './quota.ts'
@@ -36,7 +36,7 @@ export async function updateToken(
       await claimName(tx, policy, token, change.name)
     }
     const changed = await store.updateToken(tx, token, { ...change, updatedAt: caller.now })
-    await record(tx, caller, tokenEvent('token.updated', changed, changes))
+    await record(tx, onBehalfOf(caller, token.ownerSubject), tokenEvent('token.updated', changed, changes))
     return changed
   })
 }
@@ -50,7 +50,8 @@ export async function deleteToken(
 ): Promise<void> {
   await changing(db, caller, { organizationKey, id, expected }, async (tx, token, policy) => {
     refuseUnconfirmed(policy, token, confirm)
-    await record(tx, caller, tokenEvent('token.deleted', token))
+    const changes = { before: tokenSnapshot(token), after: {} }
+    await record(tx, onBehalfOf(caller, token.ownerSubject), tokenEvent('token.deleted', token, changes))
     await store.deleteToken(tx, token)
   })
 }

@@ -22,6 +22,33 @@ t.test('what a backend creates for a user is done by the backend, on behalf of t
   ])
 })
 
+t.test(
+  'every change that an administrator makes to a token of a user is on behalf of that user',
+  async (t) => {
+    const admin = await issue({ name: 'Admin', type: 'management', scopes: ['tokens:write'] })
+    const owned = (name: string) => issue({ name, owner: { subject: 'u-9' } })
+    const tokenOf = { token: admin.secret }
+    const ways: Record<string, (token: { id: string; secret: string }) => Promise<unknown>> = {
+      'token.updated': ({ id }) => ask('PATCH', `${tokens}/${id}`, { ...tokenOf, body: { comment: 'Seen' } }),
+      'token.revoked': ({ id }) => ask('POST', `${tokens}/${id}/revoke`, tokenOf),
+      'token.revoked by secret': ({ secret }) =>
+        ask('POST', '/revoke', { ...tokenOf, form: { token: secret } }),
+      'token.revoked with all of the owner': () =>
+        ask('POST', '/v1/organizations/default/owners/u-9/revoke-tokens', tokenOf),
+      'token.deleted': ({ id }) => ask('DELETE', `${tokens}/${id}`, tokenOf),
+    }
+    for (const [way, change] of Object.entries(ways)) {
+      const token = await owned(way)
+      await change(token)
+      const [event] = await log(`?target=${token.id}`)
+      t.match(event, { action: way.split(' ')[0], actor: { id: admin.id }, on_behalf_of: 'u-9' }, way)
+    }
+    const itself = await owned('Ends itself')
+    await ask('POST', '/v1/self/revoke', { token: itself.secret })
+    t.match(await log(`?target=${itself.id}`), [{ action: 'token.revoked', on_behalf_of: null }, {}])
+  },
+)
+
 t.test('what a user or a service does for itself is on behalf of nobody', async (t) => {
   const own = await issue({
     name: 'My own',

@@ -22,7 +22,23 @@ t.test(
     const actor = { type: 'token', id: writer.id, name: 'Script' }
     const target = (name: string) => ({ type: 'token', id: made.body.id, name })
     t.match(all.slice(0, 4), [
-      { action: 'token.deleted', actor, target: target('New name'), changes: null },
+      {
+        action: 'token.deleted',
+        actor,
+        target: target('New name'),
+        changes: {
+          before: {
+            type: 'api',
+            owner: null,
+            hint: made.body.hint,
+            created_at: made.body.created_at,
+            expires_at: null,
+            revoked_by: actor,
+            revoked_reason: 'Test',
+          },
+          after: {},
+        },
+      },
       { action: 'token.revoked', actor, target: target('New name'), changes: { after: { reason: 'Test' } } },
       {
         action: 'token.updated',

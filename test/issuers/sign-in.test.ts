@@ -122,14 +122,44 @@ t.test(
   },
 )
 
-t.test('a sign-in is no token of ours, to be read or revoked as one', async (t) => {
+t.test(
+  'a signed-in user can ask who they are, with which permissions and in which organization',
+  async (t) => {
+    const self = '/v1/self?organization=default'
+    t.match(await ask('GET', self, { token: ada.accessToken }), {
+      status: 200,
+      headers: { etag: undefined },
+      body: {
+        issuer: provider.issuer,
+        subject: 'ada',
+        email: 'ada@example.com',
+        identity_source: 'sso',
+        organization: 'default',
+        permissions: ['tokens:own'],
+      },
+    })
+    const { accessToken: admin } = await provider.signIn('eve', { groups: ['token-admins'] })
+    const { body } = await ask('GET', self, { token: admin })
+    t.match(body, { subject: 'eve' })
+    t.ok(body.permissions.includes('tokens:write'))
+    const elsewhere = ['/v1/self', '/v1/self?organization=nowhere', `${self}&organization=default`]
+    for (const url of elsewhere) t.equal((await ask('GET', url, { token: admin })).status, 401, url)
+    t.equal((await ask('GET', self, { token: `${admin.slice(0, -8)}AAAAAAAA` })).status, 401)
+    t.equal((await ask('GET', '/v1/token-types?organization=default', { token: admin })).status, 401)
+    const { status, body: token } = await ask('GET', self)
+    t.match({ status, token }, { status: 200, token: { type: 'management' } }, 'a token is what it is')
+    t.match(await ask('GET', '/v1/self?organisation=default'), {
+      status: 400,
+      body: { errors: [{ in: 'query', field: 'organisation' }] },
+    })
+  },
+)
+
+t.test('a sign-in is not a Counterfoil token, and cannot be revoked as one', async (t) => {
   const { accessToken: token } = await provider.signIn('root', { groups: ['token-admins'] })
   await trust(world, provider, { claims: { organization: null } }, 'platform')
-  for (const [method, url] of [
-    ['GET', '/v1/self'],
-    ['POST', '/v1/self/revoke'],
-  ] as const)
-    t.match(await ask(method, url, { token }), { status: 404, body: { code: 'not_found' } }, url)
+  const answer = await ask('POST', '/v1/self/revoke', { token })
+  t.match(answer, { status: 404, body: { code: 'not_found' } })
   const [first] = (await ask('GET', '/v1/organizations/platform/issuers')).body.items
   await ask('DELETE', `/v1/organizations/platform/issuers/${first.id}`)
 })

@@ -161,11 +161,11 @@ t.test('Expires in: never, days, a warning under 5 days, less than 24 hours, exp
   const { body } = await create({ name: 'Counted', type, owner: ada, lifetime_days: 7 })
   const steps: [number, object][] = [
     [0, { state: 'ok', days_left: 7 }],
-    [2 * day - 1000, { state: 'ok', days_left: 5 }],
-    [1000 + 1, { state: 'warning', days_left: 4 }],
-    [4 * day - 1000, { state: 'warning', days_left: 1 }],
-    [1000, { state: 'imminent', days_left: 0 }],
-    [23 * hour, { state: 'imminent', days_left: 0 }],
+    [2 * day - 1000, { state: 'ok', days_left: 6 }],
+    [1000 + 1, { state: 'warning', days_left: 5 }],
+    [4 * day - 1000, { state: 'warning', days_left: 2 }],
+    [1000, { state: 'imminent', days_left: 1 }],
+    [23 * hour, { state: 'imminent', days_left: 1 }],
     [hour, { state: 'expired', seconds_left: 0 }],
   ]
   for (const [ms, expiry] of steps) {

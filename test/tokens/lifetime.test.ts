@@ -89,10 +89,10 @@ t.test('what is left of a life is shown as data', async (t) => {
   t.same(await expiry(), { state: 'ok', seconds_left: 864_000, days_left: 10 })
   const steps: [number, object][] = [
     [5 * day, { state: 'ok', seconds_left: 432_000, days_left: 5 }],
-    [1, { state: 'warning', seconds_left: 431_999, days_left: 4 }],
+    [1, { state: 'warning', seconds_left: 431_999, days_left: 5 }],
     [4 * day - 1, { state: 'warning', seconds_left: 86_400, days_left: 1 }],
-    [1, { state: 'imminent', seconds_left: 86_399, days_left: 0 }],
-    [day - 2, { state: 'imminent', seconds_left: 0, days_left: 0 }],
+    [1, { state: 'imminent', seconds_left: 86_399, days_left: 1 }],
+    [day - 2, { state: 'imminent', seconds_left: 0, days_left: 1 }],
     [1, { state: 'expired', seconds_left: 0, days_left: 0 }],
     [hour, { state: 'expired', seconds_left: 0, days_left: 0 }],
   ]

@@ -1,10 +1,10 @@
-import { type Caller, type Origin, reaches, requirePermission } from '../../access/caller.ts'
+import { type Caller, onBehalfOf, reaches, requirePermission } from '../../access/caller.ts'
 import { grantOfToken, refuseEscalation } from '../../access/escalation.ts'
 import type { Db } from '../../db/database.ts'
 import { type Attempt, type Outcome, once } from '../../idempotency/idempotency.ts'
 import { noSuchOrganization } from '../../organizations/lookup.ts'
 import { onlyOwner, ownerOfNew } from '../token-owner-scope.ts'
-import type { NewToken, Owner } from './decide.ts'
+import type { NewToken } from './decide.ts'
 import { type Issued, issueInTransaction, issueToken } from './issue.ts'
 import type { Issuing } from './mint.ts'
 import { findRules } from './rules-store.ts'
@@ -37,17 +37,11 @@ export async function createToken<Answer>(
   const owner = ownerOfNew(caller, self, input.owner)
   // A limited caller gets the audience that was checked, even if the type changes in the meantime.
   const given = caller.principal.narrowedTo ? { ...input, audience, owner } : { ...input, owner }
-  const issuance = { origin: onBehalfOf(caller, owner), input: given, secretFrom: issuing }
+  const issuance = { origin: onBehalfOf(caller, owner?.subject ?? null), input: given, secretFrom: issuing }
   if (key) {
     return once(db, caller, organization.id, { key, request }, async (tx) =>
       present(await issueInTransaction(tx, organization.id, issuance)),
     )
   }
   return { answer: present(await issueToken(db, rules, issuance)), replayed: false }
-}
-
-/** A caller who creates a token for another user acts on behalf of that user. */
-function onBehalfOf(caller: Caller, owner: Owner | null): Origin {
-  if (!owner || owner.subject === caller.principal.ownerSubject) return caller
-  return { ...caller, onBehalfOf: owner.subject }
 }
