@@ -37,7 +37,7 @@ t.test('no secret issued in the whole suite is in any database', async (t) => {
   }
 })
 
-/** Every row of every table as text, byte strings read as text too: what pg_dump would hold. */
+/** Every row of every table as text, with byte strings read as text too: what a pg_dump would contain. */
 async function dumpOf(url: string): Promise<string> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()

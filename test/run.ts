@@ -1,6 +1,6 @@
 // Runs the tests against a real PostgreSQL: TEST_DATABASE_URL, a container (TEST_POSTGRES=container), or else the
-// embedded one. `npm test -- test/tokens test/http/wire.test.ts` runs the tests of a folder and of a file, with
-// `-g <pattern>` only those whose name matches.
+// embedded one. `npm test -- test/tokens test/http/wire.test.ts` runs the tests of a folder and of a file, with `-g
+// <pattern>` only those whose name matches.
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
@@ -29,7 +29,7 @@ const pool = createPool(
   {
     ...process.env,
     TEST_RECORDS: scratch,
-    // Processes that tests start load what others have compiled, and so does the next run.
+    // Processes that tests start reuse code compiled by others, and so does the next run.
     NODE_COMPILE_CACHE: join(import.meta.dirname, '../node_modules/.cache/node-compile'),
     ...(options.grep && { TAP_GREP: options.grep.join('\n') }),
     ...(options.only && { TAP_ONLY: '1' }),
@@ -47,7 +47,7 @@ if (options.reporter === 'tap') t.pipe(process.stdout)
 else await report(options.reporter, t, undefined as never)
 t.on('data', (tap: string) => failures.push(...(tap.match(/^ *not ok .*$/gm) ?? [])))
 await pool.run(t, files)
-// What the suite logged and stored is searched when all of it is there; a selection of tests may issue no secret.
+// Only a full run searches what was logged and stored; a selection of tests may issue no secret.
 if (existsSync(join(scratch, 'secrets'))) await pool.run(t, ['test/after-suite.ts'])
 t.end()
 await pool.close()

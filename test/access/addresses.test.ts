@@ -61,7 +61,7 @@ t.test('a network has one way to be written, with its own address in it', async 
       const network = plainNetwork(`${address}/${bits}`) ?? ''
       t.equal(plainNetwork(network), network)
       const plain = plainAddress(address) ?? ''
-      // Beyond the mapped ones a network of IPv6 holds no IPv4 address.
+      // Beyond the mapped addresses, an IPv6 network contains no IPv4 address.
       if (isIPv4(plain) === isIPv4(network.split('/')[0] ?? '')) t.ok(networksOf([network])(plain))
     }),
   )

@@ -1,5 +1,5 @@
-// Nobody can give more than they hold: every operation that makes, widens or borrows a credential, by every limit that
-// a caller can have.
+// No caller can grant more than it holds: every operation that creates, widens or borrows a credential, with every
+// limit that a caller can have.
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { permissions } from '../../src/access/permissions.ts'
@@ -19,7 +19,9 @@ const a = 'https://a.example'
 const networks = ['192.0.2.0/24']
 const inside = '192.0.2.9'
 
-/** A caller for each limit, who holds everything else. Where a limit rules out platform:admin, it lacks that too. */
+/**
+ * One caller per limit, which holds everything else. Where a limit rules out platform:admin, the caller lacks that too.
+ */
 const callers = {
   permissions: await world.manager(
     powers.filter((permission) => permission !== 'audit:read'),
@@ -33,7 +35,7 @@ const callers = {
 type Dimension = keyof typeof callers
 const dimensions = Object.keys(callers) as Dimension[]
 
-/** What the refusal says of the limit. */
+/** What the error says about the limit. */
 const said: Record<Dimension, RegExp> = {
   permissions: /permission audit:read/,
   organizations: /organizations.*narrowed_to\.organizations/,
@@ -47,11 +49,11 @@ type Make = () => Request | Promise<Request>
 type Row = {
   operation: string
   what: string
-  /** Requests that give more than the caller of that column holds, in that and nothing else. */
+  /** Requests that grant more than the caller of that column holds, in that dimension only. */
   beyond: Partial<Record<Dimension, Make[]>>
-  /** A request that the caller of that column can make. */
+  /** A request that the caller of that column may make. */
   within?: Make | Partial<Record<Dimension, Make>>
-  /** Why there is nothing beyond the limit, or nothing within it. */
+  /** Why there is no request beyond the limit, or none within it. */
   because?: Partial<Record<Dimension, string>>
   refusal?: RegExp
 }
@@ -94,7 +96,7 @@ const makeServer =
 const withoutLimit = (member: keyof typeof narrow) => ({ narrowed_to: { ...narrow, [member]: undefined } })
 const toMake = { scopes: ['tokens:write'], narrowed_to: null }
 
-/** A request about a token that is made for it. */
+/** A request about a token that is created for it. */
 const about =
   (token: Record<string, unknown>, organization: string, ask: (path: string) => Request): Make =>
   async () =>
@@ -151,7 +153,7 @@ const issuers = (make: typeof register): Omit<Row, 'operation' | 'what'> => ({
   },
 })
 
-/** A policy for an organization that allows `api` alone before. */
+/** A policy for an organization that only allowed `api` before. */
 const policy =
   (body: object, organization = 'acme'): Make =>
   async () => {
@@ -172,7 +174,7 @@ const policies: Omit<Row, 'operation' | 'what'> = {
   },
 }
 
-/** For platform:admin only, which no token has that is narrowed to anything. */
+/** For platform:admin only, which a narrowed token cannot have. */
 const administration = (operation: string, what: string, make: Make): Row => ({
   ...{ operation, what, refusal: /permission platform:admin/ },
   beyond: { permissions: [make], organizations: [make], audiences: [make], types: [make] },
@@ -302,7 +304,7 @@ const table: Row[] = [
 
 const reads = 'it only reads'
 const takes = 'it only takes away'
-/** Operations that cannot give anything, and why. Whatever is added to the API has to be here or in the table. */
+/** Operations that cannot grant anything, and why. Every operation of the API must be here or in the table. */
 const givesNothing: Record<string, string> = {
   ...Object.fromEntries(
     [

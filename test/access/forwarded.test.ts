@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { createWorld } from '../support/world.ts'
 
-// What proxies, gateways and resource servers give as the address of a user, in every place where one is read.
+// User addresses as sent by proxies, gateways and resource servers, wherever one is read.
 const given: [what: string, text: string, address: string | null][] = [
   ['an IPv4 address', '192.0.2.7', '192.0.2.7'],
   ['with a port', '192.0.2.7:51234', '192.0.2.7'],
@@ -30,7 +30,7 @@ const given: [what: string, text: string, address: string | null][] = [
 ]
 
 const networks = ['192.0.2.0/24', '2001:db8::/32']
-// Answered like a resource server's requests are: not by Fastify, where nothing is uncommon.
+// Served by the fast path, like common requests of resource servers.
 const world = await createWorld(t, { trustProxy: ['127.0.0.1', '10.0.0.0/8'], logLevel: 'info' })
 const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
 const limited = await world.issue({ allowed_cidrs: networks })

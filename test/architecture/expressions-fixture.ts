@@ -1,4 +1,4 @@
-// Each of these takes time by the square of its input: expressions.test.ts has to find all of them.
+// Each of these takes quadratic time: expressions.test.ts has to find all of them.
 const ends = ' +$'
 export const fields = { pattern: `\\s${ends}` }
 export const [literal, made, searched, joined] = [

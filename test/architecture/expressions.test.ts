@@ -35,7 +35,7 @@ async function judgement(source: string, flags: string): Promise<string> {
 
 type Json = { [name: string]: Json } | Json[] | string | number | boolean | null
 
-/** What a request is checked against by the OpenAPI document, also what of it a module makes when it is run. */
+/** The expressions in the OpenAPI document, including those that modules build at run time. */
 function inDocument(): Expression[] {
   const document = JSON.parse(readFileSync(join(root, 'openapi/openapi.json'), 'utf8'))
   const found: Expression[] = []

@@ -4,12 +4,14 @@ import ts from 'typescript'
 
 const root = join(import.meta.dirname, '../..')
 
-/** A regular expression and where it is; `source` is undefined where it is only known when the program runs. */
+/** A regular expression and its location; `source` is undefined if it is known only at run time. */
 export type Expression = { where: string; source: string | undefined; flags: string }
 
 const shipped = ['src/**/*.ts', 'client/**/*.ts', 'migrations/*.ts', 'bin/*.js', 'examples/**/*.ts']
 
-/** Every regular expression in these files: literals, arguments of RegExp and `match`, and `pattern`s of JSON Schemas. */
+/**
+ * Every regular expression in these files: literals, arguments of RegExp and `match`, and `pattern`s of JSON Schemas.
+ */
 export function expressionsIn(paths: string[] = globSync(shipped, { cwd: root }).sort()): Expression[] {
   return paths.flatMap((path) => {
     const found: Expression[] = []
@@ -61,7 +63,7 @@ function parse(path: string): ts.SourceFile {
   return file
 }
 
-/** The text that a constant expression stands for, in this file or in the one that it is imported from. */
+/** The text of a constant expression, from this file or the one it is imported from. */
 function textOf(path: string, node: ts.Expression): string | undefined {
   if (ts.isStringLiteralLike(node)) return node.text
   if (ts.isTemplateExpression(node)) {

@@ -1,5 +1,4 @@
-// The rules of ARCHITECTURE.md. Imports of types are gone when the code runs: layers may look outwards for them, but
-// no feature may look into another.
+// The rules of ARCHITECTURE.md.
 import t from 'tap'
 import { codeOf, featureOf, type Import, imports, layerOf, layers, modules, pure } from './modules.ts'
 

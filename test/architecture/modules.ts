@@ -3,7 +3,7 @@ import { basename, dirname, join, normalize } from 'node:path'
 
 const root = join(import.meta.dirname, '../..')
 
-/** One import of a module: of a file of ours by its path from the root, or of a package by its name. */
+/** One import of a module: one of our files by its path from the root, or a package by its name. */
 export type Import = { from: string; to: string; typeOnly: boolean }
 
 export const modules = globSync(['src/**/*.ts', 'migrations/*.ts'], { cwd: root }).sort()
@@ -28,7 +28,7 @@ function importsOf(from: string): Import[] {
   })
 }
 
-/** From the outermost to the innermost: a module may use its own layer and those further in. */
+/** From the outermost to the innermost: a module may import from its own layer and the layers after it. */
 export const layers = [
   'process',
   'app',
@@ -41,7 +41,7 @@ export const layers = [
   'shared',
 ] as const
 
-/** What every layer may use, since it uses nothing itself. */
+/** Every layer may import these, since they import nothing themselves. */
 export const pure = /^src\/[\w-]+\/(secret|status|endpoint|seconds|intern|use)\.ts$/
 const shared = /^src\/(errors|version|preconditions|platform|deps|addresses|access\/\w+)\.ts$/
 const process =
@@ -55,12 +55,12 @@ export function layerOf(module: string): (typeof layers)[number] {
   if (shared.test(module) || pure.test(module)) return 'shared'
   if (/^(src\/db|src\/embedded-postgres|migrations)\//.test(module)) return 'db'
   if (/^src\/(http|authentication)\//.test(module)) return 'http'
-  // A feature with more than one of a kind tells them apart in front: `owner-store.ts`.
+  // A feature with several files of a kind distinguishes them by a prefix: `owner-store.ts`.
   const kind = /(?:^|-)(routes|schema|store)$/.exec(basename(module, '.ts'))?.[1]
   return (kind as 'routes' | 'schema' | 'store' | undefined) ?? 'domain'
 }
 
-/** The folder of a feature; undefined for what is none. */
+/** The folder of a feature; undefined for other folders. */
 export function featureOf(module: string): string | undefined {
   const folder = /^src\/([^/]+)\//.exec(module)?.[1]
   return folder && ['http', 'authentication', 'db', 'embedded-postgres', 'access'].includes(folder)

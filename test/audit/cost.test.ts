@@ -7,7 +7,7 @@ const { db, url } = await openDatabase(t)
 const organization = '00000000-0000-7000-8000-000000000001'
 const limit = 10
 
-// One event a minute; ten actors, 20,000 targets, four actions.
+// One event per minute; ten actors, 20,000 targets, four actions.
 await execute(
   url,
   `insert into audit_events (organization_id, id, occurred_at, actor, action, target_type, target_id, target_name, request_id)
@@ -17,7 +17,7 @@ await execute(
      from generate_series(1, 120000) i;
    analyze`,
 )
-// The search at the end of the run would take long.
+// Searching it at the end of the run would take long.
 t.teardown(() => execute(url, 'drop table audit_events'))
 
 async function costOfPage(t: Test, filter: EventFilter, skipped: number) {

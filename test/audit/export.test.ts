@@ -13,7 +13,7 @@ const log = '/v1/organizations/default/audit-events'
 const linesOf = (text: string) => text.split('\n').slice(0, -1)
 const events = (text: string) => linesOf(text).map((line) => JSON.parse(line))
 
-/** So many events, one a second, in an organization of their own. */
+/** Adds this many events, one per second, to an organization of their own. */
 async function fill({ databaseUrl }: World, organizationId: string, count: number): Promise<void> {
   await execute(
     databaseUrl,
@@ -138,12 +138,12 @@ t.test(
     t.equal(response.status, 200)
     const reader = response.body?.getReader()
     t.ok((await reader?.read())?.value?.length)
-    // What is not taken yet is far more than the buffers between here and the database hold.
+    // The unread part is far larger than the buffers between here and the database.
     await sql`alter table audit_events rename to elsewhere`.execute(other.db)
     await t.rejects(async () => {
       while (!(await reader?.read())?.done);
     })
-    // The search at the end of the run would take long.
+    // Searching it at the end of the run would take long.
     await sql`drop table elsewhere`.execute(other.db)
   },
 )

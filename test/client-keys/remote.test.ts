@@ -12,7 +12,7 @@ const other = await makeClient(world)
 let answer: RequestListener = json({ keys: [client.publicJwk] })
 const { url, calls } = await serve(t, (request, response) => answer(request, response))
 
-/** A client whose keys are at an address where nobody has asked before. */
+/** A client whose keys are at a URL that has not been fetched before. */
 async function remote(path: string) {
   const jwks_uri = `${url}/${path}`
   t.equal((await world.ask('PUT', client.keysUrl, { body: { jwks_uri } })).status, 200)

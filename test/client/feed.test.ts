@@ -7,7 +7,7 @@ const lifetimeMs = 10 * 60_000
 const world = await createWorld(t, { feed: { lifetimeMs } })
 const { url, token } = await startService(world)
 const long = { lifetime_days: 3650 }
-/** So long that only the feed can end what is remembered. */
+/** Long enough that only the feed can invalidate what is cached. */
 const forLong = { ttlMs: 3_600_000 }
 const revoke = (id: string) => world.ask('POST', `/v1/organizations/default/tokens/${id}/revoke`)
 
@@ -39,7 +39,7 @@ t.test('so are the tokens of an organization or of a type that is suspended', as
   t.equal(await outcome(ofOrganization.secret), 'invalid_token')
   t.equal(await outcome(ofType.secret), ofType.id)
   await world.ask('POST', '/v1/token-types/ending/suspend')
-  // Told after it, so that it has been told as well.
+  // Reported after it, so when this one has arrived, the other one has too.
   await revoke(staying.id)
   await told(staying.id)
   t.equal(await outcome(ofType.secret), 'invalid_token')
@@ -90,7 +90,7 @@ t.test(
 t.test(
   'while the feed is followed an answer outlives its TTL, until there was no beat for two seconds',
   async (t) => {
-    // The time of the service and of the verifier: what passes of the world's own does not matter.
+    // The time of the service and the verifier; the world's own clock does not matter here.
     let ms = 0
     const repeated = new Set<() => void>()
     const every = (_ms: number, run: () => void) => {
@@ -110,7 +110,7 @@ t.test(
       t.equal(await outcome(secret), id)
       return asked.length === before
     }
-    // The beat is under way; from when it has come the answer is remembered.
+    // The beat is in flight; once it has arrived, the answer is cached.
     while (!(await isRemembered()));
     ms += 1_999
     t.equal(await isRemembered(), true)

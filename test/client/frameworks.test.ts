@@ -20,7 +20,7 @@ const demands = {
 }
 const gone = 'http://127.0.0.1:1'
 
-/** An API on each framework, whose routes answer who the token belongs to; and where it listens. */
+/** An API on each framework whose routes answer with the token's owner; resolves with its URL. */
 const frameworks: Record<string, (t: Test, options: VerifierOptions) => Promise<string>> = {
   async fastify(t, options) {
     const app = Fastify()

@@ -56,7 +56,7 @@ t.test('scopes and audience are demanded of each request anew', async (t) => {
 
 t.test('a token is never taken past its exp, whatever the service said', async (t) => {
   const { outcome } = watchVerifier(t, url, token, plain)
-  // The clock of the service stands still at a day that is long past.
+  // The clock of the service stands still on a day in the past.
   const { secret } = await world.issue({ lifetime_days: 1 })
   t.match(await world.introspect(secret), { active: true })
   t.equal(await outcome(secret), 'invalid_token')

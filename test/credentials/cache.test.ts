@@ -3,7 +3,7 @@ import { createCache } from '../../src/credentials/cache.ts'
 
 type Known = { hash: string }
 
-/** A memory whose questions the test answers, each when it likes. */
+/** A cache whose lookups the test answers, in any order. */
 function createMemory({ size = 10 } = {}) {
   const asked: { keys: string[]; answer: (...known: string[]) => void; fail: (error: Error) => void }[] = []
   const state = { mayRemember: true }
@@ -21,7 +21,7 @@ function createMemory({ size = 10 } = {}) {
     const known = memory.recall(key)
     return known === undefined ? (await memory.lookUp([key]))[0] : (known ?? undefined)
   }
-  /** Asks for what there is, and answers that. */
+  /** Looks up a key that exists, and answers the lookup. */
   const learn = async (key: string) => {
     const found = find(key)
     asked.at(-1)?.answer(key)
@@ -132,9 +132,9 @@ t.test('what is known is bounded: what comes in drives out the longest unused', 
   const { learn, recall } = createMemory({ size: 2 })
   await learn('a')
   await learn('b')
-  // That often at the most until it counts as used.
+  // At most this many uses until an entry counts as used.
   for (let i = 0; i < 8; i++) t.same(recall('a'), { hash: 'a' })
-  // And that often until it comes in.
+  // And at most this many lookups until a new key is admitted.
   for (let i = 0; i < 8; i++) await learn('c')
   t.same(recall('a'), { hash: 'a' })
   t.same(recall('c'), { hash: 'c' })

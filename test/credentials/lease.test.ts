@@ -8,7 +8,7 @@ import { createWorld } from '../support/world.ts'
 
 const world = await createWorld(t)
 
-/** An instance, and the server process at the other end of its listening connection. */
+/** An instance, and the PostgreSQL backend of its listening connection. */
 async function startWatched(t: Test) {
   const before = await listenerPids()
   const instance = await startInstance(t, world)
@@ -160,7 +160,7 @@ t.test(
     accepts(secret).catch((error) => {
       refused = error
     })
-    // Until it listens there is nothing to notice.
+    // Until it listens there is nothing to lose.
     for (; errors.length === 0 || !refused; time.tick()) {
       time.outlive()
       await new Promise(setImmediate)

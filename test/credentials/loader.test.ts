@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createLoader } from '../../src/credentials/loader.ts'
 
-/** Batches whose answers the test gives, each when it likes. */
+/** Batches that the test answers, in any order. */
 function createBatches(atOnce: number, size = 100) {
   const sent: {
     keys: string[]

@@ -69,13 +69,13 @@ if (hasPgbouncer()) {
     t.match((await warnings()).join(' '), /statement_timeout/)
     const name = new URL(world.databaseUrl).pathname.slice(1)
     await world.sql(`alter database ${name} set statement_timeout = '9s'`)
-    // Sessions that the pooler has open already began before.
+    // The pooler's open sessions predate the change.
     await world
       .sql(
         'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
       )
       .catch(() => {})
-    // The pooler may not have noticed yet that they are gone.
+    // The pooler may not have noticed yet that they are closed.
     await until(async () => (await warnings().catch(() => ['again'])).length === 0)
     t.same(await warnings(), [], 'the limit of the database is enough')
   })

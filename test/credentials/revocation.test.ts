@@ -9,12 +9,12 @@ import { createProxy } from '../support/proxy.ts'
 import { recordSecret } from '../support/records.ts'
 import { createWorld, day } from '../support/world.ts'
 
-// One caller has a quarter of the places, and creates 150 tokens at a time below.
+// One caller gets a quarter of the slots, and creates 150 tokens at a time below.
 const world = await createWorld(t, { limits: { management: 800 } })
 const other = await startInstance(t, world)
 await other.lease(true)
 
-/** A token that the other instance has in memory. */
+/** A token that the other instance has cached. */
 async function known(input?: Record<string, unknown>, organization?: string) {
   const token = await world.issue(input, organization)
   await other.learn(token.secret)
@@ -136,7 +136,7 @@ t.test('noting a use is announced to nobody', async (t) => {
     .set({ lastUsedAt: world.clock.now, lastUsedIp: '192.0.2.1', useCount: '7' })
     .where('tokenId', '=', id)
     .execute()
-  // As a version before does.
+  // As an earlier version does.
   await world.sql('update token_secrets set last_used_at = $2, use_count = 7 where token_id = $1', [
     id,
     world.clock.now,

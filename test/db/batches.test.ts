@@ -12,7 +12,7 @@ const now = new Date('2026-06-01T00:00:00Z')
 type CleanUp = {
   run: (db: Db, now: Date) => Promise<void>
   table: string
-  /** Makes as many old rows as $1 says. */
+  /** Creates $1 old rows. */
   old: string
 }
 

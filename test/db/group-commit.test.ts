@@ -13,7 +13,7 @@ async function insertMarks(db: Db, names: string[]): Promise<string[]> {
   return rows.map(({ name }) => name)
 }
 
-/** A way to make marks, and how many each statement of `all` was asked for, and of `one` which. */
+/** Creates marks; records how many items each statement of `all` got, and which items `one` got. */
 function marking(all: (db: Db, names: string[]) => Promise<(string | undefined)[]> = insertMarks) {
   const sizes: number[] = []
   const alone: string[] = []

@@ -84,7 +84,7 @@ t.test('each privilege that is missing is named with the statement that gives it
   const db = createDb({ url: service, poolSize: 1 })
   t.teardown(() => db.destroy())
   t.same(await missingGrants(db), [])
-  // What was granted, as the catalog has it; of Kysely's tables only the list of migrations is read, and
+  // The granted privileges according to the catalog. Of Kysely's tables only the list of migrations is read, and
   // identity columns need no privilege on their sequences.
   const granted: { privilege: string; kind: string; name: string }[] = await query(
     owner,

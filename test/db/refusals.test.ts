@@ -1,4 +1,4 @@
-// The ways in which PostgreSQL refuses connections while the service runs.
+// The ways in which PostgreSQL rejects connections while the service runs.
 import { execFileSync } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ const server = await startOwnServer(t)
 const { admin, directory, disconnect } = server
 const reload = () => admin('select pg_reload_conf()')
 
-/** A certificate for 127.0.0.1 that is its own authority. */
+/** A self-signed certificate for 127.0.0.1. */
 function certificate(name: string) {
   const [key, file] = [join(directory, `${name}.key`), join(directory, `${name}.crt`)]
   execFileSync(
@@ -25,7 +25,7 @@ function certificate(name: string) {
 }
 
 async function presentCertificate({ key, file }: ReturnType<typeof certificate>) {
-  // The files belong to the one who made them, and the server may run as another user.
+  // The test creates the files, and the server may run as another user.
   await writeFile(join(directory, 'server.key'), await readFile(key))
   await writeFile(join(directory, 'server.crt'), await readFile(file))
   await reload()
@@ -141,7 +141,7 @@ const good = async () => {
 for (const [name, { begin, end }] of Object.entries(refusals)) {
   t.test(`${name}: 503 while it lasts, and then all is well without a restart`, async (t) => {
     await until(good)
-    // A database that is in use keeps its name.
+    // A database that is in use cannot be renamed.
     await until(() =>
       disconnect()
         .then(begin)
@@ -154,7 +154,7 @@ for (const [name, { begin, end }] of Object.entries(refusals)) {
         ),
     )
     await disconnect()
-    // Sessions may have been opened in between, and memory answers for as long as it may.
+    // Sessions may have been opened in the meantime, and the cache may answer until the lease expires.
     await until(async () => (await operations.introspection?.())?.status === 503)
     for (const [what, operation] of Object.entries(operations)) {
       const { status, headers } = await operation()

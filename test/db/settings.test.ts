@@ -1,4 +1,4 @@
-// What a database or a role sets for its sessions makes no difference to the service.
+// Settings of a database or role do not affect the service.
 import t from 'tap'
 import { startOwnServer } from '../support/own-server.ts'
 import { createWorld, type World } from '../support/world.ts'
@@ -8,7 +8,7 @@ const plain = await createWorld(t, { databaseUrl: server.url })
 const { admin } = plain
 const start = (await plain.ask('GET', '/v1/revocations')).body.cursor
 
-/** What sessions rely on, set to what does the most harm. */
+/** The settings that sessions rely on, with the most harmful values. */
 const settings: Record<string, string> = {
   datestyle: 'German, DMY',
   timezone: 'Pacific/Chatham',
@@ -26,7 +26,7 @@ const settings: Record<string, string> = {
 
 const tokens = '/v1/organizations/default/tokens'
 
-/** Everything that is told about one token, by every way of asking. */
+/** Everything that the service says about one token, through every endpoint. */
 async function told({ ask }: World, token: { id: string; secret: string }) {
   const list = `${tokens}?search=set&sort=expires_at&limit=1`
   const first = (await ask('GET', list, { token: admin })).body

@@ -1,4 +1,4 @@
-// What PostgreSQL answers when it cannot do something now is 503 with Retry-After, wherever it answers that.
+// Temporary errors of PostgreSQL become 503 with Retry-After, in every operation.
 import t from 'tap'
 import { createWorld } from '../support/world.ts'
 
@@ -6,7 +6,7 @@ const world = await createWorld(t)
 const { secret } = await world.issue()
 const tokens = '/v1/organizations/default/tokens'
 
-// A policy of row security raises whatever is set for the database, for every statement on these tables.
+// A row security policy that raises the configured error for every statement on these tables.
 await world.sql(`create function fail() returns boolean language plpgsql as $$
   begin
     raise exception 'on purpose' using errcode = (select code from failure);
@@ -45,7 +45,7 @@ for (const [codes, status] of [
       await world.sql('delete from failure')
       await world.sql('insert into failure values ($1)', [code])
       await failing('enable', 'force')
-      // What is in memory needs no database.
+      // Cached tokens need no database.
       await world.sql("select pg_notify('counterfoil_changes', 'all')")
       for (const [name, operation] of Object.entries(operations)) {
         const answer = await operation()

@@ -54,7 +54,7 @@ t.test(
       t.match(await world.ask('GET', url(id)), { status: 200, body: { status: 'active' } })
       t.match(await world.ask('POST', `${url(id)}/revoke`), { status: 200, body: { status: 'revoked' } })
     }
-    // More often than there are connections, so that each has a plan that it would go on with.
+    // More often than there are connections, so that each of them has a cached plan.
     for (let i = 0; i < 20; i++) await use()
     for (const table of ['organizations', 'token_types', 'tokens', 'token_secrets', 'audit_events']) {
       await sql.raw(`alter table ${table} add column later text not null default 'later'`).execute(world.db)

@@ -8,7 +8,7 @@ import { blocks, root } from './markdown.ts'
 
 t.test('the programs of docs/caller-authentication.md register a key and call with it', async (t) => {
   const world = await createWorld(t)
-  // The program goes by the real clock.
+  // The program uses the real clock.
   world.clock.now = new Date()
   const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
   const [print = '', call = '', ...more] = blocks('docs/caller-authentication.md', 'js')

@@ -10,7 +10,7 @@ t.same(more, [])
 
 t.test('the program of docs/jwt.md verifies our JWTs as it stands, and nothing else', async (t) => {
   const world = await createWorld(t)
-  // The program goes by the real clock.
+  // The program uses the real clock.
   world.clock.now = new Date()
   const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
   const type = { name: 'jwt', format: 'jwt', audience: ['https://api.example'] }

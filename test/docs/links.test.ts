@@ -22,7 +22,7 @@ t.test('the README leads to every document', async (t) => {
   }
 })
 
-/** As GitHub makes them of headings. */
+/** The anchors that GitHub generates for headings. */
 function anchors(document: string): string[] {
   const headings = read(document).match(/^#+ .*$/gm) ?? []
   return headings.map((heading) =>

@@ -16,7 +16,7 @@ export function blocks(document: string, language: string): string[] {
   return [...read(document).matchAll(fence)].map((match) => match[1] ?? '')
 }
 
-/** The blocks of shell lines that talk to the service. */
+/** The blocks of shell lines that call the service. */
 export function curlBlocks(document: string): string[] {
   return blocks(document, 'sh').filter((block) => block.includes('curl '))
 }

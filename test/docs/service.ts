@@ -9,14 +9,14 @@ import { freePort, said } from '../support/process.ts'
 
 export type Service = {
   port: number
-  /** What it showed when it had started. */
+  /** Its output at startup. */
   welcome: string
-  /** Runs a script as somebody does who pastes it into a terminal in the service's folder. */
+  /** Runs a script as if it were pasted into a terminal in the service's folder. */
   paste(shell: string, script: string): Promise<string>
   stop(): Promise<number | null>
 }
 
-/** Starts a Counterfoil with nothing configured but its port, as `command` in `folder`. */
+/** Starts a Counterfoil with only its port configured, as `command` in `folder`. */
 export async function startService(t: Test, command: string[], folder: string): Promise<Service> {
   const port = await freePort()
   const env = {
@@ -51,7 +51,9 @@ export async function newFolder(t: Test): Promise<string> {
   return folder
 }
 
-/** Arguments of env(1) for a program that is to run as it would elsewhere: tap has every Node load its hooks. */
+/**
+ * Arguments of env(1) for a program that should run as it would outside of tap, which makes every Node load its hooks.
+ */
 export function withoutTap(command: string[]): string[] {
   return ['-u', 'NODE_OPTIONS', ...command]
 }

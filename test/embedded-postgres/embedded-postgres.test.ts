@@ -18,7 +18,7 @@ import {
 const inUse = /^another Counterfoil is using \S+$/
 const nobody = 65534
 
-// For the tests that only look.
+// Shared by the tests that only read.
 const running = await newDirectory(t)
 const { url } = await start(t, running)
 const pid = await postmasterPid(running)

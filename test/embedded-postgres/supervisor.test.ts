@@ -37,7 +37,7 @@ async function isActive({ url, admin }: Service, token: string): Promise<boolean
   return ((await response.json()) as { active: boolean }).active
 }
 
-/** Kills the server and has every start of it fail. */
+/** Kills the server and makes every restart fail. */
 async function breakServer(dataDir: string): Promise<void> {
   await writeFile(join(dataDir, 'postgres', 'postgresql.auto.conf'), 'max_connections = many\n')
   process.kill(await postmasterPid(dataDir), 'SIGKILL')

@@ -79,12 +79,12 @@ t.test('the example lets in who it should', async (t) => {
   t.match(await (await fetch(metadataUrl)).json(), { resource, scopes_supported: ['mcp:use'] })
 
   await world.ask('POST', `/v1/organizations/default/tokens/${good.id}/revoke`)
-  // It is remembered as good until the feed has told.
+  // The token stays cached as good until the feed reports the revocation.
   while (await whoami(good.secret).catch(() => undefined));
   t.match(await refusal(good.secret), { status: 401, challenge: /error="invalid_token"/ })
 })
 
-/** What the tool says, asked by the SDK's own client. */
+/** The tool's result, called through the SDK's own client. */
 async function whoami(secret: string): Promise<string> {
   const client = new Client({ name: 'test', version: '1.0.0' })
   const requestInit = { headers: { Authorization: `Bearer ${secret}` } }
@@ -94,7 +94,7 @@ async function whoami(secret: string): Promise<string> {
   return (content as { text: string }[])[0]?.text ?? ''
 }
 
-/** How a request is refused, which the SDK's client is too. */
+/** How the server rejects a request, according to the SDK's client. */
 async function refusal(secret: string): Promise<{ status: number; challenge: string }> {
   await t.rejects(whoami(secret))
   const headers = { ...(secret && { authorization: `Bearer ${secret}` }) }

@@ -6,7 +6,7 @@ import { createSite, isInstalled } from '../support/gateway.ts'
 import { putTlsBefore } from '../support/tls.ts'
 import { behavesLikeAGateway, closesWithCounterfoil } from './cases.ts'
 
-// Where Debian's packages put them.
+// Where Debian's packages install them.
 const directory = '/usr/lib/apache2/modules'
 const modules = {
   mpm_event: 'mod_mpm_event',
@@ -26,9 +26,9 @@ if (
 ) {
   const site = await createSite(t)
   const { write, render, start, folder, port } = site
-  // The module wants its introspection endpoint to have TLS.
+  // The module requires TLS for its introspection endpoint.
   const { url, certificate } = await putTlsBefore(t, site.counterfoil, folder)
-  // Started by root, Apache serves as somebody else, who has to read the certificate.
+  // Started by root, Apache serves as another user, who has to read the certificate.
   await chmod(folder, 0o755)
   const loads = Object.entries(modules).map(
     ([name, file]) => `LoadModule ${name}_module ${directory}/${file}.so`,
@@ -39,7 +39,7 @@ if (
     `PidFile ${folder}/pid`,
     'ServerName api.example',
     `Listen 127.0.0.1:${port}`,
-    // Its standard error is a socket, which cannot be opened by a path.
+    // Its standard error is a socket, which cannot be opened by path.
     'ErrorLog "|$cat >&2"',
     ...(isRoot ? ['User nobody', 'Group nogroup'] : []),
     ...loads,

@@ -6,9 +6,9 @@ import { day } from '../support/world.ts'
 export type Ways = {
   /** The status for a token that lacks a scope. */
   tooNarrow: number
-  /** The header fields that tell the service who it is. */
+  /** The header fields with the caller's identity for the service. */
   fields: string[]
-  /** Whether it says from where a token was presented. */
+  /** Whether it forwards the address from which a token was presented. */
   tellsAddress: boolean
 }
 
@@ -16,10 +16,10 @@ const bearer = (secret: string) => ['Authorization', `Bearer ${secret}`]
 const names = ['Id', 'Subject', 'Organization', 'Scope', 'Type', 'Name', 'Expires-At']
 const forged = names.flatMap((name) => [`X-Token-${name}`, 'forged'])
 
-/** Where a gateway passes on all that it is told. */
+/** For gateways that forward all identity fields. */
 export const identityFields = names.map((name) => `x-token-${name.toLowerCase()}`)
 
-/** What has to hold behind every gateway that is set up as its page says. */
+/** What must hold behind every gateway that is configured as its page says. */
 export async function behavesLikeAGateway(t: Test, site: Site, ways: Ways): Promise<void> {
   const { world, send } = site
   const scopes = ['orders:read', 'orders:write']
@@ -128,7 +128,7 @@ export async function behavesLikeAGateway(t: Test, site: Site, ways: Ways): Prom
   })
 }
 
-/** To be called last: afterwards there is no Counterfoil. */
+/** Call it last: it stops Counterfoil. */
 export async function closesWithCounterfoil(t: Test, { world, send }: Site, status: number): Promise<void> {
   const { secret } = await world.issue({ scopes: ['orders:read'] })
   t.equal((await send(bearer(secret))).status, 200)

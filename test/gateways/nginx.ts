@@ -1,6 +1,6 @@
 import type { Site } from '../support/gateway.ts'
 
-/** Starts nginx with a configuration for its folder conf.d, and nothing of the machine's own. */
+/** Starts nginx with a configuration in its folder conf.d, independent of the machine's own configuration. */
 export async function startNginx({ write, start, folder }: Site, config: string): Promise<void> {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
   const paths = temporary.map((name) => `${name}_temp_path ${folder}/${name};`).join(' ')

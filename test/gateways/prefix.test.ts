@@ -43,7 +43,7 @@ if (isInstalled('nginx', '-v')) {
   }
   type Answer = Awaited<ReturnType<typeof send>>
 
-  /** Every URL of this service in the header fields and the body of an answer, by the name of its field or member. */
+  /** Every URL of this service in the header fields and body of a response, by the name of its field or member. */
   const emitted = ({ url, headers, body }: Answer): [string, URL][] => {
     const link = /^<(.+)>; rel="next"$/.exec(headers.get('link') ?? '')?.[1]
     const found = [['location', headers.get('location')], ['link', link], ...strings('', body)]

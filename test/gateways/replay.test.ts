@@ -1,5 +1,5 @@
-// Gateways that Debian does not package: what their documentation says they send, sent as they send it. Where and with
-// what they ask is read from the configurations that the pages show.
+// Gateways that Debian does not package: requests are sent as their documentation says they send them. URL and header
+// fields come from the configurations on the documentation pages.
 
 import { readFileSync } from 'node:fs'
 import { request } from 'node:http'
@@ -24,7 +24,7 @@ const forwarded = [
 type Client = { method: string; uri: string; headers: string[] }
 type Request = { method: string; path: string; headers: string[] }
 
-/** The request to Counterfoil for that of a client. */
+/** The request that each gateway sends to Counterfoil for a client's request. */
 const gateways: Record<string, (client: Client) => Request> = {
   // https://doc.traefik.io/traefik/reference/routing-configuration/http/middlewares/forwardauth/
   Traefik: ({ method, uri, headers }) => ({

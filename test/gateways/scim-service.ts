@@ -3,7 +3,7 @@ import { json } from 'node:stream/consumers'
 
 type User = { id: string; userName: string }
 
-/** As much of SCIM (RFC 7644) as a connector needs to be tried; whose users they are it takes from its gateway. */
+/** The subset of SCIM (RFC 7644) that connectors need for a trial; the gateway tells it whose users to use. */
 export function scimService() {
   const users = new Map<string, User[]>()
 

@@ -12,7 +12,7 @@ if (isInstalled('nginx', '-v')) {
   const environment = { secret: new Secret(fixed), organization: 'default' }
   const site = await createSite(t, { environment }, scimService())
   const { world, port } = site
-  // The route for SCIM is like that of the page, for tokens of that type in the place of those with a scope.
+  // The SCIM route is like the page's example, but requires the token type instead of a scope.
   const shown = await site.render('nginx/counterfoil.conf')
   await startNginx(site, shown.replaceAll('/orders/', '/scim/v2/').replace('scope=orders:read', 'type=scim'))
   await world.ask('POST', '/v1/organizations', { body: { key: 'other', name: 'Other' } })

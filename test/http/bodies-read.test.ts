@@ -5,7 +5,7 @@ import { createWorld } from '../support/world.ts'
 import { type Operation, operationsOf } from './contract.ts'
 import { makeSpare, matrix, type Target } from './matrix.ts'
 
-// Bodies are read alike at every route: the routes are those of the OpenAPI document, so that new ones count.
+// All routes read bodies alike. The routes come from the OpenAPI document, so that new ones are covered.
 const world = await createWorld(t)
 const operations = (await operationsOf(world.app)).filter(({ method }) => method !== 'GET')
 const introspect = operations.find(({ id }) => id === 'introspect') as Operation
@@ -18,7 +18,7 @@ type Sent = { target?: Target; headers?: Record<string, string>; payload?: Injec
 let made = 0
 const kept = new Map<string, Target>()
 
-/** A new one only where a success uses it up. */
+/** A new target only if a success uses it up. */
 async function targetOf({ id }: Operation): Promise<Target> {
   const lasts = !/delete|suspend|resume|retire|revokeSelf/.test(id)
   const target = (lasts && kept.get(id)) || (await makeSpare(world, id, made++))
@@ -26,7 +26,7 @@ async function targetOf({ id }: Operation): Promise<Target> {
   return target
 }
 
-/** Sends these bytes, to what the operation can be done to, and gives the answer. */
+/** Sends these bytes to the operation's target, and returns the response. */
 async function send(operation: Operation, { target, headers, payload }: Sent) {
   const { organization, type, issuer, token, kid, list } = target ?? (await targetOf(operation))
   const ours: Record<string, string> = {
@@ -53,7 +53,7 @@ async function send(operation: Operation, { target, headers, payload }: Sent) {
 
 const isProtocol = ({ path }: Operation) => /^\/(introspect|revoke)/.test(path)
 
-/** The body that the matrix has for it, as text. */
+/** The body from the access matrix, as text. */
 async function good(operation: Operation): Promise<Sent & { type: string; text: string }> {
   const target = await targetOf(operation)
   const { body = {}, form } = matrix[operation.id]?.ask?.(target, 5000 + made++) ?? {}
@@ -108,7 +108,7 @@ t.test('RFC 9110 §15.5.16: a body with a content coding is 415, and Accept-Enco
     const { target, type, text } = await good(operation)
     for (const coding of ['gzip', 'GZIP', 'br', 'identity, gzip', 'x-of-tomorrow']) {
       const headers = { 'content-type': type, 'content-encoding': coding }
-      // Be it coded or not: what it says is what counts.
+      // With or without a coding: the header field counts.
       for (const payload of [gzipSync(text), text]) {
         const answer = await send(operation, { target, headers, payload } as Sent)
         t.match(

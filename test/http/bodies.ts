@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import type { Operation } from './contract.ts'
 import { encode, json, text } from './values.ts'
 
-/** Bodies near to the examples of the document, broken ones, and ones that are far from any. */
+/** Bodies close to the examples of the document, broken ones, and arbitrary ones. */
 export function bodyFor({
   type,
   examples,
@@ -46,7 +46,7 @@ const mutation: fc.Arbitrary<Mutation> = fc.record({
   value: json,
 })
 
-/** The value with one of its members, at any depth, replaced or removed, or with one more. */
+/** The value with one of its members, at any depth, replaced, removed or added. */
 function mutate(value: any, { pick, action, key, value: other }: Mutation): any {
   if (typeof value !== 'object' || value === null) return other
   if (action === 'add' && !Array.isArray(value)) return { ...value, [key]: other }

@@ -31,7 +31,7 @@ t.test('every operation refuses JSON that is too deep or too much, and names whe
             headers: { 'content-type': type },
           })
           t.equal(answer.status, 400, `${method} ${path} ${type} ${name}`)
-          // The protocol endpoints have errors of their own form.
+          // The protocol endpoints have their own error format.
           if (answer.body.errors) t.match(answer.body.errors, [{ in: 'body', field }], `${path} ${name}`)
           t.ok(answer.text.length < 10_000, 'the answer is short')
         }
@@ -86,7 +86,7 @@ t.test('what is within the bounds passes, and the walk takes no recursion', asyn
 })
 
 t.test('no list has its items compared with each other one by one', async (t) => {
-  // Ajv takes a table for scalars of a known type, and else every pair.
+  // Ajv compares scalars of a known type by a table, and everything else pairwise.
   const visit = (schema: any, path: string): void => {
     if (typeof schema !== 'object' || schema === null) return
     if (schema.uniqueItems) t.match(schema.items?.type, /^(string|integer|number|boolean)$/, path)

@@ -13,7 +13,7 @@ import { createTail } from '../../src/revocations/tail.ts'
 import { recordLog } from '../support/records.ts'
 import { issuer, type World } from '../support/world.ts'
 
-/** Another instance on the same database, which it can be cut off from. */
+/** Another instance on the same database, from which it can be cut off. */
 export async function appBehindCable(t: Test, { databaseUrl, clock, signing }: World) {
   const cable = await layCable(t, databaseUrl)
   const db = createDb({ url: cable.url, poolSize: 2 })
@@ -41,7 +41,7 @@ export async function appBehindCable(t: Test, { databaseUrl, clock, signing }: W
   return { app, cable }
 }
 
-/** The way to a PostgreSQL server, which can be cut and mended. */
+/** A connection to PostgreSQL that can be cut and restored. */
 async function layCable(t: Test, databaseUrl: string) {
   const url = new URL(databaseUrl)
   const target = { host: url.hostname, port: Number(url.port) }

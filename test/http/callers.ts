@@ -3,7 +3,7 @@ import { generateSecret } from '../../src/tokens/secret.ts'
 import { recordSecret } from '../support/records.ts'
 import { day, type World } from '../support/world.ts'
 
-/** Somebody who sends requests: with no good credential, or with a good one of that home and those permissions. */
+/** A client: without a good credential, or with a good one of that organization and those permissions. */
 export type Caller = { name: string; token: string; good?: Standing | undefined }
 export type Standing = { home: 'default' | 'platform' | 'other'; holds: Permission[]; owner: string }
 
@@ -11,7 +11,7 @@ export const owner = { subject: 'u-4711', email: 'ada@example.com' }
 
 const ofOrganizations = permissions.filter((permission) => permission !== 'platform:admin')
 
-/** Everybody whom the access matrix has a column for. */
+/** Every caller that the access matrix has a column for. */
 export async function makeCallers(world: World): Promise<Caller[]> {
   for (const key of ['other', 'closed']) {
     await world.ask('POST', '/v1/organizations', { body: { key, name: key } })

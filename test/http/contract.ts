@@ -38,15 +38,15 @@ function bodyOf({ requestBody }: any, document: any): Operation['body'] {
   return { type, schema: component, examples: component.examples }
 }
 
-/** Headers that need not be there: on the last page there is no next one, and what is done for the first time no replay. */
+/** Headers that may be missing: the last page has no next one, and a first request is not a replay. */
 const optionalHeaders = ['Link', 'Idempotency-Replayed']
 
-/** Of what is sent as JSON Lines OpenAPI 3.1 cannot say what every line is. */
+/** OpenAPI 3.1 cannot describe the lines of a JSON Lines body. */
 const lineSchemas: Record<string, string> = { exportAuditEvents: 'AuditEvent' }
 
 /**
- * What is wrong with an answer by the OpenAPI document: an undeclared status, media type or member, a missing
- * header, a body unlike its schema. 404 and 405 may also mean that the address or the method is not offered.
+ * How a response deviates from the OpenAPI document: an undeclared status, media type or member, a missing header, or a
+ * body that does not match its schema. 404 and 405 may also mean that the path or method does not exist.
  */
 export function contractOf(app: FastifyInstance): (operation: Operation, answer: Answer) => string[] {
   const ajv = new Ajv2020({ strict: false, allErrors: true })
@@ -83,7 +83,7 @@ function encoded(segment: string | number): string {
   return encodeURIComponent(String(segment).replaceAll('~', '~0').replaceAll('/', '~1'))
 }
 
-/** The same document, in which objects have no members but those that are named. */
+/** The same document with additional members forbidden. */
 function closed(value: any): any {
   if (Array.isArray(value)) return value.map(closed)
   if (typeof value !== 'object' || value === null) return value

@@ -10,7 +10,7 @@ const operations = await operationsOf(world.app)
 const changes = operations.filter(({ parameters }) => parameters.some(({ name }) => name === 'if-match'))
 await makeTarget(world)
 
-/** How If-Match is written where the version is 1, and the status that comes of it where the change is answered with `ok`. */
+/** If-Match headers for version 1, and the expected status; 'ok' is the status of a successful change. */
 const headers: [what: string, header: string, status: 'ok' | 412 | 400][] = [
   ['the tag', '"1"', 'ok'],
   ['any', '*', 'ok'],
@@ -77,7 +77,7 @@ t.test('If-Match is read alike by every operation that has it', async (t) => {
   }
 })
 
-/** Everything is as if it had never been changed. */
+/** Resets all versions. */
 async function setVersions() {
   await world.sql('update organizations set version = 1, policy_version = 1')
   for (const table of ['tokens', 'token_types', 'trusted_issuers'])

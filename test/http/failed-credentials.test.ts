@@ -28,7 +28,7 @@ const garbage = { token: '', form: { token: 'x' } }
 const ask = async (world: World, method: string, url: string, ip: string, more: Ask) =>
   world.ask(method, url, { ...more, headers: { ...from(ip), ...more.headers } })
 
-/** Each way to show a credential that is not good. */
+/** Each way to present a bad credential. */
 const bad: Record<string, (world: World, ip: string) => Promise<any>> = {
   'a bearer at /introspect': (world, ip) =>
     ask(world, 'POST', '/introspect', ip, { token: 'bad', form: { token: 'x' } }),
@@ -58,7 +58,7 @@ for (const [what, fail] of Object.entries(bad)) {
       slowed.body,
       slowed.body.code ? { code: 'too_many_requests' } : { error: 'temporarily_unavailable' },
     )
-    // A gateway is known by its connection, which here is always the same.
+    // A gateway is identified by its connection, which is always the same here.
     if (what !== 'a gateway at /verify')
       t.match(await fail(world, '192.0.2.2'), { status: 401 }, 'another address is not concerned')
     const good = await world.ask('POST', '/introspect', { form: { token: 'x' }, headers: from(here) })

@@ -1,5 +1,5 @@
-// Clients that leave, wherever and however: whatever is counted or waited for is given back, and nothing is done for them
-// without end.
+// Clients that disconnect, at any operation and moment: whatever is counted or waited for is released, and work for
+// them ends.
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
@@ -19,12 +19,12 @@ const places = 64
 const share = places / 4
 const world = await createWorld(t, {
   limits: { introspection: places, management: places, streams: places },
-  // Short of debug the common introspection does not come to Fastify.
+  // Below debug, common introspections bypass Fastify.
   logLevel: 'info',
   feed: { lifetimeMs: 10 * 60_000 },
-  // Memory that is never given up, so that who asks is known while tables are locked.
+  // The lease never expires, so that callers are identified while tables are locked.
   hot: { elapsed: () => 0 },
-  // Whom it cannot reach it tries again each time.
+  // Unreachable issuers are tried again every time.
   outbound: { allow: ['127.0.0.1'], elapsed: () => 60_000 * seen },
 })
 await world.app.listen({ host: '127.0.0.1', port: 0 })
@@ -59,14 +59,14 @@ world.app.server.on('request', () => {
   seen += 1
 })
 const form = 'application/x-www-form-urlencoded'
-/** Never seen before, so that only the database can tell. */
+/** Never seen before, so that a database lookup is needed. */
 const unknown = () => `unknown-${randomUUID()}`
 
 type Request = { line: string; headers?: string[]; type?: string; body?: string; token?: string }
 type Row = {
   what: string
   make(caller: (typeof callers)[number]): Request | Promise<Request>
-  /** Answers that go on for longer than anybody waits here are only left in the middle. */
+  /** Responses that last longer than a test can wait are only left in the middle. */
   endless?: boolean
   /** Waits for an issuer rather than for the database. */
   waitsForIssuer?: boolean
@@ -163,7 +163,7 @@ function textOf({ line, headers = [], type, body = '', token = '' }: Request) {
   return { head: `${lines.join('\r\n')}\r\n\r\n`, body }
 }
 
-/** As much of a request as has been sent at that moment. */
+/** The part of a request that has been sent at that moment. */
 function until(moment: (typeof moments)[number], { head, body }: { head: string; body: string }): string {
   if (moment === 'in the head') return head.slice(0, -10)
   return moment === 'in the body' ? head + body.slice(0, 1) : head + body
@@ -173,7 +173,7 @@ function leave(socket: Socket, manner: Manner): void {
   if (manner === 'RST') return void socket.resetAndDestroy()
   socket.end()
   if (manner === 'FIN') return void socket.once('finish', () => socket.destroy())
-  // Takes what still comes, until the other side closes too.
+  // Reads what still comes, until the other side closes too.
   socket.once('end', () => socket.destroy()).resume()
 }
 
@@ -184,7 +184,7 @@ function isAnswered(text: string, times: number): boolean {
   return answers.length === times && Number(length) === Buffer.byteLength(body)
 }
 
-/** Nothing that is asked for here gets what it needs from the database for as long as `during` runs. */
+/** While `during` runs, these requests cannot get what they need from the database. */
 async function whileLocked(during: () => Promise<void>): Promise<void> {
   await world.db.transaction().execute(async (tx) => {
     await sql`lock table token_secrets, tokens, audit_events, revocations, client_keys in access exclusive mode`.execute(
@@ -211,7 +211,9 @@ async function whileIssuerWaits(during: (isAsked: () => boolean) => Promise<void
   for (const response of held) response.writeHead(502).end()
 }
 
-/** Clients that get so far with that request, alone on their connection and behind another one, and leave. */
+/**
+ * Clients that send the request up to that moment, alone on their connection or behind another request, and disconnect.
+ */
 async function leaveAll({ make, waitsForIssuer }: Row, moment: (typeof moments)[number]): Promise<void> {
   const closed: Promise<unknown>[] = []
   const noteClosing = (socket: Socket) =>
@@ -252,7 +254,7 @@ async function leaveAll({ make, waitsForIssuer }: Row, moment: (typeof moments)[
     while (seen - before < expected || closed.length < clients.length) await turn()
     if (moment === 'before the answer') {
       if (!isAsked) while ((await waiting()) === 0);
-      // A fetch that the requests before began may have failed for these as well.
+      // A fetch that earlier requests started may have failed for these as well.
       else while (!isAsked() && (await measured()) < measuredBefore + expected) await turn()
     }
     for (const { socket, manner } of clients) leave(socket, manner)
@@ -288,7 +290,7 @@ for (const row of rows) {
 
 type Sent = { status: number; text: string }
 
-/** What a request is answered, up to the end of the head. */
+/** The response to a request, up to the end of its head. */
 async function send(caller: (typeof callers)[number], row: Row): Promise<Sent & { socket: Socket }> {
   const { head, body } = textOf({ token: caller.token, ...(await row.make(caller)) })
   const socket = connect({ port, host: '127.0.0.1' })

@@ -86,7 +86,7 @@ t.test(
   },
 )
 
-/** Copies of callers whose tokens will be revoked by what they do. */
+/** Copies of callers whose tokens are revoked by the operation. */
 async function makeSelves(originals: Caller[]): Promise<Caller[]> {
   const copies = originals
     .filter(({ good }) => good)
@@ -121,7 +121,10 @@ async function answersAsExpected(
   t.same(actual, expected)
 }
 
-/** RFC 6750 §3: a challenge says nothing to who sent nothing, that a token is bad, or which scope is missing. */
+/**
+ * RFC 6750 §3: the challenge has no error if no credential was sent; otherwise it says that the token is invalid, or
+ * which scope is missing.
+ */
 function refusesProperly(t: Test, { needs, byGateway }: Row, caller: Caller, answer: Answer): void {
   if (answer.status !== 401 && answer.status !== 403) return
   const challenge = [answer.headers['www-authenticate']].flat().join(', ')

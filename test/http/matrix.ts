@@ -18,18 +18,18 @@ export type Target = {
 export type Row = {
   /** What the operation needs: nothing, any good credential, or this permission. */
   needs: 'nothing' | 'credential' | Permission
-  /** What will do in its place. */
+  /** An alternative permission. */
   or?: Permission
-  /** With `tokens:own` one may do it to one's own; to another user's it has this status. */
+  /** `tokens:own` is enough for the owner's own tokens; other users' tokens have this status. */
   own?: { others: number }
-  /** The status for whoever may. */
+  /** The status for callers with the permission. */
   ok: number
-  /** The status for whoever lacks the permission; 403 (RFC 6750 §3.1) unless a specification says otherwise. */
+  /** The status for callers without the permission; 403 (RFC 6750 §3.1) unless a specification says otherwise. */
   lacking?: number
-  /** The status for another organization's administrator, who has every permission but not here. */
+  /** The status for another organization's administrator, who has every permission, but not in this organization. */
   elsewhere: number
   ask?: (target: Target, n: number) => Ask
-  /** Asked by a gateway, with its own credential apart from the user's; beyond its reach every token is bad. */
+  /** Called by a gateway, with its own credential besides the user's; tokens it may not see count as bad. */
   byGateway?: true
 }
 
@@ -41,7 +41,7 @@ const token = ({ token }: Target) => ({ form: { token: token.secret } })
 const own = { others: 404 }
 const clientKeys = { jwks_uri: 'https://service.example/jwks.json' }
 
-/** Who may do what: a row for every operation of the OpenAPI document. */
+/** The permissions of every operation of the OpenAPI document. */
 export const matrix: Record<string, Row> = {
   live: { needs: 'nothing', ok: 200, elsewhere: 200 },
   ready: { needs: 'nothing', ok: 200, elsewhere: 200 },
@@ -52,7 +52,7 @@ export const matrix: Record<string, Row> = {
   getStatusList: { needs: 'nothing', ok: 200, elsewhere: 200 },
   getServerMetadata: { needs: 'nothing', ok: 200, elsewhere: 200 },
 
-  // RFC 7662 §2.3: 401 also for what lacks a permission. To those beyond reach every token is inactive.
+  // RFC 7662 §2.3: 401 also without the permission. Tokens of other organizations are inactive.
   introspect: { needs: 'tokens:introspect', ok: 200, lacking: 401, elsewhere: 200, ask: token },
   verify: { needs: 'tokens:introspect', ok: 200, lacking: 401, elsewhere: 401, byGateway: true },
   introspectBatch: {
@@ -62,7 +62,7 @@ export const matrix: Record<string, Row> = {
   // RFC 7009 §2.2: "invalid tokens do not cause an error response".
   revokeBySecret: { needs: 'tokens:write', own: { others: 200 }, ok: 200, elsewhere: 200, ask: token },
 
-  // Whoever reaches less sees less.
+  // Callers that reach less see less.
   listRevocations: { needs: 'tokens:introspect', ok: 200, elsewhere: 200 },
   followRevocations: { needs: 'tokens:introspect', ok: 200, elsewhere: 200 },
 
@@ -90,7 +90,7 @@ export const matrix: Record<string, Row> = {
   revokeSelf: { needs: 'credential', ok: 200, elsewhere: 200 },
 
   getClientKeys: { needs: 'tokens:read', own, ok: 200, elsewhere: 404 },
-  // Not with tokens:own: who gives a token keys hands out what the token may do.
+  // Not with tokens:own: adding keys to a token hands out its access.
   replaceClientKeys: {
     ...{ needs: 'tokens:write', ok: 200, elsewhere: 404 },
     ask: () => ({ body: clientKeys }),
@@ -196,7 +196,7 @@ export async function makeTarget(world: World): Promise<Target> {
   }
 }
 
-/** One for all targets: nothing that is done to them can spoil it. */
+/** Shared by all targets: no operation changes it. */
 export async function someStatusList(world: World): Promise<string> {
   const find = async () => (await world.sql('select id from status_lists limit 1')).rows[0]?.id
   const found = await find()
@@ -206,7 +206,7 @@ export async function someStatusList(world: World): Promise<string> {
   return find()
 }
 
-/** Something that the operation can be done to, by whoever may, without spoiling it for the next one. */
+/** Creates a target that the operation can be applied to without affecting the next request. */
 export async function makeSpare(world: World, operationId: string, n: number): Promise<Target> {
   const target = await makeTarget(world)
   if (/(update|suspend|resume|delete)Organization/.test(operationId)) {

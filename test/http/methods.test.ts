@@ -9,9 +9,9 @@ import { someStatusList } from './matrix.ts'
 const verification = { fields: [], trustedNetworks: ['127.0.0.1'] }
 const world = await createWorld(t, { verification })
 const operations = await operationsOf(world.app)
-// Node.js makes no request of CONNECT.
+// Node.js does not produce a request for CONNECT.
 const methods = METHODS.filter((name) => name !== 'CONNECT')
-// A token that has everything which is below a token.
+// A token that has every kind of sub-resource.
 const { id: token } = await makeClient(world)
 const list = await someStatusList(world)
 const concrete: Record<string, string> = {
@@ -25,7 +25,7 @@ const urlOf = (path: string) => path.replace(/\{(\w+)\}/g, (_match, name) => con
 t.test(
   'RFC 9110 §15.5.6: a method that an address does not offer is 405 with all that it does',
   async (t) => {
-    // Gateways ask /verify with the method of the request that they ask about.
+    // Gateways call /verify with the method of the original request.
     const named = operations.map(({ path }) => path).filter((path) => path !== '/verify')
     const paths = [...new Set(named), '/openapi.json']
     for (const path of paths) {

@@ -10,7 +10,7 @@ const world = await createWorld(t, { verification: { fields: [], trustedNetworks
 const operations = await operationsOf(world.app)
 const violations = contractOf(world.app)
 
-/** What is in the paths, and who sends; made anew when a request has used it up. */
+/** Path parameters and the caller; created again when a request has used them up. */
 const known: Record<string, string> = {
   organization: 'default',
   type: 'spare',
@@ -42,14 +42,14 @@ for (const operation of operations) {
           if (answer.status < 300 && /SigningKey$/.test(operation.id)) before = await renewKeys()
           if (wrong.length > 0) throw new Error(`${answer.status}: ${wrong.join('; ')}`)
         }),
-        // What is in the database goes on from one request to the next: to make one smaller would try it on another.
+        // The database keeps its state from one request to the next, so a shrunk request would run on another state.
         { numRuns: 40, endOnFailure: true, includeErrorInReport: true },
       )
     },
   )
 }
 
-/** What a success of these adds; of every success that changes anything the change log tells in one row. */
+/** The rows that a success of these operations adds; every successful change adds one row to the change log. */
 const additions: Record<string, Record<string, number>> = {
   createToken: { tokens: 1, token_secrets: 1, token_uses: 1 },
   createTokenType: { token_types: 1 },
@@ -74,7 +74,7 @@ function wrongWrites(
   const tables = changed(before, after)
   if (status >= 400 || method === 'GET') return tables.map((table) => `${table} has changed`)
   const expected = { ...additions[id], ...(tables.length > 0 && { audit_events: 1 }) }
-  // Of how many secrets the feed tells depends on what was revoked.
+  // The number of secrets in the feed depends on what was revoked.
   const { revocations: _, ...actual } = growth(before, after)
   const same =
     JSON.stringify(Object.entries(actual).sort()) === JSON.stringify(Object.entries(expected).sort())
@@ -95,7 +95,7 @@ async function renew(operationId: string): Promise<Snapshot> {
   await world.ask('POST', '/v1/organizations', { body: { key: 'spare', name: 'Spare' } })
   await world.ask('POST', '/v1/organizations/spare/suspend')
   await world.ask('POST', '/v1/token-types', { body: { name: 'spare', prefix: 'spare' } })
-  // By whatever was made of the policy no token could be created.
+  // With the changed policy, creating a token might fail.
   await world.ask('PUT', '/v1/organizations/default/policy', { body: {} })
   const management = { type: 'management', scopes: ['tokens:introspect'] }
   const { id } = await world.issue({ name: 'Target', ...(/ClientKeys$/.test(operationId) && management) })
@@ -111,9 +111,8 @@ async function renew(operationId: string): Promise<Snapshot> {
   return snapshot(world.db)
 }
 
-/** From now on no key is upcoming, and there is one that can be retired. */
 async function renewKeys(): Promise<Snapshot> {
-  // From now on no key is upcoming, and there is one that can be retired.
+  // From now on there is no upcoming key, and one key can be retired.
   known.kid = (await world.ask('GET', '/v1/signing-keys')).body.items.at(-1).kid
   await world.ask('POST', '/v1/signing-keys/rotate', { body: { immediately: true } })
   return snapshot(world.db)

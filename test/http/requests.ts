@@ -10,7 +10,7 @@ export type Request = {
   body: string | undefined
 }
 
-/** Requests for one operation: mostly near to what it takes, sometimes far from it. */
+/** Requests for one operation: mostly close to valid ones, sometimes arbitrary. */
 export function requestFor(operation: Operation, known: () => Record<string, string>): fc.Arbitrary<Request> {
   const { parameters } = operation
   const inPath = parameters.filter((parameter) => parameter.in === 'path')

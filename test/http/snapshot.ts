@@ -3,7 +3,7 @@ import type { Db } from '../../src/db/database.ts'
 
 export type Snapshot = Record<string, { rows: number; digest: string }>
 
-/** How many rows every table has, and a digest of all that they hold; that a token was used is no change. */
+/** The number of rows of every table, and a digest of their content. Recorded uses do not count as a change. */
 export async function snapshot(db: Db): Promise<Snapshot> {
   const tables = await sql<{ name: string }>`
     select quote_ident(tablename) as name from pg_tables where schemaname = 'public' order by 1`.execute(db)
@@ -19,7 +19,7 @@ export async function snapshot(db: Db): Promise<Snapshot> {
   return Object.fromEntries(rows.map(({ name, rows, digest }) => [name, { rows, digest }]))
 }
 
-/** By how many rows the tables differ; those that have as many as before are left out. */
+/** By how many rows the tables differ; unchanged counts are left out. */
 export function growth(before: Snapshot, after: Snapshot): Record<string, number> {
   const differences = Object.keys(after).map((name): [string, number] => [
     name,
@@ -28,7 +28,7 @@ export function growth(before: Snapshot, after: Snapshot): Record<string, number
   return Object.fromEntries(differences.filter(([, difference]) => difference !== 0))
 }
 
-/** The tables whose content is not what it was. */
+/** The tables whose content has changed. */
 export function changed(before: Snapshot, after: Snapshot): string[] {
   return Object.keys(after).filter((name) => after[name]?.digest !== before[name]?.digest)
 }

@@ -6,7 +6,8 @@ import { createWorld } from '../support/world.ts'
 import { type Operation, operationsOf } from './contract.ts'
 import { makeTarget, matrix } from './matrix.ts'
 
-// A kind of value is read alike wherever one is: the places are those of the OpenAPI document, so that new ones count.
+// A kind of value is read alike wherever it occurs. The places come from the OpenAPI document, so that new ones are
+// covered.
 const text = 'environment-secret-of-the-table-of-values-read'
 recordSecret(text)
 const world = await createWorld(t, { environment: { secret: new Secret(text), organization: 'default' } })
@@ -24,7 +25,7 @@ function urlOf({ path }: Operation, given: Record<string, string> = {}): string 
 let requests = 0
 const contentOf = ({ id }: Operation) => matrix[id]?.ask?.(target, 1000 + requests++) ?? {}
 
-/** Names of what `has` holds for, each with its operation. */
+/** The names of parameters for which `has` holds, each with its operation. */
 function places(where: 'path' | 'query', has: (schema: any) => boolean) {
   return operations.flatMap((operation) =>
     operation.parameters
@@ -197,7 +198,7 @@ t.test('an organization is known by its key and its id, and by nothing that look
       ask(operation.method, urlOf(operation, { organization }), contentOf(operation))
     for (const [how, spelling] of [...spellings(organizationId), ['in capitals', 'DEFAULT'] as const]) {
       const { status } = await request(spelling)
-      // A path parameter that is longer than any key or id is refused by its length.
+      // Path parameters longer than any key or id are rejected for their length.
       t.equal(status, spelling.length > 36 ? 400 : 404, `${operation.id} ${how}`)
     }
   }

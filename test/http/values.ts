@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 
-/** What PostgreSQL cannot store, what JavaScript has special names for, and what parsers trip over. */
+/** Strings that PostgreSQL cannot store, that JavaScript uses as special names, or that parsers trip over. */
 const nasty = fc.constantFrom(
   ...[
     '',
@@ -48,10 +48,10 @@ export const json = fc.oneof(
   fc.constant(null),
 )
 
-/** Percent-encoding that is broken, or of bytes that are not UTF-8. */
+/** Malformed percent-encoding, or encoding of bytes that are not UTF-8. */
 export const brokenEncoding = fc.constantFrom('%', '%z', '%zz', '%ff', '%c0%80', '%ed%a0%80')
 
-/** Percent-encodes everything, so that whatever it is the request itself is valid HTTP. */
+/** Percent-encodes everything, so that the request itself is valid HTTP. */
 export function encode(text: string): string {
   return [...Buffer.from(text)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('')
 }

@@ -19,7 +19,7 @@ async function open(): Promise<Socket> {
   return socket
 }
 
-/** Sends these bytes and gives all that comes back until the server closes the connection. */
+/** Sends these bytes and returns everything that comes back until the server closes the connection. */
 async function exchange(bytes: string): Promise<string> {
   const socket = await open()
   socket.write(bytes, 'latin1')
@@ -49,7 +49,7 @@ function parts(answer: string) {
   }
 }
 
-/** What Fastify answers to a request that it can read. */
+/** Fastify's response to a request that it can parse. */
 async function common() {
   return parts(await exchange('GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'))
 }

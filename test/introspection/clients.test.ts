@@ -1,4 +1,4 @@
-// Clients that we did not write, used as their documentation says.
+// Third-party clients, used as their documentation says.
 import * as oauth from 'oauth4webapi'
 import * as openid from 'openid-client'
 import t from 'tap'
@@ -6,7 +6,7 @@ import { makeClient } from '../support/client.ts'
 import { createWorld, issuer } from '../support/world.ts'
 
 const world = await createWorld(t)
-// These clients go by the real clock.
+// These clients use the real clock.
 world.clock.now = new Date()
 const base = await world.app.listen({ host: '127.0.0.1', port: 0 })
 const server = await world.issue({
@@ -56,7 +56,7 @@ t.test('openid-client introspects and revokes', async (t) => {
   t.same(await openid.tokenIntrospection(config, secret), { active: false })
 })
 
-// RFC 8414 §3.3: an assertion is made out to the issuer, wherever the endpoints are.
+// RFC 8414 §3.3: the audience of an assertion is the issuer, wherever the endpoints are.
 const jwtMetadata = { ...metadata, issuer }
 
 for (const alg of ['Ed25519', 'ES256', 'RS256', 'PS256']) {

@@ -1,4 +1,4 @@
-// What nearly every resource server sends is answered without Fastify. It must be answered as Fastify would.
+// Common requests of resource servers are answered without Fastify, with the same responses that Fastify would send.
 import { once } from 'node:events'
 import { Agent, request as send } from 'node:http'
 import { connect } from 'node:net'
@@ -13,10 +13,10 @@ type Headers = [name: string, value: string][]
 type Asked = { headers: Headers; body: string; path?: string }
 
 const form: [string, string] = ['content-type', 'application/x-www-form-urlencoded']
-/** Of their own for each answer, or of the connection. */
+/** These differ with every response, or depend on the connection. */
 const apart = ['date', 'connection', 'keep-alive', 'x-request-id', 'content-length']
 
-/** A listening Counterfoil that counts the requests which Fastify sees. */
+/** A listening Counterfoil that counts the requests that reach Fastify. */
 async function createListening(t: Test, options: Parameters<typeof createWorld>[1]) {
   const world = await createWorld(t, { logLevel: 'info', ...options })
   let seen = 0
@@ -42,7 +42,7 @@ async function createListening(t: Test, options: Parameters<typeof createWorld>[
     return { ...comparable(answer), direct: seen === before }
   }
 
-  /** Without the server, and so never directly. */
+  /** Injected, which always bypasses the fast path. */
   async function askFastify({ headers, body, path = '/introspect' }: Asked) {
     const response = await world.app.inject({
       ...{ method: 'POST', url: path, payload: body },

@@ -31,7 +31,7 @@ t.test('RFC 7662 §2.2: a batch answers of each token what one introspection doe
 t.test('a thousand tokens are looked up in one statement, and the next time in none', async (t) => {
   const proxy = await createProxy(t, world.databaseUrl)
   const leased = Promise.withResolvers<boolean>()
-  // No time passes: once it holds, the lease is not lost because the machine is busy.
+  // The clock stands still: once acquired, the lease cannot be lost because the machine is busy.
   const elapsed = () => 0
   const hot = { databaseUrl: proxy.url, cacheSize: 20_000, onLease: leased.resolve, elapsed }
   const far = await createWorld(t, { databaseUrl: world.databaseUrl, signing: world.signing, hot })
@@ -42,7 +42,7 @@ t.test('a thousand tokens are looked up in one statement, and the next time in n
   tokens[999] = tokens[998] ?? ''
   await far.ask('POST', '/introspect', { token: world.admin, form: { token: secret } })
   const before = far.credentials.lookups()
-  // How PostgreSQL's protocol names a prepared statement that is to run.
+  // How PostgreSQL's protocol names a prepared statement to run.
   const statements = () => proxy.sent('\0credentials\0')
   const sent = statements()
   const ask = () => far.ask('POST', '/introspect/batch', { token: world.admin, body: { tokens } })

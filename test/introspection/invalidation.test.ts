@@ -1,4 +1,4 @@
-// What is decided from memory is decided anew after every kind of change to every table that the decision reads.
+// Cached decisions are renewed after every kind of change to every table that a decision reads.
 import { randomBytes, randomUUID } from 'node:crypto'
 import { exportJWK, generateKeyPair } from 'jose'
 import t, { type Test } from 'tap'
@@ -15,11 +15,11 @@ recordSecret(fixed)
 const environment = { secret: new Secret(fixed), organization: 'on-premises' }
 const world = await createTrustingWorld(t, { environment })
 const { sql } = world
-/** Another process, on which nobody makes any of the changes. */
+/** Another process, on which none of the changes are made. */
 const other = await startInstance(t, world, { environment: staticSecretLookup(world.db, environment) })
 await other.lease(true)
 
-/** Whether the other process takes a secret for good, first asked without and then with an answer in its memory. */
+/** Whether the other process accepts a secret, first without and then with a cached answer. */
 async function accepts(t: Test, secret: string, expected: boolean, when: string): Promise<void> {
   await other.credentials.settled()
   for (const from of ['the database', 'memory'])

@@ -16,7 +16,7 @@ async function startService(t: Test, pair: Pair, options: WorldOptions = {}) {
 const pair = await startPair(t)
 const observer = await createWorld(t, { databaseUrl: pair.primary.url })
 
-/** The standby does not learn of what is revoked while this runs. */
+/** The standby does not learn of revocations while this runs. */
 async function withoutReplay(run: () => Promise<void>): Promise<void> {
   await pair.caughtUp()
   await pair.standby.asSuperuser('select pg_wal_replay_pause()')
@@ -129,7 +129,7 @@ t.test('lookups are not believed while notifications come from another server', 
   const name = await createProxy(t, pair.standby.url)
   const instance = await startInstance(t, world, { databaseUrl: name.url, listenUrl: databaseUrl })
   await t.rejects(instance.accepts(secret), { code: 'unavailable' })
-  // Neither is what the feed says of a server that notifications do not come from.
+  // The same goes for the feed if the server is not the one that notifications come from.
   const service = await createWorld(t, {
     ...{ databaseUrl: name.url, signing: world.signing },
     hot: { listenUrl: databaseUrl },

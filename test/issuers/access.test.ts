@@ -1,4 +1,4 @@
-// A signed-in user against a token with the same permissions: at every operation both get the same answer.
+// A signed-in user and a token with the same permissions get the same response from every operation.
 import t from 'tap'
 import { permissions } from '../../src/access/permissions.ts'
 import { owner } from '../http/callers.ts'
@@ -56,7 +56,7 @@ for (const operation of ofOrganization) {
     for (const { name, token, holds, subject } of callers) {
       const good = { home: 'default' as const, holds, owner: subject }
       const target = await makeSpare(world, operation.id, ++count)
-      // That of the spare is not the user's, who has nothing to look for there.
+      // The spare organization is not the user's, so the user has no access there.
       const elsewhere = target.organization !== 'default'
       const { status } = await send(operation, target, token)
       t.equal(status, elsewhere ? 401 : expectedStatus(row, { name, token, good }), name)

@@ -1,4 +1,4 @@
-// Tokens that a real provider would never give, most of them with its own signature, at the addresses that take users.
+// Tokens that a real provider would never issue, most of them with its own signature, at the paths that accept users.
 import { createHmac, generateKeyPairSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -111,7 +111,7 @@ t.test('what is not attacked is good, so that the refusals below mean something'
     t.equal((await world.ask('GET', tokens, { token })).status, 200)
 })
 
-/** What is answered to a token, but for what is different in every answer. */
+/** The response to a token, without the parts that differ in every response. */
 async function refusalOf(token: string) {
   const { status, headers, body } = await world.ask('GET', tokens, { token })
   return { status, challenge: headers['www-authenticate'], body: { ...body, request_id: '' } }
@@ -158,7 +158,7 @@ t.test('forged tokens of a known issuer do not have its keys fetched again and a
 t.test(
   'RFC 7519 §4: of a claim that the issuer itself repeats the last one counts, wherever it is read',
   async (t) => {
-    // Signed as it stands, so that nothing but the way of reading is at stake.
+    // Signed as it is, so that only the parsing is under test.
     const text = `{"iss":"https://evil.example","sub":"root",${JSON.stringify(claims).slice(1)}`
     const token = await provider.sign(text)
     const { body } = await world.ask('GET', tokens, { token })
@@ -173,7 +173,7 @@ t.test('our own JWTs are never a sign-in, not even of an issuer that claims to b
   await world.ask('POST', '/v1/token-types', { body: { name: 'jwt', format: 'jwt', audience: [audience] } })
   const { id, secret } = await world.issue({ type: 'jwt', lifetime_days: 2 })
   t.equal((await world.ask('GET', '/v1/self', { token: secret })).status, 200)
-  // As somebody could have registered it while PUBLIC_URL was another one.
+  // As if it had been registered while PUBLIC_URL was different.
   await world.sql("update trusted_issuers set issuer = 'http://counterfoil.test' where issuer = $1", [
     other.issuer,
   ])

@@ -1,4 +1,4 @@
-/** Signs in and consents as a person does in a browser; gives the address to which the provider leads back. */
+/** Signs in and consents like a person in a browser; returns the URL to which the provider redirects in the end. */
 export async function browse(start: URL, login: string, end: string): Promise<URL> {
   const cookies = new Map<string, string>()
   const visit = async (url: URL, form?: Record<string, string>) => {

@@ -1,4 +1,4 @@
-// It brings no types; this much of it is used here.
+// The package has no types; this declares what is used here.
 declare module 'oidc-provider' {
   import type { RequestListener } from 'node:http'
 

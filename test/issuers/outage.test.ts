@@ -1,4 +1,4 @@
-// Issuers that do not answer, or not as they should.
+// Issuers that do not respond, or respond incorrectly.
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createServer, type RequestListener, type ServerResponse } from 'node:http'
@@ -13,7 +13,7 @@ const resolved: string[] = []
 const world = await createTrustingWorld(t, {
   outbound: {
     allow: ['127.0.0.1'],
-    // A name of the attacker's, that leads to where nobody may call.
+    // A name of the attacker's that resolves to a forbidden address.
     resolve: async (name: string) => {
       resolved.push(name)
       return [{ address: '169.254.169.254', family: 4 }]
@@ -27,14 +27,14 @@ const from = (issuer: string) =>
   provider.sign({ iss: issuer, aud: audience, sub: 'ada', exp: now + 600 }, { kid: undefined })
 const reader = { default_permissions: ['tokens:read'] }
 
-/** What whoever presents a token of that issuer is answered. */
+/** The response to a token of that issuer. */
 async function answerTo(issuer: string) {
   return world.ask('GET', tokens, { token: await from(issuer) })
 }
 
 const cannotKnow = { status: 503, body: { code: 'unavailable' }, headers: { 'retry-after': '1' } }
 
-/** A server that is trusted as an issuer and answers like this. */
+/** A server that is trusted as an issuer and responds like this. */
 async function issuerThat(answer: (url: string) => Record<string, RequestListener>, more: object = {}) {
   const server = await serve(t, (request, response) => {
     const listener = answer(server.url)[request.url ?? '']
@@ -156,7 +156,7 @@ t.test('those who wait for an issuer that keeps silent leave room for all others
   await trust(world, { issuer: url }, { ...reader, jwks_uri: `${url}/keys` })
   const token = await from(url)
   const waiting = Array.from({ length: 30 }, () => world.ask('GET', tokens, { token }))
-  // Of thirty no more than twenty wait; the others have their answer while nothing has come from the issuer.
+  // At most twenty of thirty wait; the others get their response before the issuer sends anything.
   const turnedAway = await firstOf(waiting, 10)
   for (const answer of turnedAway) t.match(answer, cannotKnow)
   t.equal(held.length, 1, 'all of them wait for one call')
@@ -171,7 +171,7 @@ t.test('those who wait for an issuer that keeps silent leave room for all others
   silent.close()
 })
 
-/** The first so many that are settled. */
+/** The first `count` that are settled. */
 async function firstOf<T>(promises: Promise<T>[], count: number): Promise<T[]> {
   const settled: T[] = []
   return new Promise((resolve, reject) => {

@@ -8,29 +8,29 @@ import { serve } from '../outbound/server.ts'
 import { recordSecret } from '../support/records.ts'
 import { browse } from './browser.ts'
 
-/** What the provider says of somebody, besides who they are. */
+/** The provider's claims about a user, besides the subject. */
 export type Account = { email?: string; email_verified?: boolean; groups?: string[]; tenant?: string }
 
 export type OpenidProvider = {
   issuer: string
   /** The audience of ID tokens. */
   clientId: string
-  /** What was asked for at it. */
+  /** The requested paths. */
   calls: string[]
-  /** The tokens that somebody is given who signs in: the access token is for Counterfoil. */
+  /** The tokens that a user gets by signing in: the access token is for Counterfoil. */
   signIn(subject: string, account?: Account): Promise<{ accessToken: string; idToken: string }>
-  /** The access token that a program is given. */
+  /** The access token that a program gets. */
   clientCredentials(): Promise<string>
-  /** A token with the provider's own signature that it would never give; text is signed as it stands. */
+  /** A token with the provider's own signature that it would never issue; a text is signed as it is. */
   sign(claims: object | string, header?: Record<string, unknown>): Promise<string>
   publicKey: KeyObject
-  /** From now on it signs with another key and knows nothing of the one before. */
+  /** From now on it signs with another key, and no longer publishes the previous one. */
   rotate(): void
-  /** What answers from now on in the place of the provider; undefined: the provider again. */
+  /** Responds instead of the provider from now on; undefined: the provider again. */
   replace(listener?: RequestListener): void
 }
 
-/** What access tokens are for: the resource indicator (RFC 8707) of Counterfoil. */
+/** The audience of access tokens: Counterfoil's resource indicator (RFC 8707). */
 export const audience = 'https://counterfoil.test/v1'
 
 const redirectUri = 'http://127.0.0.1:1/signed-in'
@@ -82,7 +82,7 @@ export async function startProvider(t: Test): Promise<OpenidProvider> {
     },
     async sign(claims, header = {}) {
       const payload = typeof claims === 'string' ? claims : JSON.stringify(claims)
-      // What is undefined is left out.
+      // Undefined members are left out.
       const text = JSON.stringify({ alg: 'RS256', kid: key.kid, ...header })
       return new CompactSign(Buffer.from(payload)).setProtectedHeader(JSON.parse(text)).sign(key.privateKey)
     },
@@ -103,7 +103,7 @@ function newKey() {
   return { kid: randomUUID(), ...generateKeyPairSync('rsa', { modulusLength: 2048 }) }
 }
 
-/** Nothing that Counterfoil stores or logs may hold it. */
+/** Counterfoil must not store or log these. */
 function recorded(token: string | undefined): string {
   if (!token) throw new Error('the provider gave no token')
   recordSecret(token)

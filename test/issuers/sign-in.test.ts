@@ -1,4 +1,4 @@
-// Against a real OpenID provider, with tokens that it gave in real flows.
+// With tokens that a real OpenID provider issued in real flows.
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { audience, startProvider } from './provider.ts'
@@ -196,8 +196,8 @@ t.test('a change of the registration counts from the next request on', async (t)
 
 t.test('a key that the provider has just begun to sign with is found without a restart', async (t) => {
   provider.rotate()
-  // Within half a minute of the last fetch unknown keys are not looked for, which keeps forged tokens from having
-  // us ask and ask.
+  // Unknown keys are not fetched again within half a minute, which keeps forged tokens from triggering fetch after
+  // fetch.
   const { accessToken: early } = await provider.signIn('ada')
   const fetches = () => provider.calls.filter((path) => path === '/jwks').length
   const before = fetches()

@@ -1,4 +1,4 @@
-// Whose word counts where.
+// Which issuers count in which organizations.
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { audience, startProvider } from './provider.ts'
@@ -47,7 +47,7 @@ t.test(
   'whoever registers another’s issuer gains nothing over them, and takes nothing from them',
   async (t) => {
     const mine = await trust(world, provider, reader, 'acme')
-    // The same issuer and audience, with keys of the attacker's own and everything granted.
+    // The same issuer and audience, with keys of the attacker's own and all permissions granted.
     const theirs = await trust(
       world,
       provider,

@@ -9,7 +9,7 @@ export async function createTrustingWorld(t: Test, options: WorldOptions = {}): 
   return world
 }
 
-/** Registers a provider, for access tokens unless said otherwise, and gives what the service answered. */
+/** Registers a provider, by default for access tokens, and returns the response. */
 export async function trust(
   world: World,
   { issuer }: { issuer: string },

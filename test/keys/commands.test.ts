@@ -20,7 +20,7 @@ const [first = '', second = ''] = ['base64', 'hex'].map((encoding) =>
 for (const masterKey of [first, second]) recordSecret(masterKey)
 const signing = (masterKey: string) => ({ masterKeys: [parseMasterKey(masterKey)], alg: 'EdDSA' as const })
 
-/** Runs `counterfoil <command>` with these variables on top of the database's. */
+/** Runs `counterfoil <command>` with these variables in addition to the database's. */
 async function run(command: string, env: Record<string, string>) {
   const child = spawn(process.execPath, [server, ...command.split(' ')], {
     env: { DATABASE_URL: url, ...env },
@@ -55,7 +55,7 @@ t.test('rewrap seals all keys under the new master key, and needs the old one fo
 t.test('who has lost the master key goes on with another one and new keys', async (t) => {
   const third = randomBytes(32).toString('base64')
   recordSecret(third)
-  // The first time it is the upcoming key that signs at once, which the lost master key has sealed as well.
+  // The first time, the upcoming key signs at once, which the lost master key had sealed as well.
   for (const _ of ['upcoming', 'new'])
     t.match(await run('rotate-keys --immediately', { MASTER_KEY: third }), { code: 0 })
   await prepareKeys(db, signing(third), new Date())

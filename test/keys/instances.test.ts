@@ -93,7 +93,7 @@ t.test('a token that is being signed while its key is retired is counted', async
   const kid = decodeProtectedHeader(secret).kid
   await world.ask('POST', '/v1/signing-keys/rotate', { body: { immediately: true } })
   await recordPrivateKeys(db, world.signing.masterKeys)
-  // This instance still signs with the old key, by its clock.
+  // By its clock, this instance still signs with the old key.
   const payload = { name: 'Late', type: 'jwt' }
   const url = '/v1/organizations/default/tokens'
   const [retired, ...issued] = await Promise.all([

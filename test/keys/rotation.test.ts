@@ -58,7 +58,7 @@ t.test(
   async (t) => {
     const world = await newWorld(t)
     const cached = { keys: { keys: [] } as JSONWebKeySet, until: 0 }
-    // It never asks again before the time is over, not even for a key that it does not know.
+    // Never fetches keys again before the maximum age is over, not even for unknown keys.
     async function verify(secret: string) {
       if (world.clock.now.getTime() >= cached.until) {
         const { body, headers } = await world.ask('GET', '/.well-known/jwks.json', { token: '' })

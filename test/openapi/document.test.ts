@@ -71,7 +71,7 @@ t.test('every status has a description of its own and a schema', async (t) => {
       const empty =
         ['204', '304'].includes(status) || (['revokeBySecret', 'verify'].includes(id) && status === '200')
       const schemas = Object.values<any>(response.content ?? {}).map(({ schema }) => schema)
-      // Of an introspection there are two forms (RFC 9701).
+      // Introspection has two response formats (RFC 9701).
       const forms = id === 'introspect' && status === '200' ? 2 : 1
       t.equal(schemas.length, empty ? 0 : forms, `${id} ${status}`)
       for (const schema of schemas) t.ok(schema.$ref ?? schema.type, `${id} ${status}`)

@@ -28,7 +28,7 @@ t.test('every example, of whatever depth, is valid by its schema', async (t) => 
   for (const [name] of components) validateExamples(t, ajv, ['components', 'schemas', name])
 })
 
-/** The examples of the schema at this place of the document, and of all schemas within. */
+/** Checks the examples of the schema at this path of the document, and of all schemas within it. */
 function validateExamples(t: Test, ajv: Ajv2020, place: string[]): void {
   const value = place.reduce((value, key) => value[key], document)
   if (typeof value !== 'object' || value === null) return

@@ -11,7 +11,7 @@ import { createWorld } from '../support/world.ts'
 const world = await createWorld(t)
 const tokensEach = 2500
 
-/** A suspended organization with so many tokens, each with a secret, and as many answers for an Idempotency-Key. */
+/** A suspended organization with this many tokens, each with a secret, and as many answers for Idempotency-Keys. */
 async function large(key: string): Promise<string> {
   const { id } = (await world.ask('POST', '/v1/organizations', { body: { key, name: key } })).body
   await world.sql(

@@ -2,7 +2,10 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import type { Test } from 'tap'
 
-/** A DNS server on loopback. It gives names their IPv4 addresses, says nothing of those of null, and knows no others. */
+/**
+ * A DNS server on loopback. It answers names with their IPv4 addresses, ignores queries for names with null, and
+ * reports all others as nonexistent.
+ */
 export async function serveNames(t: Test, names: Record<string, string | null>) {
   const socket = createSocket('udp4')
   const asked: string[] = []
@@ -15,7 +18,7 @@ export async function serveNames(t: Test, names: Record<string, string | null>) 
     if (found === null) return
     const answers = found !== undefined && type === 1 ? [answerOf(found)] : []
     const head = Buffer.from(query.subarray(0, 12))
-    // RFC 1035 §4.1.1: a response, recursion available; NXDOMAIN for a name that there is not.
+    // RFC 1035 §4.1.1: a response, recursion available; NXDOMAIN for an unknown name.
     head.writeUInt16BE(found === undefined ? 0x8183 : 0x8180, 2)
     head.writeUInt16BE(answers.length, 6)
     head.writeUInt32BE(0, 8)
@@ -27,7 +30,7 @@ export async function serveNames(t: Test, names: Record<string, string | null>) 
   return {
     server: `127.0.0.1:${socket.address().port}`,
     asked,
-    /** Waits until so many names have been asked for. */
+    /** Waits until this many names have been queried. */
     async hasBeenAskedFor(count: number) {
       const { promise, resolve: go } = Promise.withResolvers<void>()
       reached = { count, go }
@@ -47,7 +50,7 @@ function questionIn(query: Buffer): { name: string; end: number; type: number } 
   return { name: labels.join('.').toLowerCase(), end: at + 5, type: query.readUInt16BE(at + 1) }
 }
 
-/** An A record of a minute for the name in the question. */
+/** An A record for the name in the question, with a TTL of one minute. */
 function answerOf(address: string): Buffer {
   return Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, ...address.split('.').map(Number)])
 }

@@ -9,7 +9,7 @@ import { json, serve } from './server.ts'
 const allow = ['127.0.0.1']
 const outbound = createOutbound({ allow })
 
-/** What fetching from such a server is refused with. */
+/** The error of fetching from such a server. */
 async function refusal(t: Test, answer: RequestListener, limits?: { timeoutMs: number; maxBytes: number }) {
   const { url } = await serve(t, answer)
   const { fetchJson } = createOutbound({ allow, ...(limits && { limits }) })

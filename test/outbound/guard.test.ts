@@ -124,7 +124,7 @@ t.test('a name that leads elsewhere the second time is called where it was check
   const failed = t.rejects(fetchJson(`https://rebinding.example:${first.port}/jwks`, 'acme'), {
     message: 'cannot be reached',
   })
-  // What arrives is the beginning of TLS, with the name that the certificate has to be for.
+  // What arrives is the start of a TLS handshake, with the name that the certificate has to match.
   t.equal((await first.hello)[0], 0x16)
   t.match((await first.hello).toString('latin1'), /rebinding\.example/)
   await failed
@@ -135,7 +135,7 @@ t.test('a name that leads elsewhere the second time is called where it was check
   t.equal(second.connections(), 0)
 })
 
-/** The addresses that a socket is given for a name which leads to these. */
+/** The addresses that a socket gets for a name that resolves to these. */
 async function resolved(addresses: string | string[], allowed: string[]): Promise<string[]> {
   const found = [addresses].flat().map((address) => ({ address, family: isIPv6(address) ? 6 : 4 }))
   const { promise, resolve: fulfil, reject } = Promise.withResolvers<string[]>()
@@ -145,7 +145,7 @@ async function resolved(addresses: string | string[], allowed: string[]): Promis
   return promise
 }
 
-/** Takes connections and ends them at their first bytes. */
+/** Accepts connections and closes them at their first bytes. */
 async function listen(t: Test, address: string) {
   const { promise: hello, resolve } = Promise.withResolvers<Buffer>()
   let connections = 0

@@ -25,7 +25,8 @@ const exponent = (e: bigint) => {
   }
 }
 
-// All points whose order divides 8, in every encoding that OpenSSL takes (RFC 8032 §5.1.3), some of them not the one way.
+// All points whose order divides 8, in every encoding that OpenSSL accepts (RFC 8032 §5.1.3), including non-canonical
+// ones.
 const y8 = '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc'
 const z8 = 'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03'
 const smallOrder = [
@@ -75,7 +76,7 @@ t.test('keys that were made as they should be are fit', async (t) => {
   for (const e of [65_537n, 65_539n, 2n ** 32n + 1n]) t.ok(fitPublicKey(exponent(e)), `RSA with e=${e}`)
 })
 
-/** RFC 8017 §9.2: with e = 1 the signature of a message is its padded hash, which anybody can write down. */
+/** RFC 8017 §9.2: with e = 1 the signature of a message is its padded hash, which anyone can compute. */
 function signedByAnybody(message: string): Buffer {
   const head = Buffer.from('3031300d060960864801650304020105000420', 'hex')
   const digest = hash('sha256', message, 'buffer')

@@ -3,7 +3,7 @@ import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
 
-/** A real server on loopback; `calls` has the paths that were asked for. */
+/** A real server on loopback; `calls` has the requested paths. */
 export async function serve(t: Test, answer: RequestListener): Promise<{ url: string; calls: string[] }> {
   const calls: string[] = []
   const server = createServer((request, response) => {
@@ -19,7 +19,7 @@ export async function serve(t: Test, answer: RequestListener): Promise<{ url: st
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, calls }
 }
 
-/** Answers with this document. */
+/** Responds with this document. */
 export function json(document: unknown, headers: Record<string, string> = {}): RequestListener {
   return (_request, response) => {
     response.writeHead(200, { 'content-type': 'application/json', ...headers })

@@ -1,4 +1,4 @@
-// What of the image can be tried without a container engine.
+// The parts of the image that can be tested without a container engine.
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'

@@ -7,12 +7,12 @@ import { newFolder, withoutTap } from '../docs/service.ts'
 
 const root = join(import.meta.dirname, '../..')
 
-// What npm tells the programs that it runs would lead the npm that we run to the wrong folder.
+// The variables that npm sets for the programs it runs would lead a nested npm to the wrong folder.
 const foreign = /^(INIT_CWD|npm_(config_local_prefix|package|lifecycle|command))/
 const inherited = Object.entries(process.env).filter(([name]) => !foreign.test(name))
 const env = { ...Object.fromEntries(inherited), PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
 
-/** Runs a command as somebody does who has just Node and npm; what it printed. */
+/** Runs a command as a user with only Node and npm would; resolves with its output. */
 export async function run(cwd: string, ...command: string[]): Promise<string> {
   const options = { cwd, env, maxBuffer: 16 * 1024 * 1024 }
   return (await promisify(execFile)('env', withoutTap(command), options)).stdout

@@ -50,7 +50,7 @@ t.test('what a rule would refuse is looked for among so many tokens, and no more
       costOf(world.db, 'tokens', (db) => selectBreaches(db, organization, rules, world.clock.now, most))
     const { examined, scanned } = await cost(500)
     t.same(scanned, [], rule)
-    // For unique names one more is looked for by the name of each.
+    // For unique names, one more row is examined per name.
     t.ok(examined <= 1_001, `${rule}: ${examined} rows`)
     t.ok((await selectBreaches(world.db, organization, rules, world.clock.now, 500)).more)
     t.notOk((await selectBreaches(world.db, organization, rules, world.clock.now, 20_000)).more)
@@ -77,7 +77,7 @@ t.test('a dry run locks nothing', async (t) => {
 
 t.test('while tokens are looked at for a change the organization can be suspended', async (t) => {
   const holder = await hold(t, 'lock table tokens in access exclusive mode')
-  // The administrator is known by now, so that only the change has to wait for tokens.
+  // The administrator is cached by now, so that only the change has to wait for tokens.
   const change = world.ask('PATCH', url, { body: { lifetime: { maximum_days: 30 } } })
   await until(async () => {
     const { rows } = await world.sql(

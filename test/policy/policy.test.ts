@@ -7,7 +7,7 @@ import { createWorld, day } from '../support/world.ts'
 const world = await createWorld(t)
 let organizations = 0
 
-/** An organization of the test's own, and its policy's address. */
+/** Creates an organization for the test; returns its policy's URL. */
 async function organization() {
   const key = `org-${++organizations}`
   const made = await world.ask('POST', '/v1/organizations', { body: { key, name: key } })

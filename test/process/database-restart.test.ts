@@ -49,7 +49,7 @@ t.test(
       database.url,
       `select pid from pg_stat_activity where application_name = 'counterfoil' and datname = current_database()`,
     )
-    // One server process that dies so makes PostgreSQL end all others and recover from its log.
+    // If one server process dies like this, PostgreSQL ends all others and goes through recovery.
     process.kill(Number(pids[0]?.pid), 'SIGKILL')
     const recovered = async (): Promise<void> => {
       const revoke = `update tokens set revoked_at = now() where id = '${revoked.id}'`
@@ -59,7 +59,7 @@ t.test(
 
     t.equal(await isActive(kept.secret), true)
     const stale = async (): Promise<void> => {
-      // Changed by hand: it counts from the moment on when the notification has come, or the lease has run out.
+      // Changed by SQL: it takes effect when the notification arrives or the lease is lost.
       if (await isActive(revoked.secret)) await stale()
     }
     await stale()

@@ -1,5 +1,5 @@
-// What an operator can get wrong before a start: each mistake ends it with one sentence, and with the exit code that says
-// whether to start again.
+// Mistakes of an operator before a start: each ends it with one sentence, and with the exit code that says whether
+// starting again can help.
 import { execFileSync } from 'node:child_process'
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -221,7 +221,7 @@ t.test('an empty admin-token of an empty embedded database ends the start with 7
   const dataDir = join(folder, 'without-administrator')
   await mkdir(dataDir)
   await writeFile(join(dataDir, 'admin-token'), '')
-  // An empty variable counts as not given.
+  // An empty variable counts as unset.
   await fails(t, { env: { DATA_DIR: dataDir, ADMIN_TOKEN: '' }, code: 78, says: /give ADMIN_TOKEN/ })
 })
 

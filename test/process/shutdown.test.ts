@@ -20,7 +20,7 @@ async function start(t: Test, env: Record<string, string> = {}) {
   return { started, port }
 }
 
-/** A request whose body is held back: the service has it in flight until `finish`. */
+/** A request whose body is held back: it stays in flight until `finish`. */
 function hold(port: number) {
   const body = JSON.stringify({ key: 'late', name: 'Late' })
   const headers = {
@@ -71,7 +71,7 @@ t.test('in the grace time it is not ready, and answers what comes with Connectio
   t.match(await started.exit, { code: 0 })
 })
 
-/** Introspects on one connection, again and again, until it is told that the connection closes. */
+/** Introspects on one connection, again and again, until the response announces that it closes. */
 async function introspectUntilClosed(port: number, answered: () => void): Promise<string> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const body = `token=${adminToken}`
@@ -133,7 +133,7 @@ t.test('clients that have sent only a part of a request do not hold it up', asyn
       return socket
     }),
   )
-  // Connections are taken in the order in which they came, so this one's answer says that the others have been.
+  // Connections are accepted in order, so this response shows that the earlier ones were too.
   await fetch(`http://127.0.0.1:${port}/livez`)
   started.child.kill('SIGTERM')
   t.match(await started.exit, { code: 0 })

@@ -1,5 +1,5 @@
-// What a signal does in each phase, to process 1 of a container: the kernel gives it no default actions, so a signal that
-// comes before there is a handler is lost.
+// What a signal does in each phase, to process 1 of a container: the kernel gives it no default actions, so a signal
+// that arrives before there is a handler is lost.
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

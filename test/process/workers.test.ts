@@ -13,7 +13,7 @@ type Line = { msg: string; pid: number }
 
 const program = join(import.meta.dirname, '../../src/server.ts')
 
-/** A service of two workers; `said` waits for the next log line that says so. */
+/** A service with two workers; `said` waits for the next matching log line. */
 async function start(t: Test, port: number) {
   const secret = generateSecret('cfm')
   recordSecret(secret.reveal())

@@ -1,4 +1,4 @@
-// Walks the reference "JWT tokens of a tenant" from top to bottom.
+// Follows the reference "JWT tokens of a tenant" from top to bottom.
 import * as jose from 'jose'
 import t from 'tap'
 import { type Reply, startProduct } from '../support/product.ts'

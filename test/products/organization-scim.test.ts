@@ -1,4 +1,5 @@
-// Walks the reference "organization SCIM" from top to bottom. The on-premises secret (AUTH_SECRET) has a suite of its own.
+// Follows the reference "organization SCIM" from top to bottom. The on-premises secret (AUTH_SECRET) has a suite of its
+// own.
 import t from 'tap'
 import { type Reply, startProduct } from '../support/product.ts'
 

@@ -1,4 +1,4 @@
-// Walks the reference "personal access tokens" from top to bottom.
+// Follows the reference "personal access tokens" from top to bottom.
 import t from 'tap'
 import { startProduct } from '../support/product.ts'
 

@@ -1,4 +1,4 @@
-// Walks the reference "SCIM and MCP tokens for administrators" from top to bottom.
+// Follows the reference "SCIM and MCP tokens for administrators" from top to bottom.
 import t from 'tap'
 import { type Reply, startProduct } from '../support/product.ts'
 

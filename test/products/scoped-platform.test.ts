@@ -1,4 +1,4 @@
-// Walks the reference "scoped tokens of a platform" from top to bottom.
+// Follows the reference "scoped tokens of a platform" from top to bottom.
 import t from 'tap'
 import { startProduct } from '../support/product.ts'
 

@@ -21,7 +21,7 @@ const endings = {
   'all tokens are gone': 'truncate tokens cascade',
 }
 
-/** What the transaction waits for at its commit, in a session that asks for nothing. */
+/** What the transaction waits for at commit, in a session without settings of its own. */
 async function commitOf(world: World, statement: string, preset = 'local'): Promise<string> {
   const client = new pg.Client(world.databaseUrl)
   await client.connect()
@@ -62,7 +62,7 @@ t.test('at the start it is said where nothing can be waited for', async (t) => {
   t.match(warnings, [/synchronous_standby_names/])
 })
 
-/** Where only what asks for it waits for the standby. */
+/** A primary on which only explicit requests wait for the standby. */
 async function startSynchronous(t: Test) {
   const pair = await startPair(t)
   const { asSuperuser } = pair.primary
@@ -96,7 +96,7 @@ t.test('a revocation that no standby has is not acknowledged, and nothing is ans
     return Number(row?.waiting) > 0 || isWaiting()
   }
   await isWaiting()
-  // The standby may have been promoted, and take revocations that this primary never hears of.
+  // The standby may have been promoted, and have accepted revocations that this primary never sees.
   const refuses = async (): Promise<string> => {
     const { status, body } = await world.ask('GET', '/readyz', { token: '' })
     return status === 503 ? body.detail : refuses()

@@ -61,7 +61,7 @@ t.test('a reader who follows many writers misses nothing and sees nothing twice'
   const writers = Array.from({ length: 6 }, async (_, writer) => {
     const client = await connect(t)
     const own = ids.filter((_id, i) => i % 6 === writer)
-    // Some transactions hold one token, some hold three, and begin long before they end.
+    // Some transactions lock one token, some three, and they last long.
     while (own.length > 0) {
       await client.query('begin')
       for (const id of own.splice(0, 1 + (own.length % 3))) await client.query(revoke, [id])
@@ -94,7 +94,7 @@ t.test('a transaction that revokes very many tokens is numbered at once', async 
   t.same(rows, [{ count: 0 }])
 })
 
-/** Resolves when PostgreSQL says that the connection waits for a lock. */
+/** Resolves when PostgreSQL reports that the connection waits for a lock. */
 async function waitsForLock(client: pg.Client): Promise<void> {
   const { processID } = client as unknown as { processID: number }
   const query = `select wait_event_type from pg_stat_activity where pid = $1`

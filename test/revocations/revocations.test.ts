@@ -11,7 +11,7 @@ const page = async (since?: string, more = '', token = world.admin) => {
 const now = async () => (await page()).body.cursor
 const hashOf = (secret: string) => createHash('sha256').update(secret).digest('base64url')
 
-/** What the feed says of what is done meanwhile. */
+/** The events that the feed reports for this work. */
 async function eventsOf(work: () => Promise<unknown>): Promise<any[]> {
   const since = await now()
   await work()

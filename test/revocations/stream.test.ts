@@ -159,7 +159,7 @@ t.test('there are so many streams at most, and other requests are not in their w
   t.match((await open()).response, { status: 503 })
   t.match(await small.ask('GET', '/v1/self'), { status: 200 })
   first.leave()
-  // Its place is free as soon as the service has noticed.
+  // Its slot is free as soon as the service has noticed.
   while ((await open()).response.status === 503);
 })
 

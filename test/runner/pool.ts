@@ -11,11 +11,11 @@ export type Pool = {
   failures: string[]
   /** Lets the processes end. */
   close(): Promise<void>
-  /** Ends the processes with what they are doing. */
+  /** Kills the processes. */
   kill(): void
 }
 
-/** What a process says: what it asks for, its file's TAP and timeout, and that the file is done. */
+/** Messages of a process: a request for a file, its TAP and timeout, and that the file is done. */
 type Heard = {
   asks?: 'server'
   tap?: string
@@ -30,7 +30,7 @@ const shard = join(import.meta.dirname, 'shard.ts')
 const timeoutMs = Number(process.env.TAP_TIMEOUT ?? 300) * 1000
 const graceMs = 20_000
 
-/** Processes that run test files; one that a file crashed or hung is replaced. */
+/** Processes that run test files. A process in which a file crashed or hung is replaced. */
 export function createPool(
   size: number,
   env: NodeJS.ProcessEnv,
@@ -84,7 +84,7 @@ export function createPool(
         if (done) {
           this.parser.end()
           if (!passed) {
-            // What a teardown throws comes too late to be an assertion.
+            // Errors thrown by a teardown come too late to be an assertion.
             this.parser.ok = false
             failures.push(`${this.name} failed`)
           }

@@ -1,6 +1,6 @@
-// A process that runs test files one after the other, as pool.ts hands them out, so that what they import is loaded
-// once. Each file has a test of its own, with its own hooks, teardown and timeout: in the file, that test is what
-// `import t from 'tap'` gives.
+// A process that runs the test files that pool.ts hands out, one after the other, so that imports are loaded only once.
+// Each file has its own test, with its own hooks, teardown and timeout: `import t from 'tap'` in the file gives that
+// test.
 import { registerHooks } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -27,7 +27,7 @@ registerHooks({
 
 class FileTest extends Test {
   override setTimeout(ms: number): void {
-    // For the case that this process is too busy to notice.
+    // For the case that this process is too busy to enforce it.
     process.send?.({ timeout: ms })
     super.setTimeout(ms)
   }
@@ -70,7 +70,7 @@ process.on('message', ({ run: name, timeout }: { run?: string; timeout: number }
     current = undefined
     // Nothing else stops its timer, since this test has no parent.
     test.setTimeout(0)
-    // What a file has begun and not ended would disturb the next one.
+    // What a file has started and not ended would disturb the next one.
     process.send?.({ done: true, passed: test.passing(), reusable: !timedOut })
     if (timedOut) process.disconnect?.()
   })
@@ -78,7 +78,7 @@ process.on('message', ({ run: name, timeout }: { run?: string; timeout: number }
 
 process.on('disconnect', () => {
   if (current || timedOut) process.exit(1)
-  // Whatever is still open keeps the process alive.
+  // Open handles keep the process alive.
   const limit = setTimeout(() => {
     console.error('a test left something open:', process.getActiveResourcesInfo())
     process.exit(1)

@@ -3,7 +3,7 @@ import { join, relative } from 'node:path'
 
 const root = join(import.meta.dirname, '../..')
 
-/** The test files that these files and folders are or hold, by their paths from the root; without any, all there are. */
+/** The test files in these files and folders, by their paths from the root; by default all test files. */
 export function testFiles(paths: string[]): string[] {
   const found = (paths.length > 0 ? paths : [join(root, 'test')]).flatMap((path) => {
     if (!existsSync(path)) throw new Error(`${path} does not exist`)

@@ -4,7 +4,7 @@ export type TestServer = { url: string; template: string }
 
 let known: Promise<TestServer> | undefined
 
-/** The PostgreSQL server of the run, and the migrated database in it: started when the first test asks for them. */
+/** The PostgreSQL server of the run, with the migrated database: started when the first test requests it. */
 export function testServer(): Promise<TestServer> {
   known ??= ask()
   return known

@@ -13,7 +13,7 @@ const type = { format: 'jwt', audience: ['https://api.example'], status_list: tr
 await world.ask('POST', '/v1/token-types', { body: { name: 'listed', ...type } })
 await world.ask('POST', '/v1/token-types', { body: { name: 'other', ...type } })
 
-/** As a verifier does who asks for a newer list, once no instance gives out the one before. */
+/** Like a verifier that fetches a newer list once no instance serves the previous one. */
 async function statusOf(jwt: string, { ask, clock }: World = world): Promise<number> {
   clock.advance(keptMs)
   const { idx, uri } = getStatusListFromJWT(jwt)

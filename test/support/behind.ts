@@ -2,7 +2,9 @@ import { sql, type Transaction } from 'kysely'
 import type { Db } from '../../src/db/database.ts'
 import type { Tables } from '../../src/db/tables.ts'
 
-/** What is answered to a request that comes while `change` is made by somebody else, and has to wait for it. */
+/**
+ * The response to a request that arrives while `change` is in progress in another transaction, and has to wait for it.
+ */
 export async function behind<Answer>(
   db: Db,
   change: (tx: Transaction<Tables>) => Promise<unknown>,

@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, '../..')
 const modules = join(root, 'node_modules')
 const tsc = join(modules, 'typescript7/bin/tsc')
 
-/** A folder in which the client library is installed as the package has it, next to all that this repository has. */
+/** A folder in which the client library is installed as packaged, next to this repository's dependencies. */
 export async function installClient(t: Test): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'counterfoil-api-'))
   t.teardown(() => rm(folder, { recursive: true }))
@@ -24,7 +24,7 @@ export async function installClient(t: Test): Promise<string> {
   return folder
 }
 
-/** Checks the types of every file in the folder, as the strictest user would. */
+/** Type checks every file in the folder with the strictest settings. */
 export async function checkTypes(t: Test, folder: string): Promise<void> {
   await execute(t, folder, [
     ...[tsc, '-p', folder, '--noEmit'],
@@ -32,7 +32,7 @@ export async function checkTypes(t: Test, folder: string): Promise<void> {
   ])
 }
 
-/** What a Node that runs with these arguments prints. */
+/** The output of a Node that runs with these arguments. */
 export async function execute(
   t: Test,
   folder: string,

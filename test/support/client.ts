@@ -5,7 +5,7 @@ import { type Answer, issuer, type World } from './world.ts'
 
 export const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
-/** Undefined leaves one out. */
+/** Undefined leaves a member out. */
 type Members = Record<string, unknown>
 
 /** A resource server that authenticates with a key of its own. */
@@ -15,9 +15,9 @@ export type Client = {
   keysUrl: string
   privateKey: CryptoKey
   publicJwk: Record<string, unknown>
-  /** An assertion that is good once, unless it is changed for the worse. */
+  /** An assertion that is valid once, unless the parameters break it. */
   sign(claims?: Members, header?: Members, key?: CryptoKey): Promise<string>
-  /** Asks what the token stands for, with these parameters besides it. */
+  /** Introspects the token with these additional parameters. */
   introspect(token: string, form: Record<string, string>): Promise<Answer>
 }
 

@@ -11,7 +11,7 @@ import { leaseMs } from '../../src/credentials/lease.ts'
 import { Secret } from '../../src/tokens/secret.ts'
 import type { World } from './world.ts'
 
-/** The administrator, as domain functions are given it. */
+/** The administrator, as domain functions receive it. */
 export async function callerOf({ credentials, admin, clock: { now } }: World): Promise<Caller> {
   const principal = await credentials.verify(new Secret(admin), now)
   if (!principal) throw new Error('the administrator is unknown')
@@ -19,7 +19,7 @@ export async function callerOf({ credentials, admin, clock: { now } }: World): P
   return { principal, actor, requestId: 'test', ip: null, now }
 }
 
-/** Time that stands still unless it is moved. */
+/** A clock that stands still unless it is advanced. */
 export function createTime() {
   let ms = 0
   const repeated = new Set<() => void>()
@@ -29,26 +29,26 @@ export function createTime() {
       repeated.add(run)
       return () => void repeated.delete(run)
     },
-    /** Moves to where the newest beat is too old. */
+    /** Advances to where the newest beat is too old. */
     outlive() {
       ms += leaseMs
     },
-    /** Does what is due again and again. */
+    /** Runs the intervals that are due, repeatedly. */
     tick() {
       for (const run of repeated) run()
     },
   }
 }
 
-/** What another process on the same database has in memory, with a heart that beats only when told to. */
+/** The cache of another process on the same database, whose beats the test triggers. */
 export type Instance = {
   credentials: CredentialVerifier
   time: ReturnType<typeof createTime>
-  /** Resolves when answers begin (true) or cease (false) to come from memory. */
+  /** Resolves when the lease is acquired (true) or lost (false). */
   lease(holds: boolean): Promise<void>
-  /** Whether it takes the secret for good. */
+  /** Whether it accepts the secret. */
   accepts(secret: string): Promise<boolean>
-  /** Asks for a good secret when nothing is announced any more, so that it is in memory from then on. */
+  /** Looks up a good secret when no more notifications are pending, so that it stays cached. */
   learn(secret: string): Promise<void>
 }
 
@@ -77,7 +77,7 @@ export async function startInstance(
   t.teardown(() => credentials.close())
   const lease = async (holds: boolean) => {
     while (held !== holds) {
-      // On a busy machine an attempt to connect may time out; the next one is due with the next tick.
+      // On a busy machine, connecting may time out; the next attempt is due with the next tick.
       if (holds) time.tick()
       await once(events, 'news')
     }
@@ -96,7 +96,7 @@ export async function startInstance(
   }
 }
 
-/** Revokes by SQL in a way that nobody hears of: what still takes the token for good answers from memory. */
+/** Revokes by SQL without a notification: whatever still accepts the token answers from its cache. */
 export async function revokeUnheard(world: World, id: string): Promise<void> {
   await world.db.transaction().execute(async (tx) => {
     await sql`alter table tokens disable trigger tokens_announce_change`.execute(tx)
@@ -105,7 +105,7 @@ export async function revokeUnheard(world: World, id: string): Promise<void> {
   })
 }
 
-/** Revokes as somebody would by hand. */
+/** Revokes by SQL, as an operator might. */
 export async function revokeBySql(world: World, id: string): Promise<void> {
   await sql`update tokens set revoked_at = now() where id = ${id}`.execute(world.db)
 }

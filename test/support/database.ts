@@ -6,12 +6,12 @@ import { createDb, type Db } from '../../src/db/database.ts'
 import { testServer } from '../runner/test-server.ts'
 import { databaseUrl, prefix } from './postgres-server.ts'
 
-/** A migrated database of the test's own. It stays until the end of the run. */
+/** A migrated database for the test. It remains until the end of the run. */
 export async function cloneDatabase(): Promise<string> {
   return createDatabase((await testServer()).template)
 }
 
-/** A database with nothing in it. */
+/** An empty database. */
 export async function createEmptyDatabase(): Promise<string> {
   return createDatabase('template0')
 }
@@ -21,14 +21,14 @@ async function createDatabase(original: string): Promise<string> {
   const name = `${template}_${randomBytes(6).toString('hex')}`
   const admin = new pg.Client({ connectionString: url })
   await admin.connect()
-  // PostgreSQL refuses to clone a template that somebody else is just cloning.
+  // PostgreSQL refuses to clone a template that is being cloned concurrently.
   await admin.query('select pg_advisory_lock(1)')
   await admin.query(`create database ${name} template ${original}`)
   await admin.end()
   return databaseUrl(url, name)
 }
 
-/** A database of the test's own, or that of another test. */
+/** A database for the test, or another test's. */
 export async function openDatabase(
   t: Test,
   { url: given, prepares = true }: { url?: string | undefined; prepares?: boolean } = {},
@@ -39,14 +39,14 @@ export async function openDatabase(
   return { db, url }
 }
 
-/** For statements that take longer than the service would ever wait. */
+/** For statements that take longer than the service would wait. */
 export async function execute(url: string, statements: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   await client.query(statements).finally(() => client.end())
 }
 
-/** A migrated database, and a role that has exactly the privileges there that docs/operating.md gives to the service. */
+/** A migrated database, and a role with exactly the privileges that docs/operating.md gives to the service. */
 export async function createDatabaseWithServiceRole() {
   const owner = await cloneDatabase()
   const role = `${prefix}${randomBytes(6).toString('hex')}`

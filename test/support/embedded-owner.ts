@@ -1,5 +1,5 @@
-// A Counterfoil in another process: starts the database in the given directory, and keeps it until it is told to
-// stop by a line on its standard input, or is killed. Reports on standard output, one JSON object a line.
+// A Counterfoil in another process: starts the database in the given directory, and keeps it running until a line on
+// standard input says stop, or it is killed. Reports on standard output, one JSON object per line.
 import { createInterface } from 'node:readline'
 import { startEmbedded } from '../../src/embedded-postgres/installation.ts'
 

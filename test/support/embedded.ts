@@ -11,7 +11,10 @@ import { startEmbedded } from '../../src/embedded-postgres/installation.ts'
 
 export const isRoot = process.getuid?.() === 0
 
-/** A data directory yet to be made, in a place that every user can reach; whatever still runs in it is stopped. */
+/**
+ * A data directory that does not exist yet, in a place that every user can reach. Whatever still runs in it is stopped
+ * in the end.
+ */
 export async function newDirectory(t: Test): Promise<string> {
   const parent = await mkdtemp(join(tmpdir(), 'counterfoil-embedded-'))
   await chmod(parent, 0o777)
@@ -33,7 +36,7 @@ export async function start(t: Test, directory: string) {
 
 export async function query(url: string, text: string): Promise<Record<string, unknown>[]> {
   const client = new pg.Client(url)
-  // A server that dies says so here as well as to the query.
+  // A server that dies is reported here as well as to the query.
   client.on('error', () => {})
   await client.connect()
   return client
@@ -44,7 +47,7 @@ export async function query(url: string, text: string): Promise<Record<string, u
 
 type Report = { url?: string; error?: string; stopped?: boolean }
 
-/** Starts the database in a process of its own; the answer is that process and what it has reported. */
+/** Starts the database in another process; resolves with that process and what it reported. */
 export async function startElsewhere(t: Test, directory: string, uid?: number) {
   const program = join(import.meta.dirname, 'embedded-owner.ts')
   const user = uid === undefined ? {} : { uid, gid: uid, env: {} }

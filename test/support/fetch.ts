@@ -1,6 +1,6 @@
 import type { FastifyInstance, InjectOptions } from 'fastify'
 
-/** A `fetch` that ends in the app, for clients that are to be used as their documentation says. */
+/** A `fetch` that is injected into the app, for clients that are used as their documentation says. */
 export function fetchFrom(app: FastifyInstance) {
   return async (url: string | URL | Request, init: object = {}): Promise<Response> => {
     const request = new Request(url, init)

@@ -12,7 +12,7 @@ import { createWorld, type World, type WorldOptions } from './world.ts'
 
 const docs = new URL('../../docs/gateways/', import.meta.url)
 
-/** Whether a program is installed; how to get those that the tests run is in .ci/run. */
+/** Whether a program is installed. .ci/run installs those that the tests need. */
 export function isInstalled(program: string, ...args: string[]): boolean {
   try {
     execFileSync(program, args, { stdio: 'ignore' })
@@ -22,11 +22,11 @@ export function isInstalled(program: string, ...args: string[]): boolean {
   }
 }
 
-/** What the service behind a gateway was sent. */
+/** The request that the service behind a gateway received. */
 export type Seen = { method: string; url: string; headers: IncomingHttpHeaders; body: string }
 export type Reply = { status: number; headers: IncomingHttpHeaders; seen: Seen | undefined }
 
-/** Counterfoil, a service, and where a gateway between a client and that service is to listen. */
+/** Counterfoil, a service, and where a gateway between a client and that service should listen. */
 export type Site = {
   world: World
   gateway: { id: string; secret: string }
@@ -34,17 +34,17 @@ export type Site = {
   counterfoil: string
   port: number
   folder: string
-  /** A file of docs/gateways, with the addresses and the credential of this site in the place of those that it shows. */
+  /** A file of docs/gateways, with the example addresses and credential replaced by this site's. */
   render(path: string): Promise<string>
-  /** Writes a file into the folder and gives its path. */
+  /** Writes a file into the folder and returns its path. */
   write(name: string, content: string): Promise<string>
-  /** Runs the gateway until it has said that it is ready. */
+  /** Runs the gateway until it reports that it is ready. */
   start(program: string, args: string[], ready: string, env?: Record<string, string>): Promise<void>
-  /** A client's request to the gateway, with header fields by turns as they are sent. */
+  /** Sends a client's request to the gateway, with raw header fields (names and values alternate). */
   send(headers: string[], options?: { method?: string; path?: string; body?: string }): Promise<Reply>
 }
 
-/** The service, unless another is given, answers with what it was sent. */
+/** By default, the service responds with the request it received. */
 export async function createSite(
   t: Test,
   options: WorldOptions = {},

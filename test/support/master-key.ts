@@ -4,14 +4,14 @@ import { parseMasterKey } from '../../src/keys/master-key.ts'
 import { unsealPrivateJwk } from '../../src/keys/sealed.ts'
 import { recordSecret } from './records.ts'
 
-/** A master key for a test; nothing that a test stores or logs may hold it. */
+/** A master key for a test; tests must not store or log it. */
 export function newMasterKey(): KeyObject {
   const text = randomBytes(32).toString('base64')
   recordSecret(text)
   return parseMasterKey(text)
 }
 
-/** Keeps what is secret of every private key in the database, for the search at the end of the run. */
+/** Records the private parts of every key in the database, for the search at the end of the run. */
 export async function recordPrivateKeys(db: Db, masterKeys: readonly KeyObject[]): Promise<void> {
   for (const { kid, sealedPrivateJwk } of await db.selectFrom('signingKeys').selectAll().execute()) {
     const jwk = sealedPrivateJwk && (await unsealPrivateJwk(sealedPrivateJwk, kid, masterKeys))

@@ -6,14 +6,14 @@ import { createDb } from '../../src/db/database.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { newDirectory, start } from './embedded.ts'
 
-/** A PostgreSQL server of the test's own, on which it may do what only a superuser may. */
+/** A PostgreSQL server for the test, which has superuser access to it. */
 export type OwnServer = {
   /** The migrated database of the service, as the role `service`, which owns it. */
   url: string
-  /** The same with other parts. */
+  /** The same URL with other parts. */
   urlWith(change: (url: URL) => void): string
   directory: string
-  /** As the superuser, in the database `postgres` unless another is given. */
+  /** As the superuser, by default in the database `postgres`. */
   admin(text: string, database?: string): Promise<Record<string, unknown>[]>
   /** Ends all other sessions. */
   disconnect(): Promise<void>
@@ -63,7 +63,7 @@ export async function startOwnServer(t: Test): Promise<OwnServer> {
   }
 }
 
-/** Asks until it is so; what is waited for has no other sign. */
+/** Polls a condition that cannot be awaited in another way. */
 export async function until(isSo: () => Promise<boolean>): Promise<void> {
   while (!(await isSo())) await new Promise(setImmediate)
 }

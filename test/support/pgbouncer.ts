@@ -19,7 +19,7 @@ export function hasPgbouncer(): boolean {
   }
 }
 
-/** A pgbouncer in transaction mode before that database; the answer is the URL through it. */
+/** A pgbouncer in transaction mode in front of that database; resolves with the URL through it. */
 export async function startPgbouncer(t: Test, databaseUrl: string, more: string[] = []): Promise<string> {
   const { hostname, port, username, password, pathname } = new URL(databaseUrl)
   const name = pathname.slice(1)

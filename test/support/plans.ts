@@ -1,7 +1,7 @@
 import { ExplainNode, type KyselyPlugin, type RawNode, type SelectQueryNode, sql } from 'kysely'
 import type { Db } from '../../src/db/database.ts'
 
-/** A node of what EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) tells. */
+/** A node in the output of EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON). */
 type PlanNode = {
   'Node Type': string
   'Relation Name'?: string
@@ -14,18 +14,18 @@ type PlanNode = {
   Plans?: PlanNode[]
 }
 
-/** How PostgreSQL really answered a query. */
+/** How PostgreSQL executed a query. */
 export type Cost = {
-  /** Tables that were read from end to end. */
+  /** Tables with a sequential scan. */
   scanned: string[]
-  /** The most rows that anything sorted. */
+  /** The most rows that any node sorted. */
   sorted: number
-  /** Rows looked at in this table, shown or not. */
+  /** Rows of this table that were examined, whether or not they were returned. */
   examined: number
   blocks: number
 }
 
-/** What the first query costs that `run` makes, which is executed for that and gives no rows. */
+/** The cost of the first query that `run` makes. The query is executed for that, and returns no rows. */
 export async function costOf(db: Db, table: string, run: (db: Db) => Promise<unknown>): Promise<Cost> {
   const explain = ExplainNode.create('json', sql`analyze, buffers`.toOperationNode())
   let plan: PlanNode | undefined
@@ -56,13 +56,13 @@ export async function costOf(db: Db, table: string, run: (db: Db) => Promise<unk
   }
 }
 
-/** How many rows each statement deleted or updated that `run` makes, leaving out statements that touched none. */
+/** How many rows each statement of `run` deleted or updated, without statements that affected none. */
 export async function affectedBy(db: Db, run: (db: Db) => Promise<unknown>): Promise<number[]> {
   const affected: number[] = []
   const counting: KyselyPlugin = {
     transformQuery: ({ node }) => node,
     transformResult: async ({ result }) => {
-      // Of a select too pg says how many rows it affected, but Kysely does not.
+      // pg reports a number of affected rows for selects too, but Kysely does not.
       if (result.numAffectedRows) affected.push(Number(result.numAffectedRows))
       return result
     },

@@ -6,16 +6,16 @@ import { createDb } from '../../src/db/database.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { startEmbedded } from '../../src/embedded-postgres/installation.ts'
 
-/** Of the names of databases and roles that tests make. */
+/** The prefix of database and role names in tests. */
 export const prefix = 'counterfoil_test_'
 
-// Nothing in it has to survive a power cut. Tests of durability have clusters of their own.
+// Nothing in it has to survive a power failure. Tests of durability have clusters of their own.
 const hasty = [
   '--no-sync',
   ...['fsync', 'synchronous_commit', 'full_page_writes'].flatMap((name) => ['--set', `${name}=off`]),
 ]
 
-/** A PostgreSQL server for the run, with a migrated database in it that every test clones its own from. */
+/** A PostgreSQL server for the run, with a migrated database from which every test clones its own. */
 export async function openServer(dataDir: string) {
   const server = await choose(dataDir)
   const admin = new pg.Client({ connectionString: server.url })
@@ -52,7 +52,7 @@ async function choose(dataDir: string): Promise<{ url: string; stop(): Promise<u
   return { url: container.getConnectionUri(), stop: () => container.stop() }
 }
 
-/** The embedded server, whose usual role may not create the roles that some tests need. */
+/** The embedded server. Its usual role may not create the roles that some tests need. */
 async function startEmbeddedForTests(dataDir: string) {
   const server = await startEmbedded(dataDir, hasty)
   const superuser = new URL(server.url)
@@ -64,7 +64,10 @@ async function startEmbeddedForTests(dataDir: string) {
   return server
 }
 
-/** Databases are left in place by the tests, so that the last one can search them all; they go before and after a run. */
+/**
+ * Tests leave their databases in place, so that the final search sees them all; they are dropped before and after a
+ * run.
+ */
 async function sweep(admin: pg.Client): Promise<void> {
   const { rows } = await admin.query('select datname from pg_database where starts_with(datname, $1)', [
     prefix,

@@ -5,7 +5,7 @@ import { type Run, run, until } from './process.ts'
 
 const namespace = ['unshare', '--fork', '--pid', '--mount-proc', '--kill-child']
 
-/** Whether this machine lets us start a process as the first of a PID namespace, as in a container. */
+/** Whether a process can be started as the first of a PID namespace here, as in a container. */
 export function canBeProcessOne(): boolean {
   try {
     execFileSync('unshare', [...namespace.slice(1), 'true'], { stdio: 'ignore' })
@@ -15,7 +15,7 @@ export function canBeProcessOne(): boolean {
   }
 }
 
-/** Like `run`, as process 1: a signal without a handler does nothing to it. */
+/** Like `run`, but as process 1: signals without a handler are ignored. */
 export function runAsProcessOne(
   t: Test,
   args: string[],

@@ -14,10 +14,7 @@ export type Run = {
   exit: Promise<{ code: number | null; signal: string | null }>
 }
 
-/**
- * Runs the real command line, by way of the command `within`, with this environment and nothing else but PATH and where
- * compiled code is kept.
- */
+/** Runs the real command line, through the command `within`, with only this environment, PATH and the compile cache. */
 export function run(t: Test, args: string[], given: Record<string, string> = {}, within: string[] = []): Run {
   const { PATH = '', HOME = '', NODE_COMPILE_CACHE = '' } = process.env
   const env = { PATH, HOME, NODE_COMPILE_CACHE, SHUTDOWN_GRACE_SECONDS: '0', ...given }
@@ -38,7 +35,7 @@ export function run(t: Test, args: string[], given: Record<string, string> = {},
   return { child, output: () => output, exit }
 }
 
-/** Resolves once the output has `text`; rejects if the process ends before. */
+/** Resolves once the output contains `text`; rejects if the process ends before. */
 export async function said({ child, output, exit }: Run, text: string): Promise<void> {
   const seen = new Promise<void>((resolve) => {
     const look = () => output().includes(text) && resolve()
@@ -62,7 +59,7 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-/** Asks again and again until there is an answer that is not empty. */
+/** Repeats a query until its result is not empty. */
 export async function until<T>(ask: () => Promise<T>): Promise<T> {
   for (;;) {
     const answer = await ask()

@@ -16,34 +16,34 @@ export const products = [
 type Request = { token?: string; body?: unknown; headers?: Record<string, string> }
 export type Reply = { status: number; headers: Headers; body: any; text: string }
 
-/** A product with Counterfoil as its token backend: a server that listens, and an organization set up for it. */
+/** A product with Counterfoil as its token backend: a listening server with an organization set up for it. */
 export type Product = {
   url: string
   clock: World['clock']
   admin: string
   /** The product's backend, which may read and change all tokens. */
   backend: string
-  /** Where the tokens of its organization are. */
+  /** The path of its organization's tokens. */
   tokens: string
   organization: string
   http(method: string, path: string, request?: Request): Promise<Reply>
   create(body: object, token?: string): Promise<Reply>
   list(query?: string, token?: string): Promise<any[]>
-  /** What a resource server is told of a presented token. */
+  /** A resource server's introspection of a presented token. */
   introspect(secret: string): Promise<any>
-  /** What a gateway is told about a request with these header fields, on a route that needs this. */
+  /** A gateway's verification of a request with these header fields, for a route with this requirement. */
   verify(headers: Record<string, string>, query?: string): Promise<Reply>
-  /** A credential that may do this, for tokens of every organization. */
+  /** A credential with these permissions, for tokens of every organization. */
   credential(scopes: string[], more?: object): Promise<string>
   inDays(days: number): string
-  /** Writes down now what of uses is only counted so far. */
+  /** Writes the uses that are only counted in memory so far. */
   flushUsage(): Promise<void>
 }
 
 const day = 24 * 60 * 60 * 1000
 const verification = { fields: ['x-deploy-personal-token'], trustedNetworks: [] }
 
-/** The policy and the token types that docs/policies.md has for a product. */
+/** The policy and token types that docs/policies.md recommends for a product. */
 export async function documented(name: string): Promise<{ policy: object; types: object[] }> {
   const docs = await readFile(new URL('../../docs/policies.md', import.meta.url), 'utf8')
   const section = docs.split(/^##+ /m).find((text) => text.startsWith(`${name}\n`)) ?? ''

@@ -2,13 +2,13 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
 
-/** A way to PostgreSQL on which connections can be cut, frozen (as if packets were dropped) or delayed. */
+/** A proxy in front of PostgreSQL whose connections can be cut, frozen (as if packets were dropped) or delayed. */
 export type Proxy = {
   url: string
   /** From now on nothing passes in either direction, on connections that stay open. */
   freeze(): void
   thaw(): void
-  /** Cuts all connections and refuses new ones. */
+  /** Cuts all connections and rejects new ones. */
   close(): Promise<void>
   reopen(): Promise<void>
   /** Cuts all connections; new ones lead to this server, as after a switchover. */

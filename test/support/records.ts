@@ -4,17 +4,17 @@ import { setImmediate } from 'node:timers/promises'
 
 const directory = process.env.TEST_RECORDS ?? ''
 
-/** Keeps a secret that was issued, for the search at the end of the run. */
+/** Records a secret that was issued, for the search at the end of the run. */
 export function recordSecret(secret: string): void {
   appendFileSync(join(directory, 'secrets'), `${secret}\n`)
 }
 
-/** Keeps what was logged. */
+/** Records log output. */
 export function recordLog(text: string): void {
   appendFileSync(join(directory, 'logs'), text)
 }
 
-/** The line of the log that tells of this request, as soon as it is there. */
+/** The log line of this request, as soon as it is written. */
 export async function logLineOf(requestId: string): Promise<any> {
   for (;;) {
     const lines = readFileSync(join(directory, 'logs'), 'utf8').split('\n')

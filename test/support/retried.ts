@@ -1,4 +1,6 @@
-/** As a client does that heeds Retry-After: on a busy machine a burst of requests outruns the connections there are. */
+/**
+ * Heeds Retry-After, as a client should: on a busy machine a burst of requests can exceed the connections available.
+ */
 export async function retried<T extends { status: number }>(send: () => Promise<T>): Promise<T> {
   for (;;) {
     const answer = await send()

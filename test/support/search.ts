@@ -1,6 +1,6 @@
 /**
- * Finds out which of the secrets a text holds. Reads the text once, however many secrets there are: it looks up every
- * four bytes of it among the last four of each secret.
+ * Finds which of the secrets a text contains. It reads the text once, however many secrets there are, by looking up
+ * every four bytes of it among the last four of each secret.
  */
 export function searchFor(secrets: Iterable<string>): (text: string) => string[] {
   const byEnd = new Map<number, Buffer[]>()

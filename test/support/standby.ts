@@ -9,7 +9,7 @@ import { newDirectory, postmasterPid, query } from './embedded.ts'
 
 export type Server = {
   url: string
-  /** As the superuser of PostgreSQL. */
+  /** As PostgreSQL's superuser. */
   asSuperuser(text: string): Promise<Record<string, unknown>[]>
   /** kill -9 of the postmaster. */
   kill(): Promise<void>
@@ -19,9 +19,9 @@ export type Server = {
 export type Pair = {
   primary: Server
   standby: Server
-  /** Resolves when the standby has replayed all that the primary has written. */
+  /** Resolves when the standby has replayed everything that the primary has written. */
   caughtUp(): Promise<void>
-  /** Makes the standby a primary, on a timeline of its own. */
+  /** Makes the standby a primary, on a new timeline. */
   promote(): Promise<void>
 }
 
@@ -42,7 +42,7 @@ export async function startPair(t: Test): Promise<Pair> {
     join(copy, 'postgres', 'postgresql.auto.conf'),
     `primary_conninfo = '${source}'\nwal_retrieve_retry_interval = '100ms'\n`,
   )
-  // Copied, so that it belongs to the user whom PostgreSQL runs as.
+  // Copied with ownership, so that it belongs to the user that PostgreSQL runs as.
   execFileSync('cp', ['-a', join(copy, 'postgres', 'PG_VERSION'), join(copy, 'postgres', 'standby.signal')])
   const standby = await start(t, copy)
   return {

@@ -6,9 +6,9 @@ export type Stream = {
   response: Response
   /** The next event; undefined at the end. */
   next(): Promise<EventSourceMessage | undefined>
-  /** The data of the next event of that name; others are passed over. */
+  /** The data of the next event of that name; others are skipped. */
   nextOf(name: string): Promise<any>
-  /** The names of all that still come until the end. */
+  /** The names of all remaining events. */
   rest(): Promise<(string | undefined)[]>
   leave(): void
 }

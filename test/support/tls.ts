@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { createServer } from 'node:tls'
 import type { Test } from 'tap'
 
-/** TLS before a server without it, with a certificate that only who is given its path trusts. */
+/** A TLS proxy in front of a server, with a certificate that only clients given its path trust. */
 export async function putTlsBefore(t: Test, host: string, folder: string) {
   const [key, certificate] = [join(folder, 'tls.key'), join(folder, 'tls.pem')]
   const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1']

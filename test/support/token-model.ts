@@ -28,7 +28,7 @@ export type ModelToken = {
 
 export type NewModelToken = { name?: string; owner: string | null; days?: number | null }
 
-/** What Counterfoil is meant to do, without a database and without being clever. */
+/** A simple model of what Counterfoil should do, without a database. */
 export class TokenModel {
   tokens: ModelToken[] = []
   events: [action: string, target: string][] = []
@@ -54,7 +54,7 @@ export class TokenModel {
     this.policy = policy
   }
 
-  /** The codes of all that speaks against it; none: it has to succeed. */
+  /** The error codes that apply; it must succeed if there are none. */
   againstCreating({ name, owner, days }: NewModelToken): string[] {
     const { lifetime, name: names, limits, creation } = this.given()
     const asked = days === undefined ? lifetime.default_days : days
@@ -172,7 +172,7 @@ const create = fc.record({
   ),
 })
 
-/** One thing that somebody does; `pick` says to which token. */
+/** One step; `pick` selects the token. */
 export const anyStep = fc.oneof(
   { weight: 6, arbitrary: create },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('rename' as const), pick, name }) },

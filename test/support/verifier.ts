@@ -9,25 +9,25 @@ import {
 import { recordSecret } from './records.ts'
 import type { World } from './world.ts'
 
-/** A verifier of the client library, and what the test can see of it and do to it. */
+/** A verifier of the client library, with what tests need to observe and control it. */
 export type Watched = {
   verifier: Verifier
-  /** What `verify` came to: the id of the token, or the code of the error. */
+  /** The result of `verify`: the id of the token, or the code of the error. */
   outcome(token: string, demand?: Parameters<Verifier['verify']>[1]): Promise<string>
-  /** The tokens of every request about tokens. */
+  /** The tokens of every introspection request. */
   asked: string[][]
   /** Resolves when the feed is followed, or has been lost. */
   feed(state: 'followed' | 'lost'): Promise<void>
-  /** Resolves when the feed has told of the token, or of something that is about no token. */
+  /** Resolves when the feed has reported the token, or (null) an event about no single token. */
   told(tokenId: string | null): Promise<Revocation>
-  /** The time that the verifier goes by. */
+  /** The verifier's clock. */
   time: { advance(ms: number): void }
-  /** Holds the answers to questions that are asked from now on. */
+  /** Holds back the responses to requests from now on. */
   hold(): { asked: Promise<void>; release(): void }
 }
 
 type Options = Partial<VerifierOptions> & {
-  /** Where the feed comes from, if not from where the answers do. */
+  /** The source of the feed, if different from that of introspection. */
   feedUrl?: string
 }
 
@@ -101,7 +101,7 @@ export function watchVerifier(t: Test, url: string, token: string, { feedUrl, ..
   return watched
 }
 
-/** Where the service listens, and a resource server of the platform to ask it as. */
+/** The URL of the service, and a resource server of the platform to call it as. */
 export async function startService(world: World): Promise<{ url: string; token: string; id: string }> {
   const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
   const input = { type: 'management', scopes: ['tokens:introspect'] }

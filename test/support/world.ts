@@ -35,48 +35,48 @@ export type Ask = {
   form?: Record<string, string> | string
 }
 
-/** Counterfoil on a database of its own, with a clock that stands still unless it is moved, and an administrator. */
+/** Counterfoil on a database of its own, with a clock that stands still unless it is advanced, and an administrator. */
 export type World = {
   app: FastifyInstance
   db: Db
   credentials: CredentialVerifier
-  /** What it has noted is written when the test says so. */
+  /** Uses are written only when the test flushes them. */
   usage: UsageRecorder
   databaseUrl: string
   signing: Signing
   admin: string
   clock: { now: Date; advance(ms: number): void }
-  /** Sends a request; `token` is the credential, the administrator's unless given; '' sends none. */
+  /** Sends a request; `token` is the credential, by default the administrator's; '' sends none. */
   ask(method: string, url: string, ask?: Ask): Promise<Answer>
-  /** Creates a token in `organization` and gives what the service answered. */
+  /** Creates a token in `organization` and returns the response. */
   issue(input?: Record<string, unknown>, organization?: string): Promise<any>
   /** A management token with these permissions. */
   manager(scopes: string[], organization?: string, more?: Record<string, unknown>): Promise<string>
   introspect(token: string, caller?: string): Promise<any>
-  /** Straight to the database, behind the service's back. */
+  /** Queries the database directly, bypassing the service. */
   sql(text: string, values?: unknown[]): Promise<pg.QueryResult>
 }
 
 export type WorldOptions = {
-  /** Where others reach it. */
+  /** The URL by which clients reach it. */
   issuer?: string
   withExamples?: boolean
   trustProxy?: string[]
   corsOrigins?: string[]
   limits?: Partial<Limits>
-  /** None unless given. */
+  /** No limit by default. */
   failureLimit?: FailureLimit
   verification?: VerificationOptions
   environment?: StaticSecret
   signing?: Partial<Signing>
-  /** Whom it may call; nobody who is not public unless given. */
+  /** Which addresses it may call; by default only public ones. */
   outbound?: OutboundOptions
-  /** The database of another world; there its administrator stays the only one. */
+  /** The database of another world, whose administrator remains the only one. */
   databaseUrl?: string
   logLevel?: LogLevel
-  /** How credentials are remembered. */
+  /** Options of the credential verifier. */
   hot?: Partial<CredentialVerifierOptions>
-  /** How revocations are followed; unless this says otherwise a stream ends with its first beat. */
+  /** Options of the revocation feed; by default a stream ends with its first beat. */
   feed?: Partial<TailOptions>
 }
 
@@ -158,7 +158,7 @@ export async function createWorld(
   t.teardown(() => pool.end())
 
   const ask: World['ask'] = async (method, url, { token = admin, headers = {}, body, form } = {}) => {
-    // Whoever has it can open what is kept for it, so it is to be found nowhere either.
+    // An Idempotency-Key opens the stored response, so it must not be stored or logged either.
     const key = headers['idempotency-key']?.replaceAll('"', '') ?? ''
     if (key.length >= 22) recordSecret(key)
     const request: InjectOptions = { method: method as 'GET', url, headers: { ...headers } }
@@ -171,7 +171,7 @@ export async function createWorld(
       request.payload = new URLSearchParams(form).toString()
       request.headers = { 'content-type': 'application/x-www-form-urlencoded', ...request.headers }
     }
-    // Tests also change rows by SQL, and mean what they ask next to see that.
+    // Tests also change rows by SQL, and expect the next request to see the change.
     await credentials.settled()
     const response = await app.inject(request)
     const json = /\bjson\b/.test(String(response.headers['content-type'])) && response.payload !== ''

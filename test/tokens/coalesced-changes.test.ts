@@ -5,7 +5,7 @@ import { createWorld } from '../support/world.ts'
 const world = await createWorld(t)
 const { ask, introspect, issue } = world
 
-/** Organizations of their own. */
+/** Creates organizations for the test. */
 async function organizations(...keys: string[]) {
   for (const key of keys) await ask('POST', '/v1/organizations', { body: { key, name: key } })
 }

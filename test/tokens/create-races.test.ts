@@ -8,7 +8,7 @@ const world = await createWorld(t)
 const { ask } = world
 let made = 0
 
-/** An organization and a type of its own, and what is answered to a create that has to wait for `change` to either. */
+/** An organization and a type for the test, with a create that waits for a concurrent `change` to either. */
 async function place(type: object = {}) {
   const name = `race-${++made}`
   await ask('POST', '/v1/organizations', { body: { key: name, name } })

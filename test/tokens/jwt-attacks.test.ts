@@ -32,7 +32,7 @@ const withClaims = (change: object) => `${head}.${encode({ ...claims, ...change 
 const hmac = (input: string, key: string) =>
   `${input}.${createHmac('sha256', key).update(input).digest('base64url')}`
 
-// The attacker's own key pair, and a token like ours that it signed.
+// The attacker's key pair, and a forged token that it signed.
 const attacker = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const attackerJwk = attacker.publicKey.export({ format: 'jwk' })
 const forged = (more: object) =>

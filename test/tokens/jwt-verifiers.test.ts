@@ -58,7 +58,7 @@ for (const alg of ['EdDSA', 'ES256', 'RS256'] as const) {
       secret: async (_request: unknown, token: TokenOrHeader) => {
         const { kid, alg } = 'header' in token ? token.header : token
         const wanted = { kid: String(kid), alg, domain }
-        // getPublicKey knows no Ed25519.
+        // getPublicKey does not support Ed25519.
         if (alg !== 'EdDSA') return jwks.getPublicKey(wanted)
         const key = createPublicKey({ key: await jwks.getJwk(wanted), format: 'jwk' })
         return key.export({ type: 'spki', format: 'pem' }).toString()

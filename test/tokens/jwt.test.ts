@@ -135,7 +135,7 @@ t.test('without a master key there are no JWTs, and this is said', async (t) => 
   t.match(await bare.ask('POST', '/v1/token-types', { body: type }), refusal)
   t.match(await bare.ask('POST', '/v1/signing-keys/rotate'), refusal)
   t.same((await bare.ask('GET', '/.well-known/jwks.json')).body, { keys: [] })
-  // As it is after a start without the master key that was there before.
+  // As after a start without the previous master key.
   await bare.db.updateTable('tokenTypes').set({ format: 'jwt' }).where('name', '=', 'api').execute()
   t.match(await bare.ask('POST', tokens, { body: { name: 'None', type: 'api' } }), refusal)
 })

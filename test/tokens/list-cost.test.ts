@@ -11,15 +11,16 @@ import { execute, openDatabase } from '../support/database.ts'
 import { type Cost, costOf } from '../support/plans.ts'
 
 const { db, url } = await openDatabase(t)
-// No secret is in it, and the search at the end of the run would take long.
+// It contains no secrets, and searching it at the end of the run would take long.
 t.teardown(() => execute(url, 'truncate tokens cascade'))
 const organization = '00000000-0000-7000-8000-000000000001'
 const now = new Date('2026-03-01T12:00:00Z')
 const limit = 10
-// Of 120,000. Filters that no index is for leave out rows that were looked at.
+// Out of 120,000. Filters without an index discard rows after examining them.
 const few = 1000
 
-// Created one every two minutes up to now; the old ones expired, a tenth revoked, a third never used, a hundredth yet to start.
+// Created one every two minutes up to now; the old ones expired, a tenth revoked, a third never used, a hundredth not
+// valid yet.
 await execute(
   url,
   `insert into organizations (id, key, name, created_at, updated_at)
@@ -74,7 +75,7 @@ for (const sort of sorts) {
     for (const order of both(sort)) {
       const first = await costsOfPage(t, query(order))
       const deep = await costsOfPage(t, query(order, {}, { after }))
-      // Each row of the page and the one behind it: once in the index, once where it is kept.
+      // Each row of the page and the one after it: once in the index, once in the table.
       t.equal(first.examined, 2 * (limit + 1), name(order))
       t.equal(deep.examined, 2 * (limit + 1), name(order))
       t.ok(deep.blocks <= 1.5 * first.blocks, name(order), { first, deep })
@@ -107,7 +108,7 @@ for (const { what, filter, quick, skip = 300 } of filters) {
       const first = await costsOfPage(t, asked)
       const deep = await costsOfPage(t, { ...asked, after: await positionAfter(skip, asked) })
       t.ok(first.examined <= few && deep.examined <= few, name(order), { first, deep })
-      // How many rows a page passes over is a matter of chance where they stand by their ids.
+      // How many rows are skipped per page is random if they are ordered by id.
       const more = Math.max(1, deep.examined / first.examined)
       t.ok(deep.blocks <= 1.5 * more * first.blocks + 20, name(order), { first, deep })
     }

@@ -12,7 +12,7 @@ const make = async (name: string, input: object = {}) => (await issue({ name, ..
 const use = (id: string, when: Date) =>
   db.updateTable('tokenUses').set({ lastUsedAt: when }).where('tokenId', '=', id).execute()
 
-// Created on the days 0 to 4; looked at on the day 4.
+// Created on days 0 to 4; viewed on day 4.
 const bravo = await make('bravo', { expires_at: at(2).toISOString() })
 clock.now = at(1)
 const alpha = await make('Alpha', { type: 'scim', owner: { subject: 'u-1' } })

@@ -17,7 +17,7 @@ const { id: organization } = (
 ).body
 const caller = await callerOf(world)
 
-/** Tokens of one owner. */
+/** Creates tokens of one owner. */
 async function give(owner: string, count: number): Promise<void> {
   await world.sql(
     `insert into tokens (organization_id, id, type, name, owner_subject, owner_source, scopes, audience, metadata,
@@ -30,7 +30,7 @@ async function give(owner: string, count: number): Promise<void> {
 await give('many', 20_000)
 await world.sql('analyze tokens')
 
-/** `costOf` takes the rows away. */
+/** `costOf` returns no rows. */
 function noRows(): void {}
 
 const underLocks: Record<string, { most: number; ask: (db: Db) => Promise<unknown> }> = {
@@ -68,7 +68,7 @@ t.test('all tokens of an owner are revoked by statements of at most 1,000 rows',
     revoked = await revokeOwnerTokens(db, caller, 'large', 'leaver', null)
   })
   t.equal(revoked, 2500)
-  // Each batch with its entries in the change log.
+  // Each batch with its change log events.
   t.same(affected, [1000, 1000, 1000, 1000, 500, 500])
   const { rows } = await world.sql(
     "select count(*)::int as left from tokens where owner_subject = 'leaver' and revoked_at is null",
@@ -107,7 +107,7 @@ t.test('signing keys can be rotated and retired while tokens cannot be counted',
   const holder = await hold(t, 'lock table tokens in access exclusive mode')
   const retiring = retireSigningKey(world.db, caller, first?.kid ?? '')
   await waitsForLock('%token_secrets%')
-  // The first has its lock no longer, or this would wait for it.
+  // The first lock has been released, or this would wait for it.
   await world.sql("set lock_timeout = '2s'; select pg_advisory_xact_lock(7663)")
   await holder.end()
   t.match(await retiring, { key: { kid: first?.kid }, tokensAffected: 0 })

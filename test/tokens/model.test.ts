@@ -111,7 +111,7 @@ async function startRun() {
     )
   }
 
-  /** The change log has exactly what happened, in its order, and nothing of what was refused. */
+  /** The change log contains exactly what happened, in order, and nothing that was rejected. */
   async function checkLog(): Promise<void> {
     const { body } = await world.ask('GET', `${base}/audit-events?limit=200`)
     deepEqual(body.items.map((event: any) => [event.action, event.target.id]).reverse(), model.events)
@@ -120,7 +120,7 @@ async function startRun() {
   return { step, checkLog }
 }
 
-/** True if it succeeded; that has to be so exactly where nothing speaks against it. */
+/** True if it succeeded, which must be the case exactly if no rule is against it. */
 function agrees({ status, body, text }: Answer, success: number, against: string[]): boolean {
   if (against.length === 0) equal(status, success, text)
   else ok(against.includes(body?.code), `${text} is none of ${against}`)

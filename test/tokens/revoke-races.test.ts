@@ -8,7 +8,7 @@ const world = await createWorld(t)
 const { ask, issue } = world
 const urlOf = (id: string) => `/v1/organizations/default/tokens/${id}`
 
-/** What is answered to a revocation that has to wait for `change`. */
+/** The response to a revocation that has to wait for `change`. */
 function revokeBehind(id: string, change: (tx: Transaction<Tables>) => Promise<unknown>) {
   return behind(world.db, change, () => ask('POST', `${urlOf(id)}/revoke`, { body: { reason: 'behind' } }))
 }

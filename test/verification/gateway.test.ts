@@ -103,7 +103,7 @@ t.test('a token with networks is good if a trusted proxy says that the user is t
   for (const [trustProxy, forwarded] of cases) {
     const verification = { fields: [], trustedNetworks: ['127.0.0.1'] }
     const { ask, issue } = await createWorld(t, { trustProxy, verification })
-    // The gateway's own address is in the list, and yet is not the user's.
+    // The gateway's own address is in the list, but it is not the user's.
     const { secret } = await issue({ allowed_cidrs: ['192.0.2.0/24', '127.0.0.0/8'] })
     for (const [address, status] of forwarded) {
       const headers: Record<string, string> = address === undefined ? {} : { 'x-forwarded-for': address }

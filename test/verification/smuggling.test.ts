@@ -28,7 +28,7 @@ async function send(headers: string[], path = '/verify', method = 'GET') {
   )
 }
 
-/** Sends bytes as they are, and gives what comes back until the connection is closed. */
+/** Sends raw bytes, and returns what comes back until the connection is closed. */
 async function raw(bytes: string): Promise<string> {
   const socket = connect(Number(port), '127.0.0.1')
   socket.write(bytes)

@@ -207,7 +207,7 @@ t.test('what is in memory is answered without waiting for anything', async (t) =
   })
   await held.promise
   const { id, secret: text } = await issue({ allowed_cidrs: ['192.0.2.0/24'] })
-  // The news of it, which takes it out of memory, is here by then.
+  // Wait for the notification, which removes it from the cache.
   await credentials.settled()
   const everything = { organizationId: platformId, narrowedTo: null }
   const ask = (ip: string) =>
