@@ -128,7 +128,13 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
 
     async #connect(): Promise<void> {
       if (this.#servers.length > 1) Object.assign(this, await this.#findPrimary())
-      await super.connect()
+      try {
+        await super.connect()
+      } catch (error) {
+        // pg leaves the socket open when the client itself gives up, and the server waits for up to a minute.
+        this.connection.stream.destroy()
+        throw error
+      }
       const { rows } = await this.query('select pg_is_in_recovery() as standby')
       if (!rows[0].standby) return
       void this.end()

@@ -1,5 +1,6 @@
 import { mock } from 'node:test'
 import t, { type Test } from 'tap'
+import { clientWith } from '../../src/db/client.ts'
 import { createPool } from '../../src/db/database.ts'
 import { createWorld } from '../support/world.ts'
 
@@ -25,6 +26,16 @@ t.test('a statement is answered by promise and by callback, with and without par
     [{ one: 1 }],
     'what was wrong with one is not with the next',
   )
+})
+
+t.test('a connection that the client itself gives up is closed', async (t) => {
+  const url = new URL(world.databaseUrl)
+  url.password = ''
+  const Client = clientWith({ queryMs: 5_000, prepares: true })
+  const client = new Client({ connectionString: url.href })
+  client.on('error', () => {})
+  await t.rejects(client.connect(), { message: /password must be a string/ })
+  t.ok(client.connection.stream.destroyed)
 })
 
 t.test('a statement that is not answered in time fails, and its connection with it', async (t) => {
