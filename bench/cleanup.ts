@@ -44,12 +44,12 @@ export function startNode(
     stdio: ['ignore', 'ignore', 'pipe', ...(ipc ? (['ipc'] as const) : [])],
   })
   // Peers print warnings at every start; their output matters only if they fail.
-  let complaint = ''
+  let output = ''
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    complaint = (complaint + text).slice(-2000)
+    output = (output + text).slice(-2000)
   })
   child.on('exit', (code) => {
-    if (code) console.error(`node ${args.join(' ')} ended with code ${code}\n${complaint}`)
+    if (code) console.error(`node ${args.join(' ')} ended with code ${code}\n${output}`)
   })
   atEnd(() => stop(child))
   return child
@@ -59,9 +59,9 @@ export async function stop(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const exited = once(child, 'exit')
   child.kill('SIGTERM')
-  const impatience = setTimeout(() => child.kill('SIGKILL'), 10_000)
+  const killTimer = setTimeout(() => child.kill('SIGKILL'), 10_000)
   await exited
-  clearTimeout(impatience)
+  clearTimeout(killTimer)
 }
 
 /** The next message of the process; rejects if the process ends instead. */

@@ -9,18 +9,18 @@ import { progress } from './progress.ts'
 import { addTokens, prepare, type Seeded } from './seed.ts'
 
 /** A database with Counterfoil's tables, and its tokens for the load generator. */
-export type Place = { seeded: Seeded; population: Population }
+export type SeededDatabase = { seeded: Seeded; population: Population }
 
 /** The databases that targets use: one that most share, and one with very many tokens. */
-export type Ground = {
+export type Fixtures = {
   scratch: string
   server: Server
   plan: Plan
-  small: Place
-  large(): Promise<Place>
+  small: SeededDatabase
+  large(): Promise<SeededDatabase>
 }
 
-export async function createFixtures(plan: Plan): Promise<Ground> {
+export async function createFixtures(plan: Plan): Promise<Fixtures> {
   const scratch = newScratch()
   const server = await openServer(scratch)
   const fill = async (name: string, count: number) => {
@@ -30,7 +30,7 @@ export async function createFixtures(plan: Plan): Promise<Ground> {
     const secrets = tokens.map(({ secret }) => secret)
     return { seeded, population: writePopulation(join(scratch, name), secrets) }
   }
-  let large: Promise<Place> | undefined
+  let large: Promise<SeededDatabase> | undefined
   return {
     scratch,
     server,

@@ -5,24 +5,24 @@ import { WrongAnswers } from './load/load.ts'
 /** Guarantees that the run ends, and that it leaves nothing behind. */
 export async function withinLimits(run: () => Promise<void>): Promise<void> {
   const limitMinutes = 15
-  let givenUp = false
-  const giveUp = (why: string) => {
-    if (givenUp) return
-    givenUp = true
+  let aborted = false
+  const abort = (why: string) => {
+    if (aborted) return
+    aborted = true
     console.error(`The benchmark ends early: ${why}.`)
     cleanUp().finally(() => process.exit(1))
   }
-  const limit = setTimeout(giveUp, limitMinutes * 60_000, `it took more than ${limitMinutes} minutes`)
+  const limit = setTimeout(abort, limitMinutes * 60_000, `it took more than ${limitMinutes} minutes`)
   // A terminal and npm may both send it: the second must not cut the cleanup short.
-  process.on('SIGINT', giveUp)
-  process.on('SIGTERM', giveUp)
-  process.on('uncaughtException', (error) => giveUp(error.message))
+  process.on('SIGINT', abort)
+  process.on('SIGTERM', abort)
+  process.on('uncaughtException', (error) => abort(error.message))
   pin(cores.generator, process.pid)
   try {
     await run()
   } catch (error) {
     // Errors that follow from giving up are not reported.
-    if (!givenUp) console.error(error instanceof WrongAnswers ? error.message : error)
+    if (!aborted) console.error(error instanceof WrongAnswers ? error.message : error)
     process.exitCode = 1
   } finally {
     clearTimeout(limit)

@@ -1,6 +1,6 @@
 // Measures the hot path against its ceilings and its peers, and prints one table. The README has the details.
 import { cores, pinning } from './cores.ts'
-import { createFixtures, type Ground } from './fixtures.ts'
+import { createFixtures, type Fixtures } from './fixtures.ts'
 import { withinLimits } from './limits.ts'
 import { type Generator, startGenerator, WrongAnswers } from './load/load.ts'
 import { measureChurn } from './measure/churn.ts'
@@ -19,7 +19,7 @@ import { addTokens } from './seed.ts'
 import { failed, markdown, type Row } from './table.ts'
 import { counterfoil, starters, type Target } from './targets/targets.ts'
 
-type Part = (ground: Ground, generator: Generator) => Promise<Row[]>
+type Part = (fixtures: Fixtures, generator: Generator) => Promise<Row[]>
 
 /** The measurements in order. `--only` takes their names; the rotations have letters instead. */
 const parts: [string, Part][] = [
@@ -37,48 +37,48 @@ const parts: [string, Part][] = [
 const { plan, quick, wants } = readOptions(process.argv.slice(2))
 
 await withinLimits(async () => {
-  const ground = await createFixtures(plan)
+  const fixtures = await createFixtures(plan)
   const generator = startGenerator()
   const rows: Row[] = []
   for (const [name, part] of parts) {
-    if (name === 'rotation' || wants(name)) rows.push(...(await attempt(part, ground, generator)))
+    if (name === 'rotation' || wants(name)) rows.push(...(await attempt(part, fixtures, generator)))
   }
-  const versions = `Node ${process.version}, PostgreSQL ${ground.server.version}`
+  const versions = `Node ${process.version}, PostgreSQL ${fixtures.server.version}`
   const date = new Date().toISOString().slice(0, 10)
   console.log(`${date}. ${versions}; ${pinning}${quick ? '; --quick' : ''}.\n\n${markdown(rows)}`)
   if (rows.some(failed)) process.exitCode = 1
 })
 
 /** A part that fails becomes a row that does not hold; wrong answers end the whole run. */
-async function attempt(part: Part, ground: Ground, generator: Generator): Promise<Row[]> {
+async function attempt(part: Part, fixtures: Fixtures, generator: Generator): Promise<Row[]> {
   try {
-    return await part(ground, generator)
+    return await part(fixtures, generator)
   } catch (error) {
     if (error instanceof WrongAnswers) throw error
     return [{ what: part.name, value: undefined, note: (error as Error).message.slice(0, 200) }]
   }
 }
 
-async function rotation(ground: Ground, generator: Generator): Promise<Row[]> {
-  return throughputOf((key) => key !== 'h' && wants(key), ground, generator)
+async function rotation(fixtures: Fixtures, generator: Generator): Promise<Row[]> {
+  return throughputOf((key) => key !== 'h' && wants(key), fixtures, generator)
 }
 
 /** Last: with that many tokens used, the database is still writing their uses a minute later. */
-async function manyTokens(ground: Ground, generator: Generator): Promise<Row[]> {
-  return throughputOf((key) => wants('h') && (key === 'f' || key === 'h'), ground, generator)
+async function manyTokens(fixtures: Fixtures, generator: Generator): Promise<Row[]> {
+  return throughputOf((key) => wants('h') && (key === 'f' || key === 'h'), fixtures, generator)
 }
 
 /** Measures these targets in rotation, with all of them running. */
 async function throughputOf(
   takesPart: (key: string) => boolean,
-  ground: Ground,
+  fixtures: Fixtures,
   generator: Generator,
 ): Promise<Row[]> {
   const targets = new Map<string, Target>()
   for (const [key, startTarget] of Object.entries(starters)) {
     if (!takesPart(key)) continue
     progress(`starting (${key})`)
-    targets.set(key, await startTarget(ground))
+    targets.set(key, await startTarget(fixtures))
   }
   if (targets.size === 0) return []
   progress('rotating through the targets')
@@ -86,13 +86,13 @@ async function throughputOf(
   return throughputRows(speeds)
 }
 
-async function churn(ground: Ground, generator: Generator): Promise<Row[]> {
+async function churn(fixtures: Fixtures, generator: Generator): Promise<Row[]> {
   progress('introspecting while tokens are created and revoked')
-  const target = await counterfoil(ground.small, {})
-  return whileRunning([target], async () => [churnRow(await measureChurn(target, ground, generator))])
+  const target = await counterfoil(fixtures.small, {})
+  return whileRunning([target], async () => [churnRow(await measureChurn(target, fixtures, generator))])
 }
 
-async function management({ small }: Ground, generator: Generator): Promise<Row[]> {
+async function management({ small }: Fixtures, generator: Generator): Promise<Row[]> {
   progress('creating, listing and revoking')
   const target = await counterfoil(small, {})
   const { create, list, revoke } = await whileRunning([target], () =>
@@ -105,7 +105,7 @@ async function management({ small }: Ground, generator: Generator): Promise<Row[
   ]
 }
 
-async function lag({ small }: Ground, generator: Generator): Promise<Row[]> {
+async function lag({ small }: Fixtures, generator: Generator): Promise<Row[]> {
   progress('revoking on one instance, watching the other')
   const one = await counterfoil(small, {})
   const other = await counterfoil(small, {}, cores.twoServers)
@@ -116,7 +116,7 @@ async function lag({ small }: Ground, generator: Generator): Promise<Row[]> {
   })
 }
 
-async function cut({ small }: Ground): Promise<Row[]> {
+async function cut({ small }: Fixtures): Promise<Row[]> {
   progress('cutting the LISTEN connection')
   const { seeded } = small
   const proxy = await startProxy(seeded.url)
@@ -129,7 +129,7 @@ async function cut({ small }: Ground): Promise<Row[]> {
   })
 }
 
-async function client({ small }: Ground, generator: Generator): Promise<Row[]> {
+async function client({ small }: Fixtures, generator: Generator): Promise<Row[]> {
   progress('revoking on one instance, verifying with the client library that follows the other')
   const one = await counterfoil(small, {})
   const other = await counterfoil(small, {}, cores.twoServers)
@@ -141,15 +141,15 @@ async function client({ small }: Ground, generator: Generator): Promise<Row[]> {
   })
 }
 
-async function memory({ large }: Ground, generator: Generator): Promise<Row[]> {
-  const place = await large()
+async function memory({ large }: Fixtures, generator: Generator): Promise<Row[]> {
+  const seeded = await large()
   progress('filling the cache')
-  const target = await counterfoil(place, { CACHE_SIZE: String(plan.bigCache) })
+  const target = await counterfoil(seeded, { CACHE_SIZE: String(plan.bigCache) })
   const measured = await whileRunning([target], () => measureMemory(target, generator, plan))
   return memoryRows(measured)
 }
 
-async function start({ small, scratch }: Ground): Promise<Row[]> {
+async function start({ small, scratch }: Fixtures): Promise<Row[]> {
   progress('starting from cold')
   const { onDatabase, embedded } = await measureColdStart(small.seeded, scratch, plan.starts)
   return [

@@ -10,7 +10,7 @@ export type Service = { port: number; pid: number; startMs: number; stop(): Prom
 // The built program with the same flags as in the image.
 const program = join(import.meta.dirname, '..', 'dist', 'src', 'server.js')
 const flags = ['--max-semi-space-size=8', '--initial-heap-size=100', '--no-allocation-site-pretenuring']
-const patience = 60_000
+const timeoutMs = 60_000
 
 /** Starts Counterfoil with `env` as its configuration; resolves when it is ready. */
 export async function startService(env: Record<string, string>, where = cores.server): Promise<Service> {
@@ -24,7 +24,7 @@ export async function startService(env: Record<string, string>, where = cores.se
 
 async function ready(child: ChildProcess, port: number): Promise<void> {
   const start = performance.now()
-  while (performance.now() - start < patience) {
+  while (performance.now() - start < timeoutMs) {
     if (child.exitCode !== null) break
     const reply = await ask(port, 'GET', '/readyz').catch(() => undefined)
     if (reply?.status === 200) return

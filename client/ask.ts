@@ -12,8 +12,8 @@ export type AskOptions = {
 }
 
 /** The service's limits per request: a thousand tokens, and 2 MiB including the JSON around them. */
-const mostTokens = 1_000
-const mostCharacters = 1_900_000
+const maxTokens = 1_000
+const maxCharacters = 1_900_000
 
 type Question = { token: string } & PromiseWithResolvers<Answer>
 
@@ -72,10 +72,10 @@ export function createAsk({ url, authorization, timeoutMs, fetch, signal }: AskO
 
 function endOfBatch(questions: Question[], start: number): number {
   let end = start
-  for (let characters = 0; end < questions.length && end - start < mostTokens; end++) {
+  for (let characters = 0; end < questions.length && end - start < maxTokens; end++) {
     // JSON may need six characters for one of these; a token's own characters need one each.
     characters += JSON.stringify(questions[end]?.token).length + 1
-    if (characters > mostCharacters && end > start) break
+    if (characters > maxCharacters && end > start) break
   }
   return end
 }

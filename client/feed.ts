@@ -54,7 +54,7 @@ async function readStream(
   { url, authorization, fetch, elapsed, signal, ...tell }: FeedOptions,
   connection: AbortController,
   lastEventId: string | undefined,
-  heard: (id: string) => void,
+  onId: (id: string) => void,
 ): Promise<void> {
   const alarm = setTimeout(() => connection.abort(new Error('the revocation feed is silent')), silenceMs)
   const requestedAt = elapsed()
@@ -80,7 +80,7 @@ async function readStream(
           tell.onBeat(requestedAt + JSON.parse(data).age_ms)
         }
         // Acknowledge the event only after it was handled.
-        if (id !== undefined) heard(id)
+        if (id !== undefined) onId(id)
       },
     })
     for await (const text of response.body.pipeThrough(new TextDecoderStream())) parser.feed(text)

@@ -16,7 +16,7 @@ export type MemoryOptions = {
 
 /** For this long, an instance that has not seen a change yet may answer as if it had not happened. */
 const settleMs = 3_000
-const mostNamed = 10_000
+const maxNamed = 10_000
 
 /** Reasons that are final for a secret; after other events it may be good again. */
 const final: Revocation['reason'][] = ['revoked', 'deleted', 'secret_ended']
@@ -43,7 +43,7 @@ export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: Mem
       if (at > now - settleMs - timeoutMs) break
       named.delete(other)
     }
-    if (named.size > mostNamed) reset()
+    if (named.size > maxNamed) reset()
   }
 
   /** The answer may predate a change that the feed has already reported and will not report again. */
@@ -74,8 +74,8 @@ export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: Mem
         const vouched = kept.vouched && now < trustedUntil && age < feedTtlMs
         return vouched || age < ttlMs ? kept.answer : undefined
       }
-      const news = named.get(hash)
-      if (news?.ended && now - news.at < settleMs) return { active: false }
+      const event = named.get(hash)
+      if (event?.ended && now - event.at < settleMs) return { active: false }
       const askedAt = bad.get(hash)
       return askedAt !== undefined && now - askedAt < ttlMs ? { active: false } : undefined
     },

@@ -100,7 +100,7 @@ export async function buildApp({
   const left = durations.of('POST', '/introspect', clientLeft)
   const direct = {
     ...deps,
-    places: introspections,
+    slots: introspections,
     draining,
     addressOf: addressBehind(trustProxy),
     answered(active, startedAt) {

@@ -186,7 +186,7 @@ export type Config = {
   adminToken: Secret | undefined
   /** Undefined: only with the embedded database. */
   bootstrapExamples: boolean | undefined
-  environment: StaticSecret | undefined
+  staticSecret: StaticSecret | undefined
   /** The first one encrypts; all of them decrypt. */
   masterKeys: KeyObject[]
   signingAlg: SigningAlg
@@ -225,7 +225,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     migrate: values.MIGRATE,
     adminToken,
     bootstrapExamples: values.BOOTSTRAP_EXAMPLES,
-    environment: environmentSecret(values),
+    staticSecret: readStaticSecret(values),
     masterKeys: masterKeys(values),
     signingAlg: values.SIGNING_ALG,
     keyRotationDays: values.SIGNING_KEY_ROTATION_DAYS,
@@ -241,7 +241,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   }
 }
 
-function environmentSecret({
+function readStaticSecret({
   AUTH_SECRET: text,
   AUTH_SECRET_ORGANIZATION: organization,
 }: Static<typeof Environment>): StaticSecret | undefined {
@@ -256,8 +256,8 @@ function environmentSecret({
 }
 
 /** Warnings about settings that are allowed but unsafe. */
-export function configWarnings({ environment }: Config): string[] {
-  if (!environment || environment.secret.reveal().length >= 32) return []
+export function configWarnings({ staticSecret }: Config): string[] {
+  if (!staticSecret || staticSecret.secret.reveal().length >= 32) return []
   return ['AUTH_SECRET is shorter than 32 characters and may be guessed.']
 }
 

@@ -20,6 +20,6 @@ export type Deps = {
   signing: Signing
   /** The key that signs cursors. */
   cursorKey: Buffer
-  environment: StaticSecret | undefined
+  staticSecret: StaticSecret | undefined
   outbound: Outbound
 }

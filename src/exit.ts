@@ -41,8 +41,8 @@ export function explainExit(error: unknown): { message: string; code: number } {
     }
   if (refusedByPooler(error)) return { message: poolerInTheWay, code: exitCodes.config }
   if (isUnavailable(error)) {
-    const said = `The database cannot be reached: ${(message || code).replaceAll(/\s+/g, ' ')}`
-    return { message: `${said}${adviceOn(error)}.`, code: exitCodes.unavailable }
+    const reason = `The database cannot be reached: ${(message || code).replaceAll(/\s+/g, ' ')}`
+    return { message: `${reason}${adviceOn(error)}.`, code: exitCodes.unavailable }
   }
   return { message: stack ?? message, code: exitCodes.software }
 }

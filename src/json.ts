@@ -1,6 +1,6 @@
 /** Limits on the depth and number of values of JSON from outside. All code that walks such JSON relies on them. */
-const mostDeep = 16
-const mostValues = 5_000
+const maxDepth = 16
+const maxValues = 5_000
 
 export type JsonFlaw = { path: string; detail: string }
 
@@ -14,12 +14,12 @@ export function flawOfJson(json: unknown): JsonFlaw | undefined {
     const { value } = visited
     if (typeof value !== 'object' || value === null) continue
     const depth = visited.depth + 1
-    if (depth > mostDeep)
-      return { path: pathOf(visited), detail: `is nested more than ${mostDeep} levels deep` }
+    if (depth > maxDepth)
+      return { path: pathOf(visited), detail: `is nested more than ${maxDepth} levels deep` }
     const members = Object.entries(value)
     values += members.length
-    if (values > mostValues)
-      return { path: pathOf(visited), detail: `is more than the ${mostValues} values that are accepted` }
+    if (values > maxValues)
+      return { path: pathOf(visited), detail: `is more than the ${maxValues} values that are accepted` }
     for (const [name, member] of members) waiting.push({ value: member, name, depth, within: visited })
   }
   return undefined

@@ -30,7 +30,7 @@ import {
 import { createTail } from './revocations/tail.ts'
 import { publicUrl, startService } from './service.ts'
 import type { Shutdown } from './shutdown.ts'
-import { environmentWarnings } from './tokens/static-secret/static-secret.ts'
+import { staticSecretWarnings } from './tokens/static-secret/static-secret.ts'
 import { version } from './version.ts'
 import { welcome } from './welcome.ts'
 import { measureWith, startWorkers } from './workers.ts'
@@ -123,7 +123,7 @@ async function serve(shutdown: Shutdown): Promise<void> {
     await prepare(database, config, signing)
     const warnings = [
       ...(await databaseWarnings(database, config)),
-      ...(await environmentWarnings(database.db, config.environment)),
+      ...(await staticSecretWarnings(database.db, config.staticSecret)),
     ]
     for (const warning of warnings) log.warn(warning)
     if (config.workers === 1) await startService(options)
@@ -240,7 +240,7 @@ async function printOpenapi(): Promise<void> {
     now: () => new Date(),
     issuer: 'http://localhost:7662',
     cursorKey: Buffer.alloc(32),
-    environment: undefined,
+    staticSecret: undefined,
     outbound: createOutbound({ allow: [] }),
     signing: { masterKeys: [], alg: 'EdDSA' },
     trustProxy: [],

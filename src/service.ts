@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { buildApp } from './app.ts'
-import { forgetAssertions } from './client-keys/assertion.ts'
+import { deleteExpiredAssertions } from './client-keys/assertion.ts'
 import type { Config } from './config.ts'
 import { ConfigError } from './config-files.ts'
 import {
@@ -12,28 +12,28 @@ import { createUsageRecorder } from './credentials/usage-recorder.ts'
 import { readCursorKey } from './db/installation.ts'
 import { createDrain } from './http/drain.ts'
 import type { Measuring } from './http/metrics.ts'
-import { forgetAnswers } from './idempotency/idempotency.ts'
+import { deleteExpiredAnswers } from './idempotency/idempotency.ts'
 import { startInterval } from './interval.ts'
 import { scheduleKeyMaintenance } from './keys/schedule.ts'
 import type { Signing } from './keys/signing.ts'
 import { createOutbound } from './outbound/outbound.ts'
 import type { Database } from './prepare.ts'
-import { forgetRevocations } from './revocations/revocations.ts'
+import { deleteOldRevocations } from './revocations/revocations.ts'
 import { createTail } from './revocations/tail.ts'
 import type { Shutdown } from './shutdown.ts'
 import { staticSecretLookup } from './tokens/static-secret/static-secret.ts'
 
 const hourMs = 60 * 60 * 1000
 
-const notOurs = 'set HOST to an address of this machine'
+const wrongHost = 'set HOST to an address of this machine'
 const listenAdvice: Record<string, string> = {
   EADDRINUSE: 'end the other process that has the port, or set another PORT',
   EACCES: 'set PORT to 1024 or above, or permit the process to use lower ones (CAP_NET_BIND_SERVICE)',
-  EADDRNOTAVAIL: notOurs,
-  EAFNOSUPPORT: notOurs,
-  EINVAL: notOurs,
-  ENOTFOUND: notOurs,
-  EAI_AGAIN: notOurs,
+  EADDRNOTAVAIL: wrongHost,
+  EAFNOSUPPORT: wrongHost,
+  EINVAL: wrongHost,
+  ENOTFOUND: wrongHost,
+  EAI_AGAIN: wrongHost,
 }
 
 export type ServiceOptions = {
@@ -64,7 +64,7 @@ export async function startService({
       { before, now },
       'the database continues on another timeline: acknowledged changes may be missing, and readers of the revocation feed start anew',
     )
-  const environment = config.environment && staticSecretLookup(db, config.environment)
+  const staticSecret = config.staticSecret && staticSecretLookup(db, config.staticSecret)
   const pooled = config.listenUrl !== undefined
   const tail = createTail({
     databaseUrl,
@@ -76,7 +76,7 @@ export async function startService({
   const credentials = createCredentialVerifier({
     ...{ databaseUrl, listenUrl: config.listenUrl, cacheSize: config.cacheSize },
     durability: config.revocationDurability,
-    ...{ environment, every: startInterval, onError, onLease, onTimeline, onChange: tail.wake },
+    ...{ staticSecret, every: startInterval, onError, onLease, onTimeline, onChange: tail.wake },
   })
   const usage = createUsageRecorder(db, { onError, every: startInterval })
   const draining = new AbortController()
@@ -90,23 +90,23 @@ export async function startService({
     outbound: createOutbound({ allow: config.outboundAllow }),
   })
   const drain = createDrain(app)
-  const keyCare = scheduleKeyMaintenance(db, signing, config.keyRotationDays, log)
-  const stopForgetting = startInterval(hourMs, () => {
-    forgetAnswers(db, new Date()).catch((err) =>
+  const keyMaintenance = scheduleKeyMaintenance(db, signing, config.keyRotationDays, log)
+  const stopCleanup = startInterval(hourMs, () => {
+    deleteExpiredAnswers(db, new Date()).catch((err) =>
       log.warn({ err }, 'deleting expired idempotency answers failed'),
     )
-    forgetAssertions(db, new Date()).catch((err) =>
+    deleteExpiredAssertions(db, new Date()).catch((err) =>
       log.warn({ err }, 'deleting expired client assertions failed'),
     )
-    forgetRevocations(db, new Date()).catch((err) => log.warn({ err }, 'deleting old revocations failed'))
+    deleteOldRevocations(db, new Date()).catch((err) => log.warn({ err }, 'deleting old revocations failed'))
   })
   const close = async () => {
-    stopForgetting()
+    stopCleanup()
     await drain()
     await tail.close()
     await usage.close()
     await credentials.close()
-    await keyCare.stop()
+    await keyMaintenance.stop()
   }
   try {
     await app.listen({ host: config.host, port: config.port })

@@ -7,7 +7,7 @@ import { ask, freePort, type Reply } from '../http.ts'
 
 /** From docs/revocation.md. */
 const boundMs = 2_000
-const patienceMs = 120_000
+const timeoutMs = 120_000
 const program = join(import.meta.dirname, '..', '..', 'src', 'server.ts')
 
 export type Counts = {
@@ -109,7 +109,7 @@ export async function startLoad(databaseUrl: string) {
      */
     async recovered(): Promise<void> {
       for (const instance of instances) {
-        const until = performance.now() + patienceMs
+        const until = performance.now() + timeoutMs
         while (!(await serves(instance.port))) {
           if (performance.now() < until && instance.child.exitCode === null) await delay(100)
           else {

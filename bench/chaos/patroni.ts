@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { atEnd, stop } from '../cleanup.ts'
 import { freePort } from '../http.ts'
 
-const patienceMs = 120_000
+const timeoutMs = 120_000
 
 type Member = { name: string; role: string; state: string; lag?: number | string; port: number }
 type Node = { name: string; api: number; port: number; directory: string }
@@ -137,7 +137,7 @@ async function members(nodes: Node[]): Promise<Member[] | undefined> {
 }
 
 async function until(holds: () => Promise<unknown>): Promise<void> {
-  const end = performance.now() + patienceMs
+  const end = performance.now() + timeoutMs
   while (!(await holds())) {
     if (performance.now() > end) throw new Error('the cluster did not settle')
     await delay(100)

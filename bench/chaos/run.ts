@@ -33,7 +33,7 @@ async function onPair(): Promise<void> {
   await asSuperuser('select pg_reload_conf()')
   const name = await createProxy(lifetime, pair.primary.url)
   const load = await startLoad(name.url)
-  const ours = "application_name like 'counterfoil%' and pid <> pg_backend_pid()"
+  const ownBackends = "application_name like 'counterfoil%' and pid <> pg_backend_pid()"
   const stopFor = async (ms: number) => {
     const pids = (await asSuperuser('select pid from pg_stat_activity where pid <> pg_backend_pid()')).map(
       ({ pid }) => Number(pid),
@@ -51,7 +51,7 @@ async function onPair(): Promise<void> {
   await breakAndCount('primary and standby', load, [
     [
       'all connections are ended',
-      () => asSuperuser(`select pg_terminate_backend(pid) from pg_stat_activity where ${ours}`),
+      () => asSuperuser(`select pg_terminate_backend(pid) from pg_stat_activity where ${ownBackends}`),
     ],
     ['all connections are cut', async () => name.flip(pair.primary.url)],
     [
@@ -66,7 +66,7 @@ async function onPair(): Promise<void> {
     [
       'a server process is killed',
       async () => {
-        const [victim] = await asSuperuser(`select pid from pg_stat_activity where ${ours} limit 1`)
+        const [victim] = await asSuperuser(`select pid from pg_stat_activity where ${ownBackends} limit 1`)
         process.kill(Number(victim?.pid), 'SIGKILL')
       },
     ],

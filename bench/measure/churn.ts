@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Ground } from '../fixtures.ts'
+import type { Fixtures } from '../fixtures.ts'
 import type { Generator } from '../load/load.ts'
 import type { Seeded } from '../seed.ts'
 import type { Target } from '../targets/targets.ts'
@@ -12,7 +12,7 @@ const everyMs = 20
 /** Under introspection load a change takes some tenths of a second; none completes or is late in this time. */
 const underwaySeconds = 1
 /** Half of the service's limit: if the service cannot keep up, requests are sent more slowly rather than rejected. */
-const mostAtOnce = 100
+const maxAtOnce = 100
 
 /**
  * Compares introspection while tokens are created and revoked at a steady rate with introspection alone, in
@@ -20,7 +20,7 @@ const mostAtOnce = 100
  */
 export async function measureChurn(
   target: Target,
-  { small: { seeded }, server, plan }: Ground,
+  { small: { seeded }, server, plan }: Fixtures,
   generator: Generator,
 ) {
   const quiet: number[] = []
@@ -68,7 +68,7 @@ function startChanges(port: number, seeded: Seeded) {
   const timer = setInterval(() => {
     for (
       const due = ((performance.now() - start) / 1000) * perSecondEach;
-      begun < due && open.size < mostAtOnce;
+      begun < due && open.size < maxAtOnce;
       begun++
     ) {
       const one = change().catch((error) => {

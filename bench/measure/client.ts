@@ -13,7 +13,7 @@ import { underLoad } from './under-load.ts'
 const settleMs = 3_500
 /** The bound that the library promises when the feed is cut. */
 const promisedMs = 2_000
-const patienceMs = 10_000
+const timeoutMs = 10_000
 const everyMs = 75
 
 export type ClientLag = { p50: number; p99: number; max: number; revoked: number }
@@ -86,7 +86,7 @@ async function following(url: string, { resourceServer }: Seeded, through = fetc
 /** When the token was first rejected, and when the last request that accepted it began. */
 async function refusalOf(verifier: Verifier, secret: string, since: number) {
   let acceptedMs = 0
-  for (let now = since; now - since < patienceMs; now = performance.now()) {
+  for (let now = since; now - since < timeoutMs; now = performance.now()) {
     const accepted = await verifier.verify(secret).then(
       () => true,
       () => false,
@@ -95,5 +95,5 @@ async function refusalOf(verifier: Verifier, secret: string, since: number) {
     acceptedMs = now - since
     await turn()
   }
-  return { acceptedMs: patienceMs, refusedMs: patienceMs }
+  return { acceptedMs: timeoutMs, refusedMs: timeoutMs }
 }

@@ -51,7 +51,7 @@ export async function measureLag(
   }
 }
 
-const patienceMs = 30_000
+const timeoutMs = 30_000
 
 /** Milliseconds until the first response that rejects the token, including its round trip. */
 export async function untilRefused(
@@ -61,7 +61,7 @@ export async function untilRefused(
   since: number,
 ): Promise<number> {
   while (await isActive(port, seeded, secret)) {
-    if (performance.now() - since > patienceMs) return patienceMs
+    if (performance.now() - since > timeoutMs) return timeoutMs
   }
   return performance.now() - since
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { firstMessage, startNode, stop } from '../cleanup.ts'
 import { cores } from '../cores.ts'
-import type { Ground, Place } from '../fixtures.ts'
+import type { Fixtures, SeededDatabase } from '../fixtures.ts'
 import type { Ask } from '../load/load.ts'
 import { type Population, writeForeignPopulation } from '../population.ts'
 import { startService } from '../service.ts'
@@ -32,7 +32,7 @@ export const names: Record<string, string> = {
 
 const form: Ask = { path: '/introspect', beforeToken: 'token=', afterToken: '', fixed: false }
 
-export const starters: Record<string, (ground: Ground) => Promise<Target>> = {
+export const starters: Record<string, (fixtures: Fixtures) => Promise<Target>> = {
   a: ({ small }) => ceiling('node-http.ts', small.population),
   b: ({ small }) => ceiling('fastify.ts', small.population),
   async c({ small }) {
@@ -70,7 +70,7 @@ export const starters: Record<string, (ground: Ground) => Promise<Target>> = {
 
 /** Counterfoil on a database of the benchmark, called by the resource server. */
 export async function counterfoil(
-  { seeded, population }: Place,
+  { seeded, population }: SeededDatabase,
   env: Record<string, string>,
   where?: string,
 ): Promise<Target & { pid: number }> {

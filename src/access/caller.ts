@@ -60,10 +60,10 @@ export function reaches(principal: Pick<Credential, 'organizationId'>, organizat
 }
 
 export function requirePermission(caller: Caller, permission: Permission): void {
-  if (!holds(caller.principal, permission)) throw lackOf(permission, caller.principal)
+  if (!holds(caller.principal, permission)) throw insufficientScope(permission, caller.principal)
 }
 
-export function lackOf(permission: Permission, principal?: Principal): AppError {
+export function insufficientScope(permission: Permission, principal?: Principal): AppError {
   const otherKind = principal && !isUser(principal) && principal.type !== managementType
   const detail = otherKind
     ? `This needs a token of the type ${managementType} with the permission ${permission}; the presented one is of the type ${principal.type}.`

@@ -4,22 +4,22 @@ import { isUser, type Principal } from './caller.ts'
 export type Holder = { caller: string; organizationId?: string }
 
 /** Permission for one request in progress. */
-export type Place = {
+export type Slot = {
   /** Counts the slot for another holder; false if that holder already has its share. */
   moveTo(holder: Holder): boolean
   free(): void
 }
 
-export type Places = {
+export type Slots = {
   /** Undefined if all slots are taken, or the holder already has its share. */
-  take(holder: Holder): Place | undefined
+  take(holder: Holder): Slot | undefined
 }
 
 /**
  * Limits concurrent requests: in all, to a quarter per caller and to half per organization, so that no caller or
  * organization can use up all slots.
  */
-export function limitTo(most: number): Places {
+export function limitTo(most: number): Slots {
   const shares = { caller: Math.ceil(most / 4), organizationId: Math.ceil(most / 2) }
   const names = ['caller', 'organizationId'] as const
   const held = new Map<string, number>()

@@ -2,7 +2,7 @@ import { isWithinNetworks } from '../addresses.ts'
 import type { Credential } from '../credentials/credential.ts'
 import { AppError } from '../errors.ts'
 import { managementType, platformId } from '../platform.ts'
-import { type Caller, holds, lackOf } from './caller.ts'
+import { type Caller, holds, insufficientScope } from './caller.ts'
 import { isWithin, type Narrowing } from './narrowing.ts'
 import { type Permission, permissions } from './permissions.ts'
 
@@ -48,7 +48,7 @@ const limits = [
 /** Why the caller cannot grant this; undefined if it holds all of it itself. */
 export function escalationBy({ principal }: Caller, grant: Grant): AppError | undefined {
   const unheld = grant.permissions.find((permission) => !holds(principal, permission))
-  if (unheld) return lackOf(unheld)
+  if (unheld) return insufficientScope(unheld)
   for (const { of, access, member } of limits) {
     if (!isWithin(grant.narrowedTo, principal.narrowedTo, of)) return beyond(access, member)
   }

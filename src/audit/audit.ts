@@ -49,15 +49,15 @@ export type NewAuditEvent = {
 /**
  * Writes one row of the change log. Call it in the transaction of the change, so that both are committed or neither.
  */
-export async function record(tx: Db, origin: Origin, happening: NewAuditEvent): Promise<void> {
-  await recordAll(tx, origin, [happening])
+export async function record(tx: Db, origin: Origin, event: NewAuditEvent): Promise<void> {
+  await recordAll(tx, origin, [event])
 }
 
 /** Writes several rows, for a change that affects many things. */
-export async function recordAll(tx: Db, origin: Origin, happenings: NewAuditEvent[]): Promise<void> {
+export async function recordAll(tx: Db, origin: Origin, events: NewAuditEvent[]): Promise<void> {
   await insertEvents(
     tx,
-    happenings.map((happening) => eventOf(origin, happening)),
+    events.map((event) => eventOf(origin, event)),
   )
 }
 

@@ -20,11 +20,17 @@ export type AuthenticateOptions = Pick<Deps, 'credentials' | 'usage' | 'now'> & 
    * Whether a request without a credential in its header fields may still present one in its body; it has no caller
    * until then.
    */
-  later?: (request: FastifyRequest, reply: FastifyReply) => boolean
+  mayAuthenticateLater?: (request: FastifyRequest, reply: FastifyReply) => boolean
 }
 
 /** An onRequest hook: authenticates before any body is read. Awaits nothing if the credential is cached. */
-export function authenticate({ credentials, usage, now, basic = 'no', later }: AuthenticateOptions) {
+export function authenticate({
+  credentials,
+  usage,
+  now,
+  basic = 'no',
+  mayAuthenticateLater,
+}: AuthenticateOptions) {
   const decide = (
     request: FastifyRequest,
     principal: Credential | undefined,
@@ -42,7 +48,7 @@ export function authenticate({ credentials, usage, now, basic = 'no', later }: A
     try {
       return presentedIn(request.raw.rawHeaders, { basic, fields: [] })
     } catch (error) {
-      if (later?.(request, reply)) return undefined
+      if (mayAuthenticateLater?.(request, reply)) return undefined
       throw error
     }
   }

@@ -12,12 +12,12 @@ type FormParser = (
 ) => void
 
 /** How many requests may be in progress that presented no credential in their header fields. */
-export const mostUnknown = 100
+export const maxUnauthenticated = 100
 
 const isForm = /^application\/x-www-form-urlencoded[ \t]*(;|$)/i
 
 /**
- * Client authentication in the request body (RFC 7521 §4.2). `mayCome` lets `authenticate` defer such requests; they
+ * Client authentication in the request body (RFC 7521 §4.2). `mayAuthenticateLater` lets `authenticate` defer such requests; they
  * are authenticated or rejected as soon as the body is parsed, before it is used. This happens in the parser rather
  * than in another hook, so that requests with a header field pay nothing for it.
  */
@@ -47,12 +47,12 @@ export function clientAssertions(deps: Deps) {
 
   return {
     /** Only for POST: the bodies of other methods are not parsed, so the request would never be authenticated. */
-    mayCome({ method, headers }: FastifyRequest, { raw }: FastifyReply): boolean {
+    mayAuthenticateLater({ method, headers }: FastifyRequest, { raw }: FastifyReply): boolean {
       if (method !== 'POST' || headers.authorization !== undefined) return false
       if (!isForm.test(headers['content-type'] ?? '')) return false
       // Without this limit, strangers who send bodies byte by byte, or clients whose jwks_uri is slow, would take all
       // slots from callers that present a credential.
-      if (unknown >= mostUnknown)
+      if (unknown >= maxUnauthenticated)
         throw new AppError('overloaded', 'Too many requests are in progress whose caller is not known yet.')
       unknown += 1
       raw.once('close', () => {
@@ -66,9 +66,9 @@ export function clientAssertions(deps: Deps) {
         parse(request, text, (error, form = {}) => {
           if (error) done(error)
           else if (!request.caller) {
-            if (request.place) request.place.isWorking = true
+            if (request.slot) request.slot.isWorking = true
             authenticate(request, form).then(() => done(null, form), done)
-          } else if (hasAssertion(form)) done(twice())
+          } else if (hasAssertion(form)) done(multipleMethods())
           else done(null, form)
         })
     },
@@ -80,6 +80,6 @@ function hasAssertion(form: Form): boolean {
 }
 
 /** RFC 6749 §2.3: "The client MUST NOT use more than one authentication method in each request." */
-function twice(): AppError {
+function multipleMethods(): AppError {
   return new AppError('invalid_request', 'The request has more than one credential; send one.')
 }

@@ -72,7 +72,7 @@ export async function authenticateClient(
 }
 
 /** Deletes expired assertions in batches. */
-export async function forgetAssertions(db: Db, now: Date): Promise<void> {
+export async function deleteExpiredAssertions(db: Db, now: Date): Promise<void> {
   await inBatches(() => store.deleteExpiredAssertions(db, now, batchSize))
 }
 

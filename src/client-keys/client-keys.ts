@@ -25,9 +25,9 @@ export async function getClientKeys(
   db: Db,
   caller: Caller,
   { organizationKey, id }: Which,
-  environment: StaticSecret | undefined,
+  staticSecret: StaticSecret | undefined,
 ): Promise<ClientKeys> {
-  const token = await getToken(db, caller, organizationKey, id, environment)
+  const token = await getToken(db, caller, organizationKey, id, staticSecret)
   return (await keysOf(db, token)) ?? noKeys()
 }
 

@@ -8,7 +8,7 @@ const url = '/organizations/:organization/tokens/:token/client-keys'
 const tags = ['Client keys']
 
 export const clientKeyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) => {
-  const { db, outbound, environment } = deps
+  const { db, outbound, staticSecret } = deps
   for (const shape of schema.components) app.addSchema(shape)
 
   app.route({
@@ -23,7 +23,7 @@ export const clientKeyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps
     },
     handler: async ({ caller, params }) => {
       const which = { organizationKey: params.organization, id: params.token }
-      return schema.presentClientKeys(await keys.getClientKeys(db, caller, which, environment))
+      return schema.presentClientKeys(await keys.getClientKeys(db, caller, which, staticSecret))
     },
   })
 

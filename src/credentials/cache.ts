@@ -41,9 +41,9 @@ export function createCache<Key extends string, Value extends { hash: Key }>(
       underway.push(unchanged)
       try {
         const found = await lookup(keys)
-        for (const [place, key] of unchanged.entries()) {
+        for (const [index, key] of unchanged.entries()) {
           if (key === undefined) continue
-          const value = found[place]
+          const value = found[index]
           if (value) keep(value)
           else unknown.set(key, true)
         }
@@ -57,7 +57,7 @@ export function createCache<Key extends string, Value extends { hash: Key }>(
       known.delete(key)
       unknown.delete(key)
       for (const asked of underway) {
-        for (const [place, one] of asked.entries()) if (one === key) asked[place] = undefined
+        for (const [index, one] of asked.entries()) if (one === key) asked[index] = undefined
       }
     },
     forgetAll(): void {

@@ -16,7 +16,7 @@ export type CredentialVerifierOptions = {
   /** Whether beats wait for a synchronous standby, which they must if revocations do. */
   durability?: Durability
   /** The static secret (AUTH_SECRET), which is valid without being in the database. */
-  environment?: { hash: HashText; is(hash: Buffer): boolean; find(): Promise<Found> } | undefined
+  staticSecret?: { hash: HashText; is(hash: Buffer): boolean; find(): Promise<Found> } | undefined
   /** How many credentials are cached; 0 turns the cache off. */
   cacheSize: number
   onError(error: Error): void
@@ -65,7 +65,7 @@ export type CredentialVerifier = {
 const batches = { atOnce: 3, size: 16 }
 
 export function createCredentialVerifier(options: CredentialVerifierOptions): CredentialVerifier {
-  const { databaseUrl, listenUrl, durability = 'local', cacheSize, environment, onError } = options
+  const { databaseUrl, listenUrl, durability = 'local', cacheSize, staticSecret, onError } = options
   const prepares = listenUrl === undefined
   const pipelineOptions = { url: databaseUrl, connectMs: 2_000, queryMs: 2_000, prepares, onError }
   const pipeline = openPipeline(pipelineOptions)
@@ -81,9 +81,9 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
         pipeline.drop()
         throw new AppError('unavailable', doubt)
       }
-      const asked = environment && hashes.some((hash) => environment.is(Buffer.from(hash, 'base64')))
-      const fixed = asked && (await environment.find())
-      return fixed ? found.map((one, place) => (hashes[place] === fixed.hash ? fixed : one)) : found
+      const asked = staticSecret && hashes.some((hash) => staticSecret.is(Buffer.from(hash, 'base64')))
+      const fixed = asked && (await staticSecret.find())
+      return fixed ? found.map((one, index) => (hashes[index] === fixed.hash ? fixed : one)) : found
     } catch (error) {
       if (!isUnavailable(error)) throw error
       // Report the error once for all requests that waited.
@@ -91,10 +91,10 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
       throw new AppError('unavailable', 'The database does not answer. Try again shortly.')
     }
   }
-  const askTogether = createLoader(ask, batches)
+  const lookUpBatched = createLoader(ask, batches)
   const memory =
     cacheSize > 0
-      ? createCache(askTogether, { size: cacheSize, mayRemember: () => lease.holds() })
+      ? createCache(lookUpBatched, { size: cacheSize, mayRemember: () => lease.holds() })
       : undefined
   const forgetAll = memory?.forgetAll ?? (() => {})
   const lease = createLease({
@@ -103,7 +103,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
     changed: (what) => {
       if (what === 'all') forgetAll()
       else if (what !== 'static-secret') memory?.forget(what as HashText)
-      else if (environment) memory?.forget(environment.hash)
+      else if (staticSecret) memory?.forget(staticSecret.hash)
       options.onChange?.()
     },
     lost() {
@@ -117,7 +117,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
     elapsed: options.elapsed ?? (() => performance.now()),
     every: options.every,
   })
-  const find = memory?.lookUp ?? askTogether
+  const find = memory?.lookUp ?? lookUpBatched
 
   function recall(secret: Secret, now: Date): Recalled {
     const known = memory?.recall(secret.hashText())
@@ -144,7 +144,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
     },
     recall,
     lookUp,
-    verifyFresh: async (hash, now) => ifGood((await askTogether([hash]))[0], now),
+    verifyFresh: async (hash, now) => ifGood((await lookUpBatched([hash]))[0], now),
     lookups: () => lookups,
     doubtNow: lease.doubtNow,
     unready: lease.unready,

@@ -90,7 +90,7 @@ export function createLease(options: LeaseOptions): Lease {
   let held = false
   let reason: Reason | undefined = 'starting'
   /** Log once each time the lease is lost or cannot be acquired. */
-  let complained = false
+  let reported = false
   let beats = 0
   let beat: { payload: string; sentAt: number; waiting: (() => void)[] } | undefined
   /** Callers that need a beat which has not been sent yet. */
@@ -102,17 +102,17 @@ export function createLease(options: LeaseOptions): Lease {
   const losses: LeaseStatus['losses'] = {}
   const startedAt = elapsed()
   /** Resolves when a beat comes back or the connection attempt ends. */
-  let news = Promise.withResolvers<void>()
+  let progress = Promise.withResolvers<void>()
 
-  function tellNews(): void {
-    news.resolve()
-    news = Promise.withResolvers()
+  function notifyWaiters(): void {
+    progress.resolve()
+    progress = Promise.withResolvers()
   }
 
   function complain(error: Error, why: Reason = isStandby(error) ? 'standby' : 'unreachable'): void {
     if (!held) reason = why
-    if (!complained) onError(error)
-    complained = true
+    if (!reported) onError(error)
+    reported = true
   }
 
   async function connect(): Promise<void> {
@@ -120,12 +120,12 @@ export function createLease(options: LeaseOptions): Lease {
     try {
       let current: typeof connection
       const { close, origin } = await listen(listenUrl, ['counterfoil_changes', channel], {
-        heard: (where, payload) => {
+        onNotification: (where, payload) => {
           if (current !== connection) return
           if (where === channel) returned(payload)
           else changed(payload)
         },
-        broken: (error) => {
+        onBroken: (error) => {
           if (current === connection) lose('unreachable', error)
         },
       })
@@ -143,7 +143,7 @@ export function createLease(options: LeaseOptions): Lease {
       complain(error as Error)
     } finally {
       connecting = false
-      tellNews()
+      notifyWaiters()
     }
   }
 
@@ -158,7 +158,7 @@ export function createLease(options: LeaseOptions): Lease {
       complain(error)
       beat = undefined
       waiting.push(...sent.waiting)
-      tellNews()
+      notifyWaiters()
     })
   }
 
@@ -168,14 +168,14 @@ export function createLease(options: LeaseOptions): Lease {
     beat = undefined
     since = sentAt
     returnedFrom = { server: connection.origin.server, sentAt }
-    complained = false
+    reported = false
     reason = undefined
     if (!held) {
       held = true
       onLease(true)
     }
     for (const resolve of done) resolve()
-    tellNews()
+    notifyWaiters()
     if (waiting.length > 0) send()
   }
 
@@ -186,10 +186,10 @@ export function createLease(options: LeaseOptions): Lease {
     }
     held = false
     complain(error, why)
-    letGo()
+    disconnect()
   }
 
-  function letGo(): void {
+  function disconnect(): void {
     connection?.close()
     connection = undefined
     lost()
@@ -197,7 +197,7 @@ export function createLease(options: LeaseOptions): Lease {
     beat = undefined
     waiting = []
     for (const resolve of released) resolve()
-    tellNews()
+    notifyWaiters()
   }
 
   function holds(): boolean {
@@ -211,7 +211,7 @@ export function createLease(options: LeaseOptions): Lease {
     }
     if (connection) send()
     else if (!connecting && !closed) void connect()
-    tellNews()
+    notifyWaiters()
   }
 
   /** For the server that notifications come from unless one is given, and for a beat sent after `after` if given. */
@@ -232,7 +232,7 @@ export function createLease(options: LeaseOptions): Lease {
       // Send the beat that is due now: timers may be late.
       if (!waited) tick()
       waited = true
-      await news.promise
+      await progress.promise
     }
   }
 
@@ -265,7 +265,7 @@ export function createLease(options: LeaseOptions): Lease {
     close() {
       closed = true
       stop()
-      letGo()
+      disconnect()
     },
   }
 }

@@ -11,7 +11,7 @@ export function createLoader<Key extends string, Value>(
   { atOnce, size }: { atOnce: number; size: number },
 ): Lookup<Key, Value> {
   let waiting: Key[] = []
-  let places = new Map<Key, number>()
+  let indexes = new Map<Key, number>()
   let answer = Promise.withResolvers<(Value | undefined)[]>()
   let underway = 0
   let scheduled = false
@@ -30,7 +30,7 @@ export function createLoader<Key extends string, Value>(
     const keys = waiting
     const { resolve, reject } = answer
     waiting = []
-    places = new Map()
+    indexes = new Map()
     answer = Promise.withResolvers()
     underway += 1
     try {
@@ -42,18 +42,18 @@ export function createLoader<Key extends string, Value>(
     schedule()
   }
 
-  function placeOf(key: Key): number {
-    const place = places.get(key) ?? waiting.push(key) - 1
-    places.set(key, place)
-    return place
+  function indexOf(key: Key): number {
+    const index = indexes.get(key) ?? waiting.push(key) - 1
+    indexes.set(key, index)
+    return index
   }
 
   return async (keys) => {
     if (keys.length === 0) return []
     if (waiting.length >= size) void send()
-    const asked = keys.map(placeOf)
+    const asked = keys.map(indexOf)
     schedule()
     const found = await answer.promise
-    return asked.map((place) => found[place])
+    return asked.map((index) => found[index])
   }
 }

@@ -21,8 +21,8 @@ export async function selectCredentials(
   const [from, found] = (rows[0] as { answer: Answer }).answer
   const credentials = new Array<Credential | undefined>(hashes.length).fill(undefined)
   for (const row of found ?? []) {
-    const place = row[0] - 1
-    credentials[place] = new Issued(hashes[place] as HashText, row)
+    const index = row[0] - 1
+    credentials[index] = new Issued(hashes[index] as HashText, row)
   }
   return { server: from, credentials }
 }
@@ -35,12 +35,12 @@ const milliseconds = (column: string) => `date_part('epoch', ${column}) * 1000`
 // `offset 0` keeps it from being flattened. Each hash takes three index lookups in turn.
 const text = `
   select json_build_array(${server}, json_agg(json_build_array(
-    asked.place, token.id, token.name, token.owner_subject, token.owner_email, token.owner_source, token.narrowed_to,
+    asked.position, token.id, token.name, token.owner_subject, token.owner_email, token.owner_source, token.narrowed_to,
     ${milliseconds('token.revoked_at')}, ${milliseconds('token.expires_at')}, ${milliseconds('token.not_before')},
     floor(date_part('epoch', token.created_at)), organization.facts, type.facts,
     array_to_json(token.scopes)::text, array_to_json(token.audience)::text, array_to_json(token.allowed_cidrs)::text
   ))) as answer
-  from unnest(string_to_array($1, ',')) with ordinality as asked (hash, place)
+  from unnest(string_to_array($1, ',')) with ordinality as asked (hash, position)
   join token_secrets as secret on secret.hash = decode(asked.hash, 'base64')
   join tokens as token on token.organization_id = secret.organization_id and token.id = secret.token_id
   join lateral (
@@ -59,7 +59,7 @@ type Milliseconds = number | string | null
 
 type Row = [
   /** The 1-based index of its hash among those requested. */
-  place: number,
+  index: number,
   id: string,
   name: string,
   ownerSubject: string | null,

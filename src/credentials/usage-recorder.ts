@@ -23,7 +23,7 @@ export type UsageRecorder = {
 const flushMs = 1_000
 const rowsAtOnce = 1_000
 // On close, rows still locked by other transactions after this many attempts are abandoned.
-const vainAttempts = 3
+const closeAttempts = 3
 
 export function createUsageRecorder(
   db: Db,
@@ -86,11 +86,11 @@ export function createUsageRecorder(
       stop()
       await flushing?.catch(onError)
       try {
-        let vain = 0
-        while (waiting.size > 0 && vain < vainAttempts) {
+        let failures = 0
+        while (waiting.size > 0 && failures < closeAttempts) {
           const before = waiting.size
           await flush()
-          vain = waiting.size < before ? 0 : vain + 1
+          failures = waiting.size < before ? 0 : failures + 1
         }
       } catch (error) {
         onError(error as Error)

@@ -5,7 +5,7 @@ import { type Db, isUnavailable } from './database.ts'
  * Less than the number above which a transaction announces 'all' instead of each hash (migrations/0002); the rest goes
  * into the next statement.
  */
-const mostTogether = 50
+const maxTogether = 50
 
 export type Ways<Item, Result> = {
   /**
@@ -48,7 +48,7 @@ export function coalesce<Item, Result>({
 
   async function work(db: Db, queue: Waiting<Item, Result>[]): Promise<void> {
     while (queue.length > 0) {
-      const taken = queue.splice(0, mostTogether)
+      const taken = queue.splice(0, maxTogether)
       const items = taken.map(({ item }) => item)
       try {
         const results = await all(db, items)

@@ -8,11 +8,11 @@ const Client = clientWith({ queryMs: 2_000, prepares: false })
 
 export type Notify = (channel: string, payload: string) => void
 
-/** Listens until the connection breaks or is closed; resolves once everything committed from then on will be heard. */
+/** Listens until the connection breaks or is closed; resolves once everything committed from then on will be onNotification. */
 export async function listen(
   url: string,
   channels: string[],
-  { heard, broken }: { heard: Notify; broken: (error?: Error) => void },
+  { onNotification, onBroken }: { onNotification: Notify; onBroken: (error?: Error) => void },
 ): Promise<{ close(): void; origin: Origin }> {
   const socket = new Socket()
   const client = new Client({
@@ -29,12 +29,12 @@ export async function listen(
     socket.destroy()
   }
   const end = (error?: Error) => {
-    if (open) broken(error)
+    if (open) onBroken(error)
     open = false
   }
   client.on('error', end)
   client.on('end', end)
-  client.on('notification', ({ channel, payload }) => heard(channel, payload ?? ''))
+  client.on('notification', ({ channel, payload }) => onNotification(channel, payload ?? ''))
   try {
     await client.connect()
     for (const channel of channels) await client.query(`listen ${client.escapeIdentifier(channel)}`)

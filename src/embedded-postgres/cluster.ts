@@ -28,8 +28,8 @@ export async function openCluster(
   const owner = await findOwner(directory)
   const account = await chooseAccount(dataDir, binaries.postgres, owner)
   if (!owner) {
-    const places = { dataDir, directory, passwordFile }
-    await createCluster(places, account, binaries.initdb, initdbOptions, shutdown)
+    const paths = { dataDir, directory, passwordFile }
+    await createCluster(paths, account, binaries.initdb, initdbOptions, shutdown)
   }
   // PostgreSQL refuses a looser mode, which copying or a volume mount often causes.
   await chmod(directory, 0o700)

@@ -45,6 +45,6 @@ export function gist(output: string): string {
     .map((line) => line.replace(/^[-\d]+ [:.\d]+ \S+ \[\d+\] /, '').trim())
     // Responses to our own readiness probes.
     .filter((line) => line && !line.startsWith('FATAL:  the database system is'))
-  const complaint = lines.findLastIndex((line) => /^(FATAL|PANIC|ERROR|DETAIL|HINT):/.test(line))
-  return (complaint < 0 ? lines : lines.slice(0, complaint + 1)).slice(-3).join('; ')
+  const lastError = lines.findLastIndex((line) => /^(FATAL|PANIC|ERROR|DETAIL|HINT):/.test(line))
+  return (lastError < 0 ? lines : lines.slice(0, lastError + 1)).slice(-3).join('; ')
 }

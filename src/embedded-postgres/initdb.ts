@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type Account, gist, run } from './command.ts'
 import { EmbeddedError } from './error.ts'
 
-type Places = { dataDir: string; directory: string; passwordFile: string }
+type ClusterPaths = { dataDir: string; directory: string; passwordFile: string }
 
 const draftPrefix = 'postgres.new-'
 
@@ -22,13 +22,13 @@ const options = [
  * Names are never reused: an initdb that outlived its Counterfoil may still be writing to the previous one.
  */
 export async function createCluster(
-  places: Places,
+  paths: ClusterPaths,
   account: Account,
   initdb: string,
   more: readonly string[],
   shutdown: AbortSignal,
 ): Promise<void> {
-  const { dataDir, directory, passwordFile } = places
+  const { dataDir, directory, passwordFile } = paths
   await removeDrafts(dataDir)
   await writePassword(passwordFile)
   const draft = await mkdtemp(join(dataDir, draftPrefix))

@@ -24,7 +24,7 @@ export type FailedCredentials = {
 }
 
 /** About 2 MiB. Beyond that the address with the oldest failure is evicted. */
-const mostAddresses = 10_000
+const maxAddresses = 10_000
 const logEveryMs = 1_000
 
 /**
@@ -43,7 +43,7 @@ export function createFailedCredentials(
     labelNames: ['route', 'throttled'],
     registers: [registry],
   })
-  const addresses = new LRUCache<string, { failures: number; since: number }>({ max: mostAddresses })
+  const addresses = new LRUCache<string, { failures: number; since: number }>({ max: maxAddresses })
   let loggedAt = Number.NEGATIVE_INFINITY
   let unlogged = 0
 

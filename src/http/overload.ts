@@ -1,12 +1,12 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { type Holder, holderOf, type Place, type Places } from '../access/concurrency.ts'
+import { type Holder, holderOf, type Slot, type Slots } from '../access/concurrency.ts'
 import { callerNetwork } from '../addresses.ts'
 import { AppError } from '../errors.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** The slot of this request among those of its scope; null if there was none left. */
-    place: RequestPlace | null
+    slot: RequestSlot | null
   }
 }
 
@@ -14,15 +14,15 @@ declare module 'fastify' {
  * Held until the response is closed, for whatever reason, and work for the request has ended: otherwise clients that
  * disconnect early could queue up ever more work for the database.
  */
-export class RequestPlace {
-  readonly #place: Place
+export class RequestSlot {
+  readonly #slot: Slot
   #isWorking = true
   #isClosed = false
   /** Whether the slot is counted for the caller who sent the request. */
   isShared = false
 
-  constructor(place: Place) {
-    this.#place = place
+  constructor(slot: Slot) {
+    this.#slot = slot
   }
 
   get isClosed(): boolean {
@@ -40,12 +40,12 @@ export class RequestPlace {
   }
 
   share(holder: Holder): boolean {
-    this.isShared = this.#place.moveTo(holder)
+    this.isShared = this.#slot.moveTo(holder)
     return this.isShared
   }
 
   #release(): void {
-    if (this.#isClosed && !this.#isWorking) this.#place.free()
+    if (this.#isClosed && !this.#isWorking) this.#slot.free()
   }
 }
 
@@ -55,40 +55,40 @@ export class RequestPlace {
  */
 export function limitRequests(
   scope: FastifyInstance,
-  places: Places,
+  slots: Slots,
   callerOf = ({ caller }: FastifyRequest): Holder | undefined => caller && holderOf(caller.principal),
 ): void {
-  scope.decorateRequest('place', null)
+  scope.decorateRequest('slot', null)
 
   const share = (request: FastifyRequest): AppError | undefined => {
-    if (!request.place || request.place.isShared) return undefined
+    if (!request.slot || request.slot.isShared) return undefined
     const holder = callerOf(request)
-    if (!holder || request.place.share(holder)) return undefined
+    if (!holder || request.slot.share(holder)) return undefined
     return new AppError('overloaded', 'This caller or its organization has too many requests in progress.')
   }
 
   scope.addHook('onRequest', (request, { raw }, done) => {
-    const taken = places.take({ caller: callerNetwork(request.ip) })
+    const taken = slots.take({ caller: callerNetwork(request.ip) })
     if (!taken) return done(new AppError('overloaded', 'Too many requests are in progress.'))
-    const place = new RequestPlace(taken)
-    request.place = place
+    const slot = new RequestSlot(taken)
+    request.slot = slot
     // Not onResponse, which does not run if the client disconnects before the response begins.
-    raw.once('close', () => place.close())
+    raw.once('close', () => slot.close())
     done()
   })
   // The caller is known by now unless the body identifies it. Reading the body does not count as work.
   scope.addHook('preParsing', (request, _reply, payload, done) => {
-    if (request.place) request.place.isWorking = false
+    if (request.slot) request.slot.isWorking = false
     done(share(request), payload)
   })
   scope.addHook('preHandler', (request, _reply, done) => {
-    if (request.place?.isClosed) return done(new AppError('unavailable', 'The client has left.'))
-    if (request.place) request.place.isWorking = true
+    if (request.slot?.isClosed) return done(new AppError('unavailable', 'The client has left.'))
+    if (request.slot) request.slot.isWorking = true
     done(share(request))
   })
   // Runs for every response, even if the client is gone.
-  scope.addHook('onSend', ({ place }, _reply, _payload, done) => {
-    if (place) place.isWorking = false
+  scope.addHook('onSend', ({ slot }, _reply, _payload, done) => {
+    if (slot) slot.isWorking = false
     done()
   })
 }

@@ -35,7 +35,7 @@ const safeMessages: Record<string, string> = {
 }
 
 /** Bounds the size of the response relative to the request. */
-const mostFields = 20
+const maxFields = 20
 const longestName = 100
 
 const parts = { body: 'body', querystring: 'query', params: 'path', headers: 'header' } as const
@@ -43,7 +43,7 @@ const parts = { body: 'body', querystring: 'query', params: 'path', headers: 'he
 function invalid({ validation, validationContext }: FastifyError): AppError {
   const where = parts[(validationContext ?? 'body') as keyof typeof parts]
   const fields = (validation ?? [])
-    .slice(0, mostFields)
+    .slice(0, maxFields)
     .map(({ instancePath, keyword, params, message }): FieldError => {
       const unknown = keyword === 'additionalProperties' || keyword === 'unevaluatedProperties'
       const member =

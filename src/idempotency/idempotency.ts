@@ -54,6 +54,6 @@ function identityOf({ principal }: Caller): string[] {
 }
 
 /** Deletes expired answers in batches. */
-export async function forgetAnswers(db: Db, now: Date): Promise<void> {
+export async function deleteExpiredAnswers(db: Db, now: Date): Promise<void> {
   await inBatches(() => store.deleteExpired(db, now, batchSize))
 }

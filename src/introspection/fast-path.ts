@@ -1,6 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { LRUCache } from 'lru-cache'
-import type { Places } from '../access/concurrency.ts'
+import type { Slots } from '../access/concurrency.ts'
 import { presentedInAuthorization } from '../authentication/presented-credential.ts'
 import type { Credential } from '../credentials/credential.ts'
 import type { Deps } from '../deps.ts'
@@ -9,7 +9,7 @@ import { type Decision, microbatch, type Question } from './microbatch.ts'
 import { presentCredential } from './schema.ts'
 
 export type FastPathOptions = Pick<Deps, 'credentials' | 'usage' | 'now' | 'issuer'> & {
-  places: Places
+  slots: Slots
   draining: AbortSignal
   addressOf(request: IncomingMessage): string | null
   /** Called for every response, with the arrival time of its request. */
@@ -34,7 +34,7 @@ export function introspectionFastPath(
   options: FastPathOptions,
   ordinarily: RequestListener,
 ): RequestListener {
-  const { credentials, usage, now, issuer, places, draining, addressOf, answered, left } = options
+  const { credentials, usage, now, issuer, slots, draining, addressOf, answered, left } = options
   const answerOf = createAnswers(issuer)
   const leave = ({ request, response, body, startedAt }: Omit<Asked, keyof Question>, error?: Error) => {
     // Fastify would wait for a response to close that is already closed.
@@ -47,21 +47,21 @@ export function introspectionFastPath(
   // unnecessary for a client already awake from the previous response.
   const answer = (decisions: Decision<Asked>[]) => {
     const texts = decisions.map(({ credential }) => answerOf(credential))
-    const farewell = draining.aborted ? ['connection', 'close'] : []
+    const closing = draining.aborted ? ['connection', 'close'] : []
     for (const [index, { asked, credential }] of decisions.entries()) {
       if (asked.response.destroyed) {
         left(asked.startedAt)
         continue
       }
       const text = texts[index] ?? ''
-      asked.response.writeHead(200, [...headers, String(text.length), ...farewell])
+      asked.response.writeHead(200, [...headers, String(text.length), ...closing])
       asked.response.end(text, 'latin1')
       answered(credential !== undefined, asked.startedAt)
     }
   }
 
   const ask = microbatch<Asked>({
-    ...{ credentials, usage, now, places, answer, leave },
+    ...{ credentials, usage, now, slots, answer, leave },
     presentedIn: (authorization) => presentedInAuthorization(authorization, 'client'),
     addressOf: ({ request }) => addressOf(request),
   })

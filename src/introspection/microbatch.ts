@@ -1,5 +1,5 @@
 import { holds } from '../access/caller.ts'
-import { holderOf, type Place, type Places } from '../access/concurrency.ts'
+import { holderOf, type Slot, type Slots } from '../access/concurrency.ts'
 import { callerNetwork } from '../addresses.ts'
 import type { Presented } from '../authentication/presented-credential.ts'
 import { type Credential, isGoodFrom } from '../credentials/credential.ts'
@@ -14,7 +14,7 @@ export type Question = { authorization: string; secret: Secret }
 export type Decision<Asked> = { asked: Asked; credential: Credential | undefined }
 
 export type MicrobatchOptions<Asked> = Pick<Deps, 'credentials' | 'usage' | 'now'> & {
-  places: Places
+  slots: Slots
   /** Undefined if the scheme is not supported. */
   presentedIn(authorization: string): Presented | undefined
   addressOf(asked: Asked): string | null
@@ -29,7 +29,7 @@ const groupSize = 16
 type Caller = { authorization: string; presented: Presented; principal: Recalled }
 
 /** Needs a database lookup for the caller, the token, or both. */
-type Missing<Asked> = { asked: Asked; caller: Caller; recalled: Recalled; place: Place }
+type Missing<Asked> = { asked: Asked; caller: Caller; recalled: Recalled; slot: Slot }
 
 /**
  * Decides all questions of one turn of the event loop together at its end, or as soon as they fill a group, and passes
@@ -39,7 +39,7 @@ type Missing<Asked> = { asked: Asked; caller: Caller; recalled: Recalled; place:
 export function microbatch<Asked extends Question>(
   options: MicrobatchOptions<Asked>,
 ): (asked: Asked) => void {
-  const { credentials, usage, now, places, presentedIn, addressOf, answer, leave } = options
+  const { credentials, usage, now, slots, presentedIn, addressOf, answer, leave } = options
   let turn: Asked[] = []
 
   function decideAll(): void {
@@ -61,10 +61,10 @@ export function microbatch<Asked extends Question>(
         continue
       }
       const { principal } = caller
-      const place = places.take(
+      const slot = slots.take(
         principal ? holderOf(principal) : { caller: callerNetwork(addressOf(asked) ?? undefined) },
       )
-      if (place) missing.push({ asked, caller, recalled, place })
+      if (slot) missing.push({ asked, caller, recalled, slot })
       else leave(asked)
     }
     answer(decisions)
@@ -86,7 +86,7 @@ export function microbatch<Asked extends Question>(
     ]
     try {
       const found = await credentials.lookUp(secrets, at).finally(() => {
-        for (const { place } of missing) place.free()
+        for (const { slot } of missing) slot.free()
       })
       for (const [index, caller] of callers.entries()) caller.principal = found[index] ?? null
       for (const [index, token] of tokens.entries()) token.recalled = found[callers.length + index] ?? null

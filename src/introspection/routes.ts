@@ -38,7 +38,7 @@ export type IntrospectionOptions = Deps & {
 
 /** The protocol endpoints: form-encoded, with the errors of RFC 6749 §5.2. */
 export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions> = async (app, deps) => {
-  const { db, credentials, usage, issuer, environment, signing, count } = deps
+  const { db, credentials, usage, issuer, staticSecret, signing, count } = deps
   const assertions = clientAssertions(deps)
   const types = canSign(signing) ? ([plainType, signedType] as const) : ([plainType] as const)
   const sign = async (caller: Caller, reply: FastifyReply, presented: Promise<object>) => {
@@ -55,7 +55,10 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
     const body = handedOver(raw)?.body
     done(null, body ? Readable.from([body]) : payload)
   })
-  app.addHook('onRequest', authenticate({ ...deps, basic: 'client', later: assertions.mayCome }))
+  app.addHook(
+    'onRequest',
+    authenticate({ ...deps, basic: 'client', mayAuthenticateLater: assertions.mayAuthenticateLater }),
+  )
   app.addHook('onSend', (_request, reply, _payload, done) => {
     reply.header('cache-control', 'no-store')
     reply.header('x-content-type-options', 'nosniff')
@@ -121,7 +124,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
     },
     handler: async ({ caller, body }, reply) => {
       const secret = new Secret(body.token)
-      await revokeBySecret(db, caller, secret, environment)
+      await revokeBySecret(db, caller, secret, staticSecret)
       credentials.forget(secret.hashText())
       return reply.send(undefined)
     },
@@ -141,7 +144,7 @@ function clientIp(text: string | undefined): string | null {
 const onlyToken = /^token=([A-Za-z0-9._~-]+)$/
 
 /** RFC 6749 §3.2: unknown parameters are ignored, but not in unlimited number. */
-const mostParameters = 100
+const maxParameters = 100
 
 type Done = (error: Error | null, form?: Record<string, string>) => void
 
@@ -155,8 +158,8 @@ function parseForm(_request: unknown, text: string, done: Done): void {
   }
   if (!isUtf8(decoded(text))) return void done(notUtf8())
   const parameters = new URLSearchParams(text)
-  if (parameters.size > mostParameters)
-    return void done(new AppError('invalid_request', `The form has more than ${mostParameters} parameters.`))
+  if (parameters.size > maxParameters)
+    return void done(new AppError('invalid_request', `The form has more than ${maxParameters} parameters.`))
   for (const [name, value] of parameters) {
     if (name in form) return void done(repeated(name))
     form[name] = value

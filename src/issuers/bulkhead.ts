@@ -9,7 +9,7 @@ const most = { ofOne: 20, ofAll: 100 }
  * Protects against issuers that are slow, by accident or on purpose: some of their users wait, further ones are
  * rejected, and the rest of the service keeps its capacity. Requests whose keys are cached neither wait nor count.
  */
-export function createWaitingRoom() {
+export function createBulkhead() {
   const enter = createShares(most)
   return async <T>(organizationId: string, work: () => Promise<T>): Promise<T> => {
     const answer = work()

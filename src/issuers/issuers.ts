@@ -18,18 +18,18 @@ import {
 import * as store from './store.ts'
 
 /** What a registration is checked against: where it may lead, and our own issuer URL. */
-export type Surroundings = { outbound: Outbound; issuer: string }
+export type RegistrationContext = { outbound: Outbound; issuer: string }
 
 export async function createTrustedIssuer(
   db: Db,
   caller: Caller,
   organizationKey: string,
   input: Registration,
-  surroundings: Surroundings,
+  context: RegistrationContext,
 ): Promise<TrustedIssuer> {
   const organization = await administered(db, caller, organizationKey)
   const organizationId = organization.id
-  const registration = checked(caller, organization, input, surroundings)
+  const registration = checked(caller, organization, input, context)
   return db.transaction().execute(async (tx) => {
     await lockOrganization(tx, organizationId)
     refuseOneMore(await store.countIssuers(tx, organizationId))
@@ -41,7 +41,13 @@ export async function createTrustedIssuer(
       createdAt: caller.now,
       updatedAt: caller.now,
     })
-    await log(tx, caller, 'trusted_issuer.created', created, differences<Partial<Said>>({}, said(created)))
+    await log(
+      tx,
+      caller,
+      'trusted_issuer.created',
+      created,
+      differences<Partial<RegistrationInput>>({}, inputOf(created)),
+    )
     return created
   })
 }
@@ -73,12 +79,12 @@ export async function replaceTrustedIssuer(
   caller: Caller,
   where: { organizationKey: string; id: string; expected: ExpectedVersions },
   input: Registration,
-  surroundings: Surroundings,
+  context: RegistrationContext,
 ): Promise<TrustedIssuer> {
   return changing(db, caller, where, async (tx, current, organization) => {
-    const registration = checked(caller, organization, input, surroundings)
+    const registration = checked(caller, organization, input, context)
     await refuseTaken(tx, current.organizationId, registration, current.id)
-    const changes = differences(said(current), registration)
+    const changes = differences(inputOf(current), registration)
     if (!changes) return current
     const change = { ...stored(registration), updatedAt: caller.now }
     const changed = await store.updateIssuer(tx, current, change)
@@ -126,7 +132,7 @@ function checked(
   caller: Caller,
   organization: Organization,
   input: Registration,
-  { outbound, issuer }: Surroundings,
+  { outbound, issuer }: RegistrationContext,
 ) {
   refuseUnheldGrants(caller, organization, input)
   refuseUnfitUrls(input, outbound, issuer)
@@ -143,14 +149,14 @@ async function refuseTaken(
   throw new AppError('already_exists', 'This issuer is registered for this audience already.')
 }
 
-function stored({ claims, groupPermissions, ...same }: Said) {
+function stored({ claims, groupPermissions, ...same }: RegistrationInput) {
   return { ...same, claims: JSON.stringify(claims), groupPermissions: JSON.stringify(groupPermissions) }
 }
 
-type Said = ReturnType<typeof checkedRegistration>
+type RegistrationInput = ReturnType<typeof checkedRegistration>
 
 /** The registration as its author gave it. */
-function said(issuer: TrustedIssuer): Said {
+function inputOf(issuer: TrustedIssuer): RegistrationInput {
   const { name, jwksUri, audience, algorithms, claims, defaultPermissions, groupPermissions } = issuer
   return {
     ...{ name, issuer: issuer.issuer, jwksUri, audience },

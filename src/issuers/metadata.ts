@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { CrowdedError, OutboundError } from '../outbound/error.ts'
+import { OutboundError, TooManyCallsError } from '../outbound/error.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { cooldownMs, maxAgeMs } from '../outbound/remote-jwks.ts'
 
@@ -16,7 +16,7 @@ export function createMetadata({ fetchJson }: Pick<Outbound, 'fetchJson'>) {
     const asked = jwksUriOf(issuer, (url) => fetchJson(url, organizationId))
     known.set(name, asked)
     asked.catch((error) => {
-      if (error instanceof CrowdedError) known.delete(name)
+      if (error instanceof TooManyCallsError) known.delete(name)
       else known.set(name, asked, { ttl: cooldownMs })
     })
     return asked

@@ -13,7 +13,7 @@ const tags = ['Sign-in']
 
 export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, outbound, issuer }) => {
   for (const shape of schema.components) app.addSchema(shape)
-  const surroundings = { outbound, issuer }
+  const context = { outbound, issuer }
 
   app.route({
     method: 'POST',
@@ -31,7 +31,7 @@ export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, o
     },
     handler: async ({ caller, params: { organization }, body }, reply) => {
       const input = schema.parseRegistration(body)
-      const created = await issuers.createTrustedIssuer(db, caller, organization, input, surroundings)
+      const created = await issuers.createTrustedIssuer(db, caller, organization, input, context)
       reply
         .code(201)
         .header('location', `${app.basePath}/v1/organizations/${organization}/issuers/${created.id}`)
@@ -98,7 +98,7 @@ export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, o
         expected: expectedVersions(request),
       }
       const input = schema.parseRegistration(body)
-      return show(reply, await issuers.replaceTrustedIssuer(db, caller, where, input, surroundings))
+      return show(reply, await issuers.replaceTrustedIssuer(db, caller, where, input, context))
     },
   })
 

@@ -8,10 +8,10 @@ import { platformId, platformKey } from '../platform.ts'
 /** The user that verified claims describe, without their organization. */
 export function userFrom(payload: JWTPayload, registration: TrustedIssuer): Omit<User, 'organizationId'> {
   const { claims, defaultPermissions, groupPermissions } = registration
-  const said = claimsOf(payload)
-  const subject = text(said.get(claims.subject), 255)
+  const values = claimsOf(payload)
+  const subject = text(values.get(claims.subject), 255)
   if (subject === undefined) throw badCredential('it has no subject')
-  const groups = groupsIn(said.get(claims.groups))
+  const groups = groupsIn(values.get(claims.groups))
   const granted = new Set([
     ...defaultPermissions,
     ...groupPermissions.filter(({ group }) => groups.has(group)).flatMap((group) => group.permissions),
@@ -21,7 +21,7 @@ export function userFrom(payload: JWTPayload, registration: TrustedIssuer): Omit
     issuer: registration.issuer,
     permissions: permissions.filter((permission) => granted.has(permission)),
     ownerSubject: subject,
-    ownerEmail: email(said.get(claims.email)),
+    ownerEmail: email(values.get(claims.email)),
     ownerSource: 'sso',
     narrowedTo: null,
     allowedCidrs: null,

@@ -12,13 +12,13 @@ export function scheduleKeyMaintenance(
   log: { error(facts: object, message: string): void },
 ): { stop(): Promise<void> } {
   let running = Promise.resolve()
-  const care = () => {
+  const maintain = () => {
     running = maintainKeys(db, signing, rotationDays, new Date()).catch((err: unknown) => {
       log.error({ err }, 'signing-key maintenance failed')
     })
   }
-  care()
-  const timer = setInterval(care, everyMs).unref()
+  maintain()
+  const timer = setInterval(maintain, everyMs).unref()
   return {
     async stop() {
       clearInterval(timer)

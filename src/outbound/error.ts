@@ -2,4 +2,4 @@
 export class OutboundError extends Error {}
 
 /** The organization has reached its limit of concurrent calls. This says nothing about the URL, so it is not cached. */
-export class CrowdedError extends OutboundError {}
+export class TooManyCallsError extends OutboundError {}

@@ -1,5 +1,5 @@
 import type { JWTVerifyGetKey } from 'jose'
-import { CrowdedError } from './error.ts'
+import { TooManyCallsError } from './error.ts'
 import { type FetchLimits, fetchJson } from './fetch-json.ts'
 import { createGuard } from './guard.ts'
 import { createRemoteJwks } from './remote-jwks.ts'
@@ -28,7 +28,7 @@ export type OutboundOptions = {
 const defaults: FetchLimits = { timeoutMs: 5_000, maxBytes: 256 * 1024 }
 
 /** How many calls, and therefore DNS lookups, may be in progress. */
-export const mostCalls = { ofOne: 10, ofAll: 50 }
+export const maxCalls = { ofOne: 10, ofAll: 50 }
 
 export function createOutbound({
   allow,
@@ -37,10 +37,10 @@ export function createOutbound({
   elapsed = () => performance.now(),
 }: OutboundOptions): Outbound {
   const guard = createGuard(allow, resolve)
-  const enter = createShares(mostCalls)
+  const enter = createShares(maxCalls)
   const fetch = async (url: string, organizationId: string) => {
     const leave = enter(organizationId)
-    if (!leave) throw new CrowdedError('is one call too many for its organization at this moment')
+    if (!leave) throw new TooManyCallsError('is one call too many for its organization at this moment')
     try {
       return await fetchJson(url, guard, limits)
     } finally {

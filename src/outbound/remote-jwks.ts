@@ -8,7 +8,7 @@ import {
   type RemoteJWKSet,
 } from 'jose'
 import { LRUCache } from 'lru-cache'
-import { CrowdedError, OutboundError } from './error.ts'
+import { OutboundError, TooManyCallsError } from './error.ts'
 import { fitPublicKey } from './public-key.ts'
 
 /** How soon keys are fetched again for an unknown `kid` or after a failed fetch. */
@@ -16,9 +16,9 @@ export const cooldownMs = 30_000
 /** How long fetched keys are used. */
 export const maxAgeMs = 600_000
 /** How many keys a set may have: each of them is checked. */
-export const mostKeys = 100
+export const maxKeys = 100
 /** How many requests may wait for the keys of one URL. */
-export const mostWaiting = 20
+export const maxWaiting = 20
 /** For how many URLs keys are cached: 50 MiB at worst, at 256 KiB each. */
 const capacity = 200
 
@@ -34,7 +34,7 @@ export function createRemoteJwks(fetchJson: FetchJson, elapsed: () => number) {
     const name = `${organizationId} ${url}`
     const known = sets.get(name)
     if (known) return known
-    const set = notCrowded(
+    const set = limitWaiting(
       createRemoteJWKSet(new URL(url), {
         cooldownDuration: cooldownMs,
         cacheMaxAge: maxAgeMs,
@@ -47,10 +47,10 @@ export function createRemoteJwks(fetchJson: FetchJson, elapsed: () => number) {
 }
 
 /** Keeps a slow URL from making more and more requests wait for it. */
-function notCrowded(set: RemoteJWKSet): JWTVerifyGetKey {
+function limitWaiting(set: RemoteJWKSet): JWTVerifyGetKey {
   let waiting = 0
   return async (header, token) => {
-    if (set.reloading && waiting >= mostWaiting) throw new OutboundError('has others waiting for it')
+    if (set.reloading && waiting >= maxWaiting) throw new OutboundError('has others waiting for it')
     waiting += 1
     try {
       return await set(header, token)
@@ -69,7 +69,7 @@ async function fetchKeys(url: string, organizationId: string, fetchJson: FetchJs
     if (error instanceof errors.JWKSInvalid) throw new OutboundError('is not a JWK Set')
     throw error
   }
-  if (jwks.keys.length > mostKeys) throw new OutboundError(`has more than ${mostKeys} keys`)
+  if (jwks.keys.length > maxKeys) throw new OutboundError(`has more than ${maxKeys} keys`)
   return Response.json({ keys: jwks.keys.filter(fitPublicKey) })
 }
 
@@ -86,7 +86,7 @@ function coolingDown(fetch: (url: string) => Promise<Response>, elapsed: () => n
       failure = undefined
       return response
     } catch (error) {
-      if (!(error instanceof CrowdedError)) failure = { at: elapsed(), error }
+      if (!(error instanceof TooManyCallsError)) failure = { at: elapsed(), error }
       throw error
     }
   }

@@ -19,8 +19,9 @@ function lifetimeConflicts({ lifetime }: Policy): Conflict[] {
   const fits = (days: number) => days >= minimum && (maximum === null || days <= maximum)
   const range = maximum === null ? `at least ${minimum} days` : `${minimum} to ${maximum} days`
   const conflicts: Conflict[] = []
-  const misfit = presets_days.find((days) => !fits(days))
-  if (misfit !== undefined) conflicts.push(['lifetime.presets_days', `has ${misfit}; allowed is ${range}`])
+  const unfitting = presets_days.find((days) => !fits(days))
+  if (unfitting !== undefined)
+    conflicts.push(['lifetime.presets_days', `has ${unfitting}; allowed is ${range}`])
   if (default_days !== null && !fits(default_days))
     conflicts.push(['lifetime.default_days', `is ${default_days}; allowed is ${range}`])
   if (lifetime.allow_no_expiry && maximum !== null)

@@ -38,9 +38,9 @@ export function effectivePolicy(own: PolicyDocument): Policy {
 
 /** The origin of each value of the effective policy, by name (`lifetime.maximum_days`). */
 export function sourcesOf(own: PolicyDocument): Record<string, Source> {
-  const said = new Set(memberNames(own))
+  const ownNames = new Set(memberNames(own))
   return Object.fromEntries(
-    memberNames(platformPolicy).map((name) => [name, said.has(name) ? 'organization' : 'platform']),
+    memberNames(platformPolicy).map((name) => [name, ownNames.has(name) ? 'organization' : 'platform']),
   )
 }
 

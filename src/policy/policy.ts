@@ -97,9 +97,9 @@ function refuseWiderPolicy(
   const types = addedTypes(current.allowed_types, next.allowed_types)
   const narrowedTo = { organizations: [key], audience: [], ...(types && { types }) }
   refuseEscalation(caller, { permissions: [], narrowedTo, networks: [] })
-  const lifts = next.creation.sso_users && !current.creation.sso_users
+  const allowsSso = next.creation.sso_users && !current.creation.sso_users
   // The one rule about callers: users must not be able to create themselves tokens that outlive their sign-in.
-  if (lifts && caller.principal.ownerSource === 'sso')
+  if (allowsSso && caller.principal.ownerSource === 'sso')
     throw new AppError(
       'creation_disabled',
       'creation.sso_users keeps users who come through single sign-on from creating tokens, and they cannot lift it.',

@@ -4,7 +4,7 @@ import { Policy, PolicyDocument } from './document.ts'
 import { effectivePolicy, sourcesOf } from './effective.ts'
 import type { MergePatch } from './merge-patch.ts'
 import type { PolicyChange as Change, OwnPolicy } from './policy.ts'
-import { mostBreachesShown } from './store.ts'
+import { maxBreachesShown } from './store.ts'
 
 export const PolicyPatch = Type.Unsafe<MergePatch<PolicyDocument>>({
   ...orNull(PolicyDocument),
@@ -46,7 +46,7 @@ export const PolicyChange = Type.Object(
             type: Type.String({ examples: ['api'] }),
             rules: Type.Array(Type.String(), { examples: [['lifetime.maximum_days']] }),
           }),
-          { description: `The oldest ${mostBreachesShown} of them, with the rules that they break.` },
+          { description: `The oldest ${maxBreachesShown} of them, with the rules that they break.` },
         ),
       },
       {

@@ -9,10 +9,10 @@ export type Breach = { id: string; name: string; type: string; rules: string[] }
 /** The first of them, and whether there are (or may be) more, since not every token was examined. */
 export type Breaches = { tokens: Breach[]; more: boolean }
 
-export const mostBreachesShown = 100
+export const maxBreachesShown = 100
 
 /** How many tokens are examined: bounds the cost in large organizations. */
-const mostExamined = 100_000
+const maxExamined = 100_000
 
 export async function updatePolicy(
   tx: Db,
@@ -36,13 +36,13 @@ export async function selectBreaches(
   organizationId: string,
   rules: Tightened,
   now: Date,
-  most = mostExamined,
+  most = maxExamined,
 ): Promise<Breaches> {
   if (Object.values(rules).every((rule) => rule === null)) return { tokens: [], more: false }
   // Ranking takes a sort, and comparing names a search, so they are done only if a rule needs them.
   const ofOwner =
     rules.activePerOwner === null ? sql`0` : sql`row_number() over (partition by owner_subject order by id)`
-  const place = rules.activePerOrganization === null ? sql`0` : sql`row_number() over (order by id)`
+  const rank = rules.activePerOrganization === null ? sql`0` : sql`row_number() over (order by id)`
   const hasNamesake = rules.uniqueName
     ? sql`exists (
         select from tokens as other
@@ -56,7 +56,7 @@ export async function selectBreaches(
       where organization_id = ${organizationId} and revoked_at is null and coalesce(expires_at, 'infinity') > ${now}
       order by coalesce(expires_at, 'infinity'), id limit ${most}
     ), ranked as (
-      select *, ${ofOwner} as place_of_owner, ${place} as place from live
+      select *, ${ofOwner} as rank_of_owner, ${rank} as rank from live
     ), judged as (
       select id, name, type, array_remove(array[
         case when expires_at - created_at > ${rules.maximumDays}::int * interval '24 hours'
@@ -66,9 +66,9 @@ export async function selectBreaches(
         case when expires_at is null and ${rules.expiry}::boolean then 'lifetime.allow_no_expiry' end,
         case when char_length(name) < ${rules.minimumLength}::int then 'name.minimum_length' end,
         case when ${hasNamesake} then 'name.unique' end,
-        case when owner_subject is not null and place_of_owner > ${rules.activePerOwner}::int
+        case when owner_subject is not null and rank_of_owner > ${rules.activePerOwner}::int
           then 'limits.active_per_owner' end,
-        case when place > ${rules.activePerOrganization}::int then 'limits.active_per_organization' end,
+        case when rank > ${rules.activePerOrganization}::int then 'limits.active_per_organization' end,
         case when cardinality(scopes) = 0 and ${rules.scopes}::boolean then 'scopes.required' end,
         case when owner_source = 'sso' and ${rules.noSsoUsers}::boolean then 'creation.sso_users' end,
         case when type <> all(${rules.types}::text[]) then 'allowed_types' end
@@ -76,9 +76,9 @@ export async function selectBreaches(
       from ranked as live
     )
     select id, name, type, rules from judged where cardinality(rules) > 0
-    order by id limit ${mostBreachesShown + 1}`.execute(db)
-  const more = rows.length > mostBreachesShown || (await isLarger(db, organizationId, now, most))
-  return { tokens: rows.slice(0, mostBreachesShown), more }
+    order by id limit ${maxBreachesShown + 1}`.execute(db)
+  const more = rows.length > maxBreachesShown || (await isLarger(db, organizationId, now, most))
+  return { tokens: rows.slice(0, maxBreachesShown), more }
 }
 
 /** Whether the organization has more than `most` active tokens. */

@@ -75,7 +75,7 @@ export function sees({ principal }: Caller, event: Revocation): boolean {
 }
 
 /** Deletes old events in batches; readers that are further behind have to start again. */
-export async function forgetRevocations(db: Db, now: Date): Promise<void> {
+export async function deleteOldRevocations(db: Db, now: Date): Promise<void> {
   const before = new Date(now.getTime() - keptMs)
   await inBatches(() => deleteRevocations(db, before, batchSize))
 }

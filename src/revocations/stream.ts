@@ -13,7 +13,7 @@ export type StreamOptions = {
 }
 
 /** A reader with more than this unread is disconnected, and continues where it was when it reconnects. */
-const mostUnread = 1024 * 1024
+const maxUnread = 1024 * 1024
 
 /** The feed as server-sent events (HTML Living Standard §9.2). */
 export async function openStream(
@@ -32,7 +32,7 @@ export async function openStream(
   function send(event: string, id: string, data: object): void {
     if (over) return
     stream.push(`id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
-    if (stream.readableLength <= mostUnread) return
+    if (stream.readableLength <= maxUnread) return
     over = true
     stream.destroy(new Error('the reader of a revocation stream is too slow'))
   }

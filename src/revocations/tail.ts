@@ -48,7 +48,7 @@ export type TailOptions = {
 export const beatMs = 1_000
 
 /** A follower further behind than this resets instead of receiving so many events one by one. */
-const mostAtOnce = 1_000
+const maxAtOnce = 1_000
 
 type Following = { follower: Follower; cursor: Cursor; since: number }
 
@@ -91,15 +91,15 @@ export function createTail({
   async function advance(): Promise<void> {
     const began = elapsed()
     const vouched = beatDue
-    const told = [...following]
-    const [first] = told.map((one) => one.cursor).sort((a, b) => a.position - b.position)
-    const { events, cursor, more, gone } = await readFeed(db, first, mostAtOnce, vouched ? doubt : undefined)
+    const current = [...following]
+    const [first] = current.map((one) => one.cursor).sort((a, b) => a.position - b.position)
+    const { events, cursor, more, gone } = await readFeed(db, first, maxAtOnce, vouched ? doubt : undefined)
     if (gone) return endAll()
-    for (const one of told) {
+    for (const one of current) {
       if (!following.has(one)) continue
       const { follower, since } = one
-      const news = events.filter(({ position }) => position > one.cursor.position)
-      if (news.length > 0) follower.take(news)
+      const newer = events.filter(({ position }) => position > one.cursor.position)
+      if (newer.length > 0) follower.take(newer)
       if (cursor.position > one.cursor.position) one.cursor = cursor
       if (vouched && !more) follower.beat(one.cursor, began - since)
       if (began - since >= lifetimeMs) end(one)
@@ -129,7 +129,7 @@ export function createTail({
   return {
     async follow(after, follower) {
       const since = elapsed()
-      const { events, newest, more, gone } = await readFeed(db, after, mostAtOnce, doubt)
+      const { events, newest, more, gone } = await readFeed(db, after, maxAtOnce, doubt)
       if (closing) throw new AppError('unavailable', 'This instance is stopping. Ask another one.')
       const one = { follower, cursor: newest, since }
       if (gone || more) follower.reset(newest)

@@ -7,7 +7,7 @@ import * as store from './store.ts'
 export const listSize = 2 ** 17
 
 /** Low enough that a random index is free at the second try on average; then the next list is started. */
-const mostTokens = listSize / 2
+const maxTokens = listSize / 2
 
 /** The `status_list` claim of a JWT. */
 export type StatusReference = { idx: number; uri: string }
@@ -18,11 +18,11 @@ export async function allocateIndex(
   issuer: string,
   { organizationId, tokenId, now }: { organizationId: string; tokenId: string; now: Date },
 ): Promise<StatusReference> {
-  let list = await store.takePlace(tx, organizationId)
+  let list = await store.takeAllocation(tx, organizationId)
   while (!list) {
-    const fresh = { id: uuid(), organizationId, size: listSize, free: mostTokens, createdAt: now }
+    const fresh = { id: uuid(), organizationId, size: listSize, free: maxTokens, createdAt: now }
     await store.insertList(tx, fresh)
-    list = await store.takePlace(tx, organizationId)
+    list = await store.takeAllocation(tx, organizationId)
   }
   let idx = randomInt(list.size)
   while (!(await store.insertEntry(tx, { listId: list.id, idx, tokenId }))) idx = randomInt(list.size)

@@ -4,7 +4,7 @@ import type { Db } from '../db/database.ts'
 /**
  * Takes one of the remaining allocations of the list being filled, whose row stays locked until the transaction ends.
  */
-export async function takePlace(
+export async function takeAllocation(
   tx: Db,
   organizationId: string,
 ): Promise<{ id: string; size: number } | undefined> {

@@ -13,11 +13,11 @@ export async function getToken(
   caller: Caller,
   organizationKey: string,
   id: string,
-  environment: StaticSecret | undefined,
+  staticSecret: StaticSecret | undefined,
 ): Promise<store.Token> {
   const { organizationId, token } = await reachableToken(db, caller, organizationKey, id)
   const self = onlyOwner(caller, 'tokens:read')
-  return visible(token ?? (await fixed(db, { organizationId, id }, environment)), self)
+  return visible(token ?? (await fixed(db, { organizationId, id }, staticSecret)), self)
 }
 
 /** A user who signed in, with the organization that the sign-in belongs to. */
@@ -27,7 +27,7 @@ export type SignedIn = { user: User; organization: Organization }
 export async function getSelf(
   db: Db,
   caller: Caller,
-  environment: StaticSecret | undefined,
+  staticSecret: StaticSecret | undefined,
 ): Promise<store.Token | SignedIn> {
   const { principal } = caller
   if (isUser(principal)) {
@@ -35,7 +35,7 @@ export async function getSelf(
     return { user: principal, organization }
   }
   const key = presentedToken(caller)
-  return visible((await store.findToken(db, key)) ?? (await fixed(db, key, environment)), undefined)
+  return visible((await store.findToken(db, key)) ?? (await fixed(db, key, staticSecret)), undefined)
 }
 
 /** If the token is not found, a second statement tells whether the caller reaches the organization. */
@@ -57,10 +57,10 @@ export async function reachableToken(
 async function fixed(
   db: Db,
   { organizationId, id }: { organizationId: string; id: string },
-  environment: StaticSecret | undefined,
+  staticSecret: StaticSecret | undefined,
 ): Promise<store.Token | undefined> {
   if (id !== staticTokenId(organizationId)) return undefined
-  return staticToken(db, environment, organizationId)
+  return staticToken(db, staticSecret, organizationId)
 }
 
 export function visible(token: store.Token | undefined, owner: string | undefined): store.Token {

@@ -6,8 +6,8 @@ import type { Db } from '../db/database.ts'
  * rather than a row lock, so that reading and changing tokens do not wait for it.
  */
 export async function lockQuota(tx: Db, organizationId: string, owner?: string): Promise<void> {
-  const place = owner === undefined ? organizationId : `${organizationId} ${owner}`
-  await sql`select pg_advisory_xact_lock(hashtextextended(${place}, 0))`.execute(tx)
+  const scope = owner === undefined ? organizationId : `${organizationId} ${owner}`
+  await sql`select pg_advisory_xact_lock(hashtextextended(${scope}, 0))`.execute(tx)
 }
 
 /**

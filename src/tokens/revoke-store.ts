@@ -15,10 +15,10 @@ const revoke = coalescedChange<ReturnType<typeof rowOf>>(
   'revoke',
   (locked) => sql`
     held as (
-      select found.place, asked.revoked_at, asked.revoked_by, asked.revoked_reason
+      select found.row, asked.revoked_at, asked.revoked_by, asked.revoked_reason
       from given, json_populate_recordset(null::tokens, given.rows) as asked
       cross join lateral (
-        select ctid as place from tokens
+        select ctid as row from tokens
         where organization_id = asked.organization_id and id = asked.id
           and version = asked.version and revoked_at is null
         for no key update ${locked}
@@ -27,7 +27,7 @@ const revoke = coalescedChange<ReturnType<typeof rowOf>>(
       update tokens
       set revoked_at = held.revoked_at, revoked_by = held.revoked_by, revoked_reason = held.revoked_reason,
         updated_at = held.revoked_at, version = tokens.version + 1
-      from held where tokens.ctid = held.place
+      from held where tokens.ctid = held.row
       returning tokens.id, tokens.version
     )`,
 )

@@ -40,10 +40,10 @@ export async function revokeBySecret(
   db: Db,
   caller: Caller,
   secret: Secret,
-  environment: StaticSecret | undefined,
+  staticSecret: StaticSecret | undefined,
 ): Promise<void> {
   const self = onlyOwner(caller, 'tokens:write')
-  if (self === undefined && environment) await refuseStaticSecret(db, caller, environment, secret)
+  if (self === undefined && staticSecret) await refuseStaticSecret(db, caller, staticSecret, secret)
   if (secret.isMistyped()) return
   await revoke(db, caller, null, async () => {
     const token = await store.findTokenByHash(db, secret.hash())

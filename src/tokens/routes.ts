@@ -35,7 +35,7 @@ const item = `${collection}/:token`
 const tags = ['Tokens']
 
 export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) => {
-  const { db, credentials, cursorKey, environment, issuer, signing } = deps
+  const { db, credentials, cursorKey, staticSecret, issuer, signing } = deps
   for (const shape of [...schema.components, ...creationSchema.components]) app.addSchema(shape)
   await app.register(creationRoutes, { db, signing })
 
@@ -104,14 +104,14 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
       const { caller, params, query } = request
       const after = positionIn(TokenPosition, request, cursorKey)
       const asked = parseTokenQuery(query, after)
-      const rows = await listTokens(db, caller, params.organization, asked, environment)
+      const rows = await listTokens(db, caller, params.organization, asked, staticSecret)
       const present = (token: Token) => schema.presentToken(token, caller.now)
       const positionOf = ({ sortValue: value, id }: Listed) => ({ value, id })
       const candidate = { subject: query.owner, source: query.owner_identity_source }
-      const standing = await eligibilityOf(db, caller, params.organization, candidate)
+      const eligibility = await eligibilityOf(db, caller, params.organization, candidate)
       return {
         ...page(request, reply, cursorKey, rows, present, positionOf),
-        creation: creationSchema.presentCreation(standing),
+        creation: creationSchema.presentCreation(eligibility),
       }
     },
   })
@@ -127,7 +127,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
       response: { 200: answer(schema.Token, 'The token', 'ETag'), ...problems(400, 401, 403, 404, 500, 503) },
     },
     handler: async ({ caller, params }, reply) => {
-      const token = await getToken(db, caller, params.organization, params.token, environment)
+      const token = await getToken(db, caller, params.organization, params.token, staticSecret)
       return show(reply, token, caller.now)
     },
   })
@@ -214,7 +214,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
       },
     },
     handler: async ({ caller }, reply) => {
-      const self = await getSelf(db, caller, environment)
+      const self = await getSelf(db, caller, staticSecret)
       if ('user' in self) return schema.presentSignedIn(self)
       return show(reply, self, caller.now)
     },

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import t from 'tap'
-import { mostUnknown } from '../../src/authentication/client-assertion.ts'
+import { maxUnauthenticated } from '../../src/authentication/client-assertion.ts'
 import { makeClient, withAssertion } from '../support/client.ts'
 import { createWorld } from '../support/world.ts'
 
@@ -18,9 +18,9 @@ t.test('strangers who do not finish their bodies keep out nobody who shows a cre
   const heard = Promise.withResolvers<void>()
   const gone: Promise<unknown>[] = []
   world.app.server.on('request', (_request, response: ServerResponse) => {
-    if (gone.push(once(response, 'close')) === mostUnknown) heard.resolve()
+    if (gone.push(once(response, 'close')) === maxUnauthenticated) heard.resolve()
   })
-  const strangers = Array.from({ length: mostUnknown }, () => {
+  const strangers = Array.from({ length: maxUnauthenticated }, () => {
     const socket = connect(port, '127.0.0.1')
     socket.on('error', () => {})
     socket.write(head)
@@ -43,7 +43,7 @@ t.test('strangers who do not finish their bodies keep out nobody who shows a cre
 t.test('whoever has been answered takes no place any more', async (t) => {
   const world = await createWorld(t)
   const base = await world.app.listen({ host: '127.0.0.1', port: 0 })
-  for (let i = 0; i <= mostUnknown; i++) {
+  for (let i = 0; i <= maxUnauthenticated; i++) {
     const { status } = await fetch(`${base}/introspect`, {
       method: 'POST',
       body: new URLSearchParams('token=x'),

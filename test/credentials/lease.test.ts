@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { revokeBySql, revokeUnheard, startInstance } from '../support/credentials.ts'
+import { revokeBySql, revokeWithoutNotification, startInstance } from '../support/credentials.ts'
 import { cloneDatabase } from '../support/database.ts'
 import { createProxy } from '../support/proxy.ts'
 import { createWorld } from '../support/world.ts'
@@ -43,7 +43,7 @@ t.test('nothing is answered before a beat has come back, and then from memory', 
   await lease(true)
   t.equal(await credentials.unready(), undefined)
   await learn(secret)
-  await revokeUnheard(world, id)
+  await revokeWithoutNotification(world, id)
   t.equal(await accepts(secret), true)
 })
 
@@ -51,7 +51,7 @@ t.test('memory is emptied when the listening connection ends, and used once it i
   const { time, accepts, learn, lease, pid } = await startWatched(t)
   const { id, secret } = await world.issue()
   await learn(secret)
-  await revokeUnheard(world, id)
+  await revokeWithoutNotification(world, id)
   t.equal(await accepts(secret), true)
   await sql`select pg_terminate_backend(${pid})`.execute(world.db)
   await lease(false)
@@ -184,7 +184,7 @@ t.test('without beats the database is believed for two seconds, and no longer', 
   await proxy.close()
   await lease(false)
   t.equal(await accepts(secret), true)
-  await revokeUnheard(world, id)
+  await revokeWithoutNotification(world, id)
   t.equal(await accepts(secret), false, 'not from memory')
   time.outlive()
   t.equal(await accepts(secret), false)

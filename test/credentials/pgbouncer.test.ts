@@ -3,7 +3,7 @@ import { readConfig } from '../../src/config.ts'
 import { createDb } from '../../src/db/database.ts'
 import { sessionProblem } from '../../src/db/session.ts'
 import { databaseWarnings } from '../../src/prepare.ts'
-import { revokeBySql, revokeUnheard, startInstance } from '../support/credentials.ts'
+import { revokeBySql, revokeWithoutNotification, startInstance } from '../support/credentials.ts'
 import { until } from '../support/own-server.ts'
 import { hasPgbouncer, startPgbouncer } from '../support/pgbouncer.ts'
 import { run } from '../support/process.ts'
@@ -19,7 +19,7 @@ if (hasPgbouncer()) {
     await lease(true)
     const [first, second] = [await world.issue(), await world.issue()]
     await Promise.all([learn(first.secret), learn(second.secret)])
-    await revokeUnheard(world, first.id)
+    await revokeWithoutNotification(world, first.id)
     t.equal(await accepts(first.secret), true)
     await revokeBySql(world, second.id)
     await credentials.settled()

@@ -4,7 +4,7 @@ import { v7 as uuid } from 'uuid'
 import { listen } from '../../src/db/listener.ts'
 import { issueInTransaction } from '../../src/tokens/create/issue.ts'
 import { generateSecret } from '../../src/tokens/secret.ts'
-import { createTime, revokeBySql, revokeUnheard, startInstance } from '../support/credentials.ts'
+import { createTime, revokeBySql, revokeWithoutNotification, startInstance } from '../support/credentials.ts'
 import { createProxy } from '../support/proxy.ts'
 import { recordSecret } from '../support/records.ts'
 import { createWorld, day } from '../support/world.ts'
@@ -23,7 +23,7 @@ async function known(input?: Record<string, unknown>, organization?: string) {
 
 t.test('a token that was asked for once is answered from memory', async (t) => {
   const { id, secret } = await known()
-  await revokeUnheard(world, id)
+  await revokeWithoutNotification(world, id)
   await other.credentials.settled()
   t.equal(await other.accepts(secret), true)
 })
@@ -73,11 +73,11 @@ t.test('many tokens revoked at once are all forgotten, and few announcements are
   let announcements = 0
   const fence = Promise.withResolvers<void>()
   const { close } = await listen(world.databaseUrl, ['counterfoil_changes', 'fence'], {
-    heard(channel) {
+    onNotification(channel) {
       if (channel === 'fence') fence.resolve()
       else announcements += 1
     },
-    broken: fence.reject,
+    onBroken: fence.reject,
   })
   await world.db
     .updateTable('tokens')
@@ -141,7 +141,7 @@ t.test('noting a use is announced to nobody', async (t) => {
     id,
     world.clock.now,
   ])
-  await revokeUnheard(world, id)
+  await revokeWithoutNotification(world, id)
   await other.credentials.settled()
   t.equal(await other.accepts(secret), true)
 })

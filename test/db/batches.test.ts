@@ -1,8 +1,8 @@
 import t from 'tap'
-import { forgetAssertions } from '../../src/client-keys/assertion.ts'
+import { deleteExpiredAssertions } from '../../src/client-keys/assertion.ts'
 import type { Db } from '../../src/db/database.ts'
-import { forgetAnswers } from '../../src/idempotency/idempotency.ts'
-import { forgetRevocations } from '../../src/revocations/revocations.ts'
+import { deleteExpiredAnswers } from '../../src/idempotency/idempotency.ts'
+import { deleteOldRevocations } from '../../src/revocations/revocations.ts'
 import { affectedBy } from '../support/plans.ts'
 import { createWorld } from '../support/world.ts'
 
@@ -18,20 +18,20 @@ type CleanUp = {
 
 const cleanUps: Record<string, CleanUp> = {
   'answers for an Idempotency-Key': {
-    run: forgetAnswers,
+    run: deleteExpiredAnswers,
     table: 'idempotency_keys',
     old: `insert into idempotency_keys (hash, organization_id, fingerprint, expires_at)
       select sha256(i::text::bytea), (select id from organizations where key = 'default'), sha256(''), '2026-05-01'
       from generate_series(1, $1) i`,
   },
   'client assertions': {
-    run: forgetAssertions,
+    run: deleteExpiredAssertions,
     table: 'client_assertions',
     old: `insert into client_assertions (token_id, jti_hash, expires_at)
       select gen_random_uuid(), sha256(i::text::bytea), '2026-05-01' from generate_series(1, $1) i`,
   },
   revocations: {
-    run: forgetRevocations,
+    run: deleteOldRevocations,
     table: 'revocations',
     old: `insert into revocations (reason, position, at)
       select 'reset', nextval('revocation_positions'), '2026-05-01' from generate_series(1, $1)`,

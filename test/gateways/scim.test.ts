@@ -9,8 +9,8 @@ const fixed = 'the-secret-of-the-installation-0123456789'
 recordSecret(fixed)
 
 if (isInstalled('nginx', '-v')) {
-  const environment = { secret: new Secret(fixed), organization: 'default' }
-  const site = await createSite(t, { environment }, scimService())
+  const staticSecret = { secret: new Secret(fixed), organization: 'default' }
+  const site = await createSite(t, { staticSecret }, scimService())
   const { world, port } = site
   // The SCIM route is like the page's example, but requires the token type instead of a scope.
   const shown = await site.render('nginx/counterfoil.conf')

@@ -29,7 +29,7 @@ export async function appBehindCable(t: Test, { databaseUrl, clock, signing }: W
   const tail = createTail({ databaseUrl: cable.url, every: () => () => {}, onError })
   const app = await buildApp({
     ...{ db, credentials, usage, tail, log, now: () => clock.now, issuer, signing },
-    ...{ trustProxy: [], corsOrigins: [], cursorKey: await readCursorKey(db), environment: undefined },
+    ...{ trustProxy: [], corsOrigins: [], cursorKey: await readCursorKey(db), staticSecret: undefined },
     outbound: createOutbound({ allow: [] }),
   })
   t.teardown(async () => {

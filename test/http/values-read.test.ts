@@ -10,7 +10,7 @@ import { makeTarget, matrix } from './matrix.ts'
 // covered.
 const text = 'environment-secret-of-the-table-of-values-read'
 recordSecret(text)
-const world = await createWorld(t, { environment: { secret: new Secret(text), organization: 'default' } })
+const world = await createWorld(t, { staticSecret: { secret: new Secret(text), organization: 'default' } })
 const { ask } = world
 const operations = await operationsOf(world.app)
 const target = await makeTarget(world)

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { forgetAnswers } from '../../src/idempotency/idempotency.ts'
+import { deleteExpiredAnswers } from '../../src/idempotency/idempotency.ts'
 import { createWorld, day } from '../support/world.ts'
 
 const world = await createWorld(t)
@@ -143,7 +143,7 @@ t.test(
     await create(randomUUID(), { name: 'Dropped too' })
     t.equal((await keysKept()).length, 1)
     clock.advance(day)
-    await forgetAnswers(db, clock.now)
+    await deleteExpiredAnswers(db, clock.now)
     t.same(await keysKept(), [])
   },
 )

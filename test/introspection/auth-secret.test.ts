@@ -6,8 +6,8 @@ import { createWorld, day } from '../support/world.ts'
 
 const text = randomBytes(24).toString('base64url')
 recordSecret(text)
-const environment = { secret: new Secret(text), organization: 'on-premises' }
-const world = await createWorld(t, { environment })
+const staticSecret = { secret: new Secret(text), organization: 'on-premises' }
+const world = await createWorld(t, { staticSecret })
 const { ask, issue, introspect } = world
 const tokens = '/v1/organizations/on-premises/tokens'
 const list = async (query = '') =>
@@ -159,7 +159,7 @@ t.test('it shows when and from where it was last used, whichever instance it was
   world.clock.advance(day)
   const at = world.clock.now
   const another = await createWorld(t, {
-    environment,
+    staticSecret,
     databaseUrl: world.databaseUrl,
     signing: world.signing,
   })

@@ -12,11 +12,11 @@ import { recordSecret } from '../support/records.ts'
 
 const fixed = randomBytes(24).toString('base64url')
 recordSecret(fixed)
-const environment = { secret: new Secret(fixed), organization: 'on-premises' }
-const world = await createTrustingWorld(t, { environment })
+const staticSecret = { secret: new Secret(fixed), organization: 'on-premises' }
+const world = await createTrustingWorld(t, { staticSecret })
 const { sql } = world
 /** Another process, on which none of the changes are made. */
-const other = await startInstance(t, world, { environment: staticSecretLookup(world.db, environment) })
+const other = await startInstance(t, world, { staticSecret: staticSecretLookup(world.db, staticSecret) })
 await other.lease(true)
 
 /** Whether the other process accepts a secret, first without and then with a cached answer. */
@@ -26,13 +26,13 @@ async function accepts(t: Test, secret: string, expected: boolean, when: string)
     t.equal(await other.accepts(secret), expected, `${when}, from ${from}`)
 }
 
-const insertOrganization = (key = environment.organization) =>
+const insertOrganization = (key = staticSecret.organization) =>
   sql(
     `insert into organizations (id, key, name, created_at, updated_at)
       values (gen_random_uuid(), $1, $1, now(), now())`,
     [key],
   )
-const deleteOrganization = (key = environment.organization) =>
+const deleteOrganization = (key = staticSecret.organization) =>
   sql('delete from organizations where key = $1', [key])
 const typeColumns =
   'name, prefix, carries_organization, format, default_scopes, audience, created_at, updated_at'

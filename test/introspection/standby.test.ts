@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { revokeBySql, revokeUnheard, startInstance } from '../support/credentials.ts'
+import { revokeBySql, revokeWithoutNotification, startInstance } from '../support/credentials.ts'
 import { hasPgbouncer, startPgbouncer } from '../support/pgbouncer.ts'
 import { createProxy } from '../support/proxy.ts'
 import { retried } from '../support/retried.ts'
@@ -70,7 +70,7 @@ if (hasPgbouncer()) {
     const { id, secret } = await observer.issue()
     t.equal(await instance.accepts(secret), true)
     await withoutReplay(async () => {
-      await revokeUnheard(observer, id)
+      await revokeWithoutNotification(observer, id)
       name.flip(pair.standby.url)
       const refused = async (): Promise<string> => {
         const answer = await instance.accepts(secret).catch(({ message }: Error) => message)

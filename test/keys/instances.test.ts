@@ -28,7 +28,7 @@ const credentials = createCredentialVerifier({
 const usage = createUsageRecorder(db, { onError, every: () => () => {} })
 const tail = createTail({ databaseUrl: world.databaseUrl, every: () => () => {}, onError })
 const other = await buildApp({
-  ...{ db, credentials, usage, tail, log, cursorKey: await readCursorKey(db), environment: undefined },
+  ...{ db, credentials, usage, tail, log, cursorKey: await readCursorKey(db), staticSecret: undefined },
   now: () => new Date(world.clock.now.getTime() - lag.ms),
   issuer,
   signing: world.signing,

@@ -68,11 +68,11 @@ t.test('instances do not forget the tokens of other organizations because of it'
   const announced: string[] = []
   const fence = Promise.withResolvers<void>()
   const { close } = await listen(world.databaseUrl, ['counterfoil_changes', 'fence'], {
-    heard(channel, payload) {
+    onNotification(channel, payload) {
       if (channel === 'fence') fence.resolve()
       else announced.push(payload)
     },
-    broken: fence.reject,
+    onBroken: fence.reject,
   })
   t.equal((await world.ask('DELETE', '/v1/organizations/quiet')).status, 204)
   await sql`notify fence`.execute(world.db)

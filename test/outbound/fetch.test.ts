@@ -3,7 +3,7 @@ import { exportJWK, generateKeyPair, jwtVerify, SignJWT } from 'jose'
 import t, { type Test } from 'tap'
 import { OutboundError } from '../../src/outbound/error.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
-import { cooldownMs, mostWaiting } from '../../src/outbound/remote-jwks.ts'
+import { cooldownMs, maxWaiting } from '../../src/outbound/remote-jwks.ts'
 import { json, serve } from './server.ts'
 
 const allow = ['127.0.0.1']
@@ -144,7 +144,7 @@ t.test('some wait for an address that takes its time, and others not at all', as
   const { jwks } = createOutbound({ allow })
   const jwt = await sign()
   const verify = () => jwtVerify(jwt, jwks(url, 'acme'))
-  const waiting = Array.from({ length: mostWaiting }, verify)
+  const waiting = Array.from({ length: maxWaiting }, verify)
   const go = await called.promise
   await t.rejects(verify(), { message: 'has others waiting for it' })
   go()

@@ -3,7 +3,7 @@ import { jwtVerify } from 'jose'
 import t from 'tap'
 import { createOutbound } from '../../src/outbound/outbound.ts'
 import { fitPublicKey } from '../../src/outbound/public-key.ts'
-import { mostKeys } from '../../src/outbound/remote-jwks.ts'
+import { maxKeys } from '../../src/outbound/remote-jwks.ts'
 import { makeClient, withAssertion } from '../support/client.ts'
 import { createWorld } from '../support/world.ts'
 import { json, serve } from './server.ts'
@@ -129,11 +129,11 @@ t.test('such keys are passed over in what is fetched, for clients and for issuer
 })
 
 t.test('a set of very many keys is not taken at all', async (t) => {
-  const keys = Array.from({ length: mostKeys + 1 }, (_, i) => ({ ...ec, kid: String(i) }))
+  const keys = Array.from({ length: maxKeys + 1 }, (_, i) => ({ ...ec, kid: String(i) }))
   const { url } = await serve(t, json({ keys }))
   const { jwks } = createOutbound({ allow: ['127.0.0.1'] })
   const token = `${Buffer.from('{"alg":"ES256","kid":"0"}').toString('base64url')}.e30.AA`
-  await t.rejects(jwtVerify(token, jwks(url, 'acme')), { message: `has more than ${mostKeys} keys` })
+  await t.rejects(jwtVerify(token, jwks(url, 'acme')), { message: `has more than ${maxKeys} keys` })
 })
 
 t.test('one that is in the database already authenticates nobody', async (t) => {

@@ -2,7 +2,7 @@ import { pbkdf2 } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { createOutbound, mostCalls } from '../../src/outbound/outbound.ts'
+import { createOutbound, maxCalls } from '../../src/outbound/outbound.ts'
 import { addressesIn, createResolve } from '../../src/outbound/resolve.ts'
 import { audience, startProvider } from '../issuers/provider.ts'
 import { createTrustingWorld, trust } from '../issuers/trust.ts'
@@ -68,7 +68,7 @@ t.test('a call to a name that never resolves ends with the time for it', async (
 
 t.test('an organization has so many calls in progress, and leaves room for another', async (t) => {
   const { server, asked, hasBeenAskedFor } = await serveNames(t, {
-    ...silent(mostCalls.ofOne),
+    ...silent(maxCalls.ofOne),
     'other.example': null,
   })
   const outbound = createOutbound({
@@ -77,14 +77,14 @@ t.test('an organization has so many calls in progress, and leaves room for anoth
     limits: { timeoutMs: 2000, maxBytes: 1000 },
   })
   const call = (name: string, organization: string) => outbound.fetchJson(`https://${name}/`, organization)
-  const pending = Array.from({ length: mostCalls.ofOne }, (_, i) => call(`silent-${i}.example`, 'acme'))
+  const pending = Array.from({ length: maxCalls.ofOne }, (_, i) => call(`silent-${i}.example`, 'acme'))
   const allEnded = Promise.allSettled(pending)
-  await hasBeenAskedFor(mostCalls.ofOne)
+  await hasBeenAskedFor(maxCalls.ofOne)
   await t.rejects(call('one-more.example', 'acme'), { message: /one call too many/ })
   t.notOk(asked.includes('one-more.example'))
   const other = call('other.example', 'other')
   other.catch(() => {})
-  await hasBeenAskedFor(mostCalls.ofOne + 1)
+  await hasBeenAskedFor(maxCalls.ofOne + 1)
   t.ok(asked.includes('other.example'), 'of another organization')
   await allEnded
   await t.rejects(call('one-more.example', 'acme'), { message: 'cannot be reached' })
@@ -93,17 +93,17 @@ t.test('an organization has so many calls in progress, and leaves room for anoth
 })
 
 t.test('all organizations together have so many calls in progress', async (t) => {
-  const { server, hasBeenAskedFor } = await serveNames(t, silent(mostCalls.ofAll))
+  const { server, hasBeenAskedFor } = await serveNames(t, silent(maxCalls.ofAll))
   const outbound = createOutbound({
     allow: [],
     resolve: createResolve([server]),
     limits: { timeoutMs: 2000, maxBytes: 1000 },
   })
-  const pending = Array.from({ length: mostCalls.ofAll }, (_, i) =>
+  const pending = Array.from({ length: maxCalls.ofAll }, (_, i) =>
     outbound.fetchJson(`https://silent-${i}.example/`, `organization ${i}`),
   )
   const allEnded = Promise.allSettled(pending)
-  await hasBeenAskedFor(mostCalls.ofAll)
+  await hasBeenAskedFor(maxCalls.ofAll)
   await t.rejects(outbound.fetchJson('https://more.example/', 'one more'), { message: /one call too many/ })
   await allEnded
 })
@@ -111,7 +111,7 @@ t.test('all organizations together have so many calls in progress', async (t) =>
 t.test(
   'issuers of one tenant whose names never resolve leave the sign-in of another tenant alone',
   async (t) => {
-    const { server, hasBeenAskedFor } = await serveNames(t, silent(mostCalls.ofOne))
+    const { server, hasBeenAskedFor } = await serveNames(t, silent(maxCalls.ofOne))
     const world = await createTrustingWorld(t, {
       outbound: { allow: ['127.0.0.1'], resolve: createResolve([server]) },
     })
@@ -121,7 +121,7 @@ t.test(
     await trust(world, provider, reader)
     const exp = Math.floor(world.clock.now.getTime() / 1000) + 600
     const waiting = []
-    for (let i = 0; i < mostCalls.ofOne; i++) {
+    for (let i = 0; i < maxCalls.ofOne; i++) {
       const iss = `https://silent-${i}.example`
       await trust(world, { issuer: iss }, reader, 'acme')
       const token = await provider.sign({ iss, aud: audience, sub: 'eve', exp })
@@ -130,7 +130,7 @@ t.test(
     }
     let ended = 0
     for (const one of waiting) one.finally(() => ended++)
-    await hasBeenAskedFor(mostCalls.ofOne)
+    await hasBeenAskedFor(maxCalls.ofOne)
     const token = await provider.sign({ iss: provider.issuer, aud: audience, sub: 'ada', exp })
     recordSecret(token)
     t.equal((await world.ask('GET', '/v1/organizations/default/tokens', { token })).status, 200)

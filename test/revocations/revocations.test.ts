@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { forgetRevocations, readFeed } from '../../src/revocations/revocations.ts'
+import { deleteOldRevocations, readFeed } from '../../src/revocations/revocations.ts'
 import { createWorld, day } from '../support/world.ts'
 
 const world = await createWorld(t)
@@ -168,7 +168,7 @@ t.test('a cursor that is too old, of a later time or of another time line is 410
   t.match(await page(`FFFFFFFF.${position}`), gone)
   t.match(await page('x'), { status: 400, body: { errors: [{ in: 'query', field: 'since' }] } })
 
-  await forgetRevocations(world.db, new Date(Date.now() + 2 * day))
+  await deleteOldRevocations(world.db, new Date(Date.now() + 2 * day))
   t.match(await page(before), gone)
   const last = await now()
   t.match((await page(last)).body, { items: [], cursor: last }, 'where the feed stands is known even then')

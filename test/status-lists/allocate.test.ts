@@ -7,34 +7,34 @@ const world = await createWorld(t)
 await world.ask('POST', '/v1/token-types', { body: { name: 'listed', format: 'jwt', status_list: true } })
 await world.ask('POST', '/v1/organizations', { body: { key: 'other', name: 'Other' } })
 
-async function place(organization = 'default') {
+async function allocate(organization = 'default') {
   return getStatusListFromJWT((await world.issue({ type: 'listed' }, organization)).secret)
 }
 
 t.test('tokens that are made at the same time, the first ones too, share a list and no place', async (t) => {
-  const places = await Promise.all(Array.from({ length: 20 }, () => place()))
-  t.equal(new Set(places.map(({ uri }) => uri)).size, 1)
-  t.equal(new Set(places.map(({ idx }) => idx)).size, 20)
+  const indexes = await Promise.all(Array.from({ length: 20 }, () => allocate()))
+  t.equal(new Set(indexes.map(({ uri }) => uri)).size, 1)
+  t.equal(new Set(indexes.map(({ idx }) => idx)).size, 20)
   const { rows } = await world.sql('select free from status_lists')
   t.same(rows, [{ free: listSize / 2 - 20 }])
 })
 
-t.test('a place says nothing of the order: places go up and down, all over the list', async (t) => {
-  const places = []
-  for (let i = 0; i < 40; i++) places.push((await place()).idx)
+t.test('a place says nothing of the order: indexes go up and down, all over the list', async (t) => {
+  const indexes = []
+  for (let i = 0; i < 40; i++) indexes.push((await allocate()).idx)
   t.notSame(
-    places,
-    [...places].sort((a, b) => a - b),
+    indexes,
+    [...indexes].sort((a, b) => a - b),
   )
-  t.ok(places.some((idx) => idx > listSize / 2) && places.some((idx) => idx < listSize / 2))
+  t.ok(indexes.some((idx) => idx > listSize / 2) && indexes.some((idx) => idx < listSize / 2))
 })
 
 t.test('every organization has lists of its own', async (t) => {
-  t.not((await place('other')).uri, (await place()).uri)
+  t.not((await allocate('other')).uri, (await allocate()).uri)
 })
 
 t.test('a place that is taken is not given again, however full the list is', async (t) => {
-  const { uri } = await place('other')
+  const { uri } = await allocate('other')
   const list = uri.split('/').at(-1)
   await world.sql('delete from status_list_entries where list_id = $1', [list])
   await world.sql(
@@ -44,7 +44,7 @@ t.test('a place that is taken is not given again, however full the list is', asy
   )
   await world.sql('update status_lists set size = 72 where id = $1', [list])
   const given = []
-  for (let i = 0; i < 8; i++) given.push((await place('other')).idx)
+  for (let i = 0; i < 8; i++) given.push((await allocate('other')).idx)
   t.same(
     given.sort((a, b) => a - b),
     [64, 65, 66, 67, 68, 69, 70, 71],
@@ -54,13 +54,13 @@ t.test('a place that is taken is not given again, however full the list is', asy
 t.test(
   'when half of a list is given away another one is begun, by one of those who come at once',
   async (t) => {
-    const { uri } = await place()
+    const { uri } = await allocate()
     await world.sql('update status_lists set free = 1 where id = $1', [uri.split('/').at(-1)])
-    const lists = (await Promise.all(Array.from({ length: 10 }, () => place()))).map((place) => place.uri)
+    const lists = (await Promise.all(Array.from({ length: 10 }, () => allocate()))).map((place) => place.uri)
     t.equal(lists.filter((list) => list === uri).length, 1)
     t.equal(new Set(lists).size, 2)
     t.equal(
-      (await place()).uri,
+      (await allocate()).uri,
       lists.find((list) => list !== uri),
     )
   },

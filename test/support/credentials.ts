@@ -97,7 +97,7 @@ export async function startInstance(
 }
 
 /** Revokes by SQL without a notification: whatever still accepts the token answers from its cache. */
-export async function revokeUnheard(world: World, id: string): Promise<void> {
+export async function revokeWithoutNotification(world: World, id: string): Promise<void> {
   await world.db.transaction().execute(async (tx) => {
     await sql`alter table tokens disable trigger tokens_announce_change`.execute(tx)
     await sql`update tokens set revoked_at = now() where id = ${id}`.execute(tx)

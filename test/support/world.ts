@@ -67,7 +67,7 @@ export type WorldOptions = {
   /** No limit by default. */
   failureLimit?: FailureLimit
   verification?: VerificationOptions
-  environment?: StaticSecret
+  staticSecret?: StaticSecret
   signing?: Partial<Signing>
   /** Which addresses it may call; by default only public ones. */
   outbound?: OutboundOptions
@@ -124,7 +124,7 @@ export async function createWorld(
   const credentials = createCredentialVerifier({
     databaseUrl,
     cacheSize: 1000,
-    environment: options.environment && staticSecretLookup(db, options.environment),
+    staticSecret: options.staticSecret && staticSecretLookup(db, options.staticSecret),
     every: startInterval,
     onError,
     onChange: tail.wake,
@@ -141,7 +141,7 @@ export async function createWorld(
     now: () => clock.now,
     issuer,
     cursorKey: await readCursorKey(db),
-    environment: undefined,
+    staticSecret: undefined,
     outbound: createOutbound(outbound),
     trustProxy: [],
     corsOrigins: [],

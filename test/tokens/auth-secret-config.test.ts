@@ -6,15 +6,15 @@ import { configWarnings, readConfig } from '../../src/config.ts'
 const long = 'x'.repeat(32)
 
 t.test('AUTH_SECRET is read with its organization, from the environment or from a file', async (t) => {
-  const direct = readConfig({ AUTH_SECRET: long, AUTH_SECRET_ORGANIZATION: 'acme' }).environment
+  const direct = readConfig({ AUTH_SECRET: long, AUTH_SECRET_ORGANIZATION: 'acme' }).staticSecret
   const file = join(t.testdir(), 'secret')
   await writeFile(file, `${long}\n`)
-  const byFile = readConfig({ AUTH_SECRET_FILE: file, AUTH_SECRET_ORGANIZATION: 'acme' }).environment
-  for (const environment of [direct, byFile]) {
-    t.equal(environment?.secret.reveal(), long)
-    t.equal(environment?.organization, 'acme')
+  const byFile = readConfig({ AUTH_SECRET_FILE: file, AUTH_SECRET_ORGANIZATION: 'acme' }).staticSecret
+  for (const staticSecret of [direct, byFile]) {
+    t.equal(staticSecret?.secret.reveal(), long)
+    t.equal(staticSecret?.organization, 'acme')
   }
-  t.equal(readConfig({}).environment, undefined)
+  t.equal(readConfig({}).staticSecret, undefined)
 })
 
 t.test('the one without the other stops the start with a sentence that names both', async (t) => {

@@ -9,7 +9,7 @@ const { ask } = world
 let made = 0
 
 /** An organization and a type for the test, with a create that waits for a concurrent `change` to either. */
-async function place(type: object = {}) {
+async function mergeEntry(type: object = {}) {
   const name = `race-${++made}`
   await ask('POST', '/v1/organizations', { body: { key: name, name } })
   await ask('POST', '/v1/token-types', { body: { name, format: 'opaque', prefix: 'race', ...type } })
@@ -22,7 +22,7 @@ async function place(type: object = {}) {
 }
 
 t.test('a create that meets a suspension of its organization makes nothing', async (t) => {
-  const { name, createBehind, events } = await place()
+  const { name, createBehind, events } = await mergeEntry()
   const answer = await createBehind((tx) =>
     sql`update organizations set suspended_at = now() where key = ${name}`.execute(tx),
   )
@@ -31,7 +31,7 @@ t.test('a create that meets a suspension of its organization makes nothing', asy
 })
 
 t.test('a create that meets a suspension of its type makes nothing', async (t) => {
-  const { name, createBehind, events } = await place()
+  const { name, createBehind, events } = await mergeEntry()
   const answer = await createBehind((tx) =>
     sql`update token_types set suspended_at = now() where name = ${name}`.execute(tx),
   )
@@ -40,20 +40,20 @@ t.test('a create that meets a suspension of its type makes nothing', async (t) =
 })
 
 t.test('a create that meets a deletion of its organization finds none', async (t) => {
-  const { name, createBehind } = await place()
+  const { name, createBehind } = await mergeEntry()
   const answer = await createBehind((tx) => tx.deleteFrom('organizations').where('key', '=', name).execute())
   t.match(answer, { status: 404, body: { code: 'not_found' } })
 })
 
 t.test('a create that meets a deletion of its type is refused by the name of the field', async (t) => {
-  const { name, createBehind, events } = await place()
+  const { name, createBehind, events } = await mergeEntry()
   const answer = await createBehind((tx) => tx.deleteFrom('tokenTypes').where('name', '=', name).execute())
   t.match(answer, { status: 422, body: { code: 'invalid_value', errors: [{ field: 'type' }] } })
   t.same(await events(), [])
 })
 
 t.test('a create that meets an edit of its type is made by what the type says then, once', async (t) => {
-  const { name, createBehind, events } = await place({ default_scopes: ['before'] })
+  const { name, createBehind, events } = await mergeEntry({ default_scopes: ['before'] })
   const answer = await createBehind((tx) =>
     sql`update token_types set default_scopes = '{after}' where name = ${name}`.execute(tx),
   )
@@ -62,7 +62,7 @@ t.test('a create that meets an edit of its type is made by what the type says th
 })
 
 t.test('tokens are made past each other, and past who only reads their organization', async (t) => {
-  const { name, url } = await place()
+  const { name, url } = await mergeEntry()
   await world.db.transaction().execute(async (tx) => {
     await sql`select from organizations where key = ${name} for share`.execute(tx)
     const answer = await ask('POST', `${url}/tokens`, { body: { name: 'A token', type: name } })

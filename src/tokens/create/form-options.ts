@@ -22,8 +22,8 @@ export async function getTokenOptions(
   candidate: Candidate,
   signing: Signing,
 ): Promise<TokenOptions> {
-  const standing = await eligibilityOf(db, caller, organizationKey, candidate)
-  const { organization, policy } = standing
+  const eligibility = await eligibilityOf(db, caller, organizationKey, candidate)
+  const { organization, policy } = eligibility
   const types = (await listTokenTypes(db))
     .filter(({ name, suspendedAt }) => !suspendedAt && (policy.allowed_types?.includes(name) ?? true))
     // Without a master key, creating a JWT fails.
@@ -31,7 +31,7 @@ export async function getTokenOptions(
     .filter(({ name }) => canGive(caller, organization, name))
     .map((type) => ({ ...type, needsScopes: needsScopes(policy, type) }))
     .map((type) => (type.name === managementType ? grantable(type, caller, organization.id) : type))
-  return { ...standing, types }
+  return { ...eligibility, types }
 }
 
 /** Whether the caller could create any token of that type: its narrowing may rule out all of them. */

@@ -26,9 +26,9 @@ type Row = OrganizationRules & { type: TypeRules | null }
 const typeAsJson: RawBuilder<TypeRules> = sql`json_build_object(
   'isSuspended', suspended_at is not null, 'revision', ${revision}, ${sql.join(ofType.flatMap((name) => [sql.lit(name), sql.ref(name)]))})`
 
-function selectRules(place: 'key' | 'id', { held }: { held: boolean }) {
+function selectRules(column: 'key' | 'id', { held }: { held: boolean }) {
   return statement<{ organization: string; type: string }, Row>(
-    `terms-by-${place}${held ? '-held' : ''}`,
+    `rules-by-${column}${held ? '-held' : ''}`,
     (builder, parameter) =>
       builder
         .selectFrom('organizations')
@@ -42,7 +42,7 @@ function selectRules(place: 'key' | 'id', { held }: { held: boolean }) {
             .$if(held, (query) => query.forShare())
             .as('type'),
         )
-        .where(place, '=', parameter('organization'))
+        .where(column, '=', parameter('organization'))
         .$if(held, (query) => query.forShare())
         .compile(),
   )

@@ -3,7 +3,7 @@ import type { Db } from '../../db/database.ts'
 import { reachableOrganization } from '../../organizations/lookup.ts'
 import { type StaticSecret, staticToken } from '../static-secret/static-secret.ts'
 import { onlyOwner } from '../token-owner-scope.ts'
-import { fits, place, sortValueOf } from './merge-static-token.ts'
+import { fits, mergeEntry, sortValueOf } from './merge-static-token.ts'
 import { type Listed, selectTokens, type TokenQuery } from './store.ts'
 
 /** One or two rows more than `limit` if there are more. */
@@ -12,14 +12,14 @@ export async function listTokens(
   caller: Caller,
   organizationKey: string,
   asked: Omit<TokenQuery, 'now'>,
-  environment: StaticSecret | undefined,
+  staticSecret: StaticSecret | undefined,
 ): Promise<Listed[]> {
   const { id } = await reachableOrganization(db, caller, organizationKey)
   const self = onlyOwner(caller, 'tokens:read')
   if (self !== undefined && asked.owner !== undefined && asked.owner !== self) return []
   const query = { ...asked, ...(self !== undefined && { owner: self }), now: caller.now }
   const rows = await selectTokens(db, id, query)
-  const fixed = await staticToken(db, environment, id)
+  const fixed = await staticToken(db, staticSecret, id)
   if (!fixed || !fits(fixed, query)) return rows
-  return place(rows, { ...fixed, sortValue: sortValueOf(query.sort, fixed) }, query)
+  return mergeEntry(rows, { ...fixed, sortValue: sortValueOf(query.sort, fixed) }, query)
 }

@@ -8,7 +8,11 @@ type Placed = { sortValue: string; id: string }
  * Inserts an entry that is in no table into a page of a list (which has one row more than `limit` if there are more).
  * Order and filters work as in the database.
  */
-export function place<Row extends Placed>(rows: Row[], entry: Row, query: Omit<TokenQuery, 'now'>): Row[] {
+export function mergeEntry<Row extends Placed>(
+  rows: Row[],
+  entry: Row,
+  query: Omit<TokenQuery, 'now'>,
+): Row[] {
   const { sort, descending, after, limit } = query
   const isBehind = (one: Placed, other: Placed) => compare(sort, one, other) * (descending ? -1 : 1) > 0
   if (after && !isBehind(entry, { sortValue: after.value, id: after.id })) return rows

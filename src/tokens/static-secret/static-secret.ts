@@ -25,17 +25,17 @@ export function staticTokenId(organizationId: string): string {
 }
 
 /** For looking up its hash, which is not in the database. */
-export function staticSecretLookup(db: Db, environment: StaticSecret) {
+export function staticSecretLookup(db: Db, staticSecret: StaticSecret) {
   return {
-    hash: environment.secret.hashText(),
+    hash: staticSecret.secret.hashText(),
     // Digests have equal length and reveal nothing about how much of the secret is right.
-    is: (hash: Buffer) => timingSafeEqual(environment.secret.hash(), hash),
-    find: () => environmentCredential(db, environment),
+    is: (hash: Buffer) => timingSafeEqual(staticSecret.secret.hash(), hash),
+    find: () => staticCredential(db, staticSecret),
   }
 }
 
 /** Its credential, if the organization and type exist, even if suspended. */
-async function environmentCredential(
+async function staticCredential(
   db: Db,
   { secret, organization }: StaticSecret,
 ): Promise<Credential | undefined> {
@@ -51,11 +51,11 @@ async function environmentCredential(
 /** Its entry among the organization's tokens; undefined if it belongs to another organization. */
 export async function staticToken(
   db: Db,
-  environment: StaticSecret | undefined,
+  staticSecret: StaticSecret | undefined,
   organizationId: string,
 ): Promise<Token | undefined> {
-  if (!environment) return undefined
-  const found = await findOrganizationWithType(db, environment.organization, type)
+  if (!staticSecret) return undefined
+  const found = await findOrganizationWithType(db, staticSecret.organization, type)
   if (found?.organizationId !== organizationId) return undefined
   const { organizationKey, createdAt, scopes, audience, endpoint, lastUsedAt, lastUsedIp } = found
   return {
@@ -72,7 +72,7 @@ export async function staticToken(
     endpoint,
     metadata: {},
     hint: '…',
-    hash: environment.secret.hash(),
+    hash: staticSecret.secret.hash(),
     revokedBy: null,
     revokedReason: null,
     lastUsedAt,
@@ -86,9 +86,12 @@ export async function staticToken(
 }
 
 /** Why it is not accepted, for the log at startup. */
-export async function environmentWarnings(db: Db, environment: StaticSecret | undefined): Promise<string[]> {
-  if (!environment || (await findOrganizationWithType(db, environment.organization, type))) return []
-  if (await hasOrganization(db, environment.organization))
+export async function staticSecretWarnings(
+  db: Db,
+  staticSecret: StaticSecret | undefined,
+): Promise<string[]> {
+  if (!staticSecret || (await findOrganizationWithType(db, staticSecret.organization, type))) return []
+  if (await hasOrganization(db, staticSecret.organization))
     return [`There is no token type ${type}: AUTH_SECRET is refused until it is created.`]
   return [
     'AUTH_SECRET_ORGANIZATION is not the key or id of any organization: AUTH_SECRET is refused until one is created.',
@@ -101,10 +104,10 @@ const advice = 'AUTH_SECRET is changed and removed where Counterfoil runs, and t
 export async function refuseStaticSecret(
   db: Db,
   { principal }: Caller,
-  environment: StaticSecret,
+  staticSecret: StaticSecret,
   secret: Secret,
 ): Promise<void> {
-  const { is, find } = staticSecretLookup(db, environment)
+  const { is, find } = staticSecretLookup(db, staticSecret)
   const fixed = is(secret.hash()) ? await find() : undefined
   if (fixed && reaches(principal, fixed.organizationId)) throw new AppError('built_in', advice)
 }
