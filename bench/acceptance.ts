@@ -1,8 +1,7 @@
 /** The acceptance criteria of the hot path, documented in docs/performance.md. */
 export const acceptance = {
-  cachedToFastify: { atLeast: 0.8 },
-  cacheOffToSelect: { atLeast: 2.0 },
-  cachedToOidcProvider: { atLeast: 6 },
+  cachedToFastify: { 32: { atLeast: 0.95 }, 128: { atLeast: 0.95 } },
+  cacheOffToSelect: { 32: { atLeast: 1.3 }, 128: { atLeast: 2.0 } },
   cachedToBetterAuth: { atLeast: 25 },
   manyTokensToCached: { atLeast: 0.6 },
   churnToQuiet: { atLeast: 0.8 },

@@ -8,6 +8,8 @@ export type Plan = {
   rounds: number
   warmupSeconds: number
   seconds: number
+  /** Of one measurement by wrk, which takes whole seconds. */
+  wrkSeconds: number
   /** For what is measured only once. */
   onceSeconds: number
   connections: number
@@ -21,9 +23,10 @@ export type Plan = {
 }
 
 const full: Plan = {
-  rounds: 18,
+  rounds: 12,
   warmupSeconds: 0.25,
   seconds: 0.75,
+  wrkSeconds: 1,
   onceSeconds: 2,
   connections: 128,
   tokens: 10_000,

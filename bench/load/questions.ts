@@ -14,10 +14,10 @@ export function questions(load: Load): () => Asked | undefined {
   const good = readTokens(load.population.good, length)
   const bad = readTokens(load.population.bad, length)
   const count = Math.min(load.firstTokens ?? good.count, good.count)
-  const head = headOf(load, length)
-  const { beforeToken, afterToken } = load.ask
+  const head = headOf(load)
+  const { afterToken } = load.ask
   const ask = (token: string, isGood: boolean): Asked => ({
-    request: head + beforeToken + token + afterToken,
+    request: head + token + afterToken,
     good: isGood || load.ask.fixed,
   })
   if (load.eachOnce) {
@@ -30,14 +30,16 @@ export function questions(load: Load): () => Asked | undefined {
       : ask(good.token(Math.floor(Math.random() * count)), true)
 }
 
-function headOf({ ask, port }: Load, tokenLength: number): string {
-  const size = ask.beforeToken.length + tokenLength + ask.afterToken.length
+/** The request up to the token. */
+export function headOf({ ask, port, population }: Load): string {
+  const size = ask.beforeToken.length + population.length + ask.afterToken.length
   return [
     `POST ${ask.path} HTTP/1.1`,
     `host: 127.0.0.1:${port}`,
     ...(ask.authorization ? [`authorization: ${ask.authorization}`] : []),
     'content-type: application/x-www-form-urlencoded',
     `content-length: ${size}`,
-    '\r\n',
+    '',
+    ask.beforeToken,
   ].join('\r\n')
 }

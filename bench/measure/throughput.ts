@@ -1,10 +1,17 @@
 import { watchServerCore } from '../cores.ts'
 import type { Generator, Load, Tally } from '../load/load.ts'
+import { requireWrk, runWrk } from '../load/wrk.ts'
 import type { Plan } from '../options.ts'
 import type { Target } from '../targets/targets.ts'
 
-/** Of one target: responses per second in each round, and the least utilization of the server's core. */
-export type Speed = { rounds: number[]; busy: number | undefined }
+/**
+ * Of one target with one number of connections: responses per second in each round, and the least utilization of the
+ * server's core.
+ */
+export type Speed = { rounds: number[]; busy: number }
+
+/** The speeds of each target by the number of connections. */
+export type Speeds = Map<string, Map<number, Speed>>
 
 /** At most; a cache that is not full by then fills up during the first rounds. */
 const fillSeconds = 20
@@ -14,21 +21,25 @@ export async function rotate(
   generator: Generator,
   targets: Map<string, Target>,
   plan: Plan,
-): Promise<Map<string, Speed>> {
-  const speeds = new Map<string, Speed>()
-  for (const target of targets.values()) {
-    if (target.warm === undefined) continue
-    const load = loadOf(target, plan, fillSeconds)
-    await generator.run({ ...load, firstTokens: target.warm, eachOnce: true })
+): Promise<Speeds> {
+  await requireWrk()
+  const speeds: Speeds = new Map()
+  for (const [key, target] of targets) {
+    const connections = target.connections ?? [plan.connections]
+    speeds.set(key, new Map(connections.map((count) => [count, { rounds: [], busy: 1 }])))
+    if (target.warm !== undefined)
+      await generator.run({ ...loadOf(target, plan, fillSeconds), firstTokens: target.warm, eachOnce: true })
+    // Also checks each answer, which wrk does not.
+    await generator.run(loadOf(target, plan, plan.onceSeconds))
   }
   for (let round = 0; round < plan.rounds; round++) {
     for (const [key, target] of targets) {
-      const speed = speeds.get(key) ?? { rounds: [], busy: undefined }
-      speeds.set(key, speed)
-      await generator.run(loadOf(target, plan, plan.warmupSeconds))
-      const busy = watchServerCore()
-      speed.rounds.push(perSecond(await generator.run(loadOf(target, plan, plan.seconds))))
-      speed.busy = Math.min(speed.busy ?? 1, busy() ?? 1)
+      for (const [connections, speed] of speeds.get(key) ?? []) {
+        const busy = watchServerCore()
+        const load = { ...loadOf(target, plan, plan.wrkSeconds), connections }
+        speed.rounds.push(perSecond(await runWrk(load)))
+        speed.busy = Math.min(speed.busy, busy() ?? 1)
+      }
     }
   }
   return speeds
@@ -38,7 +49,7 @@ export function loadOf({ port, ask, population }: Target, plan: Plan, seconds: n
   return { port, ask, population, connections: plan.connections, seconds }
 }
 
-export function perSecond({ answers, seconds }: Tally): number {
+export function perSecond({ answers, seconds }: Pick<Tally, 'answers' | 'seconds'>): number {
   return answers / seconds
 }
 

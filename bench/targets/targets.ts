@@ -13,6 +13,8 @@ export type Target = {
   port: number
   ask: Ask
   population: Population
+  /** How many to measure with, in turn; otherwise as the plan says. */
+  connections?: number[]
   /** How many tokens its cache is filled with before measuring. */
   warm?: number
   stop(): Promise<void>
@@ -30,14 +32,20 @@ export const names: Record<string, string> = {
   i: 'Counterfoil, two workers',
 }
 
+/** A service behind a gateway uses few connections, and a gateway with many workers uses many. */
+const fewToMany = [8, 32, 128]
+
 const form: Ask = { path: '/introspect', beforeToken: 'token=', afterToken: '', fixed: false }
 
 export const starters: Record<string, (fixtures: Fixtures) => Promise<Target>> = {
   a: ({ small }) => ceiling('node-http.ts', small.population),
-  b: ({ small }) => ceiling('fastify.ts', small.population),
+  b: async ({ small }) => ({
+    ...(await ceiling('fastify.ts', small.population)),
+    connections: fewToMany,
+  }),
   async c({ small }) {
     const program = await startProgram('prepared-select.ts', { DATABASE_URL: small.seeded.url })
-    return { ...program, ask: form, population: small.population }
+    return { ...program, ask: form, population: small.population, connections: fewToMany }
   },
   async d({ scratch, plan }) {
     const secret = randomBytes(24).toString('hex')
@@ -59,8 +67,8 @@ export const starters: Record<string, (fixtures: Fixtures) => Promise<Target>> =
       population: writeForeignPopulation(join(scratch, 'better-auth'), secrets),
     }
   },
-  f: ({ small }) => counterfoil(small, {}),
-  g: ({ small }) => counterfoil(small, { CACHE_SIZE: '0' }),
+  f: async ({ small }) => ({ ...(await counterfoil(small, {})), connections: fewToMany }),
+  g: async ({ small }) => ({ ...(await counterfoil(small, { CACHE_SIZE: '0' })), connections: fewToMany }),
   h: async ({ large, plan }) => ({
     ...(await counterfoil(await large(), { CACHE_SIZE: String(plan.bigCache) })),
     warm: plan.bigCache,
