@@ -201,6 +201,15 @@ export class AppError extends Error {
   }
 }
 
+const mostListed = 20
+
+/** The values that are allowed, as an error names them: not all of them if they are many. */
+export function listed(names: readonly string[]): string {
+  if (names.length === 0) return 'none'
+  const more = names.length > mostListed ? ` and ${names.length - mostListed} more` : ''
+  return names.slice(0, mostListed).join(', ') + more
+}
+
 /** A 422 that names one member of the request body. */
 export function invalidValue(field: string, detail: string): AppError {
   return new AppError('invalid_value', `${field} ${detail}`, { fields: [{ in: 'body', field, detail }] })

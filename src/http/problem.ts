@@ -68,7 +68,7 @@ export function settle(
     ip: request.ip,
   },
 ): AppError {
-  const failed = toAppError(thrown)
+  const failed = toAppError(thrown, request.routeOptions.bodyLimit)
   const error = caller.isKnown ? failed : request.server.failedCredentials.note(request, caller.ip, failed)
   const { status } = catalogue[error.code]
   // Not for overload and database outages, where a line per request would say nothing new.

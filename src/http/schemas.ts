@@ -43,7 +43,11 @@ export const IfMatch = Type.Object({
 })
 
 /** RFC 6749 §3.3: scope-token. */
-export const ScopeToken = Type.String({ pattern: '^[\\x21\\x23-\\x5B\\x5D-\\x7E]+$', maxLength: 100 })
+export const ScopeToken = Type.String({
+  pattern: '^[\\x21\\x23-\\x5B\\x5D-\\x7E]+$',
+  'x-pattern-message': 'must be printable ASCII characters without spaces, quotation marks and backslashes',
+  maxLength: 100,
+})
 export const Scopes = Type.Array(ScopeToken, { maxItems: 100, uniqueItems: true })
 export const Audience = Type.Array(Type.String({ minLength: 1, maxLength: 500 }), {
   maxItems: 20,

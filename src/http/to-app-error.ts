@@ -1,15 +1,22 @@
 import type { FastifyError } from 'fastify'
+import type { FastifySchemaValidationError } from 'fastify/types/schema.js'
 import { isUnavailable } from '../db/database.ts'
 import { AppError, type ErrorCode, type FieldError } from '../errors.ts'
 import { formats } from './formats.ts'
+import { describePattern, describeUnknown } from './messages.ts'
 
 /** Converts what Fastify, the validator, the database or a defect threw into the one error type that is shown. */
-export function toAppError(error: unknown): AppError {
+export function toAppError(error: unknown, bodyLimit: number): AppError {
   if (error instanceof AppError) return error
   if (isUnavailable(error))
     return new AppError('unavailable', 'The database does not answer. Try again shortly.')
   if (error instanceof Error && isFastifyError(error)) {
     if (error.validation) return invalid(error)
+    if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE')
+      return new AppError(
+        'content_too_large',
+        `The body is larger than the ${inUnits(bodyLimit)} that are accepted here.`,
+      )
     const status = error.statusCode ?? 500
     if (status < 500)
       return new AppError(codes[status] ?? 'invalid_request', safeMessages[error.code] ?? generic)
@@ -29,7 +36,6 @@ const generic = 'The request cannot be understood.'
 
 // Fastify's and the JSON parser's own messages may quote the input, which may contain a secret.
 const safeMessages: Record<string, string> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: 'The body is larger than this service accepts.',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'The Content-Type is missing or is not accepted here.',
   FST_ERR_CTP_INVALID_JSON_BODY: 'The body is not valid JSON.',
 }
@@ -40,29 +46,49 @@ const longestName = 100
 
 const parts = { body: 'body', querystring: 'query', params: 'path', headers: 'header' } as const
 
+/** With Ajv's option `verbose`; Fastify's types do not know of it. */
+type Violation = FastifySchemaValidationError & { parentSchema?: object }
+
 function invalid({ validation, validationContext }: FastifyError): AppError {
   const where = parts[(validationContext ?? 'body') as keyof typeof parts]
   const fields = (validation ?? [])
     .slice(0, maxFields)
-    .map(({ instancePath, keyword, params, message }): FieldError => {
+    .map(({ instancePath, keyword, params, message, parentSchema }: Violation): FieldError => {
       const unknown = keyword === 'additionalProperties' || keyword === 'unevaluatedProperties'
       const member =
         keyword === 'required' ? params.missingProperty : unknown ? params.additionalProperty : undefined
       const field = [...instancePath.split('/').slice(1), ...(member === undefined ? [] : [String(member)])]
         .map((name) => name.slice(0, longestName))
         .join('.')
-      return { in: where, field, detail: unknown ? 'is not known here' : describe(keyword, params, message) }
+      return {
+        in: where,
+        field,
+        detail: unknown
+          ? describeUnknown(String(member), parentSchema)
+          : describe(keyword, params, message, parentSchema),
+      }
     })
   const first = fields[0]
   const detail = first ? `${first.in} ${first.field} ${first.detail}`.replace(/\s+/g, ' ') : generic
   return new AppError('invalid_request', detail, { fields })
 }
 
-function describe(keyword: string, params: Record<string, unknown>, message: string | undefined): string {
+function describe(
+  keyword: string,
+  params: Record<string, unknown>,
+  message: string | undefined,
+  schema: object | undefined,
+): string {
+  if (keyword === 'pattern') return describePattern(schema)
   if (keyword === 'required') return 'is required'
   if (keyword === 'enum') return `must be one of ${(params.allowedValues as unknown[]).join(', ')}`
   if (keyword === 'format') return formats[String(params.format)]?.message ?? message ?? 'is not valid'
   return message ?? 'is not valid'
+}
+
+function inUnits(bytes: number): string {
+  const kilobytes = bytes / 1024
+  return kilobytes < 1024 ? `${kilobytes} KiB` : `${kilobytes / 1024} MiB`
 }
 
 function isFastifyError(error: Error): error is FastifyError {

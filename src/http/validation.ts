@@ -1,6 +1,7 @@
 import AjvCompiler, { type BuildCompilerFromPool } from '@fastify/ajv-compiler'
 import SerializerCompiler from '@fastify/fast-json-stringify-compiler'
 import { formats } from './formats.ts'
+import { messageKeywords } from './messages.ts'
 
 const build = AjvCompiler()
 const strict = {
@@ -9,10 +10,13 @@ const strict = {
   useDefaults: true,
   allErrors: true,
   allowUnionTypes: true,
+  // Errors then refer to the schema that was violated, for the messages in to-app-error.ts.
+  verbose: true,
 } as const
 
 /** Replaces the formats of ajv-formats, which accept `urn:uuid:` and instants that PostgreSQL rejects. */
 function addFormats(ajv: AjvCompiler.Ajv): void {
+  for (const keyword of messageKeywords) ajv.addKeyword(keyword)
   for (const [name, { validate }] of Object.entries(formats)) ajv.addFormat(name, validate)
 }
 

@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { permissions } from '../access/permissions.ts'
 import type { TrustedIssuer as Row } from '../db/tables.ts'
+import { notBlank } from '../http/messages.ts'
 import { DateTime, Id, nullable, OrganizationParams, ref } from '../http/schemas.ts'
 import { algorithms, defaultAlgorithms, type Registration } from './registration.ts'
 
@@ -29,11 +30,13 @@ const OrganizationClaim = nullable.string({
 })
 
 const members = {
-  name: Type.String({ minLength: 1, maxLength: 200, pattern: '\\S', examples: ['Acme sign-in'] }),
+  name: Type.String({ minLength: 1, maxLength: 200, ...notBlank, examples: ['Acme sign-in'] }),
   issuer: Type.String({
     maxLength: 500,
     // Without query and fragment (RFC 8414 §2).
     pattern: '^https?://[\\x21\\x22\\x24-\\x3E\\x40-\\x7E]+$',
+    'x-pattern-message':
+      'must be an http or https URL of printable ASCII characters, without spaces, query and fragment',
     description: 'What `iss` is, to the letter.',
     examples: ['https://login.example/realms/acme'],
   }),

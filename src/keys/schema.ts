@@ -68,6 +68,7 @@ export const Rotation = Type.Unsafe<{ immediately?: boolean } | null>({
 export const KeyParams = Type.Object({
   kid: Type.String({
     pattern: '^[A-Za-z0-9_-]{43}$',
+    'x-pattern-message': 'must be the 43 characters of a kid',
     examples: ['NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs'],
   }),
 })

@@ -1,13 +1,16 @@
 import { type Static, Type } from 'typebox'
 import type { Organization as Row } from '../db/tables.ts'
+import { notBlank, unchangeableOf } from '../http/messages.ts'
 import { Page, pageQuery } from '../http/pages.ts'
 import { DateTime, Id, nullable } from '../http/schemas.ts'
 
-const Name = Type.String({ minLength: 1, maxLength: 200, pattern: '\\S', examples: ['Acme Inc.'] })
+const Name = Type.String({ minLength: 1, maxLength: 200, ...notBlank, examples: ['Acme Inc.'] })
 
 // Shorter than a UUID, so that a path segment is unambiguously a key or an id.
 const Key = Type.String({
   pattern: '^[a-z][a-z0-9-]{0,30}[a-z0-9]$',
+  'x-pattern-message':
+    'must be 2 to 32 lower-case letters, digits and hyphens; it must start with a letter and not end with a hyphen',
   description: 'Stands in paths and, where the token type says so, in tokens. It never changes.',
   examples: ['acme'],
 })
@@ -15,11 +18,6 @@ const Key = Type.String({
 export const NewOrganization = Type.Object(
   { key: Key, name: Name },
   { $id: 'NewOrganization', additionalProperties: false },
-)
-
-export const OrganizationChange = Type.Object(
-  { name: Type.Optional(Name) },
-  { $id: 'OrganizationChange', additionalProperties: false },
 )
 
 export const Organization = Type.Object(
@@ -32,6 +30,15 @@ export const Organization = Type.Object(
     updated_at: DateTime(),
   },
   { $id: 'Organization', description: 'Whose tokens they are.' },
+)
+
+export const OrganizationChange = Type.Object(
+  { name: Type.Optional(Name) },
+  {
+    $id: 'OrganizationChange',
+    additionalProperties: false,
+    ...unchangeableOf(Organization, NewOrganization),
+  },
 )
 
 export const OrganizationPage = Page(Organization, 'OrganizationPage')

@@ -6,7 +6,12 @@ import type { Revocation } from './store.ts'
 
 const cursorExample = '00000001.4711'
 const CursorText = (description: string) =>
-  Type.String({ pattern: cursorPattern, description, examples: [cursorExample] })
+  Type.String({
+    pattern: cursorPattern,
+    'x-pattern-message': 'is not a cursor that this service issued',
+    description,
+    examples: [cursorExample],
+  })
 
 const hashPrefix = {
   hash_prefix: Type.Optional(

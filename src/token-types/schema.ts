@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import type { TokenType as Row } from '../db/tables.ts'
+import { unchangeableOf } from '../http/messages.ts'
 import { Audience, DateTime, nullable, ref, Scopes } from '../http/schemas.ts'
 import {
   type TokenTypeChange as ParsedChange,
@@ -37,6 +38,8 @@ const changeable = {
   endpoint: Type.Optional(
     nullable.string({
       pattern: '^https?://[^\\s{}]*(\\{organization\\}[^\\s{}]*)*$',
+      'x-pattern-message':
+        'must be an http or https URL without spaces, in which {organization} is the only placeholder',
       maxLength: 1000,
       description: 'Where its tokens are used; shown with every one of them.',
       examples: ['https://host.example/mcp/v1/{organization}/mcp'],
@@ -46,7 +49,12 @@ const changeable = {
 
 export const NewTokenType = Type.Object(
   {
-    name: Type.String({ pattern: '^[a-z][a-z0-9-]{0,48}[a-z0-9]$', examples: ['personal-access'] }),
+    name: Type.String({
+      pattern: '^[a-z][a-z0-9-]{0,48}[a-z0-9]$',
+      'x-pattern-message':
+        'must be 2 to 50 lower-case letters, digits and hyphens; it must start with a letter and not end with a hyphen',
+      examples: ['personal-access'],
+    }),
     format: Type.Optional(
       Type.Enum([...tokenFormats], {
         type: 'string',
@@ -58,6 +66,8 @@ export const NewTokenType = Type.Object(
     prefix: Type.Optional(
       Type.String({
         pattern: '^[a-z][a-z0-9]*(_[a-z0-9]+)*$',
+        'x-pattern-message':
+          'must be lower-case letters, digits and single underscores; it must start with a letter and not end with an underscore',
         maxLength: 20,
         description: 'What its tokens begin with. Required, but for JWTs, which have none.',
         examples: ['pat'],
@@ -72,11 +82,6 @@ export const NewTokenType = Type.Object(
   },
   { $id: 'NewTokenType', additionalProperties: false },
 )
-
-export const TokenTypeChange = Type.Object(changeable, {
-  $id: 'TokenTypeChange',
-  additionalProperties: false,
-})
 
 export const TokenType = Type.Object(
   {
@@ -101,6 +106,12 @@ export const TokenType = Type.Object(
   },
   { $id: 'TokenType', description: 'What tokens of one kind have in common.' },
 )
+
+export const TokenTypeChange = Type.Object(changeable, {
+  $id: 'TokenTypeChange',
+  additionalProperties: false,
+  ...unchangeableOf(TokenType, NewTokenType),
+})
 
 export const TokenTypeList = Type.Object(
   { items: Type.Array(ref(TokenType)) },

@@ -3,7 +3,7 @@ import { type Action, record } from '../audit/audit.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import type { Changes, TokenFormat, TokenType } from '../db/tables.ts'
-import { AppError, invalidValue } from '../errors.ts'
+import { AppError, invalidValue, listed } from '../errors.ts'
 import { type Signing, sealingKey } from '../keys/signing.ts'
 import { managementType, platformId } from '../platform.ts'
 import { type ExpectedVersions, refuseStale } from '../preconditions.ts'
@@ -170,7 +170,8 @@ function refuseForeignDefaults({
   defaultScopes,
 }: Pick<TokenType, 'allowedScopes' | 'defaultScopes'>) {
   const foreign = allowedScopes && defaultScopes.find((scope) => !allowedScopes.includes(scope))
-  if (foreign) throw invalidValue('default_scopes', `has ${foreign}, which is not among the allowed scopes`)
+  if (foreign)
+    throw invalidValue('default_scopes', `has ${foreign}; the allowed scopes are ${listed(allowedScopes)}`)
 }
 
 /** An opaque token cannot carry a reference to its status. */

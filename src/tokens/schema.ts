@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { permissions } from '../access/permissions.ts'
+import { unchangeableOf } from '../http/messages.ts'
 import { Page } from '../http/pages.ts'
 import { Actor, DateTime, Id, nullable, OrganizationParams, ref } from '../http/schemas.ts'
 import { expandEndpoint } from '../token-types/endpoint.ts'
@@ -15,20 +16,6 @@ import type { TokenChange as StoredChange, Token as StoredToken } from './store.
 export const Owner = Type.Object(
   { ...ownerMembers, email: nullable.string({ examples: ['ada@example.com'] }) },
   { $id: 'Owner', description: 'The user that a token belongs to.' },
-)
-
-export const TokenChange = Type.Object(
-  {
-    name: Type.Optional(Name),
-    comment: Type.Optional(Comment),
-    allowed_cidrs: Type.Optional({
-      ...AllowedCidrs,
-      description:
-        'Networks in CIDR notation, or addresses, from which alone it is good. Null: from anywhere. To add some takes ' +
-        '`tokens:write` and all that the token itself holds.',
-    }),
-  },
-  { $id: 'TokenChange', additionalProperties: false },
 )
 
 /** For optional bodies. */
@@ -122,6 +109,7 @@ export const Warning = Type.Object(
 )
 
 export const Token = Type.Object(tokenMembers, { $id: 'Token', description: 'A token, without its secret.' })
+
 export const SelfQuery = Type.Object(
   {
     organization: Type.Optional({
@@ -139,6 +127,20 @@ export const Self = Type.Unsafe<Static<typeof Token> | Static<typeof SignedInUse
   anyOf: [{ $ref: 'Token#' }, { $ref: 'SignedInUser#' }],
   description: 'The token that the request presents, or the signed-in user.',
 })
+
+export const TokenChange = Type.Object(
+  {
+    name: Type.Optional(Name),
+    comment: Type.Optional(Comment),
+    allowed_cidrs: Type.Optional({
+      ...AllowedCidrs,
+      description:
+        'Networks in CIDR notation, or addresses, from which alone it is good. Null: from anywhere. To add some takes ' +
+        '`tokens:write` and all that the token itself holds.',
+    }),
+  },
+  { $id: 'TokenChange', additionalProperties: false, ...unchangeableOf(Token, NewToken) },
+)
 
 export const IssuedToken = Type.Object(
   {

@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import { notBlank } from '../http/messages.ts'
 import { identityFields } from './identity.ts'
 
 const scopeToken = '[\\x21\\x23-\\x5B\\x5D-\\x7E]+'
@@ -10,6 +11,7 @@ export const VerifyQuery = Type.Object(
       Type.String({
         maxLength: 2000,
         pattern: `^${scopeToken}( ${scopeToken})*$`,
+        'x-pattern-message': 'must be scopes separated by single spaces',
         description: 'Scopes, separated by spaces; the token needs all of them.',
         examples: ['read'],
       }),
@@ -24,7 +26,7 @@ export const VerifyQuery = Type.Object(
     ),
     type: Type.Optional(
       Type.String({
-        pattern: '\\S',
+        ...notBlank,
         maxLength: 2000,
         description: 'Token types, separated by spaces; the token must have one of them.',
         examples: ['api'],
@@ -32,7 +34,7 @@ export const VerifyQuery = Type.Object(
     ),
     organization: Type.Optional(
       Type.String({
-        pattern: '\\S',
+        ...notBlank,
         maxLength: 2000,
         description: 'Keys of organizations, separated by spaces; the token must belong to one of them.',
         examples: ['default'],

@@ -1,6 +1,6 @@
 import type { Narrowing } from '../../access/narrowing.ts'
 import type { OwnerSource } from '../../db/tables.ts'
-import { AppError, invalidValue } from '../../errors.ts'
+import { AppError, invalidValue, listed } from '../../errors.ts'
 import { managementType, platformId } from '../../platform.ts'
 import type { Policy } from '../../policy/document.ts'
 import { effectivePolicy } from '../../policy/effective.ts'
@@ -77,12 +77,16 @@ function usableType(name: string, { type }: IssuanceRules): TypeRules {
 
 function refuseDisallowedType({ allowed_types: allowed }: Policy, { name }: TypeRules): void {
   if (!allowed || allowed.includes(name)) return
-  throw invalidValue('type', `${name} is not a type that the policy allows`)
+  throw invalidValue('type', `${name} is not a type that the policy allows; it allows ${listed(allowed)}`)
 }
 
 function refuseForeignScopes({ name, allowedScopes }: TypeRules, scopes: string[]): void {
   const foreign = allowedScopes && scopes.find((scope) => !allowedScopes.includes(scope))
-  if (foreign) throw invalidValue('scopes', `has ${foreign}, which tokens of the type ${name} cannot have`)
+  if (foreign)
+    throw invalidValue(
+      'scopes',
+      `has ${foreign}; tokens of the type ${name} can have ${listed(allowedScopes)}`,
+    )
 }
 
 function refuseMisplacedPermissions(organizationId: string, owner: Owner | null, scopes: string[]): void {

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { invalidValue } from '../../errors.ts'
+import { notBlank } from '../../http/messages.ts'
 import { Audience, nullable, Scopes } from '../../http/schemas.ts'
 import { parseNetworks } from '../networks.ts'
 import type { NewToken as ParsedToken } from './decide.ts'
@@ -8,7 +9,7 @@ import { type AskedExpiry, daysFrom } from './lifetime.ts'
 export const Name = Type.String({
   minLength: 1,
   maxLength: 500,
-  pattern: '\\S',
+  ...notBlank,
   examples: ['Okta SCIM connector'],
 })
 export const Comment = nullable.string({
