@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { alphabet, generateSecret } from '../src/tokens/secret.ts'
+import { alphabet, generateSecret } from '../src/shared/secret.ts'
 
 /** Files of tokens of equal length, concatenated: a compact way to pass a million of them to the load generator. */
 export type Population = { length: number; good: string; bad: string }

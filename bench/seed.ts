@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { v7 as uuid } from 'uuid'
-import { generateSecret } from '../src/tokens/secret.ts'
+import { generateSecret } from '../src/shared/secret.ts'
 import { ask } from './http.ts'
 import { startService } from './service.ts'
 

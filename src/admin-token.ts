@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { generateSecret, Secret } from './tokens/secret.ts'
+import { generateSecret, Secret } from './shared/secret.ts'
 
 export function adminTokenPath(dataDir: string): string {
   return join(dataDir, 'admin-token')

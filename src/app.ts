@@ -9,14 +9,14 @@ import Fastify, {
   type onRequestHookHandler,
 } from 'fastify'
 import { limitTo } from './access/concurrency.ts'
-import { auditRoutes } from './audit/routes.ts'
 import { authenticate } from './authentication/authenticate.ts'
 import { authenticateUsers } from './authentication/sign-in.ts'
+import { auditRoutes } from './change-log/routes.ts'
 import { clientKeyRoutes } from './client-keys/routes.ts'
-import type { Deps } from './deps.ts'
 import { discoveryRoutes } from './discovery/routes.ts'
 import { addressBehind, trustIn } from './http/address.ts'
 import { checkBodies } from './http/bodies.ts'
+import type { Deps } from './http/deps.ts'
 import { closeAnswered } from './http/drain.ts'
 import { Durations } from './http/durations.ts'
 import { createFailedCredentials, type FailureLimit } from './http/failed-credentials.ts'
@@ -41,20 +41,31 @@ import { introspectionRoutes } from './introspection/routes.ts'
 import { issuerRoutes } from './issuers/routes.ts'
 import { createSignIn } from './issuers/sign-in.ts'
 import { signingKeyRoutes } from './keys/routes.ts'
+import type { Signing } from './keys/signing.ts'
 import { organizationRoutes } from './organizations/routes.ts'
 import { policyRoutes } from './policy/routes.ts'
-import { basePathOf } from './public-url.ts'
 import { revocationRoutes, revocationStreamRoutes } from './revocations/routes.ts'
+import type { Tail } from './revocations/tail.ts'
+import { basePathOf } from './shared/public-url.ts'
 import { statusListRoutes } from './status-lists/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
+import type { StaticSecret } from './tokens/static-secret/static-secret.ts'
 import type { VerificationOptions } from './verification/options.ts'
 import { gatewayOf, verificationRoutes } from './verification/routes.ts'
+
+/** What all features together depend on. */
+export type AppDeps = Deps & {
+  signing: Signing
+  /** The followers of the revocation feed. */
+  tail: Tail
+  staticSecret: StaticSecret | undefined
+}
 
 /** How many requests may be in progress at a time. */
 export type Limits = { introspection: number; management: number; streams: number }
 
-export type AppOptions = Deps & {
+export type AppOptions = AppDeps & {
   log: FastifyBaseLogger
   trustProxy: string[]
   corsOrigins: string[]
@@ -181,7 +192,7 @@ export async function buildApp({
     const v1 = (
       requests: number,
       authenticating: onRequestHookHandler,
-      features: FastifyPluginAsync<Deps>[],
+      features: FastifyPluginAsync<AppDeps>[],
     ) =>
       site.register(
         async (scope) => {

@@ -1,13 +1,13 @@
 import { v7 as uuid } from 'uuid'
 import type { Origin } from './access/caller.ts'
-import { hasHappened } from './audit/audit.ts'
+import { hasHappened } from './change-log/change-log.ts'
 import type { Db } from './db/database.ts'
 import { lockSetup } from './db/migrate.ts'
 import { addOrganization } from './organizations/organizations.ts'
-import { managementType, platformId } from './platform.ts'
+import { managementType, platformId } from './shared/platform.ts'
+import type { Secret } from './shared/secret.ts'
 import { addTokenType, type NewTokenType } from './token-types/token-types.ts'
 import { issueInTransaction } from './tokens/create/issue.ts'
-import type { Secret } from './tokens/secret.ts'
 
 /** Lets newcomers create a token at once. */
 const examples = {

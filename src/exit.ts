@@ -1,13 +1,13 @@
 import { NoAdministratorError } from './bootstrap.ts'
-import { ConfigError } from './config-files.ts'
 import { ConnectionRefusedError } from './db/client.ts'
 import { isUnavailable } from './db/database.ts'
 import { UnfitDatabaseError } from './db/migrate.ts'
 import { poolerInTheWay, refusedByPooler } from './db/session.ts'
 import { DataDirectoryError, EmbeddedError } from './embedded-postgres/error.ts'
-import { AppError } from './errors.ts'
 import { exitCodes } from './exit-codes.ts'
 import { MasterKeyError } from './keys/maintenance.ts'
+import { ConfigError } from './shared/config-files.ts'
+import { AppError } from './shared/errors.ts'
 import { WorkerFailedError } from './workers.ts'
 
 /** The command line is invalid. */

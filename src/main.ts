@@ -29,9 +29,9 @@ import {
 } from './prepare.ts'
 import { createTail } from './revocations/tail.ts'
 import { publicUrl, startService } from './service.ts'
+import { version } from './shared/version.ts'
 import type { Shutdown } from './shutdown.ts'
 import { staticSecretWarnings } from './tokens/static-secret/static-secret.ts'
-import { version } from './version.ts'
 import { welcome } from './welcome.ts'
 import { measureWith, startWorkers } from './workers.ts'
 

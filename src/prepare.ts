@@ -1,7 +1,6 @@
 import { adminTokenIn } from './admin-token.ts'
 import { bootstrap } from './bootstrap.ts'
 import type { Config } from './config.ts'
-import { ConfigError } from './config-files.ts'
 import { createDb, type Db, maintenanceMs, usualQueryMs } from './db/database.ts'
 import { hasSynchronousStandbys, setDurability, statementLimitMs } from './db/installation.ts'
 import { migrate, pendingMigrations, refuseUnfit } from './db/migrate.ts'
@@ -11,6 +10,7 @@ import { startEmbedded } from './embedded-postgres/installation.ts'
 import { prepareKeys } from './keys/maintenance.ts'
 import { masterKeyIn } from './keys/master-key.ts'
 import type { Signing } from './keys/signing.ts'
+import { ConfigError } from './shared/config-files.ts'
 
 export type Database = {
   db: Db

@@ -3,7 +3,6 @@ import type { Logger } from 'pino'
 import { buildApp } from './app.ts'
 import { deleteExpiredAssertions } from './client-keys/assertion.ts'
 import type { Config } from './config.ts'
-import { ConfigError } from './config-files.ts'
 import {
   type CredentialVerifierOptions,
   createCredentialVerifier,
@@ -13,13 +12,14 @@ import { readCursorKey } from './db/installation.ts'
 import { createDrain } from './http/drain.ts'
 import type { Measuring } from './http/metrics.ts'
 import { deleteExpiredAnswers } from './idempotency/idempotency.ts'
-import { startInterval } from './interval.ts'
 import { scheduleKeyMaintenance } from './keys/schedule.ts'
 import type { Signing } from './keys/signing.ts'
 import { createOutbound } from './outbound/outbound.ts'
 import type { Database } from './prepare.ts'
 import { deleteOldRevocations } from './revocations/revocations.ts'
 import { createTail } from './revocations/tail.ts'
+import { ConfigError } from './shared/config-files.ts'
+import { startInterval } from './shared/interval.ts'
 import type { Shutdown } from './shutdown.ts'
 import { staticSecretLookup } from './tokens/static-secret/static-secret.ts'
 

@@ -1,8 +1,13 @@
-import type { Credential } from '../credentials/credential.ts'
-import type { Actor, OwnerSource } from '../db/tables.ts'
-import { AppError } from '../errors.ts'
-import { managementType, platformId } from '../platform.ts'
+import { AppError } from '../shared/errors.ts'
+import { managementType, platformId } from '../shared/platform.ts'
+import type { Credential, OwnerSource } from './credential.ts'
 import type { Permission } from './permissions.ts'
+
+/** The actor of a change, as known at the time. */
+export type Actor =
+  | { type: 'token'; id: string; name: string }
+  | { type: 'user'; id: string; name: string /** The issuer that vouches for the id. */; issuer: string }
+  | { type: 'system'; id: string; name: string }
 
 /** Who, when and from where: recorded with every change. */
 export type Origin = {

@@ -1,9 +1,9 @@
-import { isWithinNetworks } from '../addresses.ts'
-import type { Credential } from '../credentials/credential.ts'
-import { AppError } from '../errors.ts'
-import { managementType, platformId } from '../platform.ts'
+import { isWithinNetworks } from '../shared/addresses.ts'
+import { AppError } from '../shared/errors.ts'
+import { managementType, platformId } from '../shared/platform.ts'
 import { type Caller, holds, insufficientScope } from './caller.ts'
-import { isWithin, type Narrowing } from './narrowing.ts'
+import type { Credential, Narrowing } from './credential.ts'
+import { isWithin } from './narrowing.ts'
 import { type Permission, permissions } from './permissions.ts'
 
 /**

@@ -1,8 +1,5 @@
-import type { Credential } from '../credentials/credential.ts'
 import { reaches } from './caller.ts'
-
-/** The tokens that a resource server may see; a token has to match every member that is present. */
-export type Narrowing = { organizations?: string[]; audience?: string[]; types?: string[] }
+import type { Credential, Narrowing } from './credential.ts'
 
 /** The party that asks about tokens: its organization, and its narrowing. */
 export type Viewer = Pick<Credential, 'organizationId' | 'narrowedTo'>

@@ -1,10 +1,9 @@
-import { validate as isUuid, v7 as uuid } from 'uuid'
-import { type Caller, type Origin, reaches, requirePermission } from '../access/caller.ts'
+import { v7 as uuid } from 'uuid'
+import type { Origin } from '../access/caller.ts'
 import type { Db } from '../db/database.ts'
 import type { NewEvent } from '../db/events.ts'
-import type { AuditEvent, Changes } from '../db/tables.ts'
-import { reachableOrganization } from '../organizations/lookup.ts'
-import { type EventPosition, type EventQuery, insertEvents, selectEvents } from './store.ts'
+import type { Changes } from '../db/tables.ts'
+import { insertEvents } from './store.ts'
 
 /** Every action that is recorded. */
 export const actions = [
@@ -80,37 +79,4 @@ export function eventOf(
     request_id: origin.requestId,
     ip: origin.ip,
   }
-}
-
-/**
- * The change log of an organization, newest first. Events are ordered by when their requests arrived, according to the
- * clock of the instance that received them. An event that is still being committed, or comes from an instance whose
- * clock is behind, can therefore appear behind a position that a reader has already passed. A reader that follows the
- * log should start a little before the newest event it knows, and skip known ids.
- */
-export async function listAuditEvents(
-  db: Db,
-  caller: Caller,
-  organization: string,
-  query: EventQuery,
-): Promise<AuditEvent[]> {
-  return selectEvents(db, await readableLog(db, caller, organization), query)
-}
-
-/**
- * The id of an organization whose log the caller may read. A deleted organization's log can still be read by its id.
- */
-export async function readableLog(db: Db, caller: Caller, organization: string): Promise<string> {
-  const known = isUuid(organization) && reaches(caller.principal, organization)
-  const organizationId = known ? organization : (await reachableOrganization(db, caller, organization)).id
-  requirePermission(caller, 'audit:read')
-  return organizationId
-}
-
-export function positionOf({ occurredAt, id }: AuditEvent): EventPosition {
-  return { occurred_at: occurredAt.toISOString(), id }
-}
-
-export async function hasHappened(db: Db, organizationId: string, action: Action): Promise<boolean> {
-  return (await selectEvents(db, organizationId, { action, limit: 0 })).length > 0
 }

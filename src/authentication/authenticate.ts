@@ -1,10 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Caller } from '../access/caller.ts'
-import { plainAddress } from '../addresses.ts'
-import { type Credential, isGoodFrom } from '../credentials/credential.ts'
+import { type Credential, isGoodFrom } from '../access/credential.ts'
 import type { UsageRecorder } from '../credentials/usage-recorder.ts'
-import type { Deps } from '../deps.ts'
-import { type AppError, badCredential } from '../errors.ts'
+import type { Deps } from '../http/deps.ts'
+import { plainAddress } from '../shared/addresses.ts'
+import { type AppError, badCredential } from '../shared/errors.ts'
 import { type Presented, type PresentedOptions, presentedIn } from './presented-credential.ts'
 
 declare module 'fastify' {

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { authenticateClient } from '../client-keys/assertion.ts'
-import type { Deps } from '../deps.ts'
-import { AppError } from '../errors.ts'
+import type { Deps } from '../http/deps.ts'
+import { AppError } from '../shared/errors.ts'
 import { admit } from './authenticate.ts'
 
 type Form = Record<string, string>

@@ -1,5 +1,5 @@
-import { AppError } from '../errors.ts'
-import { Secret } from '../tokens/secret.ts'
+import { AppError } from '../shared/errors.ts'
+import { Secret } from '../shared/secret.ts'
 
 export type PresentedOptions = {
   /**

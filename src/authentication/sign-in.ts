@@ -1,8 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Caller, User } from '../access/caller.ts'
-import { plainAddress } from '../addresses.ts'
-import { AppError } from '../errors.ts'
 import type { SignIn } from '../issuers/sign-in.ts'
+import { plainAddress } from '../shared/addresses.ts'
+import { AppError } from '../shared/errors.ts'
 import { type AuthenticateOptions, authenticate } from './authenticate.ts'
 import { presentedIn } from './presented-credential.ts'
 

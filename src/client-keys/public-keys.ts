@@ -1,8 +1,8 @@
 import type { KeyObject, webcrypto } from 'node:crypto'
 import { calculateJwkThumbprint } from 'jose'
-import type { ClientJwk } from '../db/key-tables.ts'
-import { invalidValue } from '../errors.ts'
+import type { ClientJwk } from '../db/tables.ts'
 import { fitPublicKey } from '../outbound/public-key.ts'
+import { invalidValue } from '../shared/errors.ts'
 
 /**
  * A key as the client sent it, with members that we ignore and possibly private members that it should not have sent.

@@ -1,13 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { Deps } from '../deps.ts'
+import type { Deps } from '../http/deps.ts'
 import { answer, noContent, problems, ref } from '../http/schemas.ts'
+import type { StaticSecret } from '../tokens/static-secret/static-secret.ts'
 import * as keys from './client-keys.ts'
 import * as schema from './schema.ts'
 
 const url = '/organizations/:organization/tokens/:token/client-keys'
 const tags = ['Client keys']
 
-export const clientKeyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) => {
+export const clientKeyRoutes: FastifyPluginAsyncTypebox<
+  Deps & { staticSecret: StaticSecret | undefined }
+> = async (app, deps) => {
   const { db, outbound, staticSecret } = deps
   for (const shape of schema.components) app.addSchema(shape)
 

@@ -1,7 +1,7 @@
 import { type Insertable, sql } from 'kysely'
 import type { Db } from '../db/database.ts'
 import type { ClientKeys, Tables } from '../db/tables.ts'
-import type { HashText } from '../tokens/secret.ts'
+import type { HashText } from '../shared/secret.ts'
 
 type Key = { organizationId: string; tokenId: string }
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { isStandby } from '../db/client.ts'
 import { listen } from '../db/listener.ts'
 import type { Origin } from '../db/origin.ts'
-import type { Interval } from '../interval.ts'
+import type { Interval } from '../shared/interval.ts'
 
 /** For answers from the cache: how long ago the newest beat that came back may have been sent. */
 export const leaseMs = 1_000

@@ -1,13 +1,10 @@
-import type { Narrowing } from '../access/narrowing.ts'
+import { type Credential, type Narrowing, type OwnerSource, unused } from '../access/credential.ts'
 import { planOnce } from '../db/client.ts'
 import type { Durability } from '../db/installation.ts'
 import { server } from '../db/origin.ts'
 import type { Pipeline } from '../db/pipeline.ts'
-import type { OwnerSource } from '../db/tables.ts'
-import type { HashText } from '../tokens/secret.ts'
-import type { Credential } from './credential.ts'
+import type { HashText } from '../shared/secret.ts'
 import { createInterning } from './intern.ts'
-import { unused } from './use.ts'
 
 /**
  * The credentials of these hashes, in their order, and the server that found them. Parameters and result are a single

@@ -1,7 +1,7 @@
+import { unused } from '../access/credential.ts'
 import type { Db } from '../db/database.ts'
-import type { Interval } from '../interval.ts'
+import type { Interval } from '../shared/interval.ts'
 import { recordStaticUses, recordUses, type UsedToken } from './usage-store.ts'
-import { unused } from './use.ts'
 
 export type UsageRecorderOptions = {
   onError(error: Error): void

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
+import type { Use } from '../access/credential.ts'
 import type { Db } from '../db/database.ts'
-import type { Use } from './use.ts'
 
 export type UsedToken = Use & { organizationId: string; tokenId: string }
 

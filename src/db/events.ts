@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
-import type { Actor, Changes } from './tables.ts'
+import type { Actor } from '../access/caller.ts'
+import type { Changes } from './tables.ts'
 
 /** Members are named like the table's columns. */
 export type NewEvent = {

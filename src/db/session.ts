@@ -1,5 +1,4 @@
-import { sql } from 'kysely'
-import type { Db } from './database.ts'
+import { type QueryExecutorProvider, sql } from 'kysely'
 
 /**
  * The settings that our statements and result parsing rely on. Databases and roles can have other defaults, so every
@@ -38,7 +37,10 @@ export function startupParameters(pooled: boolean, given: string | undefined): R
 }
 
 /** Why the session is not configured as required, in a sentence, or undefined. */
-export async function sessionProblem(db: Db, pooled: boolean): Promise<string | undefined> {
+export async function sessionProblem(
+  db: QueryExecutorProvider,
+  pooled: boolean,
+): Promise<string | undefined> {
   const expected: Record<string, string> = { ...everywhere, ...ownSession }
   const { rows } = await sql<{ own: string | null; name: string; setting: string }>`
     select current_setting(${marker}, true) as own, name, setting from pg_settings

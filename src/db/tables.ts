@@ -1,28 +1,16 @@
+import type { FlattenedJWE, JWK } from 'jose'
 import type { ColumnType, Generated, Selectable } from 'kysely'
-import type { Narrowing } from '../access/narrowing.ts'
+import type { Actor } from '../access/caller.ts'
+import type { Narrowing, OwnerSource } from '../access/credential.ts'
 import type { Permission } from '../access/permissions.ts'
-import type { PolicyDocument } from '../policy/document.ts'
-import type { SecretHash } from '../tokens/secret.ts'
-import type {
-  ClientAssertionsTable,
-  ClientKeysTable,
-  SigningKeysTable,
-  StatusListEntriesTable,
-  StatusListsTable,
-} from './key-tables.ts'
+import type { PolicyDocument } from '../shared/policy.ts'
+import type { SecretHash } from '../shared/secret.ts'
 
 export type Json<T> = ColumnType<T, string, string>
 type JsonWithDefault<T> = ColumnType<T, string | undefined, string>
 export type JsonOrNull<T> = ColumnType<T | null, string | null, string | null>
 
 export type TokenFormat = 'opaque' | 'jwt'
-export type OwnerSource = 'internal' | 'ldap' | 'sso'
-
-/** The actor of a change, as known at the time. */
-export type Actor =
-  | { type: 'token'; id: string; name: string }
-  | { type: 'user'; id: string; name: string /** The issuer that vouches for the id. */; issuer: string }
-  | { type: 'system'; id: string; name: string }
 
 /** The changed members, before and after. */
 export type Changes = { before: Record<string, unknown>; after: Record<string, unknown> }
@@ -186,6 +174,72 @@ type RevocationsTable = {
   audience: string[] | null
   tokenId: string | null
   hash: Buffer | null
+}
+
+export type SigningAlg = 'EdDSA' | 'ES256' | 'RS256'
+
+/** As published in the JWKS. */
+export type PublicJwk = JWK & { kid: string; alg: SigningAlg; use: 'sig' }
+
+/** A private JWK encrypted under a master key (RFC 7517 §7). */
+export type SealedJwk = FlattenedJWE & { readonly brand?: 'SealedJwk' }
+
+type SigningKeysTable = {
+  kid: string
+  alg: SigningAlg
+  publicJwk: Json<PublicJwk>
+  /** Null once it no longer signs. */
+  sealedPrivateJwk: JsonOrNull<SealedJwk>
+  createdAt: Date
+  activatesAt: Date
+  /** When its successor takes over. */
+  retiresAt: Date | null
+  /** When its signatures stopped being valid. */
+  retiredAt: Date | null
+}
+
+/** A public key that a client signs with. */
+export type ClientJwk = {
+  kty: 'OKP' | 'EC' | 'RSA'
+  kid?: string
+  alg?: string
+  use: 'sig'
+  crv?: string
+  x?: string
+  y?: string
+  n?: string
+  e?: string
+}
+
+/** Exactly one of the two is set. */
+type ClientKeysTable = {
+  organizationId: string
+  tokenId: string
+  jwks: JsonOrNull<{ keys: ClientJwk[] }>
+  jwksUri: string | null
+  createdAt: Date
+  updatedAt: Date
+}
+
+type ClientAssertionsTable = {
+  tokenId: string
+  jtiHash: Buffer
+  expiresAt: Date
+}
+
+type StatusListsTable = {
+  id: string
+  organizationId: string
+  size: number
+  /** How many more tokens it can take. */
+  free: number
+  createdAt: Date
+}
+
+type StatusListEntriesTable = {
+  listId: string
+  idx: number
+  tokenId: string
 }
 
 export type Tables = {

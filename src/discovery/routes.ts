@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Deps } from '../deps.ts'
+import type { Deps } from '../http/deps.ts'
 import { matchesEtag } from '../http/etag.ts'
 import { answer, empty, problems, ref } from '../http/schemas.ts'
 import { publishedKeys } from '../keys/keys.ts'
 import { jwksMaxAge } from '../keys/rotation.ts'
+import type { Signing } from '../keys/signing.ts'
 import { canSign } from '../keys/signing.ts'
 import * as schema from './schema.ts'
 
@@ -13,7 +14,10 @@ const tags = ['Verifying']
 const cacheControl = `public, max-age=${jwksMaxAge}`
 
 /** Discovery for services that verify JWTs themselves. */
-export const discoveryRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, issuer, signing }) => {
+export const discoveryRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing }> = async (
+  app,
+  { db, issuer, signing },
+) => {
   for (const shape of schema.components) app.addSchema(shape)
 
   app.route({

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { assertionAlgs } from '../client-keys/public-keys.ts'
-import type { PublicJwk } from '../keys/sealed.ts'
+import type { PublicJwk } from '../db/tables.ts'
 
 const Jwk = Type.Object({
   kty: Type.String({ examples: ['OKP'] }),

@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify'
 import Negotiator from 'negotiator'
-import { AppError } from '../errors.ts'
+import { AppError } from '../shared/errors.ts'
 
 /**
  * The offered media type that an Accept header prefers (RFC 9110 §12.5.1), or the first one if it has no preference.

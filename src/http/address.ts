@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import proxyAddr from '@fastify/proxy-addr'
-import { networksOf, plainAddress } from '../addresses.ts'
+import { networksOf, plainAddress } from '../shared/addresses.ts'
 
 /**
  * Whether an address, as found in a socket or X-Forwarded-For, belongs to one of these proxies. Fastify's own check

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { MIMEType } from 'node:util'
 import type { FastifyBodyParser, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { AppError } from '../errors.ts'
+import { AppError } from '../shared/errors.ts'
 
 /** Checks the header fields of a body before reading it, on every route that accepts one. */
 export function checkBodies(app: FastifyInstance): void {

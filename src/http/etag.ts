@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
-import { AppError } from '../errors.ts'
-import type { ExpectedVersions } from '../preconditions.ts'
+import { AppError } from '../shared/errors.ts'
+import type { ExpectedVersions } from '../shared/preconditions.ts'
 
 export function etag({ version }: { version: number }): string {
   return `"${version}"`

@@ -1,8 +1,8 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { LRUCache } from 'lru-cache'
 import { Counter, type Registry } from 'prom-client'
-import { callerNetwork } from '../addresses.ts'
-import { AppError } from '../errors.ts'
+import { callerNetwork } from '../shared/addresses.ts'
+import { AppError } from '../shared/errors.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -3,8 +3,8 @@ import { Type } from 'typebox'
 import { isUnavailable } from '../db/database.ts'
 import { pendingMigrations } from '../db/migrate.ts'
 import { poolerInTheWay, refusedByPooler, sessionProblem } from '../db/session.ts'
-import type { Deps } from '../deps.ts'
-import { AppError } from '../errors.ts'
+import { AppError } from '../shared/errors.ts'
+import type { Deps } from './deps.ts'
 import { problems } from './schemas.ts'
 
 const Health = Type.Object({ status: Type.Literal('ok') }, { description: 'It is.' })

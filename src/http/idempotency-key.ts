@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { AppError } from '../errors.ts'
-import { Secret } from '../tokens/secret.ts'
+import { AppError } from '../shared/errors.ts'
+import { Secret } from '../shared/secret.ts'
 
 const shortest = 22
 const longest = 255

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import { AppError } from '../errors.ts'
-import { flawOfJson } from '../json.ts'
+import { AppError } from '../shared/errors.ts'
+import { flawOfJson } from '../shared/json.ts'
 import { addTextParser } from './bodies.ts'
 
 /** Fastify's own JSON parser, with limits that apply before a schema or other code walks the result. */

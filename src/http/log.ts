@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import pino, { type DestinationStream, type Logger } from 'pino'
-import { plainAddress } from '../addresses.ts'
-import { maskSecrets } from '../tokens/secret.ts'
+import { plainAddress } from '../shared/addresses.ts'
+import { maskSecrets } from '../shared/secret.ts'
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]

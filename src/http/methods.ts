@@ -1,6 +1,6 @@
 import { METHODS } from 'node:http'
 import type { FastifyInstance, RouteOptions } from 'fastify'
-import { AppError } from '../errors.ts'
+import { AppError } from '../shared/errors.ts'
 
 /** All methods that Node.js can parse except CONNECT, which does not produce a request. */
 export const everyMethod = METHODS.filter((name) => name !== 'CONNECT')

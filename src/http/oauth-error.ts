@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { challenges } from '../authentication/challenge.ts'
-import { AppError, catalogue, type ErrorCode } from '../errors.ts'
+import { AppError, catalogue, type ErrorCode } from '../shared/errors.ts'
+import { challenges } from './challenge.ts'
 import { settle } from './problem.ts'
 import { describeStatus, errorHeaders, exampleRequestId, ref, withThrottling } from './schemas.ts'
 

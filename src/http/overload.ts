@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Holder, holderOf, type Slot, type Slots } from '../access/concurrency.ts'
-import { callerNetwork } from '../addresses.ts'
-import { AppError } from '../errors.ts'
+import { callerNetwork } from '../shared/addresses.ts'
+import { AppError } from '../shared/errors.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

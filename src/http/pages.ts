@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Static, type TSchema, Type } from 'typebox'
 import { Value } from 'typebox/value'
-import { AppError } from '../errors.ts'
+import { AppError } from '../shared/errors.ts'
 import { openCursor, sealCursor } from './cursor.ts'
 import { nullable, ref } from './schemas.ts'
 

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { catalogue, type ErrorCode } from '../errors.ts'
+import { catalogue, type ErrorCode } from '../shared/errors.ts'
 import { problems } from './schemas.ts'
 
 const codes = Object.keys(catalogue) as ErrorCode[]

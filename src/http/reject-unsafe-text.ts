@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
-import { AppError, type FieldError } from '../errors.ts'
-import { holdsSecret } from '../tokens/secret.ts'
+import { AppError, type FieldError } from '../shared/errors.ts'
+import { holdsSecret } from '../shared/secret.ts'
 
 /**
  * A preHandler hook that rejects text which must not reach the database: NUL and lone surrogates, which PostgreSQL

@@ -1,5 +1,5 @@
 import { type Static, type TSchema, Type } from 'typebox'
-import { catalogue, type ErrorCode } from '../errors.ts'
+import { catalogue, type ErrorCode } from '../shared/errors.ts'
 
 /** A reference to a schema registered under its `$id`, which OpenAPI shows as a component of that name. */
 export function ref<T extends TSchema>(schema: T) {

@@ -1,7 +1,7 @@
 import type { FastifyError } from 'fastify'
 import type { FastifySchemaValidationError } from 'fastify/types/schema.js'
 import { isUnavailable } from '../db/database.ts'
-import { AppError, type ErrorCode, type FieldError } from '../errors.ts'
+import { AppError, type ErrorCode, type FieldError } from '../shared/errors.ts'
 import { formats } from './formats.ts'
 import { describePattern, describeUnknown } from './messages.ts'
 

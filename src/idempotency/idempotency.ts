@@ -1,8 +1,8 @@
 import { type Caller, isUser } from '../access/caller.ts'
 import { batchSize, inBatches } from '../db/batches.ts'
 import type { Db } from '../db/database.ts'
-import { AppError } from '../errors.ts'
-import type { Secret } from '../tokens/secret.ts'
+import { AppError } from '../shared/errors.ts'
+import type { Secret } from '../shared/secret.ts'
 import { deriveSeal } from './seal.ts'
 import * as store from './store.ts'
 

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto'
-import type { Secret } from '../tokens/secret.ts'
+import type { Secret } from '../shared/secret.ts'
 
 const nonceLength = 12
 const tagLength = 16

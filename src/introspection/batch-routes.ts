@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { requirePermission } from '../access/caller.ts'
-import type { Deps } from '../deps.ts'
+import type { Deps } from '../http/deps.ts'
 import { addJsonParser } from '../http/json.ts'
 import { introspectionErrors, sendIntrospectionError } from '../http/oauth-error.ts'
 import { answer, ref } from '../http/schemas.ts'
-import { Secret } from '../tokens/secret.ts'
+import { Secret } from '../shared/secret.ts'
 import { decide } from './introspect.ts'
 import * as schema from './schema.ts'
 

@@ -1,10 +1,10 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { LRUCache } from 'lru-cache'
 import type { Slots } from '../access/concurrency.ts'
+import type { Credential } from '../access/credential.ts'
 import { presentedInAuthorization } from '../authentication/presented-credential.ts'
-import type { Credential } from '../credentials/credential.ts'
-import type { Deps } from '../deps.ts'
-import { Secret } from '../tokens/secret.ts'
+import type { Deps } from '../http/deps.ts'
+import { Secret } from '../shared/secret.ts'
 import { type Decision, microbatch, type Question } from './microbatch.ts'
 import { presentCredential } from './schema.ts'
 

@@ -1,9 +1,9 @@
 import { type Caller, requirePermission } from '../access/caller.ts'
+import { type Credential, isGoodFrom } from '../access/credential.ts'
 import { sees, type Viewer } from '../access/narrowing.ts'
-import { type Credential, isGoodFrom } from '../credentials/credential.ts'
 import type { CredentialVerifier } from '../credentials/credential-verifier.ts'
 import type { UsageRecorder } from '../credentials/usage-recorder.ts'
-import type { Secret } from '../tokens/secret.ts'
+import type { Secret } from '../shared/secret.ts'
 
 /** A presented secret, with when and from which address (if known) it was presented. */
 export type Presentation = { secret: Secret; now: Date; ip: string | null }

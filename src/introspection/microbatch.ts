@@ -1,11 +1,10 @@
 import { holds } from '../access/caller.ts'
 import { holderOf, type Slot, type Slots } from '../access/concurrency.ts'
-import { callerNetwork } from '../addresses.ts'
-import type { Presented } from '../authentication/presented-credential.ts'
-import { type Credential, isGoodFrom } from '../credentials/credential.ts'
-import type { Recalled } from '../credentials/credential-verifier.ts'
-import type { Deps } from '../deps.ts'
-import type { Secret } from '../tokens/secret.ts'
+import { type Credential, isGoodFrom } from '../access/credential.ts'
+import type { CredentialVerifier, Recalled } from '../credentials/credential-verifier.ts'
+import type { UsageRecorder } from '../credentials/usage-recorder.ts'
+import { callerNetwork } from '../shared/addresses.ts'
+import type { Secret } from '../shared/secret.ts'
 import { decide } from './introspect.ts'
 
 /** The caller's credential as it appears in the request, and the token it asks about. */
@@ -13,7 +12,12 @@ export type Question = { authorization: string; secret: Secret }
 
 export type Decision<Asked> = { asked: Asked; credential: Credential | undefined }
 
-export type MicrobatchOptions<Asked> = Pick<Deps, 'credentials' | 'usage' | 'now'> & {
+type Presented = { secret: Secret; clientId?: string }
+
+export type MicrobatchOptions<Asked> = {
+  credentials: CredentialVerifier
+  usage: UsageRecorder
+  now(): Date
   slots: Slots
   /** Undefined if the scheme is not supported. */
   presentedIn(authorization: string): Presented | undefined

@@ -3,14 +3,12 @@ import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import type { Caller } from '../access/caller.ts'
-import { plainAddress } from '../addresses.ts'
+import type { Credential } from '../access/credential.ts'
 import { authenticate } from '../authentication/authenticate.ts'
 import { clientAssertions } from '../authentication/client-assertion.ts'
-import type { Credential } from '../credentials/credential.ts'
-import type { Deps } from '../deps.ts'
-import { AppError } from '../errors.ts'
 import { addVary, preferredType } from '../http/accept.ts'
 import { addTextParser, notUtf8 } from '../http/bodies.ts'
+import type { Deps } from '../http/deps.ts'
 import {
   introspectionErrors,
   OAuthError,
@@ -19,9 +17,13 @@ import {
   sendOAuthError,
 } from '../http/oauth-error.ts'
 import { empty, ref } from '../http/schemas.ts'
+import type { Signing } from '../keys/signing.ts'
 import { canSign } from '../keys/signing.ts'
+import { plainAddress } from '../shared/addresses.ts'
+import { AppError } from '../shared/errors.ts'
+import { Secret } from '../shared/secret.ts'
 import { revokeBySecret } from '../tokens/revoke.ts'
-import { Secret } from '../tokens/secret.ts'
+import type { StaticSecret } from '../tokens/static-secret/static-secret.ts'
 import { batchRoutes } from './batch-routes.ts'
 import { handedOver } from './fast-path.ts'
 import { introspect } from './introspect.ts'
@@ -32,6 +34,8 @@ const security = [{ bearer: [] }, { basic: [] }, { privateKeyJwt: [] }]
 const consumes = ['application/x-www-form-urlencoded']
 
 export type IntrospectionOptions = Deps & {
+  signing: Signing
+  staticSecret: StaticSecret | undefined
   /** Called for every introspection, with whether the token was good. */
   count(active: boolean): void
 }

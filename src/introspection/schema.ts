@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox'
-import type { Credential } from '../credentials/credential.ts'
+import type { Credential } from '../access/credential.ts'
 import { ref } from '../http/schemas.ts'
+import { seconds } from '../shared/seconds.ts'
 import { expandEndpoint } from '../token-types/endpoint.ts'
-import { seconds } from './seconds.ts'
 
 /** The form of RFC 7662 §2.1 and RFC 7009 §2.1. Other parameters are ignored (RFC 6749 §3.2). */
 export const TokenForm = Type.Object(

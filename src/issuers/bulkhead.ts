@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
-import { AppError } from '../errors.ts'
 import { createShares } from '../outbound/shares.ts'
+import { AppError } from '../shared/errors.ts'
 
 /** How many requests may wait for one organization's issuers, and for all issuers. */
 const most = { ofOne: 20, ofAll: 100 }

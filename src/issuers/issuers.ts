@@ -4,10 +4,10 @@ import { type Action, record } from '../audit/audit.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import type { Changes, Organization, TrustedIssuer } from '../db/tables.ts'
-import { AppError } from '../errors.ts'
 import { lockOrganization, reachableOrganization } from '../organizations/lookup.ts'
 import type { Outbound } from '../outbound/outbound.ts'
-import { type ExpectedVersions, refuseStale } from '../preconditions.ts'
+import { AppError } from '../shared/errors.ts'
+import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
 import {
   checkedRegistration,
   type Registration,

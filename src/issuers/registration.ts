@@ -2,9 +2,9 @@ import { type Caller, requirePermission } from '../access/caller.ts'
 import { refuseEscalation } from '../access/escalation.ts'
 import { type Permission, permissions } from '../access/permissions.ts'
 import type { ClaimNames, Organization, TrustedIssuer } from '../db/tables.ts'
-import { AppError, invalidValue } from '../errors.ts'
 import type { Outbound } from '../outbound/outbound.ts'
-import { platformId } from '../platform.ts'
+import { AppError, invalidValue } from '../shared/errors.ts'
+import { platformId } from '../shared/platform.ts'
 
 /** The members of a registration. A missing `claims.organization` differs from null. */
 export type Registration = Pick<

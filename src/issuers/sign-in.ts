@@ -3,9 +3,9 @@ import { validate as isUuid } from 'uuid'
 import type { User } from '../access/caller.ts'
 import type { Db } from '../db/database.ts'
 import type { TrustedIssuer } from '../db/tables.ts'
-import type { Deps } from '../deps.ts'
-import { badCredential } from '../errors.ts'
-import type { Secret } from '../tokens/secret.ts'
+import type { Outbound } from '../outbound/outbound.ts'
+import { badCredential } from '../shared/errors.ts'
+import type { Secret } from '../shared/secret.ts'
 import { createKeys } from './keys.ts'
 import { findOrganization, selectRegistrations } from './store.ts'
 import { isKey, isOfPlatform, organizationNamed, userFrom } from './user.ts'
@@ -20,8 +20,10 @@ export type SignIn = (
   now: Date,
 ) => Promise<User | undefined>
 
+type SignInDeps = { db: Db; outbound: Outbound; issuer: string }
+
 /** Turns tokens of trusted issuers into users. */
-export function createSignIn({ db, outbound, issuer }: Pick<Deps, 'db' | 'outbound' | 'issuer'>): SignIn {
+export function createSignIn({ db, outbound, issuer }: SignInDeps): SignIn {
   const keysOf = createKeys(outbound)
   return async (secret, organization, now) => {
     const address = addressOf(secret)

@@ -2,7 +2,7 @@ import { type Insertable, sql, type Updateable } from 'kysely'
 import { validate as isUuid } from 'uuid'
 import type { Db } from '../db/database.ts'
 import type { Tables, TrustedIssuer } from '../db/tables.ts'
-import { platformId } from '../platform.ts'
+import { platformId } from '../shared/platform.ts'
 
 type Key = { organizationId: string; id: string }
 type Organization = { id: string; suspendedAt: Date | null }

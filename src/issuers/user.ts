@@ -2,8 +2,8 @@ import type { JWTPayload } from 'jose'
 import type { User } from '../access/caller.ts'
 import { permissions } from '../access/permissions.ts'
 import type { TrustedIssuer } from '../db/tables.ts'
-import { badCredential } from '../errors.ts'
-import { platformId, platformKey } from '../platform.ts'
+import { badCredential } from '../shared/errors.ts'
+import { platformId, platformKey } from '../shared/platform.ts'
 
 /** The user that verified claims describe, without their organization. */
 export function userFrom(payload: JWTPayload, registration: TrustedIssuer): Omit<User, 'organizationId'> {

@@ -1,7 +1,7 @@
 import { decodeJwt, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
 import type { TrustedIssuer } from '../db/tables.ts'
-import { AppError, badCredential } from '../errors.ts'
-import type { Secret } from '../tokens/secret.ts'
+import { AppError, badCredential } from '../shared/errors.ts'
+import type { Secret } from '../shared/secret.ts'
 
 /** Identity providers with many groups issue long tokens; anything longer does not fit into a request header. */
 const longest = 12 * 1024

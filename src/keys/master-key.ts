@@ -1,7 +1,7 @@
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ConfigError } from '../config-files.ts'
+import { ConfigError } from '../shared/config-files.ts'
 
 /** 256 bits, in base64 (either alphabet, with or without padding) or in hexadecimal. */
 export const masterKeyPattern = '^([0-9A-Fa-f]{64}|[A-Za-z0-9+/_-]{43}=?)$'

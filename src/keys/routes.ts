@@ -1,13 +1,17 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { Deps } from '../deps.ts'
+import type { Deps } from '../http/deps.ts'
 import { answer, problems, ref } from '../http/schemas.ts'
 import * as keys from './keys.ts'
 import * as schema from './schema.ts'
+import type { Signing } from './signing.ts'
 
 const collection = '/signing-keys'
 const tags = ['Signing keys']
 
-export const signingKeyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, signing }) => {
+export const signingKeyRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing }> = async (
+  app,
+  { db, signing },
+) => {
   for (const shape of schema.components) app.addSchema(shape)
 
   app.route({

@@ -5,21 +5,14 @@ import {
   calculateJwkThumbprint,
   exportJWK,
   FlattenedEncrypt,
-  type FlattenedJWE,
   flattenedDecrypt,
   generateKeyPair,
   importJWK,
   type JWK,
 } from 'jose'
+import type { PublicJwk, SealedJwk, SigningAlg } from '../db/tables.ts'
 
-export const signingAlgs = ['EdDSA', 'ES256', 'RS256'] as const
-export type SigningAlg = (typeof signingAlgs)[number]
-
-/** As published in the JWKS. */
-export type PublicJwk = JWK & { kid: string; alg: SigningAlg; use: 'sig' }
-
-/** A private JWK encrypted under a master key (RFC 7517 §7). */
-export type SealedJwk = FlattenedJWE & { readonly brand?: 'SealedJwk' }
+export const signingAlgs = ['EdDSA', 'ES256', 'RS256'] as const satisfies SigningAlg[]
 
 export type NewKey = { kid: string; alg: SigningAlg; publicJwk: PublicJwk; sealedPrivateJwk: SealedJwk }
 

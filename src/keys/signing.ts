@@ -1,9 +1,9 @@
 import type { KeyObject } from 'node:crypto'
 import { type CryptoKey, type JWTPayload, SignJWT } from 'jose'
 import type { Db } from '../db/database.ts'
-import type { SigningKey } from '../db/tables.ts'
-import { AppError } from '../errors.ts'
-import { openSigningKey, type SigningAlg } from './sealed.ts'
+import type { SigningAlg, SigningKey } from '../db/tables.ts'
+import { AppError } from '../shared/errors.ts'
+import { openSigningKey } from './sealed.ts'
 import { findSigner, holdSigner } from './store.ts'
 
 /** How this instance signs: the first master key seals, any of them opens, and without one nothing is signed. */

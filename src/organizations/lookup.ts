@@ -1,7 +1,7 @@
 import { type Caller, reaches } from '../access/caller.ts'
 import type { Db } from '../db/database.ts'
 import type { Organization } from '../db/tables.ts'
-import { AppError } from '../errors.ts'
+import { AppError } from '../shared/errors.ts'
 import * as store from './store.ts'
 
 /**

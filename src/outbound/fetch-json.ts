@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
-import { flawOfJson } from '../json.ts'
+import { flawOfJson } from '../shared/json.ts'
 import { OutboundError } from './error.ts'
 import type { Guard } from './guard.ts'
 

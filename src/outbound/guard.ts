@@ -1,5 +1,5 @@
 import { isIP, type LookupFunction } from 'node:net'
-import { networksOf } from '../addresses.ts'
+import { networksOf } from '../shared/addresses.ts'
 import { OutboundError } from './error.ts'
 import { createResolve, type Resolve } from './resolve.ts'
 

@@ -1,5 +1,5 @@
-import type { FieldError } from '../errors.ts'
-import type { Policy } from './document.ts'
+import type { FieldError } from '../shared/errors.ts'
+import type { Policy } from '../shared/policy.ts'
 
 /** Rules of a policy that contradict each other, each with the member to change. */
 export function conflictsIn(policy: Policy, typeNames: string[]): FieldError[] {

@@ -1,4 +1,4 @@
-import type { Policy, PolicyDocument } from './document.ts'
+import type { Policy, PolicyDocument } from '../shared/policy.ts'
 
 /** The defaults for whatever an organization does not set. */
 export const platformPolicy: Policy = {

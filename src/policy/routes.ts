@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
-import type { Deps } from '../deps.ts'
+import type { Deps } from '../http/deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
 import { addJsonParser } from '../http/json.ts'
 import { answer, IfMatch, OrganizationParams, problems, ref } from '../http/schemas.ts'
-import { PolicyDocument } from './document.ts'
+import { PolicyDocument } from '../shared/policy.ts'
 import * as policies from './policy.ts'
 import * as schema from './schema.ts'
 

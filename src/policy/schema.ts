@@ -1,6 +1,6 @@
 import { type Static, type TSchema, Type } from 'typebox'
 import { Id, ref } from '../http/schemas.ts'
-import { Policy, PolicyDocument } from './document.ts'
+import { Policy, PolicyDocument } from '../shared/policy.ts'
 import { effectivePolicy, sourcesOf } from './effective.ts'
 import type { MergePatch } from './merge-patch.ts'
 import type { PolicyChange as Change, OwnPolicy } from './policy.ts'

@@ -1,7 +1,22 @@
 import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
-import type { PolicyDocument } from './document.ts'
-import type { Tightened } from './tightened.ts'
+import type { PolicyDocument } from '../shared/policy.ts'
+
+/** The rules that became stricter, with their new values; null for all others. */
+export type Tightened = {
+  maximumDays: number | null
+  minimumDays: number | null
+  /** A token has to expire. */
+  expiry: true | null
+  minimumLength: number | null
+  uniqueName: true | null
+  activePerOwner: number | null
+  activePerOrganization: number | null
+  /** A token has to have a scope. */
+  scopes: true | null
+  noSsoUsers: true | null
+  types: string[] | null
+}
 
 /** A token that the changed rules would reject today, and the rules that it breaks. */
 export type Breach = { id: string; name: string; type: string; rules: string[] }

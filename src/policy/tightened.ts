@@ -1,20 +1,5 @@
-import type { Policy } from './document.ts'
-
-/** The rules that became stricter, with their new values; null for all others. */
-export type Tightened = {
-  maximumDays: number | null
-  minimumDays: number | null
-  /** A token has to expire. */
-  expiry: true | null
-  minimumLength: number | null
-  uniqueName: true | null
-  activePerOwner: number | null
-  activePerOrganization: number | null
-  /** A token has to have a scope. */
-  scopes: true | null
-  noSsoUsers: true | null
-  types: string[] | null
-}
+import type { Policy } from '../shared/policy.ts'
+import type { Tightened } from './store.ts'
 
 export function tightened(before: Policy, after: Policy): Tightened {
   return {

@@ -2,7 +2,7 @@ import { type Caller, reaches, requirePermission } from '../access/caller.ts'
 import { sees as seesToken } from '../access/narrowing.ts'
 import { batchSize, inBatches } from '../db/batches.ts'
 import type { Db } from '../db/database.ts'
-import { AppError } from '../errors.ts'
+import { AppError } from '../shared/errors.ts'
 import type { Cursor } from './cursor.ts'
 import { deleteRevocations, type Revocation, selectRevocations } from './store.ts'
 

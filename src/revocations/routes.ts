@@ -4,13 +4,14 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { requirePermission } from '../access/caller.ts'
 import { authenticate } from '../authentication/authenticate.ts'
-import type { Deps } from '../deps.ts'
-import { AppError } from '../errors.ts'
+import type { Deps } from '../http/deps.ts'
 import { answer, problems } from '../http/schemas.ts'
+import { AppError } from '../shared/errors.ts'
 import { parseCursor } from './cursor.ts'
 import { listRevocations, sees } from './revocations.ts'
 import * as schema from './schema.ts'
 import { openStream } from './stream.ts'
+import type { Tail } from './tail.ts'
 
 const collection = '/revocations'
 const tags = ['Verifying']
@@ -45,7 +46,7 @@ export const revocationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { d
   })
 }
 
-export const revocationStreamRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) => {
+export const revocationStreamRoutes: FastifyPluginAsyncTypebox<Deps & { tail: Tail }> = async (app, deps) => {
   const admit = authenticate(deps)
   app.addHook('preClose', () => deps.tail.close())
 

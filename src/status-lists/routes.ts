@@ -1,15 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import type { Deps } from '../deps.ts'
 import { preferredType } from '../http/accept.ts'
+import type { Deps } from '../http/deps.ts'
 import { matchesEtag } from '../http/etag.ts'
 import { empty, Id, problems } from '../http/schemas.ts'
+import type { Signing } from '../keys/signing.ts'
 import { createStatusLists, listTtl } from './status-lists.ts'
 
 const type = 'application/statuslist+jwt'
 
 /** Public, like the JWKS: verifiers of JWTs need no credential. */
-export const statusListRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) => {
+export const statusListRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing }> = async (app, deps) => {
   const getStatusList = createStatusLists(deps.db, deps.signing, deps.issuer)
 
   app.route({

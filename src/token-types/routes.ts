@@ -1,9 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import type { TokenType } from '../db/tables.ts'
-import type { Deps } from '../deps.ts'
+import type { Deps } from '../http/deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
 import { answer, IfMatch, noContent, problems, ref } from '../http/schemas.ts'
+import type { Signing } from '../keys/signing.ts'
 import * as schema from './schema.ts'
 import * as types from './token-types.ts'
 
@@ -11,7 +12,10 @@ const collection = '/token-types'
 const item = `${collection}/:type`
 const tags = ['Token types']
 
-export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, signing }) => {
+export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing }> = async (
+  app,
+  { db, signing },
+) => {
   for (const shape of schema.components) app.addSchema(shape)
 
   app.route({

@@ -3,10 +3,10 @@ import { type Action, record } from '../audit/audit.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import type { Changes, TokenFormat, TokenType } from '../db/tables.ts'
-import { AppError, invalidValue, listed } from '../errors.ts'
 import { type Signing, sealingKey } from '../keys/signing.ts'
-import { managementType, platformId } from '../platform.ts'
-import { type ExpectedVersions, refuseStale } from '../preconditions.ts'
+import { AppError, invalidValue, listed } from '../shared/errors.ts'
+import { managementType, platformId } from '../shared/platform.ts'
+import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
 import * as store from './store.ts'
 
 /** The changeable members of a type; existing tokens keep their scopes and audience. */

@@ -1,5 +1,5 @@
-import type { Policy } from '../policy/document.ts'
 import { platformPolicy } from '../policy/effective.ts'
+import type { Policy } from '../shared/policy.ts'
 
 export const expiryStates = ['never', 'ok', 'warning', 'imminent', 'expired'] as const
 

@@ -3,7 +3,7 @@ import { validate as isUuid } from 'uuid'
 import type { Db } from '../db/database.ts'
 import { coalesce } from '../db/group-commit.ts'
 import { statement } from '../db/statement.ts'
-import type { SecretHash } from './secret.ts'
+import type { SecretHash } from '../shared/secret.ts'
 import { findToken, type Token, tokens } from './store.ts'
 
 const instants = ['notBefore', 'expiresAt', 'createdAt', 'updatedAt', 'revokedAt', 'lastUsedAt'] as const

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
-import { invalidValue } from '../errors.ts'
-import type { Policy } from '../policy/document.ts'
-import { alphabet, type Secret } from './secret.ts'
+import { invalidValue } from '../shared/errors.ts'
+import type { Policy } from '../shared/policy.ts'
+import { alphabet, type Secret } from '../shared/secret.ts'
 
 const middleLength = 11
 

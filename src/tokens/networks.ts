@@ -1,5 +1,5 @@
-import { plainNetwork } from '../addresses.ts'
-import { invalidValue } from '../errors.ts'
+import { plainNetwork } from '../shared/addresses.ts'
+import { invalidValue } from '../shared/errors.ts'
 
 /** The networks in `allowed_cidrs`, in canonical form and without duplicates. */
 export function parseNetworks(items: string[]): string[] {

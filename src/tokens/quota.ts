@@ -1,6 +1,6 @@
 import type { Db } from '../db/database.ts'
-import { AppError } from '../errors.ts'
-import type { Policy } from '../policy/document.ts'
+import { AppError } from '../shared/errors.ts'
+import type { Policy } from '../shared/policy.ts'
 import * as store from './quota-store.ts'
 
 /** The limit on active tokens, and how many there are; counting stops at the limit. */

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
+import type { Actor } from '../access/caller.ts'
 import type { Db } from '../db/database.ts'
 import type { NewEvent } from '../db/events.ts'
-import type { Actor } from '../db/tables.ts'
 import { coalescedChange } from './change-store.ts'
 import type { Token } from './store.ts'
 

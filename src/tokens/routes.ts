@@ -1,10 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
-import type { Deps } from '../deps.ts'
+import type { Deps } from '../http/deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
 import { IdempotencyHeader, idempotencyKey } from '../http/idempotency-key.ts'
 import { page, positionIn } from '../http/pages.ts'
 import { answer, IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
+import type { Signing } from '../keys/signing.ts'
+import { hashText, Secret } from '../shared/secret.ts'
 import { createToken } from './create/create.ts'
 import { eligibilityOf } from './create/eligibility.ts'
 import { creationRoutes } from './create/form-routes.ts'
@@ -13,11 +15,9 @@ import { NewToken, parseNewToken } from './create/schema.ts'
 import { getSelf, getToken } from './find.ts'
 import { listTokens } from './list/list.ts'
 import { parseTokenQuery, TokenPosition, TokenQuery } from './list/schema.ts'
-import type { Listed } from './list/store.ts'
 import { revokeSelf, revokeToken } from './revoke.ts'
 import * as schema from './schema.ts'
-import { hashText, Secret } from './secret.ts'
-import type { Token } from './store.ts'
+import type { StaticSecret } from './static-secret/static-secret.ts'
 import * as tokens from './tokens.ts'
 
 declare module 'fastify' {
@@ -34,7 +34,9 @@ const collection = '/organizations/:organization/tokens'
 const item = `${collection}/:token`
 const tags = ['Tokens']
 
-export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) => {
+export const tokenRoutes: FastifyPluginAsyncTypebox<
+  Deps & { signing: Signing; staticSecret: StaticSecret | undefined }
+> = async (app, deps) => {
   const { db, credentials, cursorKey, staticSecret, issuer, signing } = deps
   for (const shape of [...schema.components, ...creationSchema.components]) app.addSchema(shape)
   await app.register(creationRoutes, { db, signing })
@@ -105,12 +107,17 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
       const after = positionIn(TokenPosition, request, cursorKey)
       const asked = parseTokenQuery(query, after)
       const rows = await listTokens(db, caller, params.organization, asked, staticSecret)
-      const present = (token: Token) => schema.presentToken(token, caller.now)
-      const positionOf = ({ sortValue: value, id }: Listed) => ({ value, id })
       const candidate = { subject: query.owner, source: query.owner_identity_source }
       const eligibility = await eligibilityOf(db, caller, params.organization, candidate)
       return {
-        ...page(request, reply, cursorKey, rows, present, positionOf),
+        ...page(
+          request,
+          reply,
+          cursorKey,
+          rows,
+          (token) => schema.presentToken(token, caller.now),
+          ({ sortValue: value, id }) => ({ value, id }),
+        ),
         creation: creationSchema.presentCreation(eligibility),
       }
     },
@@ -242,7 +249,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, deps) =>
   })
 }
 
-function show(reply: FastifyReply, token: Token, now: Date) {
+function show(reply: FastifyReply, token: Awaited<ReturnType<typeof getToken>>, now: Date) {
   reply.header('etag', etag(token))
   return schema.presentToken(token, now)
 }

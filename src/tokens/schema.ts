@@ -3,6 +3,7 @@ import { permissions } from '../access/permissions.ts'
 import { unchangeableOf } from '../http/messages.ts'
 import { Page } from '../http/pages.ts'
 import { Actor, DateTime, Id, nullable, OrganizationParams, ref } from '../http/schemas.ts'
+import { statuses, statusOf } from '../shared/status.ts'
 import { expandEndpoint } from '../token-types/endpoint.ts'
 import { Creation } from './create/form-schema.ts'
 import type { Issued } from './create/issue.ts'
@@ -10,7 +11,6 @@ import { AllowedCidrs, Comment, Metadata, Name, NarrowedTo, NewToken, ownerMembe
 import { expiryOf, expiryStates } from './expiry.ts'
 import type { SignedIn } from './find.ts'
 import { parseNetworks } from './networks.ts'
-import { statuses, statusOf } from './status.ts'
 import type { TokenChange as StoredChange, Token as StoredToken } from './store.ts'
 
 export const Owner = Type.Object(

@@ -2,8 +2,8 @@ import { sql, type Updateable } from 'kysely'
 import type { Db } from '../db/database.ts'
 import { statement } from '../db/statement.ts'
 import type { Tables, TokenRow } from '../db/tables.ts'
-import type { Policy } from '../policy/document.ts'
-import type { SecretHash } from './secret.ts'
+import type { Policy } from '../shared/policy.ts'
+import type { SecretHash } from '../shared/secret.ts'
 
 /** A token as shown, with facts from its organization, type, secret and uses. */
 export type Token = TokenRow & {

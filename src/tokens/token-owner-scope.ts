@@ -1,6 +1,6 @@
 import { type Caller, holds, isUser, requirePermission } from '../access/caller.ts'
-import { AppError } from '../errors.ts'
-import type { Owner } from './create/decide.ts'
+import type { Owner } from '../access/credential.ts'
+import { AppError } from '../shared/errors.ts'
 
 /** The owner whose tokens the caller may act on: any (undefined), or with `tokens:own` only the caller's own. */
 export function onlyOwner(caller: Caller, permission: 'tokens:read' | 'tokens:write'): string | undefined {

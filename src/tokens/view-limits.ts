@@ -1,9 +1,9 @@
-import type { Narrowing } from '../access/narrowing.ts'
+import type { Narrowing } from '../access/credential.ts'
 import type { Db } from '../db/database.ts'
 import type { Organization } from '../db/tables.ts'
-import { invalidValue } from '../errors.ts'
 import { unknownOrganizations } from '../organizations/lookup.ts'
-import { managementType, platformId } from '../platform.ts'
+import { invalidValue } from '../shared/errors.ts'
+import { managementType, platformId } from '../shared/platform.ts'
 import { unknownTokenTypes } from '../token-types/token-types.ts'
 
 const permission = 'tokens:introspect'

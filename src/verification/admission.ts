@@ -1,12 +1,12 @@
 import { holds } from '../access/caller.ts'
+import { isGoodFrom } from '../access/credential.ts'
 import type { Viewer } from '../access/narrowing.ts'
-import { networksOf } from '../addresses.ts'
-import { isGoodFrom } from '../credentials/credential.ts'
 import type { CredentialVerifier } from '../credentials/credential-verifier.ts'
 import type { UsageRecorder } from '../credentials/usage-recorder.ts'
-import { AppError } from '../errors.ts'
-import { platformId } from '../platform.ts'
-import { Secret } from '../tokens/secret.ts'
+import { networksOf } from '../shared/addresses.ts'
+import { AppError } from '../shared/errors.ts'
+import { platformId } from '../shared/platform.ts'
+import { Secret } from '../shared/secret.ts'
 
 /** What identifies a gateway: its header field, and the peer address of its connection. */
 export type Gateway = { field: string | string[] | undefined; peer: string | null }

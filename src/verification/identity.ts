@@ -1,4 +1,4 @@
-import type { Credential } from '../credentials/credential.ts'
+import type { Credential } from '../access/credential.ts'
 
 /**
  * The token's identity as header fields for the service behind the gateway. All of them are always present, so that a

@@ -1,5 +1,5 @@
 import { Counter, type Registry } from 'prom-client'
-import type { ErrorCode } from '../errors.ts'
+import type { ErrorCode } from '../shared/errors.ts'
 
 const outcomes = ['allowed', 'refused', 'insufficient_scope', 'gateway_refused', 'failed'] as const
 type Outcome = (typeof outcomes)[number]

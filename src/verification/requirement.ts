@@ -1,5 +1,5 @@
-import type { Credential } from '../credentials/credential.ts'
-import { AppError } from '../errors.ts'
+import type { Credential } from '../access/credential.ts'
+import { AppError } from '../shared/errors.ts'
 
 /** What a gateway requires of a token, besides being good. */
 export type Requirement = {

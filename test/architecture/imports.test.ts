@@ -1,25 +1,58 @@
-// The rules of ARCHITECTURE.md.
+// The rules of ARCHITECTURE.md. Imports of types count: a reader of a module has to know those modules too.
+import { dirname } from 'node:path'
 import t from 'tap'
-import { codeOf, featureOf, type Import, imports, layerOf, layers, modules, pure } from './modules.ts'
+import {
+  circlesIn,
+  codeOf,
+  documentedLayers,
+  featureOf,
+  type Import,
+  imports,
+  layerOf,
+  layers,
+  modules,
+  pure,
+} from './modules.ts'
 
 const between = imports.filter(({ to }) => modules.includes(to))
-const values = between.filter(({ typeOnly }) => !typeOnly)
 const say = ({ from, to }: Import) => `${from} imports ${to}`
+/** The folder of `src/` that a module is in, with the folders inside it. */
+const roomOf = (module: string) => dirname(module).split('/', 2).join('/')
 const depth = (module: string) => layers.indexOf(layerOf(module))
 
-t.test('server → app → routes → domain → store → db, and never back', async (t) => {
-  t.ok(values.length > 100, 'there is something to check')
-  t.same(values.filter(({ from, to }) => depth(to) < depth(from)).map(say), [])
+t.test('the layers are those of the diagram in ARCHITECTURE.md, in its order', async (t) => {
+  t.same(documentedLayers(), layers)
+})
+
+t.test('no module imports one of a layer above its own', async (t) => {
+  t.ok(between.length > 500, 'there is something to check')
+  t.ok(
+    between.some(({ typeOnly }) => typeOnly),
+    'imports of types are checked too',
+  )
+  t.same(between.filter(({ from, to }) => depth(to) < depth(from)).map(say), [])
+})
+
+t.test('a circle is found, however long it is', async (t) => {
+  t.same(
+    circlesIn([
+      ['a', 'b'],
+      ['b', 'c'],
+      ['c', 'a'],
+      ['c', 'd'],
+      ['d', 'e'],
+    ]),
+    [['a', 'b', 'c']],
+  )
 })
 
 t.test('no module imports itself by way of others', async (t) => {
-  let left = values
-  for (let before = Number.POSITIVE_INFINITY; left.length < before; ) {
-    before = left.length
-    const importers = new Set(left.map(({ from }) => from))
-    left = left.filter(({ to }) => importers.has(to))
-  }
-  t.same(left.map(say), [])
+  t.same(circlesIn(between.map(({ from, to }) => [from, to])), [])
+})
+
+t.test('no folder imports itself by way of others', async (t) => {
+  const arrows = between.map(({ from, to }): [string, string] => [roomOf(from), roomOf(to)])
+  t.same(circlesIn(arrows.filter(([from, to]) => from !== to)), [])
 })
 
 t.test('a feature uses another only through its domain', async (t) => {
@@ -32,7 +65,7 @@ t.test('a feature uses another only through its domain', async (t) => {
 })
 
 t.test('routes and what they share ask the domain, not stores', async (t) => {
-  const reaching = values.filter(
+  const reaching = between.filter(
     ({ from, to }) => ['routes', 'http'].includes(layerOf(from)) && layerOf(to) === 'store',
   )
   t.same(reaching.map(say), [])

@@ -41,18 +41,55 @@ export const layers = [
   'shared',
 ] as const
 
+/** The layers of the diagram in ARCHITECTURE.md. */
+export function documentedLayers(): string[] {
+  const document = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8')
+  const [diagram = ''] = /^```mermaid\nflowchart TD\n.*?^```/ms.exec(document) ?? []
+  const arrows = [...diagram.matchAll(/(\w+)(?:\[[^\]]*\])? --> (\w+)/g)].map(([, from = '', to = '']) => [
+    from,
+    to,
+  ])
+  return arrows.flatMap(([from = '', to = ''], index) => {
+    if (index > 0 && arrows[index - 1]?.[1] !== from) throw new Error(`the layers are no chain at ${from}`)
+    return index === 0 ? [from, to] : [to]
+  })
+}
+
+/** Groups of nodes that reach each other along the arrows. */
+export function circlesIn(arrows: [from: string, to: string][]): string[][] {
+  const nodes = [...new Set(arrows.flat())]
+  const reached = new Map(nodes.map((node) => [node, reachableFrom(node, arrows)]))
+  const circles = nodes.map((node) =>
+    nodes.filter((other) => reached.get(node)?.has(other) && reached.get(other)?.has(node)),
+  )
+  return [...new Set(circles.filter(({ length }) => length > 0).map((circle) => circle.join(' ↔ ')))].map(
+    (circle) => circle.split(' ↔ '),
+  )
+}
+
+function reachableFrom(start: string, arrows: [from: string, to: string][]): Set<string> {
+  const targets = Map.groupBy(arrows, ([from]) => from)
+  const reached = new Set<string>()
+  const waiting = [start]
+  for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+    for (const [, to] of targets.get(node) ?? []) {
+      if (reached.has(to)) continue
+      reached.add(to)
+      waiting.push(to)
+    }
+  }
+  return reached
+}
+
 /** Every layer may import these, since they import nothing themselves. */
-export const pure = /^src\/[\w-]+\/(secret|status|endpoint|seconds|intern|use)\.ts$/
-const shared = /^src\/(errors|version|preconditions|platform|deps|addresses|access\/\w+)\.ts$/
-const process =
-  /^src\/(server|main|shutdown|exit-codes|service|workers|prepare|exit|welcome|config|bootstrap|admin-token)\.ts$/
+export const pure = /^src\/[\w-]+\/(secret|status|endpoint|seconds|intern)\.ts$/
 
 export function layerOf(module: string): (typeof layers)[number] {
-  if (process.test(module)) return 'process'
   if (module === 'src/app.ts') return 'app'
+  if (/^src\/[^/]+$/.test(module)) return 'process'
   // It answers requests in place of the routes of /introspect.
   if (module === 'src/introspection/fast-path.ts') return 'routes'
-  if (shared.test(module) || pure.test(module)) return 'shared'
+  if (/^src\/(shared|access)\//.test(module) || pure.test(module)) return 'shared'
   if (/^(src\/db|src\/embedded-postgres|migrations)\//.test(module)) return 'db'
   if (/^src\/(http|authentication)\//.test(module)) return 'http'
   // A feature with several files of a kind distinguishes them by a prefix: `owner-store.ts`.
@@ -63,7 +100,7 @@ export function layerOf(module: string): (typeof layers)[number] {
 /** The folder of a feature; undefined for other folders. */
 export function featureOf(module: string): string | undefined {
   const folder = /^src\/([^/]+)\//.exec(module)?.[1]
-  return folder && ['http', 'authentication', 'db', 'embedded-postgres', 'access'].includes(folder)
+  return folder && ['http', 'authentication', 'db', 'embedded-postgres', 'access', 'shared'].includes(folder)
     ? undefined
     : folder
 }

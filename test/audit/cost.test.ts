@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { type EventFilter, selectEvents } from '../../src/audit/store.ts'
+import { type EventFilter, selectEvents } from '../../src/change-log/store.ts'
 import { execute, openDatabase } from '../support/database.ts'
 import { costOf } from '../support/plans.ts'
 

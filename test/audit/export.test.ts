@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import t from 'tap'
 import type { Caller } from '../../src/access/caller.ts'
-import { exportAuditEvents } from '../../src/audit/export.ts'
-import { platformId } from '../../src/platform.ts'
+import { exportAuditEvents } from '../../src/change-log/export.ts'
+import { platformId } from '../../src/shared/platform.ts'
 import { execute } from '../support/database.ts'
 import { createWorld, type World } from '../support/world.ts'
 

@@ -2,7 +2,7 @@ import { request } from 'node:http'
 import fc from 'fast-check'
 import t from 'tap'
 import { type PresentedOptions, presentedIn } from '../../src/authentication/presented-credential.ts'
-import { AppError } from '../../src/errors.ts'
+import { AppError } from '../../src/shared/errors.ts'
 import { createWorld } from '../support/world.ts'
 
 const any: PresentedOptions = { basic: 'password', fields: ['x-deploy-personal-token'] }

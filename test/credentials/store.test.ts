@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { selectCredentials } from '../../src/credentials/store.ts'
 import { openPipeline } from '../../src/db/pipeline.ts'
-import { Secret } from '../../src/tokens/secret.ts'
+import { Secret } from '../../src/shared/secret.ts'
 import { createWorld } from '../support/world.ts'
 
 const world = await createWorld(t)

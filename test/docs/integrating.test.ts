@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { catalogue } from '../../src/errors.ts'
+import { catalogue } from '../../src/shared/errors.ts'
 import { createWorld } from '../support/world.ts'
 import { blocks, root, table } from './markdown.ts'
 

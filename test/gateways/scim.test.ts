@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Secret } from '../../src/tokens/secret.ts'
+import { Secret } from '../../src/shared/secret.ts'
 import { createSite, isInstalled } from '../support/gateway.ts'
 import { recordSecret } from '../support/records.ts'
 import { startNginx } from './nginx.ts'

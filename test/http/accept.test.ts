@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { AppError } from '../../src/errors.ts'
 import { preferredType } from '../../src/http/accept.ts'
+import { AppError } from '../../src/shared/errors.ts'
 import { createWorld } from '../support/world.ts'
 import { operationsOf } from './contract.ts'
 import { someStatusList } from './matrix.ts'

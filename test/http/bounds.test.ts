@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { flawOfJson } from '../../src/json.ts'
+import { flawOfJson } from '../../src/shared/json.ts'
 import { createWorld } from '../support/world.ts'
 
 const document = JSON.parse(readFileSync(new URL('../../openapi/openapi.json', import.meta.url), 'utf8'))

@@ -1,5 +1,5 @@
 import { type Permission, permissions } from '../../src/access/permissions.ts'
-import { generateSecret } from '../../src/tokens/secret.ts'
+import { generateSecret } from '../../src/shared/secret.ts'
 import { recordSecret } from '../support/records.ts'
 import { day, type World } from '../support/world.ts'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createLogger, fitForLog } from '../../src/http/log.ts'
-import { generateSecret, Secret } from '../../src/tokens/secret.ts'
+import { generateSecret, Secret } from '../../src/shared/secret.ts'
 
 function lineOf(logged: object): Record<string, unknown> {
   let line = ''

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import t from 'tap'
-import { catalogue } from '../../src/errors.ts'
+import { catalogue } from '../../src/shared/errors.ts'
 import { createWorld } from '../support/world.ts'
 import { appBehindCable } from './cable.ts'
 

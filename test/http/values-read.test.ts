@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Secret } from '../../src/tokens/secret.ts'
+import { Secret } from '../../src/shared/secret.ts'
 import { staticTokenId } from '../../src/tokens/static-secret/static-secret.ts'
 import { recordSecret } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'

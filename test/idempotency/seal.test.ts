@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
 import { deriveSeal } from '../../src/idempotency/seal.ts'
-import { Secret } from '../../src/tokens/secret.ts'
+import { Secret } from '../../src/shared/secret.ts'
 
 const scope = ['organization', 'principal']
 const key = () => new Secret(randomUUID())

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { Secret } from '../../src/tokens/secret.ts'
+import { Secret } from '../../src/shared/secret.ts'
 import { recordSecret } from '../support/records.ts'
 import { createWorld, day } from '../support/world.ts'
 

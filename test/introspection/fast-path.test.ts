@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { Secret } from '../../src/tokens/secret.ts'
+import { Secret } from '../../src/shared/secret.ts'
 import { createProxy } from '../support/proxy.ts'
 import { createWorld, type World } from '../support/world.ts'
 

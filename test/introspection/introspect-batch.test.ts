@@ -1,5 +1,5 @@
 import t from 'tap'
-import { generateSecret } from '../../src/tokens/secret.ts'
+import { generateSecret } from '../../src/shared/secret.ts'
 import { createProxy } from '../support/proxy.ts'
 import { recordSecret } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'

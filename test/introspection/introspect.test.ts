@@ -129,7 +129,7 @@ t.test('RFC 9110 §15.5.6: another method than POST is 405 with Allow', async (t
 })
 
 t.test('a token that was issued a moment after it was asked for works at once', async (t) => {
-  const { generateSecret } = await import('../../src/tokens/secret.ts')
+  const { generateSecret } = await import('../../src/shared/secret.ts')
   const unknown = generateSecret('api').reveal()
   t.same(await world.introspect(unknown), { active: false })
   const { secret } = await issue()

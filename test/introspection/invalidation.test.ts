@@ -2,7 +2,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { exportJWK, generateKeyPair } from 'jose'
 import t, { type Test } from 'tap'
-import { generateSecret, Secret } from '../../src/tokens/secret.ts'
+import { generateSecret, Secret } from '../../src/shared/secret.ts'
 import { staticSecretLookup } from '../../src/tokens/static-secret/static-secret.ts'
 import { audience, startProvider } from '../issuers/provider.ts'
 import { createTrustingWorld, trust } from '../issuers/trust.ts'

@@ -3,10 +3,10 @@ import type { JWTPayload } from 'jose'
 import t from 'tap'
 import { permissions } from '../../src/access/permissions.ts'
 import type { TrustedIssuer } from '../../src/db/tables.ts'
-import { AppError } from '../../src/errors.ts'
 import { organizationNamed, userFrom } from '../../src/issuers/user.ts'
 import { addressOf } from '../../src/issuers/verify.ts'
-import { Secret } from '../../src/tokens/secret.ts'
+import { AppError } from '../../src/shared/errors.ts'
+import { Secret } from '../../src/shared/secret.ts'
 import { json, text } from '../http/values.ts'
 
 const epoch = new Date(0)

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { generateSecret } from '../../src/tokens/secret.ts'
+import { generateSecret } from '../../src/shared/secret.ts'
 import { newDirectory, query, start } from '../support/embedded.ts'
 import { freePort, run, said } from '../support/process.ts'
 import { recordSecret } from '../support/records.ts'

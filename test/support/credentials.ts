@@ -8,7 +8,7 @@ import {
   createCredentialVerifier,
 } from '../../src/credentials/credential-verifier.ts'
 import { leaseMs } from '../../src/credentials/lease.ts'
-import { Secret } from '../../src/tokens/secret.ts'
+import { Secret } from '../../src/shared/secret.ts'
 import type { World } from './world.ts'
 
 /** The administrator, as domain functions receive it. */

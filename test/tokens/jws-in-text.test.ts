@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { holdsSecret, maskSecrets, Secret } from '../../src/tokens/secret.ts'
+import { holdsSecret, maskSecrets, Secret } from '../../src/shared/secret.ts'
 
 const encode = (value: string | Buffer) => Buffer.from(value).toString('base64url')
 const object = fc.dictionary(fc.stringMatching(/^[a-z]/), fc.string(), { minKeys: 1 })

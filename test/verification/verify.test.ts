@@ -1,7 +1,7 @@
 import t from 'tap'
 import { lookUp } from '../../src/introspection/introspect.ts'
-import { platformId } from '../../src/platform.ts'
-import { Secret } from '../../src/tokens/secret.ts'
+import { platformId } from '../../src/shared/platform.ts'
+import { Secret } from '../../src/shared/secret.ts'
 import { createTime } from '../support/credentials.ts'
 import { createWorld, day } from '../support/world.ts'
 

@@ -1,14 +1,11 @@
-import type { Narrowing } from '../../access/narrowing.ts'
-import type { OwnerSource } from '../../db/tables.ts'
-import { AppError, invalidValue, listed } from '../../errors.ts'
-import { managementType, platformId } from '../../platform.ts'
-import type { Policy } from '../../policy/document.ts'
+import type { Narrowing, Owner } from '../../access/credential.ts'
 import { effectivePolicy } from '../../policy/effective.ts'
+import { AppError, invalidValue, listed } from '../../shared/errors.ts'
+import { managementType, platformId } from '../../shared/platform.ts'
+import type { Policy } from '../../shared/policy.ts'
 import { sourceRefusal, suspensionRefusal } from './eligibility.ts'
 import { type AskedExpiry, grantExpiry, type Warning } from './lifetime.ts'
 import type { IssuanceRules, TypeRules } from './rules-store.ts'
-
-export type Owner = { subject: string; email: string | null; source: OwnerSource }
 
 export type NewToken = {
   /** Undefined: generate one if the policy permits that. */

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { Deps } from '../../deps.ts'
+import type { Deps } from '../../http/deps.ts'
 import { answer, OrganizationParams, problems, ref } from '../../http/schemas.ts'
+import type { Signing } from '../../keys/signing.ts'
 import { revokeOwnerTokens } from '../owners.ts'
 import { Revocation } from '../schema.ts'
 import { getTokenOptions } from './form-options.ts'
@@ -9,7 +10,7 @@ import * as schema from './form-schema.ts'
 const tags = ['Tokens']
 
 /** What user interfaces for creating tokens need. */
-export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db' | 'signing'>> = async (
+export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db'> & { signing: Signing }> = async (
   app,
   { db, signing },
 ) => {

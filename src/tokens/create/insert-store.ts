@@ -2,8 +2,8 @@ import { sql } from 'kysely'
 import type { Db } from '../../db/database.ts'
 import type { NewEvent } from '../../db/events.ts'
 import type { TokenRow } from '../../db/tables.ts'
+import type { SecretHash } from '../../shared/secret.ts'
 import { coalescedChange } from '../change-store.ts'
-import type { SecretHash } from '../secret.ts'
 
 /** The columns that are given when a token is created. */
 type Given = Omit<TokenRow, 'version' | 'revokedAt' | 'revokedBy' | 'revokedReason'>

@@ -1,5 +1,5 @@
-import { invalidValue } from '../../errors.ts'
-import type { Policy } from '../../policy/document.ts'
+import { invalidValue } from '../../shared/errors.ts'
+import type { Policy } from '../../shared/policy.ts'
 
 /** The requested expiry and the member that gave it: days, or an instant; null means no expiry. */
 export type AskedExpiry = { at: Date | null; field: 'lifetime_days' | 'expires_at' }

@@ -1,9 +1,9 @@
 import type { Db } from '../../db/database.ts'
-import { invalidValue } from '../../errors.ts'
 import { holdActiveSigner, type Signing, signJwt } from '../../keys/signing.ts'
+import { invalidValue } from '../../shared/errors.ts'
+import { generateSecret, Secret } from '../../shared/secret.ts'
 import { allocateIndex } from '../../status-lists/allocate.ts'
 import { claimsOf, type TokenFacts, typOf } from '../claims.ts'
-import { generateSecret, Secret } from '../secret.ts'
 import type { TypeRules } from './rules-store.ts'
 
 /** The issuer of secrets, and the keys that sign them. */

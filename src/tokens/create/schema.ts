@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
-import { invalidValue } from '../../errors.ts'
 import { notBlank } from '../../http/messages.ts'
 import { Audience, nullable, Scopes } from '../../http/schemas.ts'
+import { invalidValue } from '../../shared/errors.ts'
 import { parseNetworks } from '../networks.ts'
 import type { NewToken as ParsedToken } from './decide.ts'
 import { type AskedExpiry, daysFrom } from './lifetime.ts'

@@ -1,4 +1,4 @@
-import { statusOf } from '../status.ts'
+import { statusOf } from '../../shared/status.ts'
 import type { Token } from '../store.ts'
 import type { Range, Sort, TokenQuery } from './store.ts'
 

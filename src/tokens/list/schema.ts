@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox'
 import { pageQuery } from '../../http/pages.ts'
 import { DateTime } from '../../http/schemas.ts'
+import { statuses } from '../../shared/status.ts'
 import { candidateQuery } from '../create/form-schema.ts'
-import { statuses } from '../status.ts'
 import { type Position, type TokenQuery as Query, type Range, type Sort, sorts } from './store.ts'
 
 const from = (what: string) =>

@@ -1,6 +1,6 @@
 import { type RawBuilder, type SqlBool, sql } from 'kysely'
 import type { Db } from '../../db/database.ts'
-import type { Status } from '../status.ts'
+import type { Status } from '../../shared/status.ts'
 import { type Token, tokens } from '../store.ts'
 
 export const sorts = ['created_at', 'name', 'expires_at', 'last_used_at'] as const

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
-import { alphabet, generateSecret, holdsSecret, maskSecrets, Secret } from '../../src/tokens/secret.ts'
+import { alphabet, generateSecret, holdsSecret, maskSecrets, Secret } from '../../src/shared/secret.ts'
 
 const label = fc.stringMatching(/^[a-z][a-z0-9]{0,9}(_[a-z][a-z0-9-]{0,20}[a-z0-9])?$/)
 const secret = label.map((label) => generateSecret(label).reveal())

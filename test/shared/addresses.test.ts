@@ -1,7 +1,7 @@
 import { isIPv4, SocketAddress } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
-import { isWithinNetworks, networksOf, plainAddress, plainNetwork } from '../../src/addresses.ts'
+import { isWithinNetworks, networksOf, plainAddress, plainNetwork } from '../../src/shared/addresses.ts'
 
 const v4 = fc.ipV4()
 const v6 = fc.ipV6()

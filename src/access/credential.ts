@@ -1,9 +1,27 @@
-import type { Narrowing } from '../access/narrowing.ts'
-import { networksOf } from '../addresses.ts'
-import type { OwnerSource } from '../db/tables.ts'
-import type { HashText } from '../tokens/secret.ts'
-import { statusOf, type Validity } from '../tokens/status.ts'
-import type { Use } from './use.ts'
+import { networksOf } from '../shared/addresses.ts'
+import type { HashText } from '../shared/secret.ts'
+import { statusOf, type Validity } from '../shared/status.ts'
+
+export type OwnerSource = 'internal' | 'ldap' | 'sso'
+
+/** The user that a token belongs to. */
+export type Owner = { subject: string; email: string | null; source: OwnerSource }
+
+/** The tokens that a resource server may see; a token has to match every member that is present. */
+export type Narrowing = { organizations?: string[]; audience?: string[]; types?: string[] }
+
+/** A use that has not been written yet. */
+export type Use = {
+  uses: number
+  /** The latest use, in milliseconds since 1970. */
+  usedAt: number
+  /** The latest known address. */
+  usedFrom: string | null
+  /** True for AUTH_SECRET, whose use is recorded with its organization. */
+  isStatic?: true | undefined
+}
+
+export const unused = { uses: 0, usedAt: Number.NEGATIVE_INFINITY, usedFrom: null }
 
 /** What a secret's hash resolves to: its token, and the facts of its organization and type that decisions need. */
 export type Credential = Validity &

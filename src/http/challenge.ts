@@ -1,4 +1,4 @@
-import type { AppError, ErrorCode } from '../errors.ts'
+import type { AppError, ErrorCode } from '../shared/errors.ts'
 
 const bearerErrors: Partial<Record<ErrorCode, string>> = {
   invalid_token: 'invalid_token',

@@ -1,7 +1,7 @@
 import type { Caller } from '../access/caller.ts'
 import type { Db } from '../db/database.ts'
 import type { AuditEvent } from '../db/tables.ts'
-import { positionOf, readableLog } from './audit.ts'
+import { positionOf, readableLog } from './change-log.ts'
 import { type EventFilter, selectEvents } from './store.ts'
 
 const batchSize = 500

@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox'
+import { actions } from '../audit/audit.ts'
 import type { AuditEvent as Row } from '../db/tables.ts'
 import { Page, pageQuery } from '../http/pages.ts'
 import { Actor, DateTime, Id, nullable, ref } from '../http/schemas.ts'
-import { actions } from './audit.ts'
 import type { EventFilter } from './store.ts'
 
 const Members = Type.Record(Type.String(), Type.Unknown())

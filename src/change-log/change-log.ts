@@ -1,0 +1,40 @@
+import { validate as isUuid } from 'uuid'
+import { type Caller, reaches, requirePermission } from '../access/caller.ts'
+import type { Action } from '../audit/audit.ts'
+import type { Db } from '../db/database.ts'
+import type { AuditEvent } from '../db/tables.ts'
+import { reachableOrganization } from '../organizations/lookup.ts'
+import { type EventPosition, type EventQuery, selectEvents } from './store.ts'
+
+/**
+ * The change log of an organization, newest first. Events are ordered by when their requests arrived, according to the
+ * clock of the instance that received them. An event that is still being committed, or comes from an instance whose
+ * clock is behind, can therefore appear behind a position that a reader has already passed. A reader that follows the
+ * log should start a little before the newest event it knows, and skip known ids.
+ */
+export async function listAuditEvents(
+  db: Db,
+  caller: Caller,
+  organization: string,
+  query: EventQuery,
+): Promise<AuditEvent[]> {
+  return selectEvents(db, await readableLog(db, caller, organization), query)
+}
+
+/**
+ * The id of an organization whose log the caller may read. A deleted organization's log can still be read by its id.
+ */
+export async function readableLog(db: Db, caller: Caller, organization: string): Promise<string> {
+  const known = isUuid(organization) && reaches(caller.principal, organization)
+  const organizationId = known ? organization : (await reachableOrganization(db, caller, organization)).id
+  requirePermission(caller, 'audit:read')
+  return organizationId
+}
+
+export function positionOf({ occurredAt, id }: AuditEvent): EventPosition {
+  return { occurred_at: occurredAt.toISOString(), id }
+}
+
+export async function hasHappened(db: Db, organizationId: string, action: Action): Promise<boolean> {
+  return (await selectEvents(db, organizationId, { action, limit: 0 })).length > 0
+}
