@@ -10,6 +10,7 @@ import { type Config, configWarnings, readConfig } from './config.ts'
 import { createCredentialVerifier } from './credentials/credential-verifier.ts'
 import { createUsageRecorder } from './credentials/usage-recorder.ts'
 import { createDb, type Db } from './db/database.ts'
+import { migrate } from './db/migrate.ts'
 import { explainExit, UsageError } from './exit.ts'
 import { exitCodes } from './exit-codes.ts'
 import { answeringMs } from './http/drain.ts'
@@ -19,10 +20,10 @@ import { masterKeyPath } from './keys/master-key.ts'
 import type { Signing } from './keys/signing.ts'
 import { createOutbound } from './outbound/outbound.ts'
 import {
+  asOwner,
   bringsMasterKey,
   type Database,
   databaseWarnings,
-  migrateDatabase,
   openDatabase,
   prepare,
   signingOf,
@@ -185,7 +186,7 @@ async function serveByWorkers(
 async function runMigrations(shutdown: Shutdown): Promise<void> {
   const database = await open(readConfig(process.env), shutdown)
   try {
-    const applied = await migrateDatabase(database)
+    const applied = await asOwner(database, migrate)
     process.stdout.write(
       applied.length > 0 ? `Applied ${applied.join(', ')}.\n` : 'The database is up to date.\n',
     )
@@ -214,7 +215,8 @@ async function onKeys(
   const config = readConfig(process.env)
   const database = await open(config, shutdown)
   try {
-    process.stdout.write(`${await work(database.db, await signingOf(database, config))}\n`)
+    const signing = await signingOf(database, config)
+    process.stdout.write(`${await asOwner(database, (db) => work(db, signing))}\n`)
   } finally {
     await database.close()
   }

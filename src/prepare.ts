@@ -4,7 +4,7 @@ import type { Config } from './config.ts'
 import { createDb, type Db, maintenanceMs, usualQueryMs } from './db/database.ts'
 import { hasSynchronousStandbys, setDurability, statementLimitMs } from './db/installation.ts'
 import { migrate, pendingMigrations, refuseUnfit } from './db/migrate.ts'
-import { missingGrants } from './db/privileges.ts'
+import { grantMissing, missingGrants } from './db/privileges.ts'
 import { sessionProblem } from './db/session.ts'
 import { startEmbedded } from './embedded-postgres/installation.ts'
 import { prepareKeys } from './keys/maintenance.ts'
@@ -14,7 +14,10 @@ import { ConfigError } from './shared/config-files.ts'
 
 export type Database = {
   db: Db
+  /** As the role that serves. */
   url: string
+  /** As the role that migrates: in the embedded database the owner of the tables, elsewhere the same one. */
+  ownerUrl: string
   prepares: boolean
   /** The database is the embedded server, which is stopped with Counterfoil. */
   embedded: boolean
@@ -32,13 +35,14 @@ export async function openDatabase(
   shutdown: AbortSignal,
 ): Promise<Database> {
   const server = databaseUrl === undefined ? await startEmbedded(dataDir, [], shutdown) : undefined
-  const url = server?.url ?? databaseUrl ?? ''
+  const url = server?.serviceUrl ?? databaseUrl ?? ''
   const prepares = listenUrl === undefined
   const db = createDb({ url, poolSize, prepares, onError })
   const stopServer = async () => server?.stop()
   return {
     db,
     url,
+    ownerUrl: server?.url ?? url,
     prepares,
     embedded: server !== undefined,
     superviseServer: async (onRestart) => server?.supervise(onRestart),
@@ -50,11 +54,14 @@ export async function openDatabase(
   }
 }
 
-/** Uses a separate connection, on which statements may take as long as large tables need. */
-export async function migrateDatabase({ url, prepares }: Database): Promise<string[]> {
+/** Uses a separate connection, as the role that migrates, on which statements may take as long as large tables need. */
+export async function asOwner<T>(
+  { ownerUrl: url, prepares }: Database,
+  work: (db: Db) => Promise<T>,
+): Promise<T> {
   const db = createDb({ url, poolSize: 1, prepares, queryMs: maintenanceMs })
   try {
-    return await migrate(db)
+    return await work(db)
   } finally {
     await db.destroy()
   }
@@ -66,16 +73,15 @@ export async function prepare(database: Database, config: Config, signing: Signi
   const problem = await sessionProblem(db, !prepares)
   if (problem) throw new ConfigError(problem)
   // Tables that are created from here on belong to the current role.
-  const grants = await missingGrants(db)
-  if (grants.length > 0)
-    throw new ConfigError(
-      `The role of DATABASE_URL lacks privileges; as the owner of the tables, run: ${grants.join('; ')};`,
-    )
-  if (config.migrate) await migrateDatabase(database)
-  else await refuseUnfit(db)
-  const pending = await pendingMigrations(db)
-  if (pending.length > 0)
-    throw new ConfigError(`MIGRATE is false and the database lacks ${pending.join(', ')}.`)
+  if (!embedded) await refuseMissingGrants(db)
+  await asOwner(database, async (owner) => {
+    if (config.migrate) await migrate(owner)
+    else await refuseUnfit(owner)
+    const pending = await pendingMigrations(owner)
+    if (pending.length > 0)
+      throw new ConfigError(`MIGRATE is false and the database lacks ${pending.join(', ')}.`)
+    if (embedded) await grantMissing(owner, db)
+  })
   await setDurability(db, config.revocationDurability)
   const adminToken = config.adminToken ?? (embedded ? await adminTokenIn(config.dataDir) : undefined)
   const withExamples = config.bootstrapExamples ?? embedded
@@ -83,8 +89,19 @@ export async function prepare(database: Database, config: Config, signing: Signi
   await prepareKeys(db, signing, new Date())
 }
 
-/** Problems that would otherwise show only under load. */
-export async function databaseWarnings({ db, prepares }: Database, config: Config): Promise<string[]> {
+async function refuseMissingGrants(db: Db): Promise<void> {
+  const grants = await missingGrants(db)
+  if (grants.length > 0)
+    throw new ConfigError(
+      `The role of DATABASE_URL lacks privileges; as the owner of the tables, run: ${grants.join('; ')};`,
+    )
+}
+
+/** What would not show before the database is under load. */
+export async function databaseWarnings(
+  { db, prepares }: Pick<Database, 'db' | 'prepares'>,
+  config: Config,
+): Promise<string[]> {
   const warnings: string[] = []
   if (config.revocationDurability === 'remote' && !(await hasSynchronousStandbys(db)))
     warnings.push(

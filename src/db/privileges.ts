@@ -70,3 +70,8 @@ export async function missingGrants(db: Db): Promise<string[]> {
     from lacking group by kind, privileges order by kind desc, privileges`.execute(db)
   return [...hidden.rows, ...lacking.rows].map((row) => row.grant)
 }
+
+/** Gives the role of the second connection what it lacks; the first one is that of the tables' owner. */
+export async function grantMissing(owner: Db, service: Db): Promise<void> {
+  for (const grant of await missingGrants(service)) await sql.raw(grant).execute(owner)
+}

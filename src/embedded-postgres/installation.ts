@@ -1,6 +1,6 @@
 import { access, constants, mkdir, realpath } from 'node:fs/promises'
 import { currentUid } from './account.ts'
-import { createApplicationDatabase } from './application.ts'
+import { type ApplicationUrls, prepareApplicationDatabase } from './application.ts'
 import { findBinaries } from './binaries.ts'
 import { type Cluster, openCluster } from './cluster.ts'
 import { DataDirectoryError } from './error.ts'
@@ -9,7 +9,10 @@ import { startPostmaster, stopPostmaster } from './postmaster.ts'
 import { supervise } from './supervisor.ts'
 
 export type EmbeddedServer = {
+  /** As the role that owns the tables. */
   url: string
+  /** As the role that serves. */
+  serviceUrl: string
   /** Restarts the server whenever it ends, until `stop`; rejects if that fails. Call it once. */
   supervise(onRestart: () => void): Promise<void>
   stop(): Promise<void>
@@ -29,7 +32,7 @@ export async function startEmbedded(
   const unlock = await lockDirectory(home)
   try {
     const cluster = await openCluster(home, binaries, initdbOptions, shutdown)
-    const url = await startServer(cluster, shutdown)
+    const urls = await startServer(cluster, shutdown)
     const stopping = new AbortController()
     let supervision: Promise<void> | undefined
     let stopped: Promise<void> | undefined
@@ -40,9 +43,9 @@ export async function startEmbedded(
       await stopPostmaster(cluster).finally(unlock)
     }
     return {
-      url,
+      ...urls,
       supervise(onRestart) {
-        supervision = supervise(cluster, Number(new URL(url).port), stopping.signal, onRestart)
+        supervision = supervise(cluster, Number(new URL(urls.url).port), stopping.signal, onRestart)
         return supervision
       },
       stop() {
@@ -68,10 +71,10 @@ async function openDirectory(dataDir: string): Promise<string> {
   }
 }
 
-async function startServer(cluster: Cluster, shutdown: AbortSignal): Promise<string> {
+async function startServer(cluster: Cluster, shutdown: AbortSignal): Promise<ApplicationUrls> {
   const port = await startPostmaster(cluster, shutdown)
   try {
-    return await createApplicationDatabase(cluster, port)
+    return await prepareApplicationDatabase(cluster, port)
   } catch (error) {
     await stopPostmaster(cluster)
     throw error

@@ -56,12 +56,9 @@ if (hasPgbouncer()) {
 
   t.test('a pooler whose sessions have no time limit for statements is noticed', async (t) => {
     const warnings = async () => {
-      const nothing = async () => {}
-      const server = { embedded: false, superviseServer: nothing, stopServer: nothing, close: nothing }
-      const database = { url: pooled, prepares: false, ...server }
-      const db = createDb({ ...database, poolSize: 1 })
+      const db = createDb({ url: pooled, prepares: false, poolSize: 1 })
       try {
-        return await databaseWarnings({ ...database, db }, readConfig({}))
+        return await databaseWarnings({ db, prepares: false }, readConfig({}))
       } finally {
         await db.destroy()
       }

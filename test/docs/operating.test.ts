@@ -1,7 +1,11 @@
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import pg from 'pg'
 import t from 'tap'
 import { exitCodes } from '../../src/exit-codes.ts'
+import { newDirectory, query, start } from '../support/embedded.ts'
 import { createWorld } from '../support/world.ts'
 import { blocks, table } from './markdown.ts'
 
@@ -17,6 +21,20 @@ t.test('the statement for a lost administrator token puts a new one in its place
   t.equal((await world.ask('GET', '/v1/self')).status, 401)
   const found = await world.ask('GET', '/v1/self', { token: secret })
   t.match(found, { status: 200, body: { name: 'Bootstrap administrator', hint: 'cf-admin-…' } })
+})
+
+t.test('the command that dumps the embedded database connects to it', async (t) => {
+  const folder = await newDirectory(t)
+  await mkdir(folder)
+  await start(t, join(folder, '.counterfoil'))
+  const command = blocks('docs/operating.md', 'sh').find((block) => block.startsWith('pg_dump')) ?? ''
+  // pg_dump is not among the embedded binaries.
+  const script = `pg_dump() { printf %s "$2"; }\n${command}`
+  execFileSync('sh', ['-c', script], { cwd: folder })
+  const url = await readFile(join(folder, 'counterfoil.sql'), 'utf8')
+  t.same(await query(url, 'select current_database() as name, rolsuper from pg_roles where rolname = user'), [
+    { name: 'counterfoil', rolsuper: true },
+  ])
 })
 
 t.test('the table of exit codes has all of them', async (t) => {

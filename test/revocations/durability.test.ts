@@ -54,9 +54,7 @@ t.test('what takes a credential away waits for a standby where that was asked fo
 
 t.test('at the start it is said where nothing can be waited for', async (t) => {
   const { db } = await createWorld(t)
-  const nothing = async () => {}
-  const server = { url: '', embedded: false, superviseServer: nothing, stopServer: nothing, close: nothing }
-  const database = { db, prepares: true, ...server }
+  const database = { db, prepares: true }
   t.same(await databaseWarnings(database, readConfig({})), [])
   const warnings = await databaseWarnings(database, readConfig({ REVOCATION_DURABILITY: 'remote' }))
   t.match(warnings, [/synchronous_standby_names/])

@@ -34,6 +34,15 @@ export async function start(t: Test, directory: string) {
   return database
 }
 
+/** In the same server as this URL and in its database `postgres`, as the superuser of that data directory. */
+export async function superuserUrl(url: string, directory: string): Promise<string> {
+  const superuser = new URL(url)
+  superuser.username = 'postgres'
+  superuser.password = (await readFile(join(directory, 'postgres-password'), 'utf8')).trim()
+  superuser.pathname = '/postgres'
+  return superuser.href
+}
+
 export async function query(url: string, text: string): Promise<Record<string, unknown>[]> {
   const client = new pg.Client(url)
   // A server that dies is reported here as well as to the query.

@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { createDb } from '../../src/db/database.ts'
 import { migrate } from '../../src/db/migrate.ts'
-import { newDirectory, start } from './embedded.ts'
+import { newDirectory, start, superuserUrl } from './embedded.ts'
 
 /** A PostgreSQL server for the test, which has superuser access to it. */
 export type OwnServer = {
@@ -22,10 +21,7 @@ export type OwnServer = {
 export async function startOwnServer(t: Test): Promise<OwnServer> {
   const home = await newDirectory(t)
   const { url: own } = await start(t, home)
-  const password = (await readFile(join(home, 'postgres-password'), 'utf8')).trim()
-  const superuser = new URL(own)
-  superuser.username = 'postgres'
-  superuser.password = password
+  const superuser = new URL(await superuserUrl(own, home))
 
   const admin: OwnServer['admin'] = async (text, database = 'postgres') => {
     superuser.pathname = `/${database}`

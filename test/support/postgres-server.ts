@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import pg from 'pg'
 import { createDb } from '../../src/db/database.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { startEmbedded } from '../../src/embedded-postgres/installation.ts'
+import { query, superuserUrl } from './embedded.ts'
 
 /** The prefix of database and role names in tests. */
 export const prefix = 'counterfoil_test_'
@@ -55,12 +54,8 @@ async function choose(dataDir: string): Promise<{ url: string; stop(): Promise<u
 /** The embedded server. Its usual role may not create the roles that some tests need. */
 async function startEmbeddedForTests(dataDir: string) {
   const server = await startEmbedded(dataDir, hasty)
-  const superuser = new URL(server.url)
-  superuser.username = 'postgres'
-  superuser.password = (await readFile(join(dataDir, 'postgres-password'), 'utf8')).trim()
-  const client = new pg.Client({ connectionString: superuser.href })
-  await client.connect()
-  await client.query(`alter role ${new URL(server.url).username} createrole`).finally(() => client.end())
+  const { username } = new URL(server.url)
+  await query(await superuserUrl(server.url, dataDir), `alter role ${username} createrole`)
   return server
 }
 

@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process'
-import { appendFile, readFile } from 'node:fs/promises'
+import { appendFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { createDb } from '../../src/db/database.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { startEmbedded } from '../../src/embedded-postgres/installation.ts'
-import { newDirectory, postmasterPid, query } from './embedded.ts'
+import { newDirectory, postmasterPid, query, superuserUrl } from './embedded.ts'
 
 export type Server = {
   url: string
@@ -36,7 +36,7 @@ export async function startPair(t: Test): Promise<Pair> {
   for (const name of ['postgres', 'postgres-password'])
     execFileSync('cp', ['-a', join(home, name), join(copy, name)])
   const primary = await start(t, home)
-  const { port, password } = new URL(primary.url)
+  const { port, password } = new URL(await superuserUrl(primary.url, home))
   const source = `host=127.0.0.1 port=${port} user=postgres password=${password} application_name=standby`
   await appendFile(
     join(copy, 'postgres', 'postgresql.auto.conf'),
@@ -64,13 +64,10 @@ export async function startPair(t: Test): Promise<Pair> {
 async function start(t: Test, directory: string): Promise<Server> {
   const server = await startEmbedded(directory)
   t.teardown(() => server.stop())
-  const superuser = new URL(server.url)
-  superuser.username = 'postgres'
-  superuser.pathname = '/postgres'
-  superuser.password = (await readFile(join(directory, 'postgres-password'), 'utf8')).trim()
+  const superuser = await superuserUrl(server.url, directory)
   return {
     url: server.url,
-    asSuperuser: (text) => query(superuser.href, text),
+    asSuperuser: (text) => query(superuser, text),
     async kill() {
       const pid = await postmasterPid(directory)
       process.kill(pid, 'SIGKILL')
