@@ -1,5 +1,5 @@
 import { type Credential, type Narrowing, type OwnerSource, unused } from '../access/credential.ts'
-import { planOnce } from '../db/client.ts'
+import { PreparedStatement } from '../db/client.ts'
 import type { Durability } from '../db/installation.ts'
 import { server } from '../db/origin.ts'
 import type { Pipeline } from '../db/pipeline.ts'
@@ -14,7 +14,7 @@ export async function selectCredentials(
   pipeline: Pipeline,
   hashes: HashText[],
 ): Promise<{ server: string | null; credentials: (Credential | undefined)[] }> {
-  const { rows } = await pipeline.query<{ answer: Answer }>(text, [hashes.join()])
+  const { rows } = await pipeline.query<{ answer: Answer }>(byHash, [hashes.join()])
   const [from, found] = (rows[0] as { answer: Answer }).answer
   const credentials = new Array<Credential | undefined>(hashes.length).fill(undefined)
   for (const row of found ?? []) {
@@ -30,7 +30,9 @@ const milliseconds = (column: string) => `date_part('epoch', ${column}) * 1000`
 
 // Each organization and type in a batch is converted to text once: PostgreSQL memoizes the lateral subquery, and
 // `offset 0` keeps it from being flattened. Each hash takes three index lookups in turn.
-const text = `
+const byHash = new PreparedStatement(
+  'credentials',
+  `
   select json_build_array(${server}, json_agg(json_build_array(
     asked.position, token.id, token.name, token.owner_subject, token.owner_email, token.owner_source, token.narrowed_to,
     ${milliseconds('token.revoked_at')}, ${milliseconds('token.expires_at')}, ${milliseconds('token.not_before')},
@@ -47,9 +49,8 @@ const text = `
   join lateral (
     select json_build_array(name, endpoint, ${milliseconds('suspended_at')})::text as facts
     from token_types where name = token.type offset 0
-  ) as type on true`
-
-planOnce('credentials', text)
+  ) as type on true`,
+)
 
 /** Since 1970; infinity is a string in JSON. */
 type Milliseconds = number | string | null
@@ -152,9 +153,10 @@ function instant(milliseconds: Milliseconds): Date | null {
   return new Date(Math.max(-furthest, Math.min(Math.round(Number(milliseconds)), furthest)))
 }
 
-const notify = "select set_config('synchronous_commit', $3, true), pg_notify($1, $2)"
-
-planOnce('notify', notify)
+const notify = new PreparedStatement(
+  'notify',
+  "select set_config('synchronous_commit', $3, true), pg_notify($1, $2)",
+)
 
 /**
  * Notifies all listeners, including this process. The notification need not survive a crash, so it does not wait for

@@ -46,17 +46,24 @@ declare module 'pg' {
   }
 }
 
-const names = new Map<string, string>()
-
 /**
- * From now on this statement is planned once per connection, since planning takes longer than running it. List its
- * columns explicitly: the columns of `*` change when another version of the service migrates, and PostgreSQL then
- * rejects the cached plan.
+ * A statement that every connection plans once, since planning takes longer than running it. It lists its columns
+ * explicitly: the columns of `*` change when another version of the service migrates, and PostgreSQL then rejects the
+ * cached plan.
  */
-export function planOnce(name: string, statement: string): void {
-  if (/(select|returning|[.,])\s*\*/i.test(statement)) throw new Error(`${name} must name its columns`)
-  names.set(statement, name)
+export class PreparedStatement {
+  readonly name: string
+  readonly text: string
+
+  constructor(name: string, text: string) {
+    if (/(select|returning|[.,])\s*\*/i.test(text)) throw new Error(`${name} must name its columns`)
+    this.name = name
+    this.text = text
+  }
 }
+
+/** A statement in any of the forms that a client takes. */
+type Query = string | pg.QueryConfig | PreparedStatement
 
 /** The server is in recovery: it sees changes late or never, and accepts none. */
 export class StandbyError extends Error {
@@ -91,6 +98,12 @@ function sqlState(error: unknown): string {
  */
 export function clientWith(options: ClientOptions): typeof pg.Client {
   const { queryMs, prepares } = options
+
+  function named({ name, text }: PreparedStatement, values: unknown[] | undefined): string | pg.Query {
+    // If the name were in our own config object, pg would copy that object member by member.
+    return prepares ? Object.assign(new pg.Query(text, values), { name }) : text
+  }
+
   return class extends pg.Client {
     readonly #config: pg.ClientConfig
     readonly #servers: string[]
@@ -108,7 +121,7 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
       return { ...conf, ...startupParameters(!prepares, conf.options) }
     }
 
-    override query = ((query: string | pg.QueryConfig, values?: unknown[], done?: Done) => {
+    override query = ((query: Query, values?: unknown[], done?: Done) => {
       if (done) return this.#ask(query, values, done)
       return new Promise((resolve, reject) => {
         this.#ask(query, values, (error, result) => (error ? reject(error) : resolve(result)))
@@ -161,7 +174,7 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
       }
     }
 
-    #ask(query: string | pg.QueryConfig, values: unknown[] | undefined, done: Done): void {
+    #ask(query: Query, values: unknown[] | undefined, done: Done): void {
       const timer = setTimeout(() => {
         done(new Error('Query read timeout'))
         this.connection.stream.destroy()
@@ -171,9 +184,7 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
         if (error && endsConnection(error)) void this.end()
         done(error, result)
       }
-      const name = prepares && typeof query === 'string' ? names.get(query) : undefined
-      // If the name were in our own config object, pg would copy that object member by member.
-      const asked = name === undefined ? query : Object.assign(new pg.Query(query, values), { name })
+      const asked = query instanceof PreparedStatement ? named(query, values) : query
       super.query(asked as string, values as unknown[], answered)
     }
   }

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { type ClientOptions, clientWith, endsConnection } from './client.ts'
+import { type ClientOptions, clientWith, endsConnection, type PreparedStatement } from './client.ts'
 
 export type PipelineOptions = ClientOptions & {
   url: string
@@ -11,7 +11,10 @@ export type PipelineOptions = ClientOptions & {
 /** One connection, opened when needed and reopened after it was lost. */
 export type Pipeline = {
   /** Sends the statement behind those in flight; results arrive in order. */
-  query<Row extends pg.QueryResultRow>(text: string, values: unknown[]): Promise<pg.QueryResult<Row>>
+  query<Row extends pg.QueryResultRow>(
+    statement: PreparedStatement,
+    values: unknown[],
+  ): Promise<pg.QueryResult<Row>>
   /** Drops the connection and everything in flight on it; the next one is opened by name. */
   drop(): void
   end(): Promise<void>
@@ -45,11 +48,11 @@ export function openPipeline({ url, connectMs, onError, ...options }: PipelineOp
   }
 
   return {
-    async query(text, values) {
+    async query(statement, values) {
       connection ??= connect()
       const current = connection
       try {
-        return await (await current).query(text, values)
+        return await (await current).query(statement, values)
       } catch (error) {
         // Any error that is not a response of PostgreSQL means that the connection is lost, even if it does not know
         // yet.

@@ -6,7 +6,7 @@ import {
   PostgresIntrospector,
   PostgresQueryCompiler,
 } from 'kysely'
-import { planOnce } from './client.ts'
+import { PreparedStatement } from './client.ts'
 import { camelCase, type Db } from './database.ts'
 import type { Tables } from './tables.ts'
 
@@ -40,12 +40,13 @@ export function statement<Values extends object, Row>(
   build: (builder: Db, parameter: ParameterOf<Values>) => CompiledQuery<Row>,
 ): (db: Db, values: Values) => Promise<Row[]> {
   const compiled = build(builder, (of) => new Parameter(of) as never)
-  planOnce(name, compiled.sql)
+  // Kysely hands `sql` to the client unread, and ours accepts a prepared statement in its place.
+  const sql = new PreparedStatement(name, compiled.sql) as unknown as string
   return async (db, values) => {
     const parameters = compiled.parameters.map((value) =>
       value instanceof Parameter ? values[value.name as keyof Values] : value,
     )
-    const { rows } = await db.executeQuery<Row>({ ...compiled, parameters })
+    const { rows } = await db.executeQuery<Row>({ ...compiled, sql, parameters })
     return rows
   }
 }
