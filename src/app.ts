@@ -28,7 +28,13 @@ import { noteMethods } from './http/methods.ts'
 import { type Measuring, measureAlone, metrics } from './http/metrics.ts'
 import { docs, openapi } from './http/openapi.ts'
 import { limitRequests } from './http/overload.ts'
-import { answerClientError, answerUndecodable, sendNotFound, sendProblem } from './http/problem.ts'
+import {
+  answerClientError,
+  answerUndecodable,
+  answerUnserved,
+  sendNotFound,
+  sendProblem,
+} from './http/problem.ts'
 import { problemTypeRoutes } from './http/problem-types.ts'
 import { rejectUnsafeText } from './http/reject-unsafe-text.ts'
 import * as schemas from './http/schemas.ts'
@@ -122,10 +128,11 @@ export async function buildApp({
       durations.measure(left, performance.now() - startedAt)
     },
   } satisfies FastPathOptions
-  const app = Fastify({
+  const app: FastifyInstance = Fastify({
     // If every request is logged, Fastify handles them all.
-    serverFactory: serverWith((ordinarily) =>
-      isVerbose(log) ? ordinarily : introspectionFastPath(direct, ordinarily),
+    serverFactory: serverWith(
+      (ordinarily) => (isVerbose(log) ? ordinarily : introspectionFastPath(direct, ordinarily)),
+      (reason, request, response) => answerUnserved(app, reason, request, response),
     ),
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type IncomingMessage, STATUS_CODES } from 'node:http'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { plainAddress } from '../shared/addresses.ts'
@@ -79,19 +79,48 @@ export function settle(
   return error
 }
 
+type Answering = Pick<FastifyInstance, 'basePath' | 'log'>
+
 /** Answers what Node's HTTP parser rejected before a request object existed. */
 export function answerClientError(
-  { basePath, log }: Pick<FastifyInstance, 'basePath' | 'log'>,
-  error: Error & { code?: string },
-  socket: Socket,
+  app: Answering,
+  { code: reason }: Error & { code?: string },
+  // Node keeps the response in progress here, and checks it in the same way.
+  socket: Socket & { _httpMessage?: ServerResponse | null },
 ): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-  const [code, detail] = parserErrors[error.code ?? ''] ?? [
-    'invalid_request',
-    'The request is not valid HTTP.',
-  ]
+  const { _httpMessage: response } = socket
+  // A second response in the middle of one would be read as a part of it.
+  if (reason === 'ECONNRESET' || !socket.writable || response?.headersSent) return void socket.destroy()
+  if (response?.req.complete) {
+    // The error is in what follows this request: an answer now would be taken for the answer to this one. Close after it.
+    response.shouldKeepAlive = false
+    return
+  }
+  const refusal = parserErrors[reason ?? ''] ?? ['invalid_request', 'The request is not valid HTTP.']
+  const ip = plainAddress(socket.remoteAddress)
+  const { status, headers, body } = refusedByServer(app, refusal, { method: null, reason, ip })
+  const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
+  socket.end([`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, ...head, '', body].join('\r\n'))
+}
+
+/** Answers a request that Node would answer without a body. */
+export function answerUnserved(
+  app: Answering,
+  reason: UnservedReason,
+  { method, socket }: IncomingMessage,
+  response: ServerResponse,
+): void {
+  const ip = plainAddress(socket.remoteAddress)
+  const { status, headers, body } = refusedByServer(app, unserved[reason], { method, reason, ip })
+  response.writeHead(status, headers).end(body)
+}
+
+/** Builds and logs the response to a request that does not reach Fastify. */
+function refusedByServer({ basePath, log }: Answering, [code, detail]: Refusal, line: object) {
   const reqId = randomUUID()
   const problem = problemDocument(basePath, new AppError(code, detail), reqId)
+  const { status } = problem
+  log.info({ reqId, route: null, status, ...line }, 'request')
   const body = JSON.stringify(problem)
   const headers = {
     ...securityHeaders,
@@ -100,14 +129,20 @@ export function answerClientError(
     'x-request-id': reqId,
     connection: 'close',
   }
-  const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
-  const { status } = problem
-  socket.end([`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, ...head, '', body].join('\r\n'))
-  const ip = plainAddress(socket.remoteAddress)
-  log.info({ reqId, method: null, route: null, status, reason: error.code, ip }, 'request')
+  return { status, headers, body }
 }
 
-const parserErrors: Record<string, [code: ErrorCode, detail: string]> = {
+type Refusal = [code: ErrorCode, detail: string]
+
+const parserErrors: Record<string, Refusal> = {
   HPE_HEADER_OVERFLOW: ['header_fields_too_large', 'The URL and the header fields are too large together.'],
   ERR_HTTP_REQUEST_TIMEOUT: ['request_timeout', 'The request did not arrive completely in time.'],
+  CONNECT: ['invalid_request', 'CONNECT is not supported: this server is not a proxy.'],
 }
+
+const unserved = {
+  missing_host: ['invalid_request', 'The request has no Host header field.'],
+  unknown_expectation: ['expectation_failed', 'The only expectation that is supported is 100-continue.'],
+} satisfies Record<string, Refusal>
+
+export type UnservedReason = keyof typeof unserved

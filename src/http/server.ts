@@ -1,20 +1,35 @@
-import { createServer, type RequestListener, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyServerFactory } from 'fastify'
+import type { UnservedReason } from './problem.ts'
 
 /** How long a connection stays open without any traffic, because the client reads nothing or never closed its side. */
 const idleMs = 60_000
 
 /**
- * Node's HTTP server as Fastify would create it, except that `before` sees every request before Fastify does, and every
- * response is closed together with its connection.
+ * Node's HTTP server as Fastify would create it, except that `before` sees every request before Fastify does, every
+ * response is closed together with its connection, and `refuse` answers what Node would answer without a body.
  */
-export function serverWith(before: (ordinarily: RequestListener) => RequestListener): FastifyServerFactory {
+export function serverWith(
+  before: (ordinarily: RequestListener) => RequestListener,
+  refuse: (reason: UnservedReason, request: IncomingMessage, response: ServerResponse) => void,
+): FastifyServerFactory {
   return (handler, { http, keepAliveTimeout, requestTimeout }) => {
     const listener = before(handler)
-    const server = createServer(http ?? {}, (request, response) => {
+    const server = createServer({ ...(http as object), requireHostHeader: false }, (request, response) => {
       if (!response.socket) closeWith(request.socket, response)
-      listener(request, response)
+      // RFC 9112 §3.2.
+      if (request.headers.host === undefined && request.httpVersion === '1.1')
+        refuse('missing_host', request, response)
+      else listener(request, response)
+    })
+    server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
+      refuse('unknown_expectation', request, response),
+    )
+    server.on('connect', (_request, socket: Socket) => {
+      // Node removes its own listeners.
+      socket.on('error', () => socket.destroy())
+      server.emit('clientError', Object.assign(new Error(), { code: 'CONNECT' }), socket)
     })
     return Object.assign(server, { keepAliveTimeout, requestTimeout, timeout: idleMs })
   }

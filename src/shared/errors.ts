@@ -127,6 +127,11 @@ export const catalogue = {
     title: 'Unsupported media type',
     advice: 'Set `Content-Type` to the media type that the reference lists for the operation.',
   },
+  expectation_failed: {
+    status: 417,
+    title: 'The expectation cannot be met',
+    advice: 'Leave out `Expect`, or set it to `100-continue`.',
+  },
   invalid_value: {
     status: 422,
     title: 'A value is not allowed',
