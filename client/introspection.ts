@@ -26,7 +26,8 @@ export type Introspection = {
 export type Answer = Introspection | { active: false }
 
 /**
- * An event of the feed: invalidates the token with this hash, or all tokens of the organization or type, or all tokens.
+ * An event of the feed: invalidates the token with this hash, or all tokens of the owner, organization or type, or all
+ * tokens.
  */
 export type Revocation = {
   id: string
@@ -34,6 +35,8 @@ export type Revocation = {
   reason: 'revoked' | 'deleted' | 'secret_ended' | 'changed' | 'suspended' | 'reset'
   organization: string | null
   type: string | null
+  /** Null too if the server is older than owners' suspension. */
+  owner?: string | null
   token_id: string | null
   /** SHA-256 in base64url. */
   hash: string | null

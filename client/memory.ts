@@ -49,7 +49,12 @@ export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: Mem
   /** The answer may predate a change that the feed has already reported and will not report again. */
   function isDoubtful(hash: string, answer: Answer, since: number): boolean {
     const about = answer.active
-      ? [hash, `organization ${answer.organization}`, `type ${answer.type}`]
+      ? [
+          hash,
+          `organization ${answer.organization}`,
+          `type ${answer.type}`,
+          ownerOf(answer.organization, answer.sub),
+        ]
       : [hash]
     return about.some((what) => (named.get(what)?.at ?? Number.NEGATIVE_INFINITY) >= since)
   }
@@ -89,10 +94,13 @@ export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: Mem
     /**
      * Invalidates what the feed reports. Ended secrets are rejected without asking an instance that may not know yet.
      */
-    tell({ hash, organization, type, reason }: Revocation): void {
+    tell({ hash, organization, type, owner, reason }: Revocation): void {
       if (hash !== null) {
         good.delete(hash)
         name(hash, final.includes(reason))
+      } else if (organization !== null && typeof owner === 'string') {
+        forgetWhere((answer) => answer.organization === organization && answer.sub === owner)
+        name(ownerOf(organization, owner))
       } else if (organization !== null) {
         forgetWhere((answer) => answer.organization === organization)
         name(`organization ${organization}`)
@@ -109,6 +117,10 @@ export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: Mem
     /** Events may have been missed. */
     reset,
   }
+}
+
+function ownerOf(organization: string, subject: string): string {
+  return `owner ${organization} ${subject}`
 }
 
 export type Memory = ReturnType<typeof createMemory>

@@ -49,6 +49,7 @@ import { createSignIn } from './issuers/sign-in.ts'
 import { signingKeyRoutes } from './keys/routes.ts'
 import type { Signing } from './keys/signing.ts'
 import { organizationRoutes } from './organizations/routes.ts'
+import { ownerRoutes } from './owners/routes.ts'
 import { policyRoutes } from './policy/routes.ts'
 import { revocationRoutes, revocationStreamRoutes } from './revocations/routes.ts'
 import type { Tail } from './revocations/tail.ts'
@@ -221,6 +222,7 @@ export async function buildApp({
       clientKeyRoutes,
       tokenTypeRoutes,
       organizationRoutes,
+      ownerRoutes,
       policyRoutes,
       issuerRoutes,
       signingKeyRoutes,

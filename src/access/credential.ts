@@ -7,6 +7,9 @@ export type OwnerSource = 'internal' | 'ldap' | 'sso'
 /** The user that a token belongs to. */
 export type Owner = { subject: string; email: string | null; source: OwnerSource }
 
+/** The owner in a request, which may leave the source out. */
+export type AskedOwner = Omit<Owner, 'source'> & { source: OwnerSource | undefined }
+
 /** The tokens that a resource server may see; a token has to match every member that is present. */
 export type Narrowing = { organizations?: string[]; audience?: string[]; types?: string[] }
 
@@ -23,7 +26,7 @@ export type Use = {
 
 export const unused = { uses: 0, usedAt: Number.NEGATIVE_INFINITY, usedFrom: null }
 
-/** What a secret's hash resolves to: its token, and the facts of its organization and type that decisions need. */
+/** What a secret's hash resolves to: its token, and the facts of its organization, type and owner that decisions need. */
 export type Credential = Validity &
   Use & {
     hash: HashText
@@ -38,6 +41,7 @@ export type Credential = Validity &
     ownerSubject: string | null
     ownerEmail: string | null
     ownerSource: OwnerSource | null
+    ownerSuspendedAt: Date | null
     scopes: string[]
     audience: string[]
     /** Null: usable from any address. Equal lists are one object, since parsed lists are cached by identity. */
@@ -48,7 +52,8 @@ export type Credential = Validity &
   }
 
 export function isGood(credential: Credential, now: Date): boolean {
-  if (credential.organizationSuspendedAt || credential.typeSuspendedAt) return false
+  const { organizationSuspendedAt, typeSuspendedAt, ownerSuspendedAt } = credential
+  if (organizationSuspendedAt || typeSuspendedAt || ownerSuspendedAt) return false
   return statusOf(credential, now) === 'active'
 }
 

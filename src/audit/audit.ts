@@ -21,6 +21,9 @@ export const actions = [
   'token_type.suspended',
   'token_type.resumed',
   'token_type.deleted',
+  'owner.updated',
+  'owner.suspended',
+  'owner.resumed',
   'token.created',
   'token.updated',
   'token.revoked',
@@ -38,7 +41,7 @@ export type NewAuditEvent = {
   organizationId: string
   action: Action
   target: {
-    type: 'organization' | 'policy' | 'token_type' | 'token' | 'signing_key' | 'trusted_issuer'
+    type: 'organization' | 'policy' | 'token_type' | 'owner' | 'token' | 'signing_key' | 'trusted_issuer'
     id: string
     name: string
   }

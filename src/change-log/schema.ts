@@ -39,7 +39,7 @@ export const components = [AuditEvent, AuditEventPage]
 
 const filter = {
   actor: Type.Optional(Type.String({ maxLength: 100, description: 'The id of who did it.' })),
-  target: Type.Optional(Type.String({ maxLength: 100, description: 'The id of what it was done to.' })),
+  target: Type.Optional(Type.String({ maxLength: 255, description: 'The id of what it was done to.' })),
   action: Type.Optional(Type.Enum([...actions], { type: 'string' })),
   from: Type.Optional(DateTime({ description: 'At that instant or after it.' })),
   to: Type.Optional(DateTime({ description: 'Before that instant.' })),

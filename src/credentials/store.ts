@@ -34,10 +34,11 @@ const byHash = new PreparedStatement(
   'credentials',
   `
   select json_build_array(${server}, json_agg(json_build_array(
-    asked.position, token.id, token.name, token.owner_subject, token.owner_email, token.owner_source, token.narrowed_to,
+    asked.position, token.id, token.name, token.owner_subject, token.owner_email,
+    coalesce(owner.identity_source, token.owner_source), token.narrowed_to,
     ${milliseconds('token.revoked_at')}, ${milliseconds('token.expires_at')}, ${milliseconds('token.not_before')},
     floor(date_part('epoch', token.created_at)), organization.facts, type.facts,
-    array_to_json(token.scopes)::text, array_to_json(token.audience)::text, array_to_json(token.allowed_cidrs)::text
+    array_to_json(token.scopes)::text, array_to_json(token.audience)::text, array_to_json(token.allowed_cidrs)::text, ${milliseconds('owner.suspended_at')}
   ))) as answer
   from unnest(string_to_array($1, ',')) with ordinality as asked (hash, position)
   join token_secrets as secret on secret.hash = decode(asked.hash, 'base64')
@@ -49,7 +50,8 @@ const byHash = new PreparedStatement(
   join lateral (
     select json_build_array(name, endpoint, ${milliseconds('suspended_at')})::text as facts
     from token_types where name = token.type offset 0
-  ) as type on true`,
+  ) as type on true
+  left join owners as owner on owner.organization_id = token.organization_id and owner.subject = token.owner_subject`,
 )
 
 /** Since 1970; infinity is a string in JSON. */
@@ -74,6 +76,7 @@ type Row = [
   scopes: string,
   audience: string,
   allowedCidrs: string | null,
+  ownerSuspendedAt: Milliseconds,
 ]
 
 const organizationIn = createInterning(([id, key, suspendedAt]: [string, string, Milliseconds]) => ({
@@ -100,6 +103,7 @@ class Issued implements Credential {
   readonly notBefore
   readonly typeSuspendedAt
   readonly organizationSuspendedAt
+  readonly ownerSuspendedAt
   readonly organizationId
   readonly allowedCidrs
   uses = unused.uses
@@ -127,6 +131,7 @@ class Issued implements Credential {
     this.notBefore = instant(row[9])
     this.typeSuspendedAt = type.suspendedAt
     this.organizationSuspendedAt = organization.suspendedAt
+    this.ownerSuspendedAt = instant(row[16])
     this.organizationId = organization.id
     this.allowedCidrs = row[15] === null ? null : listIn(row[15])
     this.tokenId = row[1]

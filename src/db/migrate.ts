@@ -16,6 +16,8 @@ import * as useCounts from '../../migrations/0013-use-counts.ts'
 import * as staticSecret from '../../migrations/0014-static-secret.ts'
 import * as revocationDurability from '../../migrations/0015-revocation-durability.ts'
 import * as organizationDeletion from '../../migrations/0016-organization-deletion.ts'
+import * as owners from '../../migrations/0017-owners.ts'
+import * as ownerSuspension from '../../migrations/0018-owner-suspension.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -35,6 +37,8 @@ const migrations = {
   '0014-static-secret': staticSecret,
   '0015-revocation-durability': revocationDurability,
   '0016-organization-deletion': organizationDeletion,
+  '0017-owners': owners,
+  '0018-owner-suspension': ownerSuspension,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

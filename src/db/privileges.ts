@@ -8,6 +8,7 @@ const readAndWrite = ['select', 'insert', 'update', 'delete']
 const tables: Record<keyof Tables, string[]> = {
   organizations: readAndWrite,
   trustedIssuers: readAndWrite,
+  owners: readAndWrite,
   tokenTypes: readAndWrite,
   tokens: readAndWrite,
   tokenSecrets: readAndWrite,

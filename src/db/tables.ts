@@ -56,6 +56,18 @@ type TrustedIssuersTable = {
   updatedAt: Date
 }
 
+type OwnersTable = {
+  organizationId: string
+  subject: string
+  email: string | null
+  identitySource: OwnerSource
+  externalId: string | null
+  suspendedAt: ColumnType<Date | null, Date | null | undefined, Date | null>
+  version: Generated<number>
+  createdAt: Date
+  updatedAt: Date
+}
+
 type TokenTypesTable = {
   name: string
   description: string | null
@@ -172,6 +184,8 @@ type RevocationsTable = {
   organizationKey: string | null
   type: string | null
   audience: string[] | null
+  /** Without a token: all tokens of this owner in the organization. */
+  ownerSubject: string | null
   tokenId: string | null
   hash: Buffer | null
 }
@@ -245,6 +259,7 @@ type StatusListEntriesTable = {
 export type Tables = {
   organizations: OrganizationsTable
   trustedIssuers: TrustedIssuersTable
+  owners: OwnersTable
   tokenTypes: TokenTypesTable
   tokens: TokensTable
   tokenSecrets: TokenSecretsTable
@@ -263,6 +278,7 @@ export type Tables = {
 
 export type Organization = Selectable<OrganizationsTable>
 export type TrustedIssuer = Selectable<TrustedIssuersTable>
+export type Owner = Selectable<OwnersTable>
 export type TokenType = Selectable<TokenTypesTable>
 export type TokenRow = Selectable<TokensTable>
 export type SigningKey = Selectable<SigningKeysTable>

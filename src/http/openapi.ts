@@ -57,6 +57,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
         { name: 'Tokens', description: 'Issue, list, change, revoke and delete tokens.' },
         { name: 'Verifying', description: 'For resource servers: is this bearer token good?' },
         { name: 'Client keys', description: 'What resource servers authenticate with in place of a secret.' },
+        { name: 'Owners', description: 'The users that tokens belong to.' },
         { name: 'Token types', description: 'What kinds of token there are; for platform administrators.' },
         { name: 'Signing keys', description: 'What JWTs are signed with; for platform administrators.' },
         { name: 'Organizations', description: 'Whose tokens they are; for platform administrators.' },

@@ -36,6 +36,14 @@ export const OrganizationParams = Type.Object({
   }),
 })
 
+export const Subject = Type.String({ minLength: 1, maxLength: 255, examples: ['u-4711'] })
+
+/** Where a user comes from. */
+export const IdentitySource = (options: object = {}) =>
+  Type.Enum(['internal', 'ldap', 'sso'], { type: 'string', ...options })
+
+export const OwnerParams = Type.Object({ ...OrganizationParams.properties, subject: Subject })
+
 export const IfMatch = Type.Object({
   'if-match': Type.Optional(
     Type.String({ description: 'Change it only if this is still its ETag.', examples: ['"1"'] }),

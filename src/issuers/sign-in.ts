@@ -32,8 +32,8 @@ export function createSignIn({ db, outbound, issuer }: SignInDeps): SignIn {
     const registration = await registrationFor(db, address, organization)
     if (!registration) return undefined
     const payload = await verifySignIn(secret, registration, keysOf(registration), now)
-    const organizationId = await organizationOf(db, registration, payload)
-    return { ...userFrom(payload, registration), organizationId }
+    const user = userFrom(payload, registration)
+    return { ...user, organizationId: await organizationOf(db, registration, payload, user.ownerSubject) }
   }
 }
 
@@ -60,10 +60,12 @@ async function organizationOf(
   db: Db,
   { claims, organizationId }: TrustedIssuer,
   payload: JWTPayload,
+  subject: string,
 ): Promise<string> {
   const by = claims.organization === null ? organizationId : organizationNamed(payload, claims.organization)
-  const organization = by === undefined ? undefined : await findOrganization(db, by)
+  const organization = by === undefined ? undefined : await findOrganization(db, by, subject)
   if (!organization) throw badCredential('it names no organization that exists')
   if (organization.suspendedAt) throw badCredential('its organization is suspended')
+  if (organization.ownerSuspendedAt) throw badCredential('its user is suspended in the organization')
   return organization.id
 }

@@ -5,7 +5,7 @@ import type { Tables, TrustedIssuer } from '../db/tables.ts'
 import { platformId } from '../shared/platform.ts'
 
 type Key = { organizationId: string; id: string }
-type Organization = { id: string; suspendedAt: Date | null }
+type Organization = { id: string; suspendedAt: Date | null; ownerSuspendedAt: Date | null }
 
 export async function findIssuer(db: Db, { organizationId, id }: Key): Promise<TrustedIssuer | undefined> {
   return db
@@ -57,10 +57,18 @@ export async function selectRegistrations(
     .execute()
 }
 
-export async function findOrganization(db: Db, by: string): Promise<Organization | undefined> {
+/** The organization of that key or id, and whether the owner of that subject is suspended in it. */
+export async function findOrganization(
+  db: Db,
+  by: string,
+  subject: string,
+): Promise<Organization | undefined> {
   return db
     .selectFrom('organizations')
-    .select(['id', 'suspendedAt'])
+    .leftJoin('owners', (join) =>
+      join.onRef('owners.organizationId', '=', 'organizations.id').on('owners.subject', '=', subject),
+    )
+    .select(['id', 'organizations.suspendedAt', 'owners.suspendedAt as ownerSuspendedAt'])
     .where(keyOrId(by), '=', by)
     .executeTakeFirst()
 }

@@ -85,7 +85,7 @@ export async function updateOrganization(
 }
 
 /** What organizations can have large numbers of, with the column that identifies a row. */
-const contents = { tokens: 'id', idempotency_keys: 'hash' } as const
+const contents = { tokens: 'id', idempotency_keys: 'hash', owners: 'subject' } as const
 
 export const contentTables = Object.keys(contents) as (keyof typeof contents)[]
 

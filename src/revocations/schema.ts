@@ -48,12 +48,16 @@ export const RevocationEvent = Type.Object(
         'the same of every token.',
     }),
     organization: nullable.string({
-      description: 'Its key. Without a hash: all tokens of the organization.',
+      description: 'Its key. Without a hash and an owner: all tokens of the organization.',
       examples: ['default'],
     }),
     type: nullable.string({
       description: 'The token type. Without a hash and an organization: all tokens of the type.',
       examples: ['api'],
+    }),
+    owner: nullable.string({
+      description: 'The subject of an owner. Without a hash: all tokens of that owner in the organization.',
+      examples: [null],
     }),
     token_id: nullable.string({ examples: ['019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d'] }),
     hash: nullable.string({
@@ -64,7 +68,7 @@ export const RevocationEvent = Type.Object(
   {
     $id: 'RevocationEvent',
     description:
-      'What stopped being good: a secret, or all tokens of an organization or of a type, or all there are.',
+      'What stopped being good: a secret, or all tokens of an owner, of an organization or of a type, or all there are.',
   },
 )
 
@@ -80,7 +84,7 @@ export const RevocationEventPage = Type.Object(
 export const components = [RevocationEvent, RevocationEventPage]
 
 export function presentRevocation(
-  { at, reason, organizationKey, type, tokenId, hash }: Revocation,
+  { at, reason, organizationKey, type, ownerSubject, tokenId, hash }: Revocation,
   id: string,
   hashLength = 43,
 ): Static<typeof RevocationEvent> {
@@ -90,6 +94,7 @@ export function presentRevocation(
     reason,
     organization: organizationKey,
     type,
+    owner: ownerSubject,
     token_id: tokenId,
     hash: hash?.toString('base64url').slice(0, hashLength) ?? null,
   }

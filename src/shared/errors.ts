@@ -82,8 +82,8 @@ export const catalogue = {
   },
   suspended: {
     status: 409,
-    title: 'The organization or token type is suspended',
-    advice: 'Resume the organization or the token type that `detail` names first.',
+    title: 'The organization, token type or owner is suspended',
+    advice: 'Resume the organization, token type or owner that `detail` names first.',
   },
   not_suspended: {
     status: 409,

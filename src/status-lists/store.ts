@@ -47,7 +47,7 @@ export async function findList(db: Db, id: string): Promise<{ id: string; size: 
   return db.selectFrom('statusLists').select(['id', 'size']).where('id', '=', id).executeTakeFirst()
 }
 
-/** The indexes of tokens that are revoked or deleted, or whose organization or type is suspended or deleted. */
+/** The indexes of tokens that are revoked or deleted, or whose organization, type or owner is suspended or deleted. */
 export async function selectInvalid(db: Db, listId: string): Promise<number[]> {
   const rows = await db
     .selectFrom('statusListEntries')
@@ -59,6 +59,11 @@ export async function selectInvalid(db: Db, listId: string): Promise<number[]> {
     )
     .leftJoin('organizations', 'organizations.id', 'tokens.organizationId')
     .leftJoin('tokenTypes', 'tokenTypes.name', 'tokens.type')
+    .leftJoin('owners', (join) =>
+      join
+        .onRef('owners.organizationId', '=', 'tokens.organizationId')
+        .onRef('owners.subject', '=', 'tokens.ownerSubject'),
+    )
     .where('statusListEntries.listId', '=', listId)
     .where((where) =>
       where.or([
@@ -66,6 +71,7 @@ export async function selectInvalid(db: Db, listId: string): Promise<number[]> {
         where('tokens.revokedAt', 'is not', null),
         where('organizations.suspendedAt', 'is not', null),
         where('tokenTypes.suspendedAt', 'is not', null),
+        where('owners.suspendedAt', 'is not', null),
       ]),
     )
     .select('idx')

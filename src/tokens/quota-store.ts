@@ -55,17 +55,3 @@ export async function isNameTaken(
     .executeTakeFirst()
   return namesake !== undefined
 }
-
-/** The source of the latest token of this subject; undefined if there is none. */
-export async function latestOwnerSource(db: Db, organizationId: string, subject: string) {
-  const latest = await db
-    .selectFrom('tokens')
-    .select('ownerSource')
-    .where('organizationId', '=', organizationId)
-    .where('ownerSubject', '=', subject)
-    .orderBy('createdAt', 'desc')
-    .orderBy('id', 'desc')
-    .limit(1)
-    .executeTakeFirst()
-  return latest?.ownerSource ?? undefined
-}

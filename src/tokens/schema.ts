@@ -100,10 +100,13 @@ export const SignedInUser = Type.Object(
 
 export const Warning = Type.Object(
   {
-    code: Type.Enum(['lifetime_reduced'], { type: 'string' }),
+    code: Type.Enum(['lifetime_reduced', 'identity_source_kept'], { type: 'string' }),
     message: Type.String({ examples: ['The lifetime was reduced to the maximum of 365 days.'] }),
-    requested: DateTime(),
-    granted: DateTime(),
+    requested: Type.String({
+      description: 'The instant or the identity source.',
+      examples: ['2027-03-01T12:00:00.000Z'],
+    }),
+    granted: Type.String({ examples: ['2026-03-31T12:00:00.000Z'] }),
   },
   { $id: 'Warning', description: 'A difference between what was requested and what was granted.' },
 )

@@ -1,5 +1,5 @@
 import { type Caller, holds, isUser, requirePermission } from '../access/caller.ts'
-import type { Owner } from '../access/credential.ts'
+import type { AskedOwner } from '../access/credential.ts'
 import { AppError } from '../shared/errors.ts'
 
 /** The owner whose tokens the caller may act on: any (undefined), or with `tokens:own` only the caller's own. */
@@ -12,16 +12,22 @@ export function onlyOwner(caller: Caller, permission: 'tokens:read' | 'tokens:wr
   return undefined
 }
 
-export function selfAsOwner({ principal: { ownerSubject, ownerEmail, ownerSource } }: Caller): Owner | null {
-  if (ownerSubject === null || ownerSource === null) return null
-  return { subject: ownerSubject, email: ownerEmail, source: ownerSource }
+/** The caller as an owner. Of a token's owner the record says where they come from, not the token. */
+export function selfAsOwner({ principal }: Caller): AskedOwner | null {
+  const { ownerSubject: subject, ownerEmail: email } = principal
+  if (subject === null) return null
+  return { subject, email, source: isUser(principal) ? principal.ownerSource : undefined }
 }
 
 /**
  * The owner of a new token: with `tokens:own` always the caller's owner. For signed-in users, the issuer's facts
  * replace what they state about themselves, so that they cannot evade rules about single sign-on.
  */
-export function ownerOfNew(caller: Caller, onlySelf: string | undefined, asked: Owner | null): Owner | null {
+export function ownerOfNew(
+  caller: Caller,
+  onlySelf: string | undefined,
+  asked: AskedOwner | null,
+): AskedOwner | null {
   return onlySelf !== undefined || isSignedInAs(caller, asked?.subject) ? selfAsOwner(caller) : asked
 }
 

@@ -14,6 +14,9 @@ const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
 for (const key of ['acme', 'other'])
   await world.ask('POST', '/v1/organizations', { body: { key, name: key } })
 
+const subject = 'u-4711'
+for (const organization of ['acme', 'other']) await world.issue({ owner: { subject } }, organization)
+
 const powers = permissions.filter((permission) => !['platform:admin', 'tokens:own'].includes(permission))
 const a = 'https://a.example'
 const networks = ['192.0.2.0/24']
@@ -174,6 +177,24 @@ const policies: Omit<Row, 'operation' | 'what'> = {
   },
 }
 
+const owner =
+  (organization = 'acme'): Make =>
+  () => ({
+    path: `/organizations/${organization}/owners/${subject}`,
+    body: { identity_source: 'ldap', external_id: `${++count}` },
+  })
+
+/** An owner with a management token, suspended. */
+const suspendedOwner =
+  (token: object = {}, organization = 'acme'): Make =>
+  async () => {
+    const owner = { subject: `u-${++count}` }
+    await world.issue({ type: 'management', scopes: ['tokens:read'], ...token, owner }, organization)
+    const path = `/organizations/${organization}/owners/${owner.subject}`
+    await world.ask('POST', `/v1${path}/suspend`)
+    return { path: `${path}/resume` }
+  }
+
 /** For platform:admin only, which a narrowed token cannot have. */
 const administration = (operation: string, what: string, make: Make): Row => ({
   ...{ operation, what, refusal: /permission platform:admin/ },
@@ -282,6 +303,33 @@ const table: Row[] = [
   { operation: 'replaceTrustedIssuer', what: 'users', ...issuers(registerAnew) },
   { operation: 'replacePolicy', what: 'what tokens can be', ...policies },
   { operation: 'updatePolicy', what: 'what tokens can be', ...policies },
+  {
+    ...{ operation: 'updateOwner', what: 'where an owner comes from' },
+    beyond: { organizations: [owner('other')] },
+    within: owner(),
+    because: {
+      permissions: 'an owner has no permissions',
+      audiences: 'an owner has no audience',
+      types: 'an owner is not limited to types',
+      networks: 'an owner is not limited to networks',
+    },
+  },
+  {
+    ...{ operation: 'resumeOwner', what: 'the tokens of an owner again' },
+    beyond: {
+      permissions: [suspendedOwner({ scopes: ['audit:read'] })],
+      organizations: [suspendedOwner({}, 'other')],
+      audiences: [suspendedOwner()],
+      types: [suspendedOwner()],
+      networks: [suspendedOwner()],
+    },
+    within: { permissions: suspendedOwner(), organizations: suspendedOwner() },
+    because: {
+      audiences: 'tokens may be for any audience',
+      types: 'tokens may be of any type',
+      networks: 'tokens may be usable from anywhere',
+    },
+  },
   administration('createTokenType', 'a type', () => ({
     path: '/token-types',
     body: { name: `type-${++count}`, prefix: 'made' },
@@ -310,7 +358,7 @@ const givesNothing: Record<string, string> = {
     [
       ...['live', 'ready', 'metrics', 'describeProblem', 'getJwks', 'getStatusList', 'getServerMetadata'],
       ...['introspect', 'introspectBatch', 'verify', 'listRevocations', 'followRevocations'],
-      ...['listTokens', 'getToken', 'getTokenOptions', 'getSelf', 'getClientKeys'],
+      ...['listTokens', 'getToken', 'getTokenOptions', 'getSelf', 'getOwner', 'getClientKeys'],
       ...['listTokenTypes', 'getTokenType', 'listOrganizations', 'getOrganization', 'getPolicy'],
       ...[
         'listSigningKeys',
@@ -331,7 +379,7 @@ const givesNothing: Record<string, string> = {
         'deleteToken',
         'deleteClientKeys',
       ],
-      ...['suspendTokenType', 'deleteTokenType', 'suspendOrganization', 'deleteOrganization'],
+      ...['suspendOwner', 'suspendTokenType', 'deleteTokenType', 'suspendOrganization', 'deleteOrganization'],
       ...['deleteTrustedIssuer', 'retireSigningKey'],
     ].map((id) => [id, takes]),
   ),

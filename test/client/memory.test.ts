@@ -9,7 +9,7 @@ const answer: Introspection = {
 const inactive = { active: false } as const
 const about = (what: Partial<Revocation>): Revocation => ({
   ...{ id: '00000001.1', at: '2026-03-01T12:00:00.000Z', reason: 'changed', token_id: null },
-  ...{ organization: null, type: null, hash: null },
+  ...{ organization: null, type: null, owner: null, hash: null },
   ...what,
 })
 
@@ -68,7 +68,8 @@ t.test('what was remembered is good again when the feed has told what was missed
 t.test(
   'an answer from before a change, or from an instance that has not heard of it, is not kept',
   async (t) => {
-    for (const what of [{ hash: 'a' }, { organization: 'default' }, { type: 'api' }]) {
+    const owner = { organization: 'default', owner: 'id' }
+    for (const what of [{ hash: 'a' }, owner, { organization: 'default' }, { type: 'api' }]) {
       const { memory, time } = create()
       memory.trust(100_000)
       time.ms = 10_000
@@ -100,6 +101,18 @@ t.test(
     }
   },
 )
+
+t.test('the suspension of an owner concerns their tokens in that organization only', async (t) => {
+  const { memory, time } = create()
+  memory.trust(100_000)
+  time.ms = 10_000
+  const kept = { other: { ...answer, sub: 'other' }, elsewhere: { ...answer, organization: 'other' } }
+  memory.keep('a', answer, 5_000)
+  for (const [hash, one] of Object.entries(kept)) memory.keep(hash, one, 5_000)
+  memory.tell(about({ reason: 'suspended', organization: 'default', owner: 'id' }))
+  t.equal(memory.find('a'), undefined)
+  for (const [hash, one] of Object.entries(kept)) t.equal(memory.find(hash), one)
+})
 
 t.test('after a reset nothing is known, and what is asked at once is not vouched for', async (t) => {
   const { memory, time } = create()

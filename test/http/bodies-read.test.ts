@@ -3,7 +3,7 @@ import type { InjectOptions } from 'fastify'
 import t from 'tap'
 import { createWorld } from '../support/world.ts'
 import { type Operation, operationsOf } from './contract.ts'
-import { makeSpare, matrix, type Target } from './matrix.ts'
+import { makeSpare, matrix, other, type Target } from './matrix.ts'
 
 // All routes read bodies alike. The routes come from the OpenAPI document, so that new ones are covered.
 const world = await createWorld(t)
@@ -36,7 +36,7 @@ async function send(operation: Operation, { target, headers, payload }: Sent) {
     kid,
     list,
     token: token.id,
-    subject: 'u-1',
+    subject: other.subject,
   }
   const caller = operation.id === 'revokeSelf' ? token.secret : world.admin
   const answer = await world.app.inject({

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createWorld } from '../support/world.ts'
 import { operationsOf } from './contract.ts'
-import { makeSpare, makeTarget, matrix, someStatusList } from './matrix.ts'
+import { makeSpare, makeTarget, matrix, other, someStatusList } from './matrix.ts'
 
 // RFC 9110 §13.1: entity tags, in every operation that reads them.
 const world = await createWorld(t)
@@ -51,6 +51,7 @@ t.test('If-Match is read alike by every operation that has it', async (t) => {
     'replacePolicy',
     'replaceTrustedIssuer',
     'updateOrganization',
+    'updateOwner',
     'updatePolicy',
     'updateToken',
     'updateTokenType',
@@ -63,7 +64,7 @@ t.test('If-Match is read alike by every operation that has it', async (t) => {
       if (method !== 'DELETE') await setVersions()
       else if (/Organization$/.test(id)) await world.sql('update organizations set version = 1')
       const url = path.replace(/\{(\w+)\}/g, (_, name) =>
-        name === 'token' ? spare.token.id : (spare as any)[name],
+        name === 'token' ? spare.token.id : ((spare as any)[name] ?? other.subject),
       )
       const answer = await ask(method, url, {
         headers: { 'if-match': header },
@@ -80,7 +81,7 @@ t.test('If-Match is read alike by every operation that has it', async (t) => {
 /** Resets all versions. */
 async function setVersions() {
   await world.sql('update organizations set version = 1, policy_version = 1')
-  for (const table of ['tokens', 'token_types', 'trusted_issuers'])
+  for (const table of ['tokens', 'token_types', 'trusted_issuers', 'owners'])
     await world.sql(`update ${table} set version = 1`)
 }
 

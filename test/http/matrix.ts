@@ -86,6 +86,13 @@ export const matrix: Record<string, Row> = {
     elsewhere: 404,
   },
   revokeOwnerTokens: { needs: 'tokens:write', ok: 200, elsewhere: 404 },
+  getOwner: { needs: 'tokens:read', ok: 200, elsewhere: 404 },
+  updateOwner: {
+    ...{ needs: 'policy:write', ok: 200, elsewhere: 404 },
+    ask: (_target, n) => ({ body: { external_id: `changed-${n}` } }),
+  },
+  suspendOwner: { needs: 'tokens:write', ok: 200, elsewhere: 404 },
+  resumeOwner: { needs: 'tokens:write', ok: 200, elsewhere: 404 },
   getSelf: { needs: 'credential', ok: 200, elsewhere: 200 },
   revokeSelf: { needs: 'credential', ok: 200, elsewhere: 200 },
 
@@ -172,7 +179,7 @@ export function pathOf({ path }: { path: string }, target: Target): string {
     ...target,
     token: target.token.id,
     // Not the owner of the callers, who are still needed.
-    subject: 'u-4712',
+    subject: other.subject,
     code: 'not_found',
   }
   return path.replace(/\{(\w+)\}/g, (_match, name) => values[name] ?? '')
@@ -185,7 +192,13 @@ async function newIssuer(world: World, n: number): Promise<string> {
   return (await world.ask('POST', issuers, { body })).body.id
 }
 
+export const other = { subject: 'u-4712' }
+
 export async function makeTarget(world: World): Promise<Target> {
+  // Refused once an operation has suspended the owner; by then the record is there.
+  await world.ask('POST', '/v1/organizations/default/tokens', {
+    body: { name: 'Of another', type: 'api', owner: other },
+  })
   return {
     organization: 'default',
     type: 'api',

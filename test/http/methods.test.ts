@@ -4,7 +4,7 @@ import { makeClient } from '../support/client.ts'
 import { logLineOf } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'
 import { operationsOf } from './contract.ts'
-import { someStatusList } from './matrix.ts'
+import { other, someStatusList } from './matrix.ts'
 
 const verification = { fields: [], trustedNetworks: ['127.0.0.1'] }
 const world = await createWorld(t, { verification })
@@ -14,8 +14,9 @@ const methods = METHODS.filter((name) => name !== 'CONNECT')
 // A token that has every kind of sub-resource.
 const { id: token } = await makeClient(world)
 const list = await someStatusList(world)
+await world.issue({ owner: other })
 const concrete: Record<string, string> = {
-  ...{ organization: 'default', type: 'api', code: 'not_found', token, list },
+  ...{ organization: 'default', type: 'api', code: 'not_found', token, list, subject: other.subject },
 }
 const registration = { name: 'Sign-in', issuer: 'https://login.example', audience: 'counterfoil' }
 const trusted = await world.ask('POST', '/v1/organizations/default/issuers', { body: registration })

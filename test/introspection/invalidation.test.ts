@@ -131,6 +131,52 @@ t.test('tokens', async (t) => {
   await accepts(t, secret, false, 'after a delete')
 })
 
+t.test('owners', async (t) => {
+  const owner = { subject: 'u-1', identity_source: 'sso' }
+  const mine = [await world.issue({ owner }), await world.issue({ owner })]
+  const others = [await world.issue({ owner: { subject: 'u-2' } }), await world.issue()]
+  const acceptsMine = async (expected: boolean, when: string) => {
+    for (const { secret } of mine) await accepts(t, secret, expected, when)
+    for (const { secret } of others) await accepts(t, secret, true, `of others, ${when}`)
+  }
+  const path = '/v1/organizations/default/owners/u-1'
+  await acceptsMine(true, 'before')
+  await world.ask('POST', `${path}/suspend`)
+  await acceptsMine(false, 'suspended')
+  for (const { secret } of mine) t.same(await world.introspect(secret), { active: false })
+  await world.ask('POST', `${path}/resume`)
+  await acceptsMine(true, 'resumed')
+  for (const { secret } of mine) t.match(await world.introspect(secret), { active: true })
+  await sql("update owners set suspended_at = now() where subject = 'u-1'")
+  await acceptsMine(false, 'after an update')
+  await sql("delete from owners where subject = 'u-1'")
+  await acceptsMine(true, 'after a delete')
+  await sql(`insert into owners (organization_id, subject, identity_source, suspended_at, created_at, updated_at)
+    select id, 'u-1', 'sso', now(), now(), now() from organizations where key = 'default'`)
+  await acceptsMine(false, 'after an insert')
+  await sql('truncate owners')
+  await acceptsMine(true, 'after a truncate')
+})
+
+t.test('an owner with more tokens than are announced one by one', async (t) => {
+  const { secret, id } = await world.issue({ owner: { subject: 'u-many' } })
+  await sql(
+    `with token as (
+      insert into tokens (organization_id, id, type, name, owner_subject, owner_source, scopes, audience, metadata,
+        created_at, created_by, updated_at)
+      select organization_id, gen_random_uuid(), type, name, owner_subject, owner_source, scopes, audience, metadata,
+        created_at, created_by, updated_at
+      from tokens, generate_series(1, 300) where id = $1
+      returning organization_id, id
+    ) insert into token_secrets (organization_id, token_id, hash, hint, created_at)
+      select organization_id, id, sha256(id::text::bytea), '…', now() from token`,
+    [id],
+  )
+  await accepts(t, secret, true, 'before')
+  await world.ask('POST', '/v1/organizations/default/owners/u-many/suspend')
+  await accepts(t, secret, false, 'suspended')
+})
+
 t.test('token secrets', async (t) => {
   const { id, secret } = await world.issue()
   const [second, third] = [generateSecret('api'), generateSecret('api')]

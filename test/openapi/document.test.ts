@@ -34,6 +34,7 @@ t.test('every operation has an id, a summary and one tag that is explained', asy
 t.test('the id of an operation is the name of the function that does it', async (t) => {
   for (const [folder, tag] of [
     ['tokens', 'Tokens'],
+    ['owners', 'Owners'],
     ['token-types', 'Token types'],
     ['organizations', 'Organizations'],
     ['keys', 'Signing keys'],

@@ -4,9 +4,10 @@ import t, { type Test } from 'tap'
 import type { Db } from '../../src/db/database.ts'
 import { listSigningKeys, retireSigningKey, rotateSigningKey } from '../../src/keys/keys.ts'
 import { resumeOrganization, suspendOrganization } from '../../src/organizations/organizations.ts'
+import { selectKnownOwner } from '../../src/owners/store.ts'
 import { hasTokens } from '../../src/token-types/store.ts'
 import { revokeOwnerTokens } from '../../src/tokens/owners.ts'
-import { countActive, isNameTaken, latestOwnerSource } from '../../src/tokens/quota-store.ts'
+import { countActive, isNameTaken } from '../../src/tokens/quota-store.ts'
 import { callerOf } from '../support/credentials.ts'
 import { affectedBy, costOf } from '../support/plans.ts'
 import { createWorld } from '../support/world.ts'
@@ -43,7 +44,10 @@ const underLocks: Record<string, { most: number; ask: (db: Db) => Promise<unknow
     ask: (db) => countActive(db, organization, world.clock.now, 50, 'many').catch(noRows),
   },
   'whether a name is taken': { most: 1, ask: (db) => isNameTaken(db, organization, 'many20000') },
-  'where an owner comes from': { most: 1, ask: (db) => latestOwnerSource(db, organization, 'many') },
+  'what is known of an owner without a record': {
+    most: 1000,
+    ask: (db) => selectKnownOwner(db, { organizationId: organization, subject: 'many' }).catch(noRows),
+  },
   'whether a token type has tokens, for its deletion': { most: 1, ask: (db) => hasTokens(db, 'scim') },
 }
 for (const [what, { most, ask }] of Object.entries(underLocks)) {

@@ -37,13 +37,20 @@ t.test('the list says what a create would be answered, for the owner that it is 
   t.same(await creation(''), { allowed: true, code: null, reason: null })
   t.equal((await creation('?owner=u-sso&owner_identity_source=sso')).code, 'creation_disabled')
   t.equal((await creation('?owner_identity_source=sso')).code, 'creation_disabled')
-  t.equal((await creation('?owner=u-sso')).allowed, true, 'nothing is known of them')
+  t.match(await creation('?owner=u-sso'), {
+    code: 'invalid_value',
+    reason: /owner.identity_source is required/,
+  })
   await world.ask('PUT', `${base}/policy`, { body: {} })
   await world.issue({ owner: sso }, key)
   await world.issue({ owner: internal }, key)
   await world.ask('PUT', `${base}/policy`, { body: { ...noSso, limits: { active_per_owner: 1 } } })
-  t.equal((await creation('?owner=u-sso')).code, 'creation_disabled', 'as their latest token says')
-  t.equal((await creation('?owner=u-sso&owner_identity_source=ldap')).code, 'limit_reached')
+  t.equal((await creation('?owner=u-sso')).code, 'creation_disabled')
+  t.equal(
+    (await creation('?owner=u-sso&owner_identity_source=ldap')).code,
+    'creation_disabled',
+    'known is known',
+  )
   t.equal((await creation('?owner=u-int')).code, 'limit_reached')
   const reader = await world.manager(['tokens:read'], key)
   t.equal((await creation('', reader)).code, 'insufficient_scope')

@@ -1,4 +1,4 @@
-import { type Caller, onBehalfOf, reaches, requirePermission } from '../../access/caller.ts'
+import { type Caller, holds, onBehalfOf, reaches, requirePermission } from '../../access/caller.ts'
 import { grantOfToken, refuseEscalation } from '../../access/escalation.ts'
 import type { Db } from '../../db/database.ts'
 import { type Attempt, type Outcome, once } from '../../idempotency/idempotency.ts'
@@ -24,8 +24,10 @@ export async function createToken<Answer>(
   caller: Caller,
   { organizationKey, input, attempt: { key, request }, issuing, present }: Creation<Answer>,
 ): Promise<Outcome<Answer>> {
-  const rules = await findRules(db, organizationKey, input.type)
-  if (!rules || !reaches(caller.principal, rules.organization.id)) throw noSuchOrganization()
+  const { principal } = caller
+  const subject = input.owner?.subject ?? (holds(principal, 'tokens:write') ? null : principal.ownerSubject)
+  const rules = await findRules(db, { organization: organizationKey, type: input.type, owner: subject })
+  if (!rules || !reaches(principal, rules.organization.id)) throw noSuchOrganization()
   const { organization } = rules
   const self = onlyOwner(caller, 'tokens:write')
   if (self !== undefined && input.owner && input.owner.subject !== self)
@@ -36,7 +38,7 @@ export async function createToken<Answer>(
   refuseEscalation(caller, grantOfToken({ ...input, ...where, scopes, audience }))
   const owner = ownerOfNew(caller, self, input.owner)
   // A limited caller gets the audience that was checked, even if the type changes in the meantime.
-  const given = caller.principal.narrowedTo ? { ...input, audience, owner } : { ...input, owner }
+  const given = principal.narrowedTo ? { ...input, audience, owner } : { ...input, owner }
   const issuance = { origin: onBehalfOf(caller, owner?.subject ?? null), input: given, secretFrom: issuing }
   if (key) {
     return once(db, caller, organization.id, { key, request }, async (tx) =>

@@ -1,9 +1,10 @@
-import type { Narrowing, Owner } from '../../access/credential.ts'
+import type { AskedOwner, Narrowing, Owner } from '../../access/credential.ts'
+import { ownerSuspensionRefusal, sourceOf, sourceRefusal } from '../../owners/source.ts'
 import { effectivePolicy } from '../../policy/effective.ts'
 import { AppError, invalidValue, listed } from '../../shared/errors.ts'
 import { managementType, platformId } from '../../shared/platform.ts'
 import type { Policy } from '../../shared/policy.ts'
-import { sourceRefusal, suspensionRefusal } from './eligibility.ts'
+import { suspensionRefusal } from './eligibility.ts'
 import { type AskedExpiry, grantExpiry, type Warning } from './lifetime.ts'
 import type { IssuanceRules, TypeRules } from './rules-store.ts'
 
@@ -13,7 +14,7 @@ export type NewToken = {
   type: string
   comment: string | null
   /** Null: the token belongs to a service of the organization. */
-  owner: Owner | null
+  owner: AskedOwner | null
   /** Undefined: the type's default scopes. */
   scopes: string[] | undefined
   /** Undefined: the type's audience. */
@@ -31,6 +32,9 @@ export type NewToken = {
 export type Decision = {
   policy: Policy
   type: TypeRules
+  owner: Owner | null
+  /** Whether the record of the owner lacks something of `owner`, or there is none. */
+  recordsOwner: boolean
   scopes: string[]
   audience: string[]
   expiresAt: Date | null
@@ -44,8 +48,13 @@ export type Decision = {
 export function decideIssuance(rules: IssuanceRules, input: NewToken, now: Date): Decision {
   const { organization } = rules
   const policy = effectivePolicy(organization.policy)
-  const refusal = suspensionRefusal(organization) ?? sourceRefusal(policy, input.owner?.source)
+  const source = sourceOf(rules.owner, input.owner?.source)
+  const refusal =
+    suspensionRefusal(organization) ??
+    (input.owner &&
+      (ownerSuspensionRefusal(rules.owner, input.owner.subject) ?? sourceRefusal(policy, source)))
   if (refusal) throw refusal
+  const owner = input.owner && { ...input.owner, source: source ?? 'internal' }
   const type = usableType(input.type, rules)
   refuseDisallowedType(policy, type)
   const scopes = [...new Set(input.scopes ?? type.defaultScopes)]
@@ -55,7 +64,32 @@ export function decideIssuance(rules: IssuanceRules, input: NewToken, now: Date)
   const { expiresAt, warnings } = grantExpiry(policy.lifetime, input.expiry, now)
   if (input.notBefore && expiresAt && input.notBefore >= expiresAt)
     throw invalidValue('not_before', 'must be before expires_at')
-  return { policy, type, scopes, audience: input.audience ?? type.audience, expiresAt, warnings }
+  const kept = keptSource(input.owner, owner)
+  return {
+    policy,
+    type,
+    owner,
+    recordsOwner: owner !== null && !isKnown(rules.owner, owner),
+    scopes,
+    audience: input.audience ?? type.audience,
+    expiresAt,
+    warnings: kept ? [...warnings, kept] : warnings,
+  }
+}
+
+function isKnown(known: IssuanceRules['owner'], { email, source }: Owner): boolean {
+  return known?.isRecorded === true && known.source === source && (email === null || known.email === email)
+}
+
+/** Tells the caller that the owner's identity source is not what the request says. */
+function keptSource(asked: AskedOwner | null, owner: Owner | null): Warning | undefined {
+  if (!asked?.source || !owner || asked.source === owner.source) return undefined
+  return {
+    code: 'identity_source_kept',
+    message: `The identity source of ${owner.subject} is ${owner.source}. To change it, change the record of the owner.`,
+    requested: asked.source,
+    granted: owner.source,
+  }
 }
 
 /** Whether the policy or the type requires scopes; a management token without permissions would be useless. */
@@ -86,7 +120,11 @@ function refuseForeignScopes({ name, allowedScopes }: TypeRules, scopes: string[
     )
 }
 
-function refuseMisplacedPermissions(organizationId: string, owner: Owner | null, scopes: string[]): void {
+function refuseMisplacedPermissions(
+  organizationId: string,
+  owner: AskedOwner | null,
+  scopes: string[],
+): void {
   if (scopes.includes('platform:admin') && organizationId !== platformId) {
     throw invalidValue(
       'scopes',

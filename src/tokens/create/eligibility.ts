@@ -3,11 +3,12 @@ import type { OwnerSource } from '../../access/credential.ts'
 import type { Db } from '../../db/database.ts'
 import type { Organization } from '../../db/tables.ts'
 import { reachableOrganization } from '../../organizations/lookup.ts'
+import { findKnownOwner } from '../../owners/owners.ts'
+import { ownerSuspensionRefusal, sourceOf, sourceRefusal } from '../../owners/source.ts'
 import { effectivePolicy } from '../../policy/effective.ts'
 import { AppError } from '../../shared/errors.ts'
 import type { Policy } from '../../shared/policy.ts'
 import { limitRefusal, type QuotaUsages, quotaUsagesOf } from '../quota.ts'
-import { latestOwnerSource } from '../quota-store.ts'
 import { isSignedInAs, onlyOwner, selfAsOwner } from '../token-owner-scope.ts'
 
 /** The user that a token would be created for: the subject and, if known, where the user comes from now. */
@@ -31,7 +32,10 @@ export async function eligibilityOf(
   const organization = await reachableOrganization(db, caller, organizationKey)
   if (!holds(caller.principal, 'tokens:write')) onlyOwner(caller, 'tokens:read')
   const policy = effectivePolicy(organization.policy)
-  const { subject, source } = await ownerOf(db, caller, organization.id, candidate)
+  const { subject, source: asked } = candidateFor(caller, candidate)
+  const known = subject === undefined ? null : await findKnownOwner(db, organization.id, subject)
+  const source = sourceOf(known, asked)
+  const isUser = subject !== undefined || source !== undefined
   const usages = await quotaUsagesOf(db, policy.limits, {
     organizationId: organization.id,
     owner: subject ?? null,
@@ -40,33 +44,18 @@ export async function eligibilityOf(
   const refusal =
     permissionRefusal(caller, subject) ??
     suspensionRefusal(organization) ??
-    sourceRefusal(policy, source) ??
+    (subject === undefined ? undefined : ownerSuspensionRefusal(known, subject)) ??
+    (isUser ? sourceRefusal(policy, source) : undefined) ??
     limitRefusal(usages)
   return { organization, policy, usages, refusal }
 }
 
-/** Keeps tokens from outliving their owner's standing in the single sign-on. */
-export function sourceRefusal({ creation }: Policy, source: OwnerSource | undefined): AppError | undefined {
-  if (creation.sso_users || source !== 'sso') return undefined
-  return new AppError(
-    'creation_disabled',
-    'The organization does not let users who come through single sign-on have new tokens.',
-  )
-}
-
-/** With `tokens:own` the caller's own owner; an unknown source is taken from the owner's latest token. */
-async function ownerOf(
-  db: Db,
-  caller: Caller,
-  organizationId: string,
-  { subject, source }: Candidate,
-): Promise<Candidate> {
+/** With `tokens:own`, and for a signed-in user who asks about themselves, the candidate is the caller. */
+function candidateFor(caller: Caller, asked: Candidate): Candidate {
   const self = selfAsOwner(caller)
   const onlySelf = !holds(caller.principal, 'tokens:write')
-  if (self && onlySelf && (subject === undefined || subject === self.subject)) return self
-  if (self && isSignedInAs(caller, subject)) return self
-  if (subject === undefined || source !== undefined) return { subject, source }
-  return { subject, source: await latestOwnerSource(db, organizationId, subject) }
+  if (self && onlySelf && (asked.subject === undefined || asked.subject === self.subject)) return self
+  return self && isSignedInAs(caller, asked.subject) ? self : asked
 }
 
 function permissionRefusal({ principal }: Caller, subject: string | undefined): AppError | undefined {

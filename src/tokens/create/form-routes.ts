@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { Deps } from '../../http/deps.ts'
-import { answer, OrganizationParams, problems, ref } from '../../http/schemas.ts'
+import { answer, OrganizationParams, OwnerParams, problems, ref } from '../../http/schemas.ts'
 import type { Signing } from '../../keys/signing.ts'
 import { revokeOwnerTokens } from '../owners.ts'
 import { Revocation } from '../schema.ts'
@@ -46,7 +46,7 @@ export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db'> & { sign
       description:
         'Up to 1,000 tokens are revoked together: after an error none is. More are revoked in batches of 1,000: after an error, repeat the request to revoke the rest. `revoked` counts what this request revoked.',
       tags,
-      params: schema.OwnerParams,
+      params: OwnerParams,
       body: ref(Revocation),
       response: {
         200: answer(schema.OwnerRevocation, 'What was revoked'),

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { DateTime, nullable, OrganizationParams, ref } from '../../http/schemas.ts'
+import { DateTime, IdentitySource, nullable, ref } from '../../http/schemas.ts'
 import { catalogue, type ErrorCode } from '../../shared/errors.ts'
 import { Policy } from '../../shared/policy.ts'
 import { expandEndpoint } from '../../token-types/endpoint.ts'
@@ -27,10 +27,9 @@ export const Creation = Type.Object(
 /** The user that a list or form is for. */
 export const candidateQuery = {
   owner_identity_source: Type.Optional(
-    Type.Enum(['internal', 'ldap', 'sso'], {
-      type: 'string',
+    IdentitySource({
       description:
-        'Where that owner comes from now, which decides `creation`. Left out: as their latest token says.',
+        'Where that owner comes from, which decides `creation`. Left out: as the record of the owner says.',
     }),
   ),
 }
@@ -87,11 +86,6 @@ export const TokenOptions = Type.Object(
   },
   { $id: 'TokenOptions', description: 'Everything that a form for a new token needs.' },
 )
-
-export const OwnerParams = Type.Object({
-  ...OrganizationParams.properties,
-  subject: Type.String({ minLength: 1, maxLength: 255, examples: ['u-4711'] }),
-})
 
 export const OwnerRevocation = Type.Object(
   { revoked: Type.Integer({ description: 'How many tokens were good until now, or would have become so.' }) },

@@ -3,6 +3,7 @@ import type { Origin } from '../../access/caller.ts'
 import { eventOf } from '../../audit/audit.ts'
 import type { Db } from '../../db/database.ts'
 import { noSuchOrganization } from '../../organizations/lookup.ts'
+import { recordOwner } from '../../owners/owners.ts'
 import { Secret } from '../../shared/secret.ts'
 import { grantSnapshot, tokenEvent } from '../audit-event.ts'
 import { nameFor } from '../name.ts'
@@ -30,7 +31,8 @@ type Issuance = {
  */
 export async function issueToken(db: Db, rules: IssuanceRules, issuance: Issuance): Promise<Issued> {
   const decision = decideIssuance(rules, issuance.input, issuance.origin.now)
-  if (!hasQuota(decision.policy) && decision.type.format === 'opaque') {
+  const needsMore = hasQuota(decision.policy) || decision.type.format !== 'opaque' || decision.recordsOwner
+  if (!needsMore) {
     const draft = await draftToken(db, rules, decision, issuance)
     const row = await insertToken(db, revisionsOf(rules, decision), draft.given, draft.secret, draft.event)
     if (row) return issued(rules, decision, draft, row)
@@ -46,11 +48,15 @@ export async function issueInTransaction(
   issuance: Issuance,
 ): Promise<Issued> {
   const { origin, input } = issuance
-  const rules = await holdRules(tx, organizationId, input.type)
+  const owner = input.owner?.subject ?? null
+  const rules = await holdRules(tx, { organization: organizationId, type: input.type, owner })
   if (!rules) throw noSuchOrganization()
   const decision = decideIssuance(rules, input, origin.now)
   const draft = await draftToken(tx, rules, decision, issuance)
-  const owner = input.owner?.subject ?? null
+  if (decision.owner && decision.recordsOwner) {
+    const { subject, email, source: identitySource } = decision.owner
+    await recordOwner(tx, { organizationId, subject, email, identitySource }, origin.now)
+  }
   await claimQuota(tx, decision.policy, { organizationId, owner, name: draft.given.name, now: origin.now })
   const revisions = revisionsOf(rules, decision)
   const row = await insertTokenInTransaction(tx, revisions, draft.given, draft.secret, draft.event)
@@ -66,9 +72,9 @@ async function draftToken(
   decision: Decision,
   { origin, input, secretFrom }: Issuance,
 ) {
-  const { type, scopes, audience, expiresAt } = decision
+  const { type, owner, scopes, audience, expiresAt } = decision
   await refuseWrongNarrowing(db, organization, type.name, scopes, input.narrowedTo)
-  const { comment, owner, metadata, notBefore, allowedCidrs, narrowedTo } = input
+  const { comment, metadata, notBefore, allowedCidrs, narrowedTo } = input
   const organizationId = organization.id
   const id = uuid()
   const facts = {

@@ -4,8 +4,13 @@ import type { Policy } from '../../shared/policy.ts'
 /** The requested expiry and the member that gave it: days, or an instant; null means no expiry. */
 export type AskedExpiry = { at: Date | null; field: 'lifetime_days' | 'expires_at' }
 
-/** Reported if a token's lifetime differs from what was requested. */
-export type Warning = { code: 'lifetime_reduced'; message: string; requested: string; granted: string }
+/** A difference between the request and the token. */
+export type Warning = {
+  code: 'lifetime_reduced' | 'identity_source_kept'
+  message: string
+  requested: string
+  granted: string
+}
 
 export const dayMs = 24 * 60 * 60 * 1000
 

@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import { validate as isUuid } from 'uuid'
 import type { Db } from '../../db/database.ts'
 import { coalesce } from '../../db/group-commit.ts'
+import { type KnownOwner, ownerByTokens, recordedOwner } from '../../db/known-owner.ts'
 import { statement } from '../../db/statement.ts'
 import type { Organization, TokenType } from '../../db/tables.ts'
 
@@ -18,33 +19,36 @@ const revision = sql<string>`xmin::text`
 type OrganizationRules = Pick<Organization, (typeof ofOrganization)[number]> & Revised
 export type TypeRules = Pick<TokenType, (typeof ofType)[number]> & Revised & { isSuspended: boolean }
 
-/** What decides about a new token: the organization with its policy, and the type if one of that name exists. */
-export type IssuanceRules = { organization: OrganizationRules; type: TypeRules | null }
+/** What decides about a new token: the organization with its policy, the type if one of that name exists, and the owner. */
+export type IssuanceRules = {
+  organization: OrganizationRules
+  type: TypeRules | null
+  owner: KnownOwner | null
+}
 
-type Row = OrganizationRules & { type: TypeRules | null }
+type Row = OrganizationRules & Pick<IssuanceRules, 'type' | 'owner'>
 
 const typeAsJson: RawBuilder<TypeRules> = sql`json_build_object(
   'isSuspended', suspended_at is not null, 'revision', ${revision}, ${sql.join(ofType.flatMap((name) => [sql.lit(name), sql.ref(name)]))})`
 
 function selectRules(column: 'key' | 'id', { held }: { held: boolean }) {
-  return statement<{ organization: string; type: string }, Row>(
-    `rules-by-${column}${held ? '-held' : ''}`,
-    (builder, parameter) =>
-      builder
-        .selectFrom('organizations')
-        .select(ofOrganization)
-        .select(revision.as('revision'))
-        .select((from) =>
-          from
-            .selectFrom('tokenTypes')
-            .select(typeAsJson.as('json'))
-            .where('name', '=', parameter('type'))
-            .$if(held, (query) => query.forShare())
-            .as('type'),
-        )
-        .where(column, '=', parameter('organization'))
-        .$if(held, (query) => query.forShare())
-        .compile(),
+  return statement<Asked, Row>(`rules-by-${column}${held ? '-held' : ''}`, (builder, parameter) =>
+    builder
+      .selectFrom('organizations')
+      .select(ofOrganization)
+      .select(revision.as('revision'))
+      .select((from) =>
+        from
+          .selectFrom('tokenTypes')
+          .select(typeAsJson.as('json'))
+          .where('name', '=', parameter('type'))
+          .$if(held, (query) => query.forShare())
+          .as('type'),
+      )
+      .select(recordedOwner(sql.ref('organizations.id'), sql`${parameter('owner')}`).as('owner'))
+      .where(column, '=', parameter('organization'))
+      .$if(held, (query) => query.forShare())
+      .compile(),
   )
 }
 
@@ -52,17 +56,18 @@ const byKey = selectRules('key', { held: false })
 const byId = selectRules('id', { held: false })
 const byIdHeld = selectRules('id', { held: true })
 
-type Asked = { organization: string; type: string }
+/** The organization by its key or id, the owner by their subject. */
+type Asked = { organization: string; type: string; owner: string | null }
 
 async function select(db: Db, asked: Asked): Promise<IssuanceRules | undefined> {
-  return rulesIn(await (isUuid(asked.organization) ? byId : byKey)(db, asked))
+  return rulesIn(db, asked, await (isUuid(asked.organization) ? byId : byKey)(db, asked))
 }
 
 const find = coalesce<Asked, IssuanceRules | null>({
   async all(db, asked) {
     const found = new Map<string, Promise<IssuanceRules | undefined>>()
     const once = (one: Asked) => {
-      const key = `${one.organization} ${one.type}`
+      const key = JSON.stringify([one.organization, one.type, one.owner])
       const rules = found.get(key) ?? select(db, one)
       found.set(key, rules)
       return rules
@@ -72,26 +77,18 @@ const find = coalesce<Asked, IssuanceRules | null>({
   one: select,
 })
 
-/** For the organization with this key or id. */
-export async function findRules(
-  db: Db,
-  organization: string,
-  type: string,
-): Promise<IssuanceRules | undefined> {
-  return (await find(db, { organization, type })) ?? undefined
+export async function findRules(db: Db, asked: Asked): Promise<IssuanceRules | undefined> {
+  return (await find(db, asked)) ?? undefined
 }
 
-/** Keeps the rules unchanged until the end of the transaction; other transactions may do so at the same time. */
-export async function holdRules(
-  tx: Db,
-  organization: string,
-  type: string,
-): Promise<IssuanceRules | undefined> {
-  return rulesIn(await byIdHeld(tx, { organization, type }))
+/** Keeps organization and type unchanged until the end of the transaction; other transactions may do so at the same time. */
+export async function holdRules(tx: Db, asked: Asked): Promise<IssuanceRules | undefined> {
+  return rulesIn(tx, asked, await byIdHeld(tx, asked))
 }
 
-function rulesIn([row]: Row[]): IssuanceRules | undefined {
+async function rulesIn(db: Db, { owner: subject }: Asked, [row]: Row[]): Promise<IssuanceRules | undefined> {
   if (!row) return undefined
-  const { type, ...organization } = row
-  return { organization, type }
+  const { type, owner, ...organization } = row
+  if (owner || subject === null) return { organization, type, owner }
+  return { organization, type, owner: await ownerByTokens(db, organization.id, subject) }
 }

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { notBlank } from '../../http/messages.ts'
-import { Audience, nullable, Scopes } from '../../http/schemas.ts'
+import { Audience, IdentitySource, nullable, Scopes, Subject } from '../../http/schemas.ts'
 import { invalidValue } from '../../shared/errors.ts'
 import { parseNetworks } from '../networks.ts'
 import type { NewToken as ParsedToken } from './decide.ts'
@@ -18,8 +18,8 @@ export const Comment = nullable.string({
 })
 
 export const ownerMembers = {
-  subject: Type.String({ minLength: 1, maxLength: 255, examples: ['u-4711'] }),
-  identity_source: Type.Enum(['internal', 'ldap', 'sso'], { type: 'string' }),
+  subject: Subject,
+  identity_source: IdentitySource(),
 }
 
 export const Metadata = Type.Record(
@@ -82,7 +82,13 @@ export const NewToken = Type.Object(
       Type.Object(
         {
           subject: ownerMembers.subject,
-          identity_source: Type.Optional(ownerMembers.identity_source),
+          identity_source: Type.Optional(
+            IdentitySource({
+              description:
+                'Where the user comes from. Left out: as the record of the owner says, else `internal`; required for an ' +
+                'unknown owner if the policy does not allow new tokens for single sign-on users.',
+            }),
+          ),
           email: Type.Optional(nullable.string({ format: 'email', maxLength: 320 })),
         },
         { additionalProperties: false, description: 'Left out: the token belongs to a service.' },
@@ -142,7 +148,7 @@ export function parseNewToken(body: Static<typeof NewToken>, now: Date): ParsedT
     type: body.type,
     comment: body.comment ?? null,
     owner: owner
-      ? { subject: owner.subject, email: owner.email ?? null, source: owner.identity_source ?? 'internal' }
+      ? { subject: owner.subject, email: owner.email ?? null, source: owner.identity_source }
       : null,
     scopes: body.scopes,
     audience: body.audience,

@@ -120,6 +120,7 @@ const unlimited = {
   ownerSubject: null,
   ownerEmail: null,
   ownerSource: null,
+  ownerSuspendedAt: null,
   notBefore: null,
   expiresAt: null,
   revokedAt: null,

@@ -1,0 +1,40 @@
+import { type RawBuilder, sql } from 'kysely'
+import type { OwnerSource } from '../access/credential.ts'
+import type { Db } from './database.ts'
+
+/** What is known of an owner: from their record or, if they have none yet, from their tokens. */
+export type KnownOwner = {
+  email: string | null
+  source: OwnerSource
+  isSuspended: boolean
+  isRecorded: boolean
+}
+
+/** The record of an owner, for a statement that reads more; null if there is none. */
+export function recordedOwner(
+  organizationId: RawBuilder<string>,
+  subject: RawBuilder<string | null>,
+): RawBuilder<KnownOwner | null> {
+  return sql<KnownOwner | null>`(
+    select json_build_object('email', email, 'source', identity_source, 'isSuspended', suspended_at is not null,
+      'isRecorded', true)
+    from owners where organization_id = ${organizationId} and subject = ${subject})`
+}
+
+/** Limits what finding out costs for an owner with many tokens and no record. */
+const mostExamined = 1000
+
+/** What the newest tokens of an owner without a record say. One that says `sso` counts more than any other. */
+export async function ownerByTokens(
+  db: Db,
+  organizationId: string,
+  subject: string,
+): Promise<KnownOwner | null> {
+  const { rows } = await sql<Pick<KnownOwner, 'email' | 'source'>>`
+    select owner_email as email, owner_source as source from (
+      select owner_email, owner_source, id from tokens
+      where organization_id = ${organizationId} and owner_subject = ${subject}
+      order by id desc limit ${mostExamined}
+    ) as newest order by owner_source = 'sso' desc, id desc limit 1`.execute(db)
+  return rows[0] ? { ...rows[0], isSuspended: false, isRecorded: false } : null
+}

@@ -1,0 +1,161 @@
+import { type Caller, holds, requirePermission } from '../access/caller.ts'
+import { refuseEscalation } from '../access/escalation.ts'
+import { permissions } from '../access/permissions.ts'
+import { type Action, record } from '../audit/audit.ts'
+import { differences } from '../audit/changes.ts'
+import type { Db } from '../db/database.ts'
+import type { KnownOwner } from '../db/known-owner.ts'
+import type { Changes, Owner } from '../db/tables.ts'
+import { reachableOrganization } from '../organizations/lookup.ts'
+import { AppError } from '../shared/errors.ts'
+import { platformId } from '../shared/platform.ts'
+import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
+import * as store from './store.ts'
+
+/** An owner, with the key of their organization. */
+export type OwnerOf = Owner & { organizationKey: string }
+
+export type OwnerChange = Partial<Pick<Owner, 'email' | 'identitySource' | 'externalId'>>
+
+/** An owner of the caller's own tokens, or with `tokens:read` of any. */
+export async function getOwner(
+  db: Db,
+  caller: Caller,
+  organization: string,
+  subject: string,
+): Promise<OwnerOf> {
+  const { id: organizationId, key: organizationKey } = await reachableOrganization(db, caller, organization)
+  const { principal } = caller
+  if (!holds(principal, 'tokens:own') || principal.ownerSubject !== subject)
+    requirePermission(caller, 'tokens:read')
+  const key = { organizationId, subject }
+  const recorded = await store.findOwner(db, key)
+  if (recorded) return { ...recorded, organizationKey }
+  await store.insertOwnerOfTokens(db, key, caller.now)
+  return { ...((await store.findOwner(db, key)) ?? noSuchOwner()), organizationKey }
+}
+
+/**
+ * Changes the record of an owner. The identity source decides who may have tokens where the policy restricts single
+ * sign-on users, so changing it takes what changing the policy takes.
+ */
+export async function updateOwner(
+  db: Db,
+  caller: Caller,
+  organization: string,
+  subject: string,
+  change: OwnerChange,
+  expected: ExpectedVersions,
+): Promise<OwnerOf> {
+  const { id: organizationId, key: organizationKey } = await reachableOrganization(db, caller, organization)
+  requirePermission(caller, 'policy:write')
+  const narrowedTo = { organizations: [organizationKey], audience: [], types: [] }
+  refuseEscalation(caller, { permissions: [], narrowedTo, networks: [] })
+  const owner = await changing(db, caller, { organizationId, subject }, async (tx, owner) => {
+    refuseStale(owner, expected)
+    const lifts =
+      owner.identitySource === 'sso' && change.identitySource !== undefined && change.identitySource !== 'sso'
+    if (lifts && caller.principal.ownerSource === 'sso')
+      throw new AppError(
+        'creation_disabled',
+        'Users who come through single sign-on cannot change the identity_source of an owner from sso.',
+      )
+    const changes = differences(owner, change)
+    if (!changes) return owner
+    const changed = await store.updateOwner(tx, owner, { ...change, updatedAt: caller.now })
+    await log(tx, caller, 'owner.updated', changed, changes)
+    return changed
+  })
+  return { ...owner, organizationKey }
+}
+
+/** While an owner is suspended, all of their tokens are inactive and no new ones can be created. */
+export async function suspendOwner(
+  db: Db,
+  caller: Caller,
+  organization: string,
+  subject: string,
+): Promise<OwnerOf> {
+  const { id: organizationId, key } = await reachableOrganization(db, caller, organization)
+  requirePermission(caller, 'tokens:write')
+  const owner = await changing(db, caller, { organizationId, subject }, async (tx, owner) => {
+    if (owner.suspendedAt) return owner
+    const suspended = await store.updateOwner(tx, owner, { suspendedAt: caller.now, updatedAt: caller.now })
+    await log(tx, caller, 'owner.suspended', suspended)
+    return suspended
+  })
+  return { ...owner, organizationKey: key }
+}
+
+/**
+ * Makes the owner's tokens active again. The caller gives what these let their holder do: it has to hold their permissions
+ * and must not be limited to audiences, types or networks.
+ */
+export async function resumeOwner(
+  db: Db,
+  caller: Caller,
+  organization: string,
+  subject: string,
+): Promise<OwnerOf> {
+  const { id: organizationId, key } = await reachableOrganization(db, caller, organization)
+  requirePermission(caller, 'tokens:write')
+  const owner = await changing(db, caller, { organizationId, subject }, async (tx, owner) => {
+    if (!owner.suspendedAt) return owner
+    const scopes = await store.selectManagementScopes(tx, owner, caller.now)
+    refuseEscalation(caller, {
+      permissions: permissions.filter((permission) => scopes.includes(permission)),
+      narrowedTo: organizationId === platformId ? {} : { organizations: [key] },
+      networks: null,
+    })
+    const resumed = await store.updateOwner(tx, owner, { suspendedAt: null, updatedAt: caller.now })
+    await log(tx, caller, 'owner.resumed', resumed)
+    return resumed
+  })
+  return { ...owner, organizationKey: key }
+}
+
+/** Makes the record of the owner of a new token, or adds to it what the request says. */
+export async function recordOwner(
+  tx: Db,
+  owner: Pick<Owner, 'organizationId' | 'subject' | 'email' | 'identitySource'>,
+  now: Date,
+): Promise<void> {
+  await store.upsertOwner(tx, owner, now)
+}
+
+export async function findKnownOwner(
+  db: Db,
+  organizationId: string,
+  subject: string,
+): Promise<KnownOwner | null> {
+  return store.selectKnownOwner(db, { organizationId, subject })
+}
+
+async function changing<T>(
+  db: Db,
+  caller: Caller,
+  key: { organizationId: string; subject: string },
+  change: (tx: Db, owner: Owner) => Promise<T>,
+): Promise<T> {
+  return db.transaction().execute(async (tx) => {
+    const owner = await store.lockOwner(tx, key)
+    if (owner) return change(tx, owner)
+    await store.insertOwnerOfTokens(tx, key, caller.now)
+    return change(tx, (await store.lockOwner(tx, key)) ?? noSuchOwner())
+  })
+}
+
+async function log(
+  tx: Db,
+  caller: Caller,
+  action: Action,
+  { organizationId, subject }: Owner,
+  changes?: Changes,
+): Promise<void> {
+  const target = { type: 'owner', id: subject, name: subject } as const
+  await record(tx, caller, { organizationId, action, target, ...(changes && { changes }) })
+}
+
+function noSuchOwner(): never {
+  throw new AppError('not_found', 'There is no such owner: no token was ever created for them here.')
+}

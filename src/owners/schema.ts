@@ -1,0 +1,57 @@
+import { type Static, Type } from 'typebox'
+import type { Owner as Row } from '../db/tables.ts'
+import { DateTime, IdentitySource, nullable, Subject } from '../http/schemas.ts'
+import type { OwnerChange as ParsedChange } from './owners.ts'
+
+const ExternalId = nullable.string({
+  maxLength: 255,
+  description: 'What your directory calls the user.',
+  examples: ['00u1ab2cd3'],
+})
+
+export const OwnerRecord = Type.Object(
+  {
+    organization: Type.String({ description: 'The key of the organization.', examples: ['default'] }),
+    subject: Subject,
+    email: nullable.string({ examples: ['ada@example.com'] }),
+    identity_source: IdentitySource(),
+    external_id: ExternalId,
+    suspended_at: nullable.dateTime({ description: 'Since when all tokens of the owner are inactive.' }),
+    created_at: DateTime(),
+    updated_at: DateTime(),
+  },
+  { $id: 'OwnerRecord', description: 'A user who owns tokens of an organization.' },
+)
+
+export const OwnerChange = Type.Object(
+  {
+    email: Type.Optional(nullable.string({ format: 'email', maxLength: 320 })),
+    identity_source: Type.Optional(IdentitySource()),
+    external_id: Type.Optional(ExternalId),
+  },
+  { $id: 'OwnerChange', additionalProperties: false },
+)
+
+export const components = [OwnerRecord, OwnerChange]
+
+export function parseOwnerChange(body: Static<typeof OwnerChange>): ParsedChange {
+  const { email, identity_source, external_id } = body
+  return {
+    ...(email !== undefined && { email }),
+    ...(identity_source !== undefined && { identitySource: identity_source }),
+    ...(external_id !== undefined && { externalId: external_id }),
+  }
+}
+
+export function presentOwner(row: Row & { organizationKey: string }): Static<typeof OwnerRecord> {
+  return {
+    organization: row.organizationKey,
+    subject: row.subject,
+    email: row.email,
+    identity_source: row.identitySource,
+    external_id: row.externalId,
+    suspended_at: row.suspendedAt?.toISOString() ?? null,
+    created_at: row.createdAt.toISOString(),
+    updated_at: row.updatedAt.toISOString(),
+  }
+}

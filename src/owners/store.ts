@@ -1,0 +1,102 @@
+import { sql, type Updateable } from 'kysely'
+import type { Db } from '../db/database.ts'
+import { type KnownOwner, ownerByTokens, recordedOwner } from '../db/known-owner.ts'
+import type { Owner, Tables } from '../db/tables.ts'
+import { managementType } from '../shared/platform.ts'
+
+type Key = { organizationId: string; subject: string }
+
+export async function selectKnownOwner(db: Db, { organizationId, subject }: Key): Promise<KnownOwner | null> {
+  const record = recordedOwner(sql.val(organizationId), sql.val(subject))
+  const { rows } = await sql<{ record: KnownOwner | null }>`select ${record} as record`.execute(db)
+  return rows[0]?.record ?? ownerByTokens(db, organizationId, subject)
+}
+
+export async function findOwner(db: Db, { organizationId, subject }: Key): Promise<Owner | undefined> {
+  return db
+    .selectFrom('owners')
+    .selectAll()
+    .where('organizationId', '=', organizationId)
+    .where('subject', '=', subject)
+    .executeTakeFirst()
+}
+
+/** Locks the row until the end of the transaction, so that a change is decided on what it will replace. */
+export async function lockOwner(tx: Db, { organizationId, subject }: Key): Promise<Owner | undefined> {
+  return tx
+    .selectFrom('owners')
+    .selectAll()
+    .where('organizationId', '=', organizationId)
+    .where('subject', '=', subject)
+    .forUpdate()
+    .executeTakeFirst()
+}
+
+/** Makes the record of an owner who has tokens and no record. */
+export async function insertOwnerOfTokens(
+  db: Db,
+  { organizationId, subject }: Key,
+  now: Date,
+): Promise<void> {
+  const known = await ownerByTokens(db, organizationId, subject)
+  if (!known) return
+  const { email, source: identitySource } = known
+  await db
+    .insertInto('owners')
+    .values({ organizationId, subject, email, identitySource, createdAt: now, updatedAt: now })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
+}
+
+/** Makes the record of an owner, or adds to it what a request says. Who was `sso` stays so. */
+export async function upsertOwner(
+  tx: Db,
+  owner: Pick<Owner, 'organizationId' | 'subject' | 'email' | 'identitySource'>,
+  now: Date,
+): Promise<void> {
+  await tx
+    .insertInto('owners')
+    .values({ ...owner, createdAt: now, updatedAt: now })
+    .onConflict((conflict) =>
+      conflict.columns(['organizationId', 'subject']).doUpdateSet((row) => ({
+        email: sql`coalesce(excluded.email, owners.email)`,
+        identitySource: sql`case owners.identity_source when 'sso' then 'sso' else excluded.identity_source end`,
+        version: sql`owners.version + 1`,
+        updatedAt: row.ref('excluded.updatedAt'),
+      })),
+    )
+    .execute()
+}
+
+export async function updateOwner(
+  tx: Db,
+  { organizationId, subject, version }: Owner,
+  change: Updateable<Tables['owners']>,
+): Promise<Owner> {
+  return tx
+    .updateTable('owners')
+    .set({ ...change, version: version + 1 })
+    .where('organizationId', '=', organizationId)
+    .where('subject', '=', subject)
+    .returningAll()
+    .executeTakeFirstOrThrow()
+}
+
+/** What the owner's management tokens that are neither revoked nor expired let their holder do. */
+export async function selectManagementScopes(
+  tx: Db,
+  { organizationId, subject }: Key,
+  now: Date,
+): Promise<string[]> {
+  const rows = await tx
+    .selectFrom('tokens')
+    .select(sql<string>`unnest(scopes)`.as('scope'))
+    .distinct()
+    .where('organizationId', '=', organizationId)
+    .where('ownerSubject', '=', subject)
+    .where('type', '=', managementType)
+    .where('revokedAt', 'is', null)
+    .where(sql<boolean>`coalesce(expires_at, 'infinity') > ${now}`)
+    .execute()
+  return rows.map(({ scope }) => scope)
+}
