@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
+import { managementType } from '../shared/platform.ts'
 import type { PolicyDocument } from '../shared/policy.ts'
 
 /** The rules that became stricter, with their new values; null for all others. */
@@ -86,7 +87,7 @@ export async function selectBreaches(
         case when rank > ${rules.activePerOrganization}::int then 'limits.active_per_organization' end,
         case when cardinality(scopes) = 0 and ${rules.scopes}::boolean then 'scopes.required' end,
         case when owner_source = 'sso' and ${rules.noSsoUsers}::boolean then 'creation.sso_users' end,
-        case when type <> all(${rules.types}::text[]) then 'allowed_types' end
+        case when type <> all(${rules.types}::text[]) and type <> ${managementType} then 'allowed_types' end
       ], null) as rules
       from ranked as live
     )

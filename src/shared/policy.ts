@@ -80,7 +80,7 @@ const AllowedTypes = Type.Unsafe<string[] | null>({
   items: { type: 'string', maxLength: 50 },
   maxItems: 100,
   uniqueItems: true,
-  description: 'The token types that can be created. Null: all.',
+  description: 'The token types that can be created, besides `management`. Null: all.',
   examples: [['scim', 'mcp']],
 })
 

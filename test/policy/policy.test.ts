@@ -152,6 +152,15 @@ t.test('what is no policy at all is a 400 that names the member', async (t) => {
     t.equal((await world.ask('PATCH', url, { body })).status, 400, body)
 })
 
+t.test('allowed_types does not restrict management tokens', async (t) => {
+  const { key, url } = await organization()
+  const token = { type: 'management', scopes: ['tokens:read'] }
+  await world.issue(token, key)
+  const { body } = await world.ask('PUT', url, { body: { allowed_types: ['api'] } })
+  t.same(body.breaking_tokens.items, [])
+  await world.issue(token, key)
+})
+
 t.test('a change of policy says which tokens break it, and leaves them as they are', async (t) => {
   const { key, url } = await organization()
   const owner = { subject: 'u-1', identity_source: 'sso' }

@@ -107,7 +107,7 @@ function usableType(name: string, { type }: IssuanceRules): TypeRules {
 }
 
 function refuseDisallowedType({ allowed_types: allowed }: Policy, { name }: TypeRules): void {
-  if (!allowed || allowed.includes(name)) return
+  if (!allowed || name === managementType || allowed.includes(name)) return
   throw invalidValue('type', `${name} is not a type that the policy allows; it allows ${listed(allowed)}`)
 }
 
