@@ -5,10 +5,8 @@ import { setFlagsFromString } from 'node:v8'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { adminTokenPath } from './admin-token.ts'
-import { buildApp } from './app.ts'
+import { compose } from './compose.ts'
 import { type Config, configWarnings, readConfig } from './config.ts'
-import { createCredentialVerifier } from './credentials/credential-verifier.ts'
-import { createUsageRecorder } from './credentials/usage-recorder.ts'
 import { createDb, type Db } from './db/database.ts'
 import { migrate } from './db/migrate.ts'
 import { explainExit, UsageError } from './exit.ts'
@@ -18,7 +16,6 @@ import { createLogger } from './http/log.ts'
 import { rewrapKeys, rotateKeys } from './keys/maintenance.ts'
 import { masterKeyPath } from './keys/master-key.ts'
 import type { Signing } from './keys/signing.ts'
-import { createOutbound } from './outbound/outbound.ts'
 import {
   asOwner,
   bringsMasterKey,
@@ -28,7 +25,6 @@ import {
   prepare,
   signingOf,
 } from './prepare.ts'
-import { createTail } from './revocations/tail.ts'
 import { publicUrl, startService } from './service.ts'
 import { version } from './shared/version.ts'
 import type { Shutdown } from './shutdown.ts'
@@ -224,31 +220,24 @@ async function onKeys(
 
 async function printOpenapi(): Promise<void> {
   const url = 'postgres://unused'
-  const log = createLogger('silent')
-  const db = createDb({ url, poolSize: 1 })
-  const onError = () => {}
-  const credentials = createCredentialVerifier({
+  const never = () => () => {}
+  const { app, close } = await compose({
+    db: createDb({ url, poolSize: 1 }),
     databaseUrl: url,
-    cacheSize: 0,
-    every: () => onError,
-    onError,
-  })
-  const app = await buildApp({
-    db,
-    credentials,
-    usage: createUsageRecorder(db, { every: () => onError, onError }),
-    tail: createTail({ databaseUrl: url, every: () => onError, onError }),
-    log,
+    verifier: { cacheSize: 0 },
+    every: never,
+    onError: () => {},
+    log: createLogger('silent'),
     now: () => new Date(),
     issuer: 'http://localhost:7662',
     cursorKey: Buffer.alloc(32),
     staticSecret: undefined,
-    outbound: createOutbound({ allow: [] }),
+    outbound: { allow: [] },
     signing: { masterKeys: [], alg: 'EdDSA' },
     trustProxy: [],
     corsOrigins: [],
   })
   await app.ready()
   process.stdout.write(`${JSON.stringify(app.swagger(), null, 2)}\n`)
-  await credentials.close()
+  await close()
 }

@@ -1,27 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { buildApp } from './app.ts'
 import { deleteExpiredAssertions } from './client-keys/assertion.ts'
+import { compose } from './compose.ts'
 import type { Config } from './config.ts'
-import {
-  type CredentialVerifierOptions,
-  createCredentialVerifier,
-} from './credentials/credential-verifier.ts'
-import { createUsageRecorder } from './credentials/usage-recorder.ts'
 import { readCursorKey } from './db/installation.ts'
 import { createDrain } from './http/drain.ts'
 import type { Measuring } from './http/metrics.ts'
 import { deleteExpiredAnswers } from './idempotency/idempotency.ts'
 import { scheduleKeyMaintenance } from './keys/schedule.ts'
 import type { Signing } from './keys/signing.ts'
-import { createOutbound } from './outbound/outbound.ts'
 import type { Database } from './prepare.ts'
 import { deleteOldRevocations } from './revocations/revocations.ts'
-import { createTail } from './revocations/tail.ts'
 import { ConfigError } from './shared/config-files.ts'
 import { startInterval } from './shared/interval.ts'
 import type { Shutdown } from './shutdown.ts'
-import { staticSecretLookup } from './tokens/static-secret/static-secret.ts'
 
 const hourMs = 60 * 60 * 1000
 
@@ -55,39 +47,23 @@ export async function startService({
   ...options
 }: ServiceOptions): Promise<void> {
   const { log, signing } = options
-  const onLease: CredentialVerifierOptions['onLease'] = (holds, reason) =>
-    holds
-      ? log.info('cache lease acquired; answering from memory')
-      : log.warn({ reason }, 'cache lease lost; reading through to the database')
-  const onTimeline = (before: string, now: string) =>
-    log.warn(
-      { before, now },
-      'the database continues on another timeline: acknowledged changes may be missing, and readers of the revocation feed start anew',
-    )
-  const staticSecret = config.staticSecret && staticSecretLookup(db, config.staticSecret)
-  const pooled = config.listenUrl !== undefined
-  const tail = createTail({
-    databaseUrl,
-    prepares: !pooled,
-    every: startInterval,
-    doubt: (server) => credentials.doubtNow(server),
-    onError,
-  })
-  const credentials = createCredentialVerifier({
-    ...{ databaseUrl, listenUrl: config.listenUrl, cacheSize: config.cacheSize },
-    durability: config.revocationDurability,
-    ...{ staticSecret, every: startInterval, onError, onLease, onTimeline, onChange: tail.wake },
-  })
-  const usage = createUsageRecorder(db, { onError, every: startInterval })
   const draining = new AbortController()
-  const app = await buildApp({
+  const { app, endFeed, ...parts } = await compose({
     ...config,
     ...options,
-    ...{ db, pooled, credentials, usage, tail, draining: draining.signal },
+    db,
+    databaseUrl,
+    onError,
+    verifier: {
+      cacheSize: config.cacheSize,
+      listenUrl: config.listenUrl,
+      durability: config.revocationDurability,
+    },
+    outbound: { allow: config.outboundAllow },
+    draining: draining.signal,
     now: () => new Date(),
     issuer: publicUrl(config),
     cursorKey: await readCursorKey(db),
-    outbound: createOutbound({ allow: config.outboundAllow }),
   })
   const drain = createDrain(app)
   const keyMaintenance = scheduleKeyMaintenance(db, signing, config.keyRotationDays, log)
@@ -103,9 +79,7 @@ export async function startService({
   const close = async () => {
     stopCleanup()
     await drain()
-    await tail.close()
-    await usage.close()
-    await credentials.close()
+    await parts.close()
     await keyMaintenance.stop()
   }
   try {
@@ -121,7 +95,7 @@ export async function startService({
   shutdown.defer(async () => {
     draining.abort()
     // Streams continue on another instance; new ones are rejected.
-    void tail.close()
+    void endFeed()
     if (shutdown.graceful) await delay(config.shutdownGraceMs)
     await close()
   })

@@ -1,5 +1,6 @@
 // The rules of ARCHITECTURE.md. Imports of types count: a reader of a module has to know those modules too.
-import { dirname } from 'node:path'
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import t from 'tap'
 import {
   circlesIn,
@@ -98,6 +99,18 @@ t.test('pure modules import only Node and jose', async (t) => {
 t.test('the process is touched in server.ts and main.ts only', async (t) => {
   const touching = modules.filter((module) => /(?<!\.)\bprocess\.\w|node:process/.test(codeOf(module)))
   t.same(touching, ['src/main.ts', 'src/server.ts'])
+})
+
+t.test('the application is put together in one place, for the service and the tests alike', async (t) => {
+  const root = join(import.meta.dirname, '../..')
+  const tests = globSync('test/**/*.ts', { cwd: root })
+  const building = [...modules, ...tests].filter((file) =>
+    /\bbuildApp\(\{/.test(readFileSync(join(root, file), 'utf8')),
+  )
+  t.same(
+    building.filter((file) => file !== 'src/app.ts'),
+    ['src/compose.ts'],
+  )
 })
 
 t.test('there are no barrels', async (t) => {

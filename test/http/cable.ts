@@ -1,15 +1,10 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
-import { buildApp } from '../../src/app.ts'
-import { createCredentialVerifier } from '../../src/credentials/credential-verifier.ts'
-import { createUsageRecorder } from '../../src/credentials/usage-recorder.ts'
+import { compose } from '../../src/compose.ts'
 import { createDb } from '../../src/db/database.ts'
 import { readCursorKey } from '../../src/db/installation.ts'
 import { createLogger } from '../../src/http/log.ts'
-import { createOutbound } from '../../src/outbound/outbound.ts'
-import { createTail } from '../../src/revocations/tail.ts'
-import { startInterval } from '../../src/shared/interval.ts'
 import { recordLog } from '../support/records.ts'
 import { issuer, type World } from '../support/world.ts'
 
@@ -19,23 +14,16 @@ export async function appBehindCable(t: Test, { databaseUrl, clock, signing }: W
   const db = createDb({ url: cable.url, poolSize: 2 })
   const log = createLogger('info', { write: recordLog })
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
-  const credentials = createCredentialVerifier({
-    databaseUrl: cable.url,
-    cacheSize: 0,
-    every: startInterval,
-    onError,
-  })
-  const usage = createUsageRecorder(db, { onError, every: () => () => {} })
-  const tail = createTail({ databaseUrl: cable.url, every: () => () => {}, onError })
-  const app = await buildApp({
-    ...{ db, credentials, usage, tail, log, now: () => clock.now, issuer, signing },
+  const { app, close } = await compose({
+    ...{ db, databaseUrl: cable.url, log, onError, now: () => clock.now, issuer, signing },
     ...{ trustProxy: [], corsOrigins: [], cursorKey: await readCursorKey(db), staticSecret: undefined },
-    outbound: createOutbound({ allow: [] }),
+    verifier: { cacheSize: 0 },
+    flushEvery: () => () => {},
+    outbound: { allow: [] },
   })
   t.teardown(async () => {
     await app.close()
-    await credentials.close()
-    await usage.close()
+    await close()
     await db.destroy()
   })
   return { app, cable }

@@ -1,14 +1,9 @@
 import { decodeProtectedHeader } from 'jose'
 import t from 'tap'
-import { buildApp } from '../../src/app.ts'
-import { createCredentialVerifier } from '../../src/credentials/credential-verifier.ts'
-import { createUsageRecorder } from '../../src/credentials/usage-recorder.ts'
+import { compose } from '../../src/compose.ts'
 import { createDb } from '../../src/db/database.ts'
 import { readCursorKey } from '../../src/db/installation.ts'
 import { createLogger } from '../../src/http/log.ts'
-import { createOutbound } from '../../src/outbound/outbound.ts'
-import { createTail } from '../../src/revocations/tail.ts'
-import { startInterval } from '../../src/shared/interval.ts'
 import { recordPrivateKeys } from '../support/master-key.ts'
 import { recordLog } from '../support/records.ts'
 import { createWorld, issuer } from '../support/world.ts'
@@ -19,27 +14,17 @@ const db = createDb({ url: world.databaseUrl, poolSize: 2 })
 const log = createLogger('trace', { write: recordLog })
 const lag = { ms: 0 }
 const onError = (err: Error) => log.warn({ err }, 'database connection lost')
-const credentials = createCredentialVerifier({
-  databaseUrl: world.databaseUrl,
-  cacheSize: 0,
-  every: startInterval,
-  onError,
-})
-const usage = createUsageRecorder(db, { onError, every: () => () => {} })
-const tail = createTail({ databaseUrl: world.databaseUrl, every: () => () => {}, onError })
-const other = await buildApp({
-  ...{ db, credentials, usage, tail, log, cursorKey: await readCursorKey(db), staticSecret: undefined },
+const { app: other, close } = await compose({
+  ...{ db, databaseUrl: world.databaseUrl, log, onError, issuer, signing: world.signing },
+  ...{ trustProxy: [], corsOrigins: [], cursorKey: await readCursorKey(db), staticSecret: undefined },
   now: () => new Date(world.clock.now.getTime() - lag.ms),
-  issuer,
-  signing: world.signing,
-  outbound: createOutbound({ allow: [] }),
-  trustProxy: [],
-  corsOrigins: [],
+  verifier: { cacheSize: 0 },
+  flushEvery: () => () => {},
+  outbound: { allow: [] },
 })
 t.teardown(async () => {
   await other.close()
-  await credentials.close()
-  await usage.close()
+  await close()
   await db.destroy()
 })
 

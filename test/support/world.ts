@@ -1,25 +1,24 @@
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import pg from 'pg'
 import type { Test } from 'tap'
-import { buildApp, type Limits } from '../../src/app.ts'
+import type { Limits } from '../../src/app.ts'
 import { bootstrap } from '../../src/bootstrap.ts'
-import {
-  type CredentialVerifier,
-  type CredentialVerifierOptions,
-  createCredentialVerifier,
+import { compose } from '../../src/compose.ts'
+import type {
+  CredentialVerifier,
+  CredentialVerifierOptions,
 } from '../../src/credentials/credential-verifier.ts'
-import { createUsageRecorder, type UsageRecorder } from '../../src/credentials/usage-recorder.ts'
+import type { UsageRecorder } from '../../src/credentials/usage-recorder.ts'
 import type { Db } from '../../src/db/database.ts'
 import { readCursorKey } from '../../src/db/installation.ts'
 import type { FailureLimit } from '../../src/http/failed-credentials.ts'
 import { createLogger, type LogLevel } from '../../src/http/log.ts'
 import { prepareKeys } from '../../src/keys/maintenance.ts'
 import type { Signing } from '../../src/keys/signing.ts'
-import { createOutbound, type OutboundOptions } from '../../src/outbound/outbound.ts'
-import { createTail, type TailOptions } from '../../src/revocations/tail.ts'
-import { startInterval } from '../../src/shared/interval.ts'
+import type { OutboundOptions } from '../../src/outbound/outbound.ts'
+import type { TailOptions } from '../../src/revocations/tail.ts'
 import { generateSecret } from '../../src/shared/secret.ts'
-import { type StaticSecret, staticSecretLookup } from '../../src/tokens/static-secret/static-secret.ts'
+import type { StaticSecret } from '../../src/tokens/static-secret/static-secret.ts'
 import type { VerificationOptions } from '../../src/verification/options.ts'
 import { openDatabase } from './database.ts'
 import { newMasterKey, recordPrivateKeys } from './master-key.ts'
@@ -112,47 +111,27 @@ export async function createWorld(
   t.teardown(() => recordPrivateKeys(db, signing.masterKeys))
   const log = createLogger(logLevel, { write: recordLog })
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
-  const tail = createTail({
-    databaseUrl,
-    prepares: !pooled,
-    every: startInterval,
-    doubt: (server) => credentials.doubtNow(server),
-    onError,
-    lifetimeMs: 0,
-    ...feed,
-  })
-  const credentials = createCredentialVerifier({
-    databaseUrl,
-    cacheSize: 1000,
-    staticSecret: options.staticSecret && staticSecretLookup(db, options.staticSecret),
-    every: startInterval,
-    onError,
-    onChange: tail.wake,
-    ...hot,
-  })
-  const usage = createUsageRecorder(db, { onError, every: () => () => {} })
-  const app = await buildApp({
+  const { app, credentials, usage, close } = await compose({
     db,
-    pooled,
-    credentials,
-    usage,
-    tail,
+    databaseUrl,
     log,
+    onError,
     now: () => clock.now,
     issuer,
     cursorKey: await readCursorKey(db),
     staticSecret: undefined,
-    outbound: createOutbound(outbound),
+    outbound,
     trustProxy: [],
     corsOrigins: [],
     ...options,
+    verifier: { cacheSize: 1000, ...hot },
+    feed: { lifetimeMs: 0, ...feed },
+    flushEvery: () => () => {},
     signing,
   })
   t.teardown(async () => {
     await app.close()
-    await tail.close()
-    await credentials.close()
-    await usage.close()
+    await close()
   })
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 })
   t.teardown(() => pool.end())

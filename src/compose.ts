@@ -1,0 +1,93 @@
+import { type AppOptions, buildApp } from './app.ts'
+import {
+  type CredentialVerifier,
+  type CredentialVerifierOptions,
+  createCredentialVerifier,
+} from './credentials/credential-verifier.ts'
+import { createUsageRecorder, type UsageRecorder } from './credentials/usage-recorder.ts'
+import { createOutbound, type OutboundOptions } from './outbound/outbound.ts'
+import { createTail, type TailOptions } from './revocations/tail.ts'
+import { type Interval, startInterval } from './shared/interval.ts'
+import { staticSecretLookup } from './tokens/static-secret/static-secret.ts'
+
+export type Composition = Omit<AppOptions, 'pooled' | 'credentials' | 'usage' | 'tail' | 'outbound'> & {
+  databaseUrl: string
+  outbound: OutboundOptions
+  onError: (error: Error) => void
+  verifier: Pick<CredentialVerifierOptions, 'cacheSize'> & Partial<CredentialVerifierOptions>
+  feed?: Partial<TailOptions>
+  /** How the background work of the parts is repeated. */
+  every?: Interval
+  /** How writing of uses is repeated, if differently. */
+  flushEvery?: Interval
+}
+
+export type Composed = {
+  app: Awaited<ReturnType<typeof buildApp>>
+  credentials: CredentialVerifier
+  usage: UsageRecorder
+  /** Refuses new readers of the revocation feed and ends those that there are. */
+  endFeed(): Promise<void>
+  /** Writes what is pending and closes the connections of the parts. The app has to be closed before. */
+  close(): Promise<void>
+}
+
+/** The only place that puts the parts together: for the service, for the OpenAPI document and for the tests. */
+export async function compose({
+  databaseUrl,
+  outbound,
+  onError,
+  verifier,
+  feed,
+  every = startInterval,
+  flushEvery = every,
+  ...options
+}: Composition): Promise<Composed> {
+  const { db, log, staticSecret } = options
+  const pooled = verifier.listenUrl !== undefined
+  const tail = createTail({
+    databaseUrl,
+    prepares: !pooled,
+    every,
+    doubt: (server) => credentials.doubtNow(server),
+    onError,
+    ...feed,
+  })
+  const credentials = createCredentialVerifier({
+    databaseUrl,
+    staticSecret: staticSecret && staticSecretLookup(db, staticSecret),
+    every,
+    onError,
+    onLease: (holds, reason) =>
+      holds
+        ? log.info('cache lease acquired; answering from memory')
+        : log.warn({ reason }, 'cache lease lost; reading through to the database'),
+    onTimeline: (before, now) =>
+      log.warn(
+        { before, now },
+        'the database continues on another timeline: acknowledged changes may be missing, and readers of the revocation feed start anew',
+      ),
+    onChange: tail.wake,
+    ...verifier,
+  })
+  const usage = createUsageRecorder(db, { onError, every: flushEvery })
+  const app = await buildApp({
+    ...options,
+    pooled,
+    credentials,
+    usage,
+    tail,
+    outbound: createOutbound(outbound),
+  })
+  return {
+    app,
+    credentials,
+    usage,
+    endFeed: tail.close,
+    async close() {
+      await tail.close()
+      await usage.close()
+      await credentials.close()
+    },
+  }
+}
