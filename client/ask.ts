@@ -37,7 +37,8 @@ export function createAsk({ url, authorization, timeoutMs, fetch, signal }: AskO
       questions.forEach(({ resolve, reject }, i) => {
         const answer = results[i]
         if (isAnswer(answer)) resolve(Object.freeze(answer))
-        else reject(new VerificationError('unavailable', 'Counterfoil gave no answer about the token.'))
+        else
+          reject(new VerificationError('unavailable', "Counterfoil's response does not include the token."))
       })
     } catch (error) {
       for (const { reject } of questions) reject(error)
@@ -59,7 +60,7 @@ export function createAsk({ url, authorization, timeoutMs, fetch, signal }: AskO
     const body: unknown = await response.json().catch(unreachable)
     if (typeof body === 'object' && body && 'results' in body && Array.isArray(body.results))
       return body.results
-    throw new VerificationError('unavailable', 'What answered is not Counterfoil.')
+    throw new VerificationError('unavailable', 'The response is not from Counterfoil.')
   }
 
   return (token: string): Promise<Answer> => {
@@ -85,5 +86,5 @@ function isAnswer(value: unknown): value is Answer {
 }
 
 function unreachable(cause: unknown): never {
-  throw new VerificationError('unavailable', 'Counterfoil cannot be reached in time.', { cause })
+  throw new VerificationError('unavailable', 'Counterfoil could not be reached in time.', { cause })
 }

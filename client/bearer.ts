@@ -52,7 +52,7 @@ function refusalOf({ code, message }: VerificationError, { scope }: Demand): Ref
   if (code === 'insufficient_scope') return refuse(403, code, message, scope)
   const body = {
     error: 'temporarily_unavailable',
-    error_description: 'Whether the token is good is not known now.',
+    error_description: 'The token cannot be verified at the moment.',
   }
   return { status: 503, headers: { 'retry-after': '1' }, body }
 }
@@ -82,5 +82,5 @@ const scopeTokens = /^[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*$/
 export function checkDemand(demand: Demand): void {
   const { scope } = demand
   if (scope !== undefined && !scopeTokens.test([scope].flat().join(' ')))
-    throw new TypeError('A scope is made of visible characters without " and \\ (RFC 6749 §3.3).')
+    throw new TypeError('A scope consists of visible characters without " and \\ (RFC 6749 §3.3).')
 }

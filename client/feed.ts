@@ -69,7 +69,7 @@ async function readStream(
     })
     if (response.status !== 200 || !response.body) {
       await response.body?.cancel()
-      throw new Error(`the revocation feed was answered ${response.status}`)
+      throw new Error(`the revocation feed responded with status ${response.status}`)
     }
     const parser = createParser({
       onEvent({ event, id, data }) {

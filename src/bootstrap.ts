@@ -60,7 +60,7 @@ export async function bootstrap(
 
 export class NoAdministratorError extends Error {
   override message =
-    'The database is empty: give ADMIN_TOKEN (or ADMIN_TOKEN_FILE) for the first administrator.'
+    'The database is empty: set ADMIN_TOKEN (or ADMIN_TOKEN_FILE) to create the first administrator.'
 }
 
 const administrator = {

@@ -200,7 +200,7 @@ async function runRotation(shutdown: Shutdown, how: Flags): Promise<void> {
 
 async function runRewrap(shutdown: Shutdown): Promise<void> {
   await onKeys(shutdown, async (db, signing) => {
-    return `Signing keys sealed anew: ${await rewrapKeys(db, signing, new Date())}. MASTER_KEY_PREVIOUS is not needed any more.`
+    return `Signing keys resealed: ${await rewrapKeys(db, signing, new Date())}. MASTER_KEY_PREVIOUS is no longer needed.`
   })
 }
 

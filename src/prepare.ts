@@ -111,8 +111,8 @@ export async function databaseWarnings(
   const limit = prepares ? undefined : await statementLimitMs(db)
   if (limit !== undefined && (limit === 0 || limit > usualQueryMs))
     warnings.push(
-      'Behind a pooler Counterfoil cannot set a time limit for statements: set one for its role, with ' +
-        "alter role <role> set statement_timeout = '9s', or what is given up here runs on in PostgreSQL.",
+      'Behind a pooler Counterfoil cannot set a time limit for statements: set one for its role with ' +
+        "alter role <role> set statement_timeout = '9s', or abandoned statements keep running in PostgreSQL.",
     )
   return warnings
 }

@@ -24,12 +24,12 @@ const { close } = closeWithGrace(
       process.exit(exitCodes.cutShort)
     },
     onSecondError(error) {
-      ;(shutdown.log ?? console).error(error, 'stopping at once after a second defect')
+      ;(shutdown.log ?? console).error(error, 'stopping at once after a second unexpected error')
       process.exit(exitCodes.software)
     },
   },
   async ({ err, signal }) => {
-    if (err) (shutdown.log ?? console).error(err, 'stopping after a defect')
+    if (err) (shutdown.log ?? console).error(err, 'stopping after an unexpected error')
     else shutdown.log?.info({ signal }, 'stopping')
     if (signal === 'SIGINT') shutdown.graceful = false
     setTimeout(() => {

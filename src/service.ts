@@ -19,7 +19,7 @@ const hourMs = 60 * 60 * 1000
 
 const wrongHost = 'set HOST to an address of this machine'
 const listenAdvice: Record<string, string> = {
-  EADDRINUSE: 'end the other process that has the port, or set another PORT',
+  EADDRINUSE: 'stop the other process that uses the port, or set another PORT',
   EACCES: 'set PORT to 1024 or above, or permit the process to use lower ones (CAP_NET_BIND_SERVICE)',
   EADDRNOTAVAIL: wrongHost,
   EAFNOSUPPORT: wrongHost,

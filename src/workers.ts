@@ -18,7 +18,7 @@ export class WorkerFailedError extends Error {
   readonly exitCode: number
 
   constructor(exitCode: number) {
-    super('No worker could start; it has said why.')
+    super('No worker could start; its own error is above.')
     this.exitCode = exitCode
   }
 }

@@ -37,7 +37,7 @@ export function clientAssertions(deps: Deps) {
     try {
       const principal = await authenticateClient(deps, { type, assertion, clientId }, endpoint, at)
       if (!admit(usage, request, principal, at))
-        throw new AppError('invalid_client', 'The client is not good from there.')
+        throw new AppError('invalid_client', 'The client may not authenticate from this address.')
     } catch (error) {
       if (error instanceof AppError && error.cause)
         request.log.warn({ reqId: request.id, err: error.cause }, error.message)
@@ -53,7 +53,7 @@ export function clientAssertions(deps: Deps) {
       // Without this limit, strangers who send bodies byte by byte, or clients whose jwks_uri is slow, would take all
       // slots from callers that present a credential.
       if (unknown >= maxUnauthenticated)
-        throw new AppError('overloaded', 'Too many requests are in progress whose caller is not known yet.')
+        throw new AppError('overloaded', 'Too many unauthenticated requests are in progress.')
       unknown += 1
       raw.once('close', () => {
         unknown -= 1

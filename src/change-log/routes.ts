@@ -50,14 +50,14 @@ export const auditRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
       operationId: 'exportAuditEvents',
       summary: 'Download the change log as JSON Lines, newest first',
       description:
-        'One event a line, as long as the log is. A response that breaks off, which HTTP shows by the missing end ' +
-        'of the message, is not the whole log.',
+        'One event per line, for the whole log. A response that breaks off is incomplete; HTTP clients recognize ' +
+        'that by the missing end of the message.',
       tags,
       params: OrganizationParams,
       querystring: schema.AuditFilter,
       response: {
         200: {
-          description: 'The events, one a line',
+          description: 'The events, one per line',
           content: { [jsonLines]: { schema: Lines } },
         },
         ...problems(400, 401, 403, 404, 500, 503),

@@ -13,19 +13,19 @@ export const AuditEvent = Type.Object(
     occurred_at: DateTime(),
     actor: ref(Actor),
     on_behalf_of: nullable.string({
-      description: 'The subject of the user for whom the actor did it.',
+      description: 'The subject of the user on whose behalf the actor acted.',
       examples: ['u-4711'],
     }),
     action: Type.String({ examples: ['token.updated'] }),
     target: Type.Object({
       type: Type.String({ examples: ['token'] }),
       id: Type.String({ examples: ['019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d'] }),
-      name: Type.String({ description: 'Its name at that time.', examples: ['Okta SCIM connector'] }),
+      name: Type.String({ description: 'The name at that time.', examples: ['Okta SCIM connector'] }),
     }),
     changes: Type.Unsafe<{ before: Record<string, unknown>; after: Record<string, unknown> } | null>({
       anyOf: [Type.Object({ before: Members, after: Members }), { type: 'null' }],
       description:
-        'The members that changed; of a new token, what it was granted; of a deleted token, what it was.',
+        'The members that changed; for a new token, what it was granted; for a deleted token, its last state.',
       examples: [{ before: { name: 'Okta' }, after: { name: 'Okta SCIM connector' } }],
     }),
     request_id: Type.String({ examples: ['019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4e'] }),
@@ -38,11 +38,11 @@ export const AuditEventPage = Page(AuditEvent, 'AuditEventPage')
 export const components = [AuditEvent, AuditEventPage]
 
 const filter = {
-  actor: Type.Optional(Type.String({ maxLength: 100, description: 'The id of who did it.' })),
-  target: Type.Optional(Type.String({ maxLength: 255, description: 'The id of what it was done to.' })),
+  actor: Type.Optional(Type.String({ maxLength: 100, description: 'The id of the actor.' })),
+  target: Type.Optional(Type.String({ maxLength: 255, description: 'The id of the changed object.' })),
   action: Type.Optional(Type.Enum([...actions], { type: 'string' })),
-  from: Type.Optional(DateTime({ description: 'At that instant or after it.' })),
-  to: Type.Optional(DateTime({ description: 'Before that instant.' })),
+  from: Type.Optional(DateTime({ description: 'At this instant or later.' })),
+  to: Type.Optional(DateTime({ description: 'Before this instant.' })),
 }
 
 export const AuditFilter = Type.Object(filter, { additionalProperties: false })

@@ -41,7 +41,7 @@ export async function authenticateClient(
 ): Promise<Credential> {
   if (type === undefined) throw missing('client_assertion_type')
   if (assertion === undefined) throw missing('client_assertion')
-  if (type !== jwtBearer) throw refusal('its type is not known here')
+  if (type !== jwtBearer) throw refusal('its client_assertion_type is not supported')
   const client = await findClient(db, assertion)
   const keys = client?.jwks
     ? createLocalJWKSet({ keys: client.jwks.keys.filter(fitPublicKey) })
@@ -60,7 +60,7 @@ export async function authenticateClient(
     throw refusalFor(error, tokenId)
   })
   const { exp, jti } = strict(verified, now)
-  if (clientId !== undefined && clientId !== tokenId) throw refusal('client_id is not its iss')
+  if (clientId !== undefined && clientId !== tokenId) throw refusal('client_id differs from its iss')
   // Verified again, so that a token revoked in the meantime is rejected, as it would be with a secret.
   const principal = await credentials.verifyFresh(client.hash, now)
   if (!principal) throw refusal()
@@ -94,7 +94,8 @@ function strict({ payload, protectedHeader }: JWTVerifyResult, now: Date): { exp
   // RFC 8725 §3.11: a JWT that was made for another purpose must not authenticate a client.
   const given: unknown = protectedHeader.typ ?? 'JWT'
   const typ = (typeof given === 'string' ? given : '').toLowerCase().replace(/^application\//, '')
-  if (typ !== 'jwt' && typ !== 'client-authentication+jwt') throw refusal('its typ is not one of those')
+  if (typ !== 'jwt' && typ !== 'client-authentication+jwt')
+    throw refusal('its typ is not one of the accepted ones')
   // With further audiences, those services could replay the assertion here.
   if (Array.isArray(aud) && aud.length > 1) throw refusal(unfit('aud'))
   if (exp > seconds + longestLife + tolerance) throw refusal(unfit('exp'))
@@ -119,12 +120,12 @@ function refusalFor(error: unknown, tokenId: string): AppError {
 }
 
 function unfit(claim: string): string {
-  return `its claim ${claim} is missing or not as it has to be`
+  return `its claim ${claim} is missing or invalid`
 }
 
 /** RFC 6749 §5.2. */
-function refusal(why = 'it is not from a client that is known and good'): AppError {
-  return new AppError('invalid_client', `The client assertion is not good: ${why}.`)
+function refusal(why = 'it is not from a known client with a good token'): AppError {
+  return new AppError('invalid_client', `The client assertion is not valid: ${why}.`)
 }
 
 function missing(field: string): AppError {

@@ -64,7 +64,7 @@ export async function deleteClientKeys(db: Db, caller: Caller, which: Which): Pr
 
 function checked({ jwks, jwksUri }: GivenKeys, outbound: Outbound) {
   if ((jwks === undefined) === (jwksUri === undefined))
-    throw invalidValue('jwks', 'or jwks_uri is needed, and not both')
+    throw invalidValue('jwks', 'or jwks_uri is required, but not both')
   const flaw = jwksUri === undefined ? undefined : outbound.flawOf(jwksUri)
   if (flaw) throw invalidValue('jwks_uri', flaw)
   return { jwks: jwks && publicKeysOf(jwks), jwksUri: jwksUri ?? null }

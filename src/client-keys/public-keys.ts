@@ -18,7 +18,7 @@ const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
 export function publicKeysOf(given: GivenJwk[]): ClientJwk[] {
   const keys = given.map(publicKeyOf)
   const kids = keys.flatMap(({ kid }) => kid ?? [])
-  if (new Set(kids).size < kids.length) throw invalidValue('jwks.keys', 'has two keys of the same kid')
+  if (new Set(kids).size < kids.length) throw invalidValue('jwks.keys', 'has two keys with the same kid')
   return keys
 }
 
@@ -38,7 +38,7 @@ function publicKeyOf(jwk: GivenJwk, index: number): ClientJwk {
       'is not a public key of Ed25519 (and not of small order), P-256, or RSA with 2048 to 8192 bits and an odd exponent ' +
         'from 65537 on',
     )
-  if (jwk.alg !== undefined && !algs.includes(jwk.alg)) throw flaw(`can only be for ${algs.join(' or ')}`)
+  if (jwk.alg !== undefined && !algs.includes(jwk.alg)) throw flaw(`must have the alg ${algs.join(' or ')}`)
   const { kid, alg } = jwk
   // Exported again, so that only the members of the key itself remain.
   return {

@@ -35,7 +35,7 @@ export const clientKeyRoutes: FastifyPluginAsyncTypebox<
     url,
     schema: {
       operationId: 'replaceClientKeys',
-      summary: 'Let a management token authenticate with keys too (private_key_jwt), these and no others',
+      summary: 'Replace the keys that a management token can authenticate with (private_key_jwt)',
       tags,
       params: schema.TokenParams,
       body: ref(schema.NewClientKeys),
@@ -56,7 +56,7 @@ export const clientKeyRoutes: FastifyPluginAsyncTypebox<
     url,
     schema: {
       operationId: 'deleteClientKeys',
-      summary: 'Take all its keys away from a management token',
+      summary: 'Remove all keys of a management token',
       tags,
       params: schema.TokenParams,
       response: { ...noContent, ...problems(400, 401, 403, 404, 409, 413, 415, 500, 503) },

@@ -10,22 +10,22 @@ const members = {
   kty: Type.Enum(['OKP', 'EC', 'RSA'], { type: 'string' }),
   kid: text(255, {
     minLength: 1,
-    description: 'Needed where there are several keys.',
+    description: 'Required if there are several keys.',
     examples: ['2026-03'],
   }),
   alg: text(20, { examples: ['EdDSA'] }),
   use: Type.Optional(Type.Literal('sig', { examples: ['sig'] })),
   crv: text(20, { examples: ['Ed25519'] }),
   x: text(100, { examples: ['11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo'] }),
-  y: text(100, { description: 'Of a key of P-256.' }),
-  n: text(2000, { description: 'Of a key of RSA.' }),
-  e: text(20, { description: 'Of a key of RSA.' }),
+  y: text(100, { description: 'For P-256 keys.' }),
+  n: text(2000, { description: 'For RSA keys.' }),
+  e: text(20, { description: 'For RSA keys.' }),
 }
 
 const jwksUri = (options: object = {}) =>
   Type.Optional(
     Type.String({
-      description: 'Where the keys are; they are fetched when they are needed, and kept for ten minutes.',
+      description: 'The URL of the keys, which are fetched on demand and cached for ten minutes.',
       examples: ['https://service.example/jwks.json'],
       ...options,
     }),
@@ -57,7 +57,7 @@ export const NewClientKeys = Type.Object(
         },
         {
           description:
-            'Public keys of Ed25519, P-256 or RSA. Members that a public key does not need are dropped.',
+            'Ed25519, P-256 or RSA public keys. Members that a public key does not need are dropped.',
         },
       ),
     ),
@@ -73,7 +73,7 @@ export const ClientKeys = Type.Object(
   },
   {
     $id: 'ClientKeys',
-    description: 'The public keys of a client (RFC 7517 §5), or where they are.',
+    description: 'The public keys of a client (RFC 7517 §5), or their URL.',
     examples: [example],
   },
 )

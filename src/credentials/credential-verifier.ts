@@ -88,7 +88,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
       if (!isUnavailable(error)) throw error
       // Report the error once for all requests that waited.
       onError(error as Error)
-      throw new AppError('unavailable', 'The database does not answer. Try again shortly.')
+      throw new AppError('unavailable', 'The database does not respond. Try again shortly.')
     }
   }
   const lookUpBatched = createLoader(ask, batches)

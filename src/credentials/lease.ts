@@ -14,12 +14,12 @@ export const beatMs = 250
 type Reason = keyof typeof reasons
 
 const reasons = {
-  starting: 'No notification of the database has come back yet.',
-  unreachable: 'The database does not answer.',
+  starting: 'No notification from the database has come back yet.',
+  unreachable: 'The database does not respond.',
   standby: 'The database server is in recovery. Connect to the primary.',
   silent:
-    'Notifications of the database do not arrive. DATABASE_LISTEN_URL has to lead to the same server as ' +
-    'DATABASE_URL, and not through a pooler in transaction mode.',
+    'Notifications from the database do not arrive. DATABASE_LISTEN_URL must lead to the same server as ' +
+    'DATABASE_URL, but not through a pooler in transaction mode.',
   elsewhere: 'Lookups and notifications reach different database servers.',
 }
 

@@ -28,9 +28,9 @@ export function databaseUrlProblem(url: string): string | undefined {
   const wanted = new URLSearchParams(url.split('?')[1])
   const role = wanted.get('target_session_attrs') ?? 'read-write'
   if (role !== 'read-write' && role !== 'primary')
-    return 'has another target_session_attrs than read-write or primary: Counterfoil asks a primary only'
+    return 'has a target_session_attrs other than read-write or primary: Counterfoil needs a primary'
   if (wanted.get('host')?.includes(',') || wanted.get('port')?.includes(','))
-    return 'has several hosts among its parameters: name them in front of the path, as in host1:5432,host2:5432'
+    return 'has several hosts among its parameters: write them before the path, as in host1:5432,host2:5432'
   return undefined
 }
 

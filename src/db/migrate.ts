@@ -62,7 +62,7 @@ export async function migrate(db: Db): Promise<string[]> {
     const { error, results } = await migrator(tx).migrateToLatest()
     if (isDuplicate(error))
       throw new UnfitDatabaseError(
-        `The schema has something of another application (${error.message}), and nothing was changed: ` +
+        `The schema contains objects of another application (${error.message}); nothing was changed: ` +
           'give Counterfoil a database or a schema of its own.',
       )
     if (error) throw error
@@ -87,7 +87,7 @@ export async function refuseUnfit(db: Db): Promise<void> {
   const { encoding, migrated } = rows[0] ?? {}
   if (encoding !== 'UTF8')
     throw new UnfitDatabaseError(
-      `The encoding of the database is ${encoding} and has to be UTF8: create another one with ` +
+      `The encoding of the database is ${encoding} but must be UTF8: create another one with ` +
         "create database … encoding 'UTF8' template template0.",
     )
   if (!migrated) return

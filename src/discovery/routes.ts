@@ -25,7 +25,7 @@ export const discoveryRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signin
     url: '/.well-known/jwks.json',
     schema: {
       operationId: 'getJwks',
-      summary: 'The public keys that JWTs verify with (RFC 7517)',
+      summary: 'The public keys for verifying JWTs (RFC 7517)',
       tags,
       security: [],
       headers: schema.IfNoneMatch,
@@ -34,7 +34,7 @@ export const discoveryRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signin
           description: 'The keys',
           content: { 'application/jwk-set+json': { schema: ref(schema.JwkSet) } },
         },
-        304: empty('It has not changed'),
+        304: empty('Not modified'),
         ...problems(400, 500, 503),
       },
     },
@@ -54,13 +54,13 @@ export const discoveryRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signin
     reply.header('cache-control', cacheControl)
     return schema.presentMetadata(issuer, [...new Set(algs)])
   }
-  const response = { 200: answer(schema.ServerMetadata, 'What it offers'), ...problems(400, 500, 503) }
+  const response = { 200: answer(schema.ServerMetadata, 'The metadata'), ...problems(400, 500, 503) }
   app.route({
     method: 'GET',
     url: '/.well-known/oauth-authorization-server',
     schema: {
       operationId: 'getServerMetadata',
-      summary: 'What this server offers (RFC 8414)',
+      summary: 'Authorization server metadata (RFC 8414)',
       tags,
       security: [],
       response,

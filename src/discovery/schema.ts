@@ -9,9 +9,9 @@ const Jwk = Type.Object({
   use: Type.Literal('sig', { examples: ['sig'] }),
   crv: Type.Optional(Type.String({ examples: ['Ed25519'] })),
   x: Type.Optional(Type.String({ examples: ['11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo'] })),
-  y: Type.Optional(Type.String({ description: 'Of a key for ES256.' })),
-  n: Type.Optional(Type.String({ description: 'Of a key for RS256.' })),
-  e: Type.Optional(Type.String({ description: 'Of a key for RS256.' })),
+  y: Type.Optional(Type.String({ description: 'For ES256 keys.' })),
+  n: Type.Optional(Type.String({ description: 'For RS256 keys.' })),
+  e: Type.Optional(Type.String({ description: 'For RS256 keys.' })),
 })
 
 export const JwkSet = Type.Object(

@@ -46,7 +46,7 @@ async function readPassword(file: string): Promise<string> {
   const password = (await readFile(file, 'utf8')).trim()
   if (password) return password
   throw new DataDirectoryError(
-    `${file} is empty and has to hold the password of the embedded PostgreSQL: restore it from a backup.`,
+    `${file} is empty but must contain the password of the embedded PostgreSQL: restore it from a backup.`,
   )
 }
 

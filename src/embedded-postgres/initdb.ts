@@ -40,7 +40,7 @@ export async function createCluster(
   const files = ['--pgdata', draft, '--pwfile', passwordFile]
   const result = await run(account, initdb, [...files, ...options, ...more], shutdown)
   if (result.code !== 0)
-    throw new EmbeddedError(`PostgreSQL could not make its data directory: ${gist(result.output)}`)
+    throw new EmbeddedError(`PostgreSQL could not create its data directory: ${gist(result.output)}`)
   await rename(draft, directory)
   await syncDirectory(dataDir)
 }

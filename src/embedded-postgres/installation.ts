@@ -85,7 +85,7 @@ function inWords(error: unknown, dataDir: string): unknown {
   if (!(error instanceof Error && 'syscall' in error && 'code' in error)) return error
   return new DataDirectoryError(
     `the embedded PostgreSQL cannot use DATA_DIR, ${dataDir} (${error.message}): ` +
-      'start Counterfoil as the user it belongs to, or with another directory.',
+      'start Counterfoil as the owner of that directory, or use another one.',
     { cause: error },
   )
 }

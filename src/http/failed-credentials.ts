@@ -39,7 +39,7 @@ export function createFailedCredentials(
 ): FailedCredentials {
   const counter = new Counter({
     name: 'counterfoil_failed_credentials_total',
-    help: 'Credentials of callers that were not good, by route and by whether the address was told to wait',
+    help: 'Bad credentials of callers, by route and by whether the address was throttled',
     labelNames: ['route', 'throttled'],
     registers: [registry],
   })
@@ -71,13 +71,14 @@ export function createFailedCredentials(
         const count = unlogged
         log.warn(
           { reqId: request.id, route, address, code: error.code, count },
-          'credentials of callers failed',
+          'callers failed to authenticate',
         )
         loggedAt = now
         unlogged = 0
       }
       if (retryAfter === undefined) return error
-      const detail = 'Too many credentials from this address were not good. Check yours, and try again later.'
+      const detail =
+        'Too many authentications from this address have failed. Check your credential, and try again later.'
       return new AppError('too_many_requests', detail, { retryAfter })
     },
   }

@@ -3,7 +3,7 @@ export const formats: Record<string, { validate: (text: string) => boolean; mess
   'date-time': {
     validate: isInstant,
     message:
-      'must be an instant of RFC 3339 in the years 1 to 9999, such as 2026-03-01T12:00:00Z; leap seconds are not accepted',
+      'must be an RFC 3339 instant in the years 1 to 9999, such as 2026-03-01T12:00:00Z; leap seconds are not accepted',
   },
   uuid: {
     validate: (text) => /^[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}$/i.test(text),

@@ -32,7 +32,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<Deps & { draining: AbortSig
     schema: {
       operationId: 'ready',
       summary:
-        'Whether it can serve: it is not stopping, and the database answers, is migrated and tells of changes',
+        'Whether the process can serve: it is not stopping, and its database responds, is migrated and delivers notifications',
       tags: ['Operations'],
       security: [],
       response: { 200: Health, ...problems(400, 503) },
@@ -43,7 +43,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<Deps & { draining: AbortSig
         log.warn({ err: error }, 'not ready')
         if (refusedByPooler(error)) return poolerInTheWay
         // Also if it responds with an error: requests would fail too, and the cause is not known here.
-        return isUnavailable(error) ? 'The database does not answer.' : 'The database refuses a query.'
+        return isUnavailable(error) ? 'The database does not respond.' : 'The database rejects a query.'
       })
       if (reason) throw new AppError('unavailable', reason)
       return { status: 'ok' as const }
@@ -52,7 +52,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<Deps & { draining: AbortSig
 
   async function whyNotReady(): Promise<string | undefined> {
     const pending = await pendingMigrations(db)
-    if (pending.length > 0) return `The database lacks ${pending.join(', ')}.`
+    if (pending.length > 0) return `The database lacks the migrations ${pending.join(', ')}.`
     const problem = await sessionProblem(db, pooled)
     if (problem) app.log.warn(problem)
     return problem ?? credentials.unready()

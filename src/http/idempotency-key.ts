@@ -13,10 +13,10 @@ export const IdempotencyHeader = Type.Object({
       // Quoted, with quotes and backslashes escaped by a backslash.
       maxLength: 2 * longest + 2,
       description:
-        'Makes a retry safe: a request with the same key and body within 24 hours is answered as the first one was, ' +
-        'even if the token has been revoked or deleted since, and makes no second token, as long as the caller may ' +
+        'Makes retries safe: a request with the same key and body within 24 hours gets the response of the first one ' +
+        'and creates no second token, even if the token has been revoked or deleted since, as long as the caller may ' +
         'still create such a token. The key is a secret, since ' +
-        `it opens that answer: take at least 128 random bits, such as a UUID; ${shortest} to ${longest} characters, ` +
+        `it decrypts that response: use at least 128 random bits, such as a UUID; ${shortest} to ${longest} characters, ` +
         'in quotes (a string of RFC 9651) or without.',
       examples: ['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
     }),
@@ -34,10 +34,10 @@ export function idempotencyKey({ headers }: FastifyRequest): Secret | undefined 
   if (header === undefined) return undefined
   const text = [header].flat().join(', ').trim()
   const key = quoted.exec(text)?.[1]?.replace(/\\(.)/g, '$1') ?? bare.exec(text)?.[0]
-  if (key === undefined) throw malformed('is not one string, in quotes or without')
+  if (key === undefined) throw malformed('must be a single string, in quotes or without')
   // Given a copy of the database, shorter keys could be found by brute force.
   if (key.length < shortest || key.length > longest)
-    throw malformed(`must have ${shortest} to ${longest} characters; take 128 random bits or more`)
+    throw malformed(`must have ${shortest} to ${longest} characters; use 128 random bits or more`)
   return new Secret(key)
 }
 

@@ -7,13 +7,13 @@ import { describeStatus, errorHeaders, exampleRequestId, ref, withThrottling } f
 
 export const OAuthError = Type.Object(
   {
-    error: Type.String({ description: 'What it is, for programs.', examples: ['invalid_request'] }),
+    error: Type.String({ description: 'The kind of error, for programs.', examples: ['invalid_request'] }),
     error_description: Type.String({
-      description: 'What went wrong this time, for a person.',
+      description: 'What went wrong in this request, for people.',
       examples: ['token is given more than once'],
     }),
     request_id: Type.String({
-      description: 'Quote it when you ask for help; the log has it as well.',
+      description: 'Quote it when you ask for help; it is also in the log.',
       examples: [exampleRequestId],
     }),
   },

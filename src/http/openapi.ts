@@ -9,7 +9,7 @@ import { exampleRequestId } from './schemas.ts'
 
 const description = `Issues API tokens for many organizations, keeps only a hash of each, and introspects them.
 
-Every response carries \`X-Request-Id\`, under which the logs tell of the request. An address answers methods that it
+Every response carries \`X-Request-Id\`, which identifies the request in the logs. A path answers methods that it
 does not offer with 405 and \`Allow\`.`
 
 // The plugin's own policy allows other hosts, and would make browsers request the scripts over HTTPS even without TLS.
@@ -56,15 +56,18 @@ export async function openapi(app: FastifyInstance): Promise<void> {
       tags: [
         { name: 'Tokens', description: 'Issue, list, change, revoke and delete tokens.' },
         { name: 'Verifying', description: 'For resource servers: is this bearer token good?' },
-        { name: 'Client keys', description: 'What resource servers authenticate with in place of a secret.' },
+        {
+          name: 'Client keys',
+          description: 'Keys that resource servers authenticate with instead of a secret.',
+        },
         { name: 'Owners', description: 'The users that tokens belong to.' },
-        { name: 'Token types', description: 'What kinds of token there are; for platform administrators.' },
-        { name: 'Signing keys', description: 'What JWTs are signed with; for platform administrators.' },
-        { name: 'Organizations', description: 'Whose tokens they are; for platform administrators.' },
-        { name: 'Sign-in', description: 'Whose users may manage tokens as themselves.' },
-        { name: 'Policy', description: 'What an organization allows its tokens to be.' },
-        { name: 'Change log', description: 'Who did what, and when.' },
-        { name: 'Operations', description: 'For those who run it.' },
+        { name: 'Token types', description: 'The kinds of token; for platform administrators.' },
+        { name: 'Signing keys', description: 'The keys that sign JWTs; for platform administrators.' },
+        { name: 'Organizations', description: 'The tenants that own tokens; for platform administrators.' },
+        { name: 'Sign-in', description: 'Identity providers whose users may manage tokens as themselves.' },
+        { name: 'Policy', description: 'The rules of an organization for its tokens.' },
+        { name: 'Change log', description: 'Who changed what, and when.' },
+        { name: 'Operations', description: 'For operators of the service.' },
       ],
       components: {
         securitySchemes: {
@@ -78,7 +81,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
             type: 'http',
             scheme: 'basic',
             description:
-              'The id of a management token as user name, its secret as password (RFC 6749 §2.3.1).',
+              'The id of a management token as the user name, its secret as the password (RFC 6749 §2.3.1).',
           },
           privateKeyJwt: {
             type: 'oauth2',
@@ -91,7 +94,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
             in: 'header',
             name: 'X-Counterfoil-Gateway',
             description:
-              'A management token with `tokens:introspect`, or nothing from a network that VERIFY_TRUSTED_NETWORKS names.',
+              'A management token with `tokens:introspect`; not needed from networks in VERIFY_TRUSTED_NETWORKS.',
           },
         },
       },

@@ -82,7 +82,7 @@ export function limitRequests(
     done(share(request), payload)
   })
   scope.addHook('preHandler', (request, _reply, done) => {
-    if (request.slot?.isClosed) return done(new AppError('unavailable', 'The client has left.'))
+    if (request.slot?.isClosed) return done(new AppError('unavailable', 'The client has disconnected.'))
     if (request.slot) request.slot.isWorking = true
     done(share(request))
   })

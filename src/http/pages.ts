@@ -9,7 +9,7 @@ import { nullable, ref } from './schemas.ts'
 export const pageQuery = {
   limit: Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'Maximum number of items.' }),
   cursor: Type.Optional(
-    Type.String({ maxLength: 6000, description: 'Where to go on: `next_cursor` of the page before.' }),
+    Type.String({ maxLength: 6000, description: 'The `next_cursor` of the previous page.' }),
   ),
 }
 

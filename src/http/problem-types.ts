@@ -12,7 +12,7 @@ export const problemTypeRoutes: FastifyPluginAsyncTypebox = async (app) => {
     url: '/problems/:code',
     schema: {
       operationId: 'describeProblem',
-      summary: 'Describe a kind of problem, and what to do about it',
+      summary: 'Describe an error code, and what to do about it',
       tags: ['Operations'],
       security: [],
       params: Type.Object({ code: Type.Enum(codes, { type: 'string', examples: ['not_found'] }) }),
@@ -21,10 +21,10 @@ export const problemTypeRoutes: FastifyPluginAsyncTypebox = async (app) => {
           {
             code: Type.String(),
             status: Type.Integer(),
-            title: Type.String({ description: 'What it means.' }),
+            title: Type.String({ description: 'The meaning of the error.' }),
             advice: Type.String({ description: 'What to do about it.' }),
           },
-          { description: 'Its code, the status it comes with, what it means and what to do about it' },
+          { description: 'The code with its status, meaning and remedy' },
         ),
         ...problems(400),
       },

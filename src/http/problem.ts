@@ -39,7 +39,7 @@ export function sendProblem(thrown: FastifyError, request: FastifyRequest, reply
 
 export function sendNotFound({ raw }: FastifyRequest, _reply: FastifyReply): never {
   if (undecodable.has(raw)) throw new AppError('invalid_request', 'The URL has broken percent-encoding.')
-  throw new AppError('not_found', 'There is nothing at this address.')
+  throw new AppError('not_found', 'There is no resource at this path.')
 }
 
 const undecodable = new WeakSet<IncomingMessage>()
@@ -135,7 +135,7 @@ function refusedByServer({ basePath, log }: Answering, [code, detail]: Refusal, 
 type Refusal = [code: ErrorCode, detail: string]
 
 const parserErrors: Record<string, Refusal> = {
-  HPE_HEADER_OVERFLOW: ['header_fields_too_large', 'The URL and the header fields are too large together.'],
+  HPE_HEADER_OVERFLOW: ['header_fields_too_large', 'The URL and the header fields together are too large.'],
   ERR_HTTP_REQUEST_TIMEOUT: ['request_timeout', 'The request did not arrive completely in time.'],
   CONNECT: ['invalid_request', 'CONNECT is not supported: this server is not a proxy.'],
 }

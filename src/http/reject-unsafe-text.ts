@@ -29,7 +29,8 @@ function refuse(where: FieldError['in'], value: unknown, path: string[] = []): v
 }
 
 function flawOf(text: string): string | undefined {
-  if (text.includes('\0') || !text.isWellFormed()) return 'has characters that are not text'
-  if (holdsSecret(text)) return 'holds a token, which belongs in the Authorization header only'
+  if (text.includes('\0') || !text.isWellFormed())
+    return 'contains NUL or an unpaired surrogate, which cannot be stored'
+  if (holdsSecret(text)) return 'contains a token; send tokens only in the Authorization header'
   return undefined
 }

@@ -46,7 +46,7 @@ export const OwnerParams = Type.Object({ ...OrganizationParams.properties, subje
 
 export const IfMatch = Type.Object({
   'if-match': Type.Optional(
-    Type.String({ description: 'Change it only if this is still its ETag.', examples: ['"1"'] }),
+    Type.String({ description: 'Make the change only if this is still the ETag.', examples: ['"1"'] }),
   ),
 })
 
@@ -64,15 +64,18 @@ export const Audience = Type.Array(Type.String({ minLength: 1, maxLength: 500 })
 
 export const Problem = Type.Object(
   {
-    type: Type.String({ format: 'uri-reference', description: 'Where this kind of problem is described.' }),
-    title: Type.String({ description: 'What kind of problem it is, for a person.' }),
-    status: Type.Integer({ description: 'The status of the response.' }),
-    detail: Type.String({ description: 'What went wrong this time, for a person.' }),
+    type: Type.String({
+      format: 'uri-reference',
+      description: 'The URL of a description of this kind of problem.',
+    }),
+    title: Type.String({ description: 'The kind of problem, for people.' }),
+    status: Type.Integer({ description: 'The HTTP status.' }),
+    detail: Type.String({ description: 'What went wrong in this request, for people.' }),
     code: Type.Enum(Object.keys(catalogue) as ErrorCode[], {
       type: 'string',
-      description: 'The same as `type`, for programs.',
+      description: 'The kind of problem, for programs.',
     }),
-    request_id: Type.String({ description: 'Quote it when you ask for help; the log has it as well.' }),
+    request_id: Type.String({ description: 'Quote it when you ask for help; it is also in the log.' }),
     errors: Type.Optional(
       Type.Array(
         Type.Object({
@@ -80,7 +83,7 @@ export const Problem = Type.Object(
           field: Type.String(),
           detail: Type.String(),
         }),
-        { description: 'The inputs that are at fault.' },
+        { description: 'The invalid inputs.' },
       ),
     ),
   },
@@ -108,7 +111,7 @@ export const Actor = Type.Object(
       description: 'The id of a token, or the subject of a user.',
       examples: ['019aa0c4-5b2f-7a10-8c3d-6e7f80912a3b'],
     }),
-    name: Type.String({ description: 'Its name at that time.', examples: ['Bootstrap administrator'] }),
+    name: Type.String({ description: 'The name at that time.', examples: ['Bootstrap administrator'] }),
     issuer: Type.Optional(
       Type.String({
         description: 'For a user: the issuer of the sign-in.',
@@ -118,7 +121,7 @@ export const Actor = Type.Object(
   },
   {
     $id: 'Actor',
-    description: 'Who did it.',
+    description: 'The actor.',
     examples: [
       { type: 'token', id: '019aa0c4-5b2f-7a10-8c3d-6e7f80912a3b', name: 'Bootstrap administrator' },
       { type: 'user', id: 'u-4711', name: 'ada@example.com', issuer: 'https://login.example' },
@@ -128,11 +131,11 @@ export const Actor = Type.Object(
 
 const responseHeaders = {
   ETag: 'Its version, for If-Match (RFC 9110 §8.8.3).',
-  Location: 'Where it is from now on.',
+  Location: 'The path of the new resource.',
   Link: 'The next page, if there is one (RFC 8288).',
-  'Idempotency-Replayed': '`true` where a retry is answered as the first request was.',
-  'WWW-Authenticate': 'What is wrong with the credential, or missing from it (RFC 6750 §3).',
-  'Retry-After': 'Seconds to wait before another try.',
+  'Idempotency-Replayed': '`true` if this is the stored response of the first request.',
+  'WWW-Authenticate': 'What is wrong with the credential, or the scope it lacks (RFC 6750 §3).',
+  'Retry-After': 'Seconds to wait before a retry.',
 }
 
 type HeaderName = keyof typeof responseHeaders
@@ -178,4 +181,4 @@ export function describeStatus(status: number): string {
 
 /** A response without a body. */
 export const empty = (description: string) => Type.Unsafe<undefined>({ type: 'null', description })
-export const noContent = { 204: empty('Done; there is nothing to show.') }
+export const noContent = { 204: empty('Done; the response has no body.') }

@@ -9,7 +9,7 @@ import { describePattern, describeUnknown } from './messages.ts'
 export function toAppError(error: unknown, bodyLimit: number): AppError {
   if (error instanceof AppError) return error
   if (isUnavailable(error))
-    return new AppError('unavailable', 'The database does not answer. Try again shortly.')
+    return new AppError('unavailable', 'The database does not respond. Try again shortly.')
   if (error instanceof Error && isFastifyError(error)) {
     if (error.validation) return invalid(error)
     if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE')
@@ -32,11 +32,11 @@ const codes: Record<number, ErrorCode> = {
   431: 'header_fields_too_large',
 }
 
-const generic = 'The request cannot be understood.'
+const generic = 'The request is malformed.'
 
 // Fastify's and the JSON parser's own messages may quote the input, which may contain a secret.
 const safeMessages: Record<string, string> = {
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'The Content-Type is missing or is not accepted here.',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'The Content-Type is missing or not accepted by this operation.',
   FST_ERR_CTP_INVALID_JSON_BODY: 'The body is not valid JSON.',
 }
 

@@ -38,10 +38,13 @@ export async function once<Answer>(
     }
     const kept = await store.findAnswer(tx, hash)
     if (!kept?.answer)
-      throw new AppError('unavailable', 'The first request of this Idempotency-Key just ended.')
+      throw new AppError(
+        'unavailable',
+        'The first request with this Idempotency-Key has just ended; try again.',
+      )
     if (!kept.fingerprint.equals(fingerprint)) {
-      throw new AppError('idempotency_key_reused', 'This Idempotency-Key was sent with another request.', {
-        fields: [{ in: 'header', field: 'idempotency-key', detail: 'was sent with another request' }],
+      throw new AppError('idempotency_key_reused', 'This Idempotency-Key was used for a different request.', {
+        fields: [{ in: 'header', field: 'idempotency-key', detail: 'was used for a different request' }],
       })
     }
     return { answer: JSON.parse(seal.open(kept.answer, fingerprint)) as Answer, replayed: true }

@@ -27,15 +27,15 @@ export const batchRoutes: FastifyPluginAsyncTypebox<Options> = async (app, deps)
     config: { quiet: true },
     schema: {
       operationId: 'introspectBatch',
-      summary: 'Say of many tokens at once whether they are good, and what they stand for',
+      summary: 'Introspect many tokens in one request',
       description:
-        'As `/introspect` does of one, and with the same errors. RFC 7662 knows no such request. The body may have ' +
-        '2 MiB. What is not in memory is looked up in one statement.',
+        'Like `/introspect` for each token, with the same errors; an extension of RFC 7662. The body may have up to ' +
+        '2 MiB. Tokens that are not cached are looked up in one statement.',
       tags: ['Verifying'],
       security: [{ bearer: [] }, { basic: [] }],
       body: ref(schema.TokenBatch),
       response: {
-        200: answer(schema.IntrospectionResponses, 'One introspection for each token, in their order'),
+        200: answer(schema.IntrospectionResponses, 'One introspection response per token, in the same order'),
         ...introspectionErrors(400, 401, 413, 415, 500, 503),
       },
     },

@@ -7,7 +7,7 @@ export function measureIntrospection(registry: Registry, credentials: Credential
   const answers = { true: 0, false: 0 }
   new Counter({
     name: 'counterfoil_introspections_total',
-    help: 'Introspections that were answered, by whether the token was good',
+    help: 'Introspection responses, by whether the token was good',
     labelNames: ['active'],
     registers,
     // Copied on demand, since prom-client formats the labels with every count.
@@ -18,7 +18,7 @@ export function measureIntrospection(registry: Registry, credentials: Credential
   })
   new Counter({
     name: 'counterfoil_lookups_total',
-    help: 'Secrets that were looked up in the database rather than in memory',
+    help: 'Secrets that were looked up in the database instead of the cache',
     registers,
     collect() {
       this.reset()
@@ -27,7 +27,7 @@ export function measureIntrospection(registry: Registry, credentials: Credential
   })
   new Gauge({
     name: 'counterfoil_lease_held',
-    help: '1 while answers may come from memory',
+    help: '1 while the lease holds and the cache may answer',
     aggregator: 'min',
     registers,
     collect() {
@@ -36,7 +36,7 @@ export function measureIntrospection(registry: Registry, credentials: Credential
   })
   new Gauge({
     name: 'counterfoil_beat_age_seconds',
-    help: 'How long ago the newest notification to itself that came back was sent; from 2 on nothing is answered',
+    help: 'How long ago the newest beat that came back was sent; from 2 on, introspection fails',
     aggregator: 'max',
     registers,
     collect() {
@@ -45,7 +45,7 @@ export function measureIntrospection(registry: Registry, credentials: Credential
   })
   new Counter({
     name: 'counterfoil_lease_losses_total',
-    help: 'How often answers ceased to come from memory, by the reason',
+    help: 'How often the cache lease was lost, by reason',
     labelNames: ['reason'],
     registers,
     collect() {
@@ -55,7 +55,7 @@ export function measureIntrospection(registry: Registry, credentials: Credential
   })
   new Counter({
     name: 'counterfoil_timeline_changes_total',
-    help: 'How often the database came back on another timeline, from which acknowledged changes may be missing',
+    help: 'How often the database continued on another timeline, from which acknowledged changes may be missing',
     registers,
     collect() {
       this.reset()

@@ -77,7 +77,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
     config: { quiet: true },
     schema: {
       operationId: 'introspect',
-      summary: 'Say whether a token is good, and what it stands for (RFC 7662)',
+      summary: 'Introspect a token (RFC 7662)',
       tags: ['Verifying'],
       security,
       consumes,
@@ -85,7 +85,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
       response: {
         200: {
           description:
-            'What the token stands for, or that it is not good; signed if Accept prefers that (RFC 9701)',
+            'The facts about a good token, or `active: false`; signed if Accept prefers that (RFC 9701)',
           content: {
             [plainType]: { schema: ref(schema.IntrospectionResponse) },
             [signedType]: { schema: { type: 'string' } },
@@ -122,7 +122,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
       consumes,
       body: ref(schema.TokenForm),
       response: {
-        200: empty('It is not good any more, or never was'),
+        200: empty('The token is revoked, or was never good'),
         ...revocationErrors(400, 401, 403, 413, 415, 500, 503),
       },
     },

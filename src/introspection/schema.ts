@@ -12,17 +12,17 @@ export const TokenForm = Type.Object(
       maxLength: 8192,
       examples: ['api_0123456789abcdefghijABCDEFGHIJ2PElSk'],
     }),
-    token_type_hint: Type.Optional(Type.String({ description: 'Accepted and not needed.' })),
+    token_type_hint: Type.Optional(Type.String({ description: 'Accepted and ignored.' })),
     client_ip: Type.Optional(
       Type.String({
         description:
-          'The address that the token was presented from, for tokens that are good from some networks only; without it they are inactive. Ignored by `/revoke`.',
+          'The address that the token was presented from. Required for tokens with `allowed_cidrs`, which are otherwise inactive. Ignored by `/revoke`.',
         examples: ['192.0.2.7'],
       }),
     ),
     client_assertion_type: Type.Optional(
       Type.String({
-        description: 'With `client_assertion`, in place of the Authorization header (RFC 7521 §4.2).',
+        description: 'Sent with `client_assertion` instead of the Authorization header (RFC 7521 §4.2).',
         examples: ['urn:ietf:params:oauth:client-assertion-type:jwt-bearer'],
       }),
     ),
@@ -30,7 +30,7 @@ export const TokenForm = Type.Object(
       Type.String({ description: 'A JWT that the caller signed with one of its client keys (RFC 7523 §3).' }),
     ),
     client_id: Type.Optional(
-      Type.String({ description: 'The id of the calling token, as the assertion has it too. Not needed.' }),
+      Type.String({ description: 'The id of the calling token, as in the assertion. Optional.' }),
     ),
   },
   { $id: 'TokenForm', examples: [{ token: 'api_0123456789abcdefghijABCDEFGHIJ2PElSk' }] },
@@ -38,7 +38,7 @@ export const TokenForm = Type.Object(
 
 export const IntrospectionResponse = Type.Object(
   {
-    active: Type.Boolean({ description: 'If false there is nothing else.' }),
+    active: Type.Boolean({ description: 'If false, it is the only member.' }),
     scope: Type.Optional(Type.String({ description: 'Scopes, separated by spaces.' })),
     client_id: Type.Optional(Type.String({ description: 'The id of the token.' })),
     username: Type.Optional(Type.String({ description: 'The e-mail address of the owner.' })),
@@ -47,7 +47,7 @@ export const IntrospectionResponse = Type.Object(
     iat: Type.Optional(Type.Integer()),
     nbf: Type.Optional(Type.Integer()),
     sub: Type.Optional(
-      Type.String({ description: 'The subject of the owner, or of a service the id of the token.' }),
+      Type.String({ description: 'The subject of the owner, or the id of a service token.' }),
     ),
     aud: Type.Optional(Type.Array(Type.String())),
     iss: Type.Optional(Type.String()),
@@ -94,7 +94,7 @@ export const TokenBatch = Type.Object(
 
 export const IntrospectionResponses = Type.Object(
   { results: Type.Array(ref(IntrospectionResponse)) },
-  { $id: 'IntrospectionResponses', description: 'One introspection for each token, in their order.' },
+  { $id: 'IntrospectionResponses', description: 'One introspection response per token, in the same order.' },
 )
 
 export const components = [TokenForm, IntrospectionResponse]

@@ -17,7 +17,7 @@ export function createBulkhead() {
     const leave = enter(organizationId)
     if (!leave) {
       answer.catch(() => {})
-      throw new AppError('unavailable', 'Too many requests are waiting for the keys of issuers.')
+      throw new AppError('unavailable', "Too many requests are waiting for issuers' keys.")
     }
     return answer.finally(leave)
   }

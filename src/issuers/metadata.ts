@@ -27,9 +27,9 @@ async function jwksUriOf(issuer: string, fetchJson: (url: string) => Promise<unk
   const [openid, oauth] = metadataUrls(issuer)
   const metadata = await fetchJson(openid).catch(() => fetchJson(oauth))
   // Keeps an issuer from passing off another issuer's metadata as its own, and the reverse.
-  if (member(metadata, 'issuer') !== issuer) throw new OutboundError('is not the metadata of this issuer')
+  if (member(metadata, 'issuer') !== issuer) throw new OutboundError("is not this issuer's metadata")
   const uri = member(metadata, 'jwks_uri')
-  if (typeof uri !== 'string') throw new OutboundError('does not say where its keys are')
+  if (typeof uri !== 'string') throw new OutboundError('has no usable jwks_uri')
   return uri
 }
 

@@ -29,10 +29,13 @@ export function checkedRegistration(
   if (ofPlatform && organization === undefined)
     throw invalidValue(
       'claims.organization',
-      "has to be said here: the claim with the key of the user's organization; null for users of the platform itself",
+      "is required here: the claim with the key of the user's organization, or null for users of the platform itself",
     )
   if (!ofPlatform && organization)
-    throw invalidValue('claims.organization', 'is for issuers of the platform; here all users belong to one')
+    throw invalidValue(
+      'claims.organization',
+      'is only for issuers of the platform; here all users belong to this organization',
+    )
   refuseMisplacedAdministrators(registration, ofPlatform && organization === null)
   return { ...registration, claims: { ...claims, organization: organization ?? null } }
 }
@@ -42,7 +45,7 @@ function refuseMisplacedAdministrators(
   usersOfPlatform: boolean,
 ): void {
   if (usersOfPlatform) return
-  const detail = 'has platform:admin, which only users who belong to the platform can have'
+  const detail = 'has platform:admin, which only users of the platform organization can have'
   if (defaultPermissions.includes('platform:admin')) throw invalidValue('default_permissions', detail)
   if (groupPermissions.some((group) => group.permissions.includes('platform:admin')))
     throw invalidValue('group_permissions', detail)
@@ -54,7 +57,7 @@ export function refuseUnfitUrls(
   outbound: Outbound,
   ourselves: string,
 ): void {
-  if (issuer === ourselves) throw invalidValue('issuer', 'is this very service')
+  if (issuer === ourselves) throw invalidValue('issuer', 'is the issuer URL of this service itself')
   const flaw = outbound.flawOf(issuer)
   if (flaw) throw invalidValue('issuer', flaw)
   const keyFlaw = jwksUri === null ? undefined : outbound.flawOf(jwksUri)

@@ -20,7 +20,7 @@ export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, o
     url: collection,
     schema: {
       operationId: 'createTrustedIssuer',
-      summary: 'Trust an OpenID provider: its users may then sign in',
+      summary: 'Register an OpenID provider, whose users may then sign in',
       tags,
       params: OrganizationParams,
       body: ref(schema.IssuerRegistration),
@@ -48,7 +48,7 @@ export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, o
       tags,
       params: OrganizationParams,
       response: {
-        200: answer(schema.TrustedIssuerList, 'All of them'),
+        200: answer(schema.TrustedIssuerList, 'All trusted issuers'),
         ...problems(400, 401, 403, 404, 500, 503),
       },
     },
@@ -63,7 +63,7 @@ export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, o
     url: item,
     schema: {
       operationId: 'getTrustedIssuer',
-      summary: 'Read what is trusted of an issuer',
+      summary: 'Read a trusted issuer',
       tags,
       params: schema.IssuerParams,
       response: {
@@ -80,7 +80,7 @@ export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, o
     url: item,
     schema: {
       operationId: 'replaceTrustedIssuer',
-      summary: 'Say anew what is trusted of an issuer; it counts from the next request on',
+      summary: 'Replace a trusted issuer; takes effect with the next request',
       tags,
       params: schema.IssuerParams,
       headers: IfMatch,
@@ -107,7 +107,7 @@ export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, o
     url: item,
     schema: {
       operationId: 'deleteTrustedIssuer',
-      summary: 'Trust an issuer no more: its users cannot sign in, the tokens that they made stay',
+      summary: 'Delete a trusted issuer: its users can no longer sign in, but their tokens remain',
       tags,
       params: schema.IssuerParams,
       headers: IfMatch,

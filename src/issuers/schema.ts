@@ -13,9 +13,9 @@ const claim = (description: string, example: string) =>
   Type.String({ minLength: 1, maxLength: 200, description, examples: [example] })
 
 const claims = {
-  subject: claim('Whose value is the subject of the user, and of the owner of tokens.', 'sub'),
-  email: claim('Whose value is the e-mail address; it need not be there.', 'email'),
-  groups: claim('Whose value is the names of the groups, or one name; it need not be there.', 'groups'),
+  subject: claim('The claim with the subject of the user, who owns tokens under it.', 'sub'),
+  email: claim('The claim with the e-mail address, if any.', 'email'),
+  groups: claim("The claim with the names of the user's groups, or with one name, if any.", 'groups'),
 }
 
 const defaultClaims = { subject: 'sub', email: 'email', groups: 'groups' }
@@ -24,8 +24,8 @@ const OrganizationClaim = nullable.string({
   minLength: 1,
   maxLength: 200,
   description:
-    "In the platform organization only, and needed there: whose value is the key of the user's organization. Null: " +
-    'all users belong to the organization that the issuer is registered in.',
+    "Only in the platform organization, where it is required: the claim with the key of the user's organization. Null: " +
+    'all users belong to the platform organization.',
   examples: [null],
 })
 
@@ -37,7 +37,7 @@ const members = {
     pattern: '^https?://[\\x21\\x22\\x24-\\x3E\\x40-\\x7E]+$',
     'x-pattern-message':
       'must be an http or https URL of printable ASCII characters, without spaces, query and fragment',
-    description: 'What `iss` is, to the letter.',
+    description: 'The exact value of `iss`.',
     examples: ['https://login.example/realms/acme'],
   }),
   audience: Type.String({
@@ -50,7 +50,7 @@ const members = {
 
 const jwksUri = {
   maxLength: 1000,
-  description: 'Where its keys are. Null: where its metadata says (OpenID Connect Discovery, RFC 8414).',
+  description: 'The URL of its keys. Null: taken from its metadata (OpenID Connect Discovery, RFC 8414).',
   examples: [null],
 }
 
@@ -65,19 +65,19 @@ const GroupPermissions = Type.Object(
 const grants = {
   default_permissions: {
     ...Permissions,
-    description: 'What every user may do.',
+    description: 'The permissions of every user.',
     examples: [['tokens:own']],
   },
   group_permissions: Type.Array(GroupPermissions, {
     maxItems: 200,
-    description: 'Additional permissions of the users in a group.',
+    description: 'Additional permissions for users in a group.',
   }),
 }
 
 const Algorithms = Type.Array(Type.Enum(algorithms, { type: 'string' }), {
   minItems: 1,
   uniqueItems: true,
-  description: 'With which its tokens may be signed (RFC 8725 §3.1).',
+  description: 'The algorithms that may sign its tokens (RFC 8725 §3.1).',
   examples: [defaultAlgorithms],
 })
 
@@ -94,7 +94,10 @@ export const IssuerRegistration = Type.Object(
           groups: Type.Optional(claims.groups),
           organization: Type.Optional(OrganizationClaim),
         },
-        { ...closed, description: 'Which claim says what; what is left out is as in the example.' },
+        {
+          ...closed,
+          description: 'The claims to read; members that are left out default to those of the example.',
+        },
       ),
     ),
     default_permissions: Type.Optional(grants.default_permissions),
@@ -103,7 +106,7 @@ export const IssuerRegistration = Type.Object(
   {
     $id: 'IssuerRegistration',
     ...closed,
-    description: 'Whose word counts, for whom, and what they may do.',
+    description: 'The issuer, the audience of its tokens, and the permissions of its users.',
   },
 )
 
@@ -123,7 +126,7 @@ export const TrustedIssuer = Type.Object(
 
 export const TrustedIssuerList = Type.Object(
   { items: Type.Array(ref(TrustedIssuer)) },
-  { $id: 'TrustedIssuerList', description: 'All of them, by issuer and audience.' },
+  { $id: 'TrustedIssuerList', description: 'All trusted issuers, by issuer and audience.' },
 )
 
 export const IssuerParams = Type.Object({ ...OrganizationParams.properties, issuer: Id })

@@ -52,7 +52,7 @@ async function registrationFor(
   const meant = registrations.filter((registration) => named.has(registration.audience))
   const ofPlatform = meant.filter(isOfPlatform)
   const [one, another] = ofPlatform.length > 0 ? ofPlatform : meant
-  if (another) throw badCredential('it is for more than one audience that is registered')
+  if (another) throw badCredential('it matches more than one registered audience')
   return one
 }
 

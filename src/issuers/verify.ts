@@ -65,10 +65,10 @@ function refuseOtherKinds(payload: JWTPayload, typ: unknown): void {
   const kind = (typ === undefined || typ === null ? 'JWT' : typeof typ === 'string' ? typ : '')
     .toLowerCase()
     .replace(/^application\//, '')
-  if (!types.includes(kind)) throw badCredential('its typ is not that of a sign-in')
+  if (!types.includes(kind)) throw badCredential('its typ is not that of an access token or ID token')
   // A security event, such as a logout token (OpenID Connect Back-Channel Logout §2.4), which may have no typ.
   if (payload.events !== undefined) throw badCredential('it is a security event')
   // Bound to a key of which the presenter would have to prove possession (RFC 9449 §7.2, RFC 8705 §3): not a bearer
   // token.
-  if (payload.cnf !== undefined) throw badCredential('it is bound to a key, and so is no bearer token')
+  if (payload.cnf !== undefined) throw badCredential('it is bound to a key, so it is not a bearer token')
 }

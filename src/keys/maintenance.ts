@@ -112,7 +112,7 @@ function system(id: string, name: string, now: Date): Origin {
 
 function cannotOpen(kid: string): MasterKeyError {
   return new MasterKeyError(
-    `MASTER_KEY does not open the signing key ${kid}: give the key that it was sealed with, as MASTER_KEY or as MASTER_KEY_PREVIOUS.`,
+    `MASTER_KEY does not open the signing key ${kid}: set the key that sealed it as MASTER_KEY or MASTER_KEY_PREVIOUS.`,
   )
 }
 

@@ -26,7 +26,7 @@ export async function masterKeyIn(dataDir: string): Promise<KeyObject> {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     const kept = (await readFile(path, 'utf8')).trim()
     if (!new RegExp(masterKeyPattern).test(kept))
-      throw new ConfigError(`${path} does not hold a master key: restore it from a backup.`)
+      throw new ConfigError(`${path} does not contain a master key: restore it from a backup.`)
     return parseMasterKey(kept)
   }
 }

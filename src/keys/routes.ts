@@ -37,7 +37,7 @@ export const signingKeyRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signi
     url: `${collection}/rotate`,
     schema: {
       operationId: 'rotateSigningKey',
-      summary: 'Publish a new key, which signs once verifiers have had the time to learn of it',
+      summary: 'Publish a new key, which starts to sign once verifiers have had time to fetch it',
       tags,
       body: ref(schema.Rotation),
       response: {
@@ -58,7 +58,7 @@ export const signingKeyRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signi
     url: `${collection}/:kid/retire`,
     schema: {
       operationId: 'retireSigningKey',
-      summary: 'Stop publishing a key that signs no more: what it signed verifies no longer',
+      summary: 'Stop publishing a key that no longer signs: JWTs that it signed stop verifying',
       tags,
       params: schema.KeyParams,
       response: {

@@ -13,16 +13,16 @@ const keyMembers = {
   state: Type.Enum([...keyStates], {
     type: 'string',
     description:
-      'Upcoming: published, does not sign yet. Active: signs. Retiring: published until its last token has expired.',
+      'Upcoming: published, but does not sign yet. Active: signs. Retiring: published until its last token has expired.',
   }),
   live_tokens: Type.Integer({
-    description: 'Tokens that it signed and that are neither expired nor revoked.',
+    description: 'How many tokens that it signed are neither expired nor revoked.',
     examples: [12],
   }),
   created_at: DateTime(),
-  activates_at: DateTime({ description: 'Signs from then on.' }),
+  activates_at: DateTime({ description: 'When it starts to sign.' }),
   retires_at: nullable.dateTime({
-    description: 'When its successor takes over. Null: it has none yet.',
+    description: 'When its successor takes over. Null: there is no successor yet.',
     examples: [null],
   }),
   retired_at: nullable.dateTime({
@@ -37,17 +37,17 @@ export const SigningKey = Type.Object(keyMembers, {
 })
 export const SigningKeyList = Type.Object(
   { items: Type.Array(ref(SigningKey)) },
-  { $id: 'SigningKeyList', description: 'All of them, in the order in which they sign.' },
+  { $id: 'SigningKeyList', description: 'All signing keys, in the order in which they sign.' },
 )
 export const RetiredKey = Type.Object(
   {
     ...keyMembers,
     tokens_affected: Type.Integer({
-      description: 'How many tokens verify no longer by this. They still introspect as active.',
+      description: 'How many tokens stop verifying. They still introspect as active.',
       examples: [12],
     }),
   },
-  { $id: 'RetiredSigningKey', description: 'A signing key that is not published any more.' },
+  { $id: 'RetiredSigningKey', description: 'A signing key that is no longer published.' },
 )
 
 /** Optional. */
@@ -58,7 +58,7 @@ export const Rotation = Type.Unsafe<{ immediately?: boolean } | null>({
     immediately: {
       type: 'boolean',
       description:
-        'For a key that has leaked: the next one signs from now on, although verifiers may not know it yet.',
+        'For a leaked key: the next one signs at once, although verifiers may not have fetched it yet.',
     },
   },
   additionalProperties: false,

@@ -21,7 +21,7 @@ export function sealingKey({ masterKeys: [masterKey] }: Signing): KeyObject {
   if (masterKey) return masterKey
   throw new AppError(
     'signing_unavailable',
-    'This Counterfoil has no master key: set MASTER_KEY (or MASTER_KEY_FILE) to have tokens of the format jwt.',
+    'This Counterfoil has no master key: set MASTER_KEY (or MASTER_KEY_FILE) to issue tokens of the format jwt.',
   )
 }
 

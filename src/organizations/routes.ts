@@ -144,7 +144,7 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
     url: item,
     schema: {
       operationId: 'deleteOrganization',
-      summary: 'Delete a suspended organization with all its tokens; its change log stays',
+      summary: 'Delete a suspended organization with all its tokens; its change log remains',
       description:
         'Tokens are deleted in batches of 1,000. After an error the organization still exists, suspended and with fewer tokens: repeat the request to delete the rest.',
       tags,

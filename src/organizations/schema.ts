@@ -11,7 +11,7 @@ const Key = Type.String({
   pattern: '^[a-z][a-z0-9-]{0,30}[a-z0-9]$',
   'x-pattern-message':
     'must be 2 to 32 lower-case letters, digits and hyphens; it must start with a letter and not end with a hyphen',
-  description: 'Stands in paths and, where the token type says so, in tokens. It never changes.',
+  description: 'Used in paths and, if the token type says so, in tokens. It never changes.',
   examples: ['acme'],
 })
 
@@ -25,11 +25,13 @@ export const Organization = Type.Object(
     id: Id,
     key: Type.String({ examples: ['acme'] }),
     name: Type.String({ examples: ['Acme Inc.'] }),
-    suspended_at: nullable.dateTime({ description: 'Since when none of its tokens is good.' }),
+    suspended_at: nullable.dateTime({
+      description: 'When it was suspended; since then none of its tokens is good.',
+    }),
     created_at: DateTime(),
     updated_at: DateTime(),
   },
-  { $id: 'Organization', description: 'Whose tokens they are.' },
+  { $id: 'Organization', description: 'An organization, to which tokens belong.' },
 )
 
 export const OrganizationChange = Type.Object(

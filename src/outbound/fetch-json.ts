@@ -41,12 +41,12 @@ export async function fetchJson(text: string, guard: Guard, limits: FetchLimits)
 
 function refuseUnfit({ statusCode, headers }: IncomingMessage): void {
   // Redirects are not followed: their target has not been checked.
-  if (statusCode !== 200) throw new OutboundError(`answers with the status ${statusCode}`)
+  if (statusCode !== 200) throw new OutboundError(`responds with the status ${statusCode}`)
   // Rejects responses that are not meant for us, such as from a console or a metadata service.
   if (!/^application\/([\w.-]+\+)?json[ \t]*(;|$)/i.test(headers['content-type'] ?? ''))
-    throw new OutboundError('does not answer with JSON')
+    throw new OutboundError('does not respond with JSON')
   // Nothing is decompressed, so that a small body stays small.
-  if (headers['content-encoding'] !== undefined) throw new OutboundError('answers in an encoding')
+  if (headers['content-encoding'] !== undefined) throw new OutboundError('responds with a content coding')
 }
 
 /** Bounds the memory for a body; Content-Length cannot be trusted. */
@@ -64,7 +64,7 @@ async function read(response: IncomingMessage, maxBytes: number): Promise<Buffer
 function parse(body: Buffer): unknown {
   const document = parsed(body)
   const flaw = flawOfJson(document)
-  if (flaw) throw new OutboundError(`answers with JSON that ${flaw.detail}`)
+  if (flaw) throw new OutboundError(`responds with JSON that ${flaw.detail}`)
   return document
 }
 
@@ -73,6 +73,6 @@ function parsed(body: Buffer): unknown {
     return JSON.parse(body.toString())
   } catch {
     // The parser's message would quote the body.
-    throw new OutboundError('does not answer with JSON')
+    throw new OutboundError('does not respond with JSON')
   }
 }

@@ -47,7 +47,7 @@ export function createGuard(allowed: readonly string[], resolve: Resolve = creat
         // Without TLS, anyone on the network path could insert keys of their own; loopback has no network path.
         return literal && loopback(address) && isAllowed(address) ? undefined : 'is not an https URL'
       }
-      return literal && !mayCall(address) ? 'has an address that may not be called' : undefined
+      return literal && !mayCall(address) ? 'has an address that this service may not call' : undefined
     },
 
     lookup: (signal) => (hostname, options, done) => {
@@ -55,7 +55,8 @@ export function createGuard(allowed: readonly string[], resolve: Resolve = creat
         (found) => {
           const addresses = found.filter(({ address }) => mayCall(address))
           const [first] = addresses
-          if (!first) return done(new OutboundError('leads to an address that may not be called'), [])
+          if (!first)
+            return done(new OutboundError('resolves to an address that this service may not call'), [])
           if (options.all) done(null, addresses)
           else done(null, first.address, first.family)
         },

@@ -40,7 +40,8 @@ export function createOutbound({
   const enter = createShares(maxCalls)
   const fetch = async (url: string, organizationId: string) => {
     const leave = enter(organizationId)
-    if (!leave) throw new TooManyCallsError('is one call too many for its organization at this moment')
+    if (!leave)
+      throw new TooManyCallsError('was not called because its organization has too many calls in progress')
     try {
       return await fetchJson(url, guard, limits)
     } finally {

@@ -50,7 +50,8 @@ export function createRemoteJwks(fetchJson: FetchJson, elapsed: () => number) {
 function limitWaiting(set: RemoteJWKSet): JWTVerifyGetKey {
   let waiting = 0
   return async (header, token) => {
-    if (set.reloading && waiting >= maxWaiting) throw new OutboundError('has others waiting for it')
+    if (set.reloading && waiting >= maxWaiting)
+      throw new OutboundError('has too many requests waiting for it')
     waiting += 1
     try {
       return await set(header, token)

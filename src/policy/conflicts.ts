@@ -25,7 +25,7 @@ function lifetimeConflicts({ lifetime }: Policy): Conflict[] {
   if (default_days !== null && !fits(default_days))
     conflicts.push(['lifetime.default_days', `is ${default_days}; allowed is ${range}`])
   if (lifetime.allow_no_expiry && maximum !== null)
-    conflicts.push(['lifetime.allow_no_expiry', `must be false where there is a maximum (${maximum} days)`])
+    conflicts.push(['lifetime.allow_no_expiry', `must be false if there is a maximum (${maximum} days)`])
   return conflicts
 }
 

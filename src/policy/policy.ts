@@ -102,7 +102,7 @@ function refuseWiderPolicy(
   if (allowsSso && caller.principal.ownerSource === 'sso')
     throw new AppError(
       'creation_disabled',
-      'creation.sso_users keeps users who come through single sign-on from creating tokens, and they cannot lift it.',
+      'creation.sso_users keeps users of single sign-on from creating tokens, so they cannot change it.',
     )
 }
 

@@ -40,14 +40,14 @@ export const policyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db })
     url,
     schema: {
       operationId: 'replacePolicy',
-      summary: "Replace the organization's own policy; tokens that exist stay as they are",
+      summary: "Replace the organization's own policy; existing tokens are not changed",
       tags,
       params: OrganizationParams,
       querystring: schema.PolicyChangeQuery,
       headers: IfMatch,
       body: ref(PolicyDocument),
       response: {
-        200: answer(schema.PolicyChange, 'The policy, and what it breaks with', 'ETag'),
+        200: answer(schema.PolicyChange, 'The policy, and existing tokens that break it', 'ETag'),
         ...problems(400, 401, 403, 404, 412, 413, 415, 422, 500, 503),
       },
     },
@@ -78,7 +78,7 @@ const patchRoute: FastifyPluginAsyncTypebox<Pick<Deps, 'db'>> = async (app, { db
       headers: IfMatch,
       body: ref(schema.PolicyPatch),
       response: {
-        200: answer(schema.PolicyChange, 'The policy, and what it breaks with', 'ETag'),
+        200: answer(schema.PolicyChange, 'The policy, and existing tokens that break it', 'ETag'),
         ...problems(400, 401, 403, 404, 412, 413, 415, 422, 500, 503),
       },
     },

@@ -10,17 +10,17 @@ export const PolicyPatch = Type.Unsafe<MergePatch<PolicyDocument>>({
   ...orNull(PolicyDocument),
   $id: 'PolicyPatch',
   type: 'object',
-  description: 'A JSON Merge Patch (RFC 7396): null gives a value back to the platform.',
+  description: "A JSON Merge Patch (RFC 7396): null resets a value to the platform's.",
 })
 
 const viewMembers = {
   organization: Type.String({ description: 'The key of the organization.', examples: ['default'] }),
   policy: { ...ref(Policy), description: 'What holds.' },
   sources: Type.Record(Type.String(), Type.Enum(['platform', 'organization'], { type: 'string' }), {
-    description: 'Whose word each value is.',
+    description: 'The origin of each value.',
     examples: [{ 'lifetime.maximum_days': 'organization', 'name.unique': 'platform' }],
   }),
-  own: { ...ref(PolicyDocument), description: 'What the organization itself says.' },
+  own: { ...ref(PolicyDocument), description: "The organization's own values." },
 }
 
 export const PolicyView = Type.Object(viewMembers, {
@@ -34,10 +34,10 @@ export const PolicyChange = Type.Object(
     applied: Type.Boolean({ description: 'False for a dry run.' }),
     breaking_tokens: Type.Object(
       {
-        count: Type.Integer({ description: 'How many of them are in `items`.' }),
+        count: Type.Integer({ description: 'The length of `items`.' }),
         more: Type.Boolean({
           description:
-            'There are more of them, or may be: of a large organization not all tokens are looked at.',
+            'Whether there are more, or may be: in large organizations not all tokens are examined.',
         }),
         items: Type.Array(
           Type.Object({
@@ -46,20 +46,19 @@ export const PolicyChange = Type.Object(
             type: Type.String({ examples: ['api'] }),
             rules: Type.Array(Type.String(), { examples: [['lifetime.maximum_days']] }),
           }),
-          { description: `The oldest ${maxBreachesShown} of them, with the rules that they break.` },
+          { description: `The oldest ${maxBreachesShown}, with the rules that they break.` },
         ),
       },
       {
-        description:
-          'Good tokens that could not be created by the rules that this changes. They stay as they are.',
+        description: 'Active tokens that the changed rules would reject. They are not changed.',
       },
     ),
   },
-  { $id: 'PolicyChange', description: 'What a change of the policy made of it, or would make.' },
+  { $id: 'PolicyChange', description: 'The result of a policy change, or of a dry run.' },
 )
 
 export const PolicyChangeQuery = Type.Object(
-  { dry_run: Type.Boolean({ default: false, description: 'Only say what would happen.' }) },
+  { dry_run: Type.Boolean({ default: false, description: 'Report the result without making the change.' }) },
   { additionalProperties: false },
 )
 

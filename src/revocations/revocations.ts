@@ -35,7 +35,10 @@ export async function listRevocations(
   requirePermission(caller, 'tokens:introspect')
   const page = await readFeed(db, after, limit, doubt)
   if (!page.gone) return { ...page, events: page.events.filter((event) => sees(caller, event)) }
-  throw new AppError('cursor_gone', 'What followed this cursor is not known any more: forget every answer.')
+  throw new AppError(
+    'cursor_gone',
+    'Events after this cursor are no longer available: drop every cached answer.',
+  )
 }
 
 /** Why what was read on a server cannot be trusted, if so: a standby may lack the newest events. */

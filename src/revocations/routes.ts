@@ -27,12 +27,12 @@ export const revocationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { d
       operationId: 'listRevocations',
       summary: 'Read which tokens stopped being good, oldest first',
       description:
-        'In the order of commits, and without gaps: what comes after a cursor was not there when the cursor was ' +
-        'given. 410 says that the cursor is too old, or of another time line: forget every answer, and begin anew.',
+        'In commit order and without gaps: events after a cursor were committed after the cursor was ' +
+        'issued. 410 means that the cursor is too old or of another timeline: drop every cached answer, and start again.',
       tags,
       querystring: schema.RevocationQuery,
       response: {
-        200: answer(schema.RevocationEventPage, 'What happened since the cursor'),
+        200: answer(schema.RevocationEventPage, 'The events since the cursor'),
         ...problems(400, 401, 403, 410, 500, 503),
       },
     },
@@ -55,19 +55,19 @@ export const revocationStreamRoutes: FastifyPluginAsyncTypebox<Deps & { tail: Ta
     url: `${collection}/stream`,
     schema: {
       operationId: 'followRevocations',
-      summary: 'Be told which tokens stop being good, as it happens',
+      summary: 'Follow the tokens that stop being good as a stream',
       description:
-        'Server-sent events. `revocation` has a `RevocationEvent` as its data. `beat` comes about once a second: ' +
-        'everything that was committed up to `age_ms` milliseconds after the request came has been sent. No beat: ' +
-        'something may have been missed. `reset`: what happened since `Last-Event-ID` is not known, forget every ' +
-        'answer. The stream ends after a quarter of an hour, or when the service cannot know; go on with ' +
+        'Server-sent events. The data of `revocation` is a `RevocationEvent`. `beat` comes about once a second: ' +
+        'everything committed up to `age_ms` milliseconds after the request arrived has been sent. Without beats, ' +
+        'events may have been missed. `reset`: events since `Last-Event-ID` are no longer available, so drop every ' +
+        'cached answer. The stream ends after 15 minutes, or when the service may miss events; reconnect with ' +
         '`Last-Event-ID`.',
       tags,
       querystring: schema.StreamQuery,
       headers: schema.StreamHeaders,
       response: {
         200: {
-          description: 'The events, until one of the two ends it',
+          description: 'The events, until either side ends the stream',
           content: { [eventStream]: { schema: Type.Unsafe<Readable>({ type: 'string' }) } },
         },
         ...problems(400, 401, 403, 500, 503),
@@ -88,7 +88,7 @@ export const revocationStreamRoutes: FastifyPluginAsyncTypebox<Deps & { tail: Ta
       // The client may be gone already, and then nothing would end the stream.
       if (reply.raw.destroyed) {
         stream.destroy()
-        throw new AppError('unavailable', 'The client has left.')
+        throw new AppError('unavailable', 'The client has disconnected.')
       }
       // Tells nginx and other proxies not to buffer the stream.
       return reply.header('x-accel-buffering', 'no').send(stream)

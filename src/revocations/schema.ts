@@ -18,14 +18,17 @@ const hashPrefix = {
     Type.Integer({
       minimum: 4,
       maximum: 43,
-      description: 'Give only so many characters of each hash. To forget is what begins like that.',
+      description:
+        'Truncate each hash to this many characters. Drop every cached answer whose hash starts with it.',
     }),
   ),
 }
 
 export const RevocationQuery = Type.Object({
   since: Type.Optional(
-    CursorText('`cursor` of the page before. Without it there are no events, and the cursor of now.'),
+    CursorText(
+      'The `cursor` of the previous page. Without it, the response has no events and the cursor of the end of the feed.',
+    ),
   ),
   limit: Type.Integer({ minimum: 1, maximum: 1000, default: 200, description: 'Maximum number of items.' }),
   ...hashPrefix,
@@ -34,25 +37,25 @@ export const RevocationQuery = Type.Object({
 export const StreamQuery = Type.Object(hashPrefix)
 
 export const StreamHeaders = Type.Object({
-  'last-event-id': Type.Optional(CursorText('Where to go on; without it the stream begins now.')),
+  'last-event-id': Type.Optional(CursorText('Where to continue; without it the stream starts now.')),
 })
 
 export const RevocationEvent = Type.Object(
   {
-    id: CursorText('The cursor behind this event.'),
+    id: CursorText('The cursor after this event.'),
     at: DateTime({ description: 'When it was committed.' }),
     reason: Type.Enum(['revoked', 'deleted', 'secret_ended', 'changed', 'suspended', 'reset'], {
       type: 'string',
       description:
-        '`changed`: what is known of the token may not hold any more, and has to be asked for again. `reset`: ' +
-        'the same of every token.',
+        '`changed`: cached answers about the token may be stale, so introspect it again. `reset`: ' +
+        'the same for every token.',
     }),
     organization: nullable.string({
-      description: 'Its key. Without a hash and an owner: all tokens of the organization.',
+      description: 'The key of the organization. Without a hash and an owner: all its tokens.',
       examples: ['default'],
     }),
     type: nullable.string({
-      description: 'The token type. Without a hash and an organization: all tokens of the type.',
+      description: 'The token type. Without a hash and an organization: all its tokens.',
       examples: ['api'],
     }),
     owner: nullable.string({
@@ -68,15 +71,15 @@ export const RevocationEvent = Type.Object(
   {
     $id: 'RevocationEvent',
     description:
-      'What stopped being good: a secret, or all tokens of an owner, of an organization or of a type, or all there are.',
+      'What stopped being good: one secret, all tokens of an owner, organization or type, or all tokens.',
   },
 )
 
 export const RevocationEventPage = Type.Object(
   {
     items: Type.Array(ref(RevocationEvent)),
-    cursor: CursorText('Where to go on from here.'),
-    more: Type.Boolean({ description: 'There are further events already.' }),
+    cursor: CursorText('Where to continue.'),
+    more: Type.Boolean({ description: 'Whether more events are available.' }),
   },
   { $id: 'RevocationEventPage', description: 'Events in the order in which they were committed.' },
 )

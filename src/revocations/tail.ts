@@ -130,7 +130,7 @@ export function createTail({
     async follow(after, follower) {
       const since = elapsed()
       const { events, newest, more, gone } = await readFeed(db, after, maxAtOnce, doubt)
-      if (closing) throw new AppError('unavailable', 'This instance is stopping. Ask another one.')
+      if (closing) throw new AppError('unavailable', 'This instance is stopping; connect to another one.')
       const one = { follower, cursor: newest, since }
       if (gone || more) follower.reset(newest)
       else if (events.length > 0) follower.take(events)

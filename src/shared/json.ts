@@ -19,7 +19,7 @@ export function flawOfJson(json: unknown): JsonFlaw | undefined {
     const members = Object.entries(value)
     values += members.length
     if (values > maxValues)
-      return { path: pathOf(visited), detail: `is more than the ${maxValues} values that are accepted` }
+      return { path: pathOf(visited), detail: `exceeds the limit of ${maxValues} values` }
     for (const [name, member] of members) waiting.push({ value: member, name, depth, within: visited })
   }
   return undefined

@@ -12,20 +12,21 @@ const Lifetime = Type.Object(
     presets_days: Type.Array(Type.Integer(days), {
       maxItems: 20,
       uniqueItems: true,
-      description: 'What a form offers, in days.',
+      description: 'The lifetimes that forms offer, in days.',
       examples: [[182, 365, 548, 731]],
     }),
-    minimum_days: Type.Integer({ ...days, description: 'No token lives shorter. At least one day.' }),
-    maximum_days: nullableInteger({ ...days, description: 'No token lives longer. Null: no maximum.' }),
+    minimum_days: Type.Integer({ ...days, description: 'The shortest lifetime. At least one day.' }),
+    maximum_days: nullableInteger({ ...days, description: 'The longest lifetime. Null: no maximum.' }),
     on_too_long: Type.Enum(['refuse', 'reduce'], {
       type: 'string',
-      description: 'Reduced to the maximum, the answer has a warning that says so.',
+      description:
+        'Whether longer requests are reduced to the maximum, with a warning in the response, instead of rejected.',
     }),
-    allow_no_expiry: Type.Boolean({ description: 'Whether tokens may live for ever.' }),
+    allow_no_expiry: Type.Boolean({ description: 'Whether tokens may never expire.' }),
     default_days: nullableInteger({
       ...days,
       description:
-        'For a token that names no lifetime. Null: for ever where that is allowed, else it has to.',
+        'The lifetime of tokens created without one. Null: they never expire if that is allowed, otherwise a lifetime is required.',
     }),
   },
   closed,
@@ -33,9 +34,11 @@ const Lifetime = Type.Object(
 
 const Name = Type.Object(
   {
-    required: Type.Boolean({ description: 'Where it is not, a name is made from the ends of the secret.' }),
+    required: Type.Boolean({
+      description: 'If not, a missing name is generated from the ends of the secret.',
+    }),
     minimum_length: Type.Integer({ minimum: 1, maximum: 500, description: 'In characters.' }),
-    unique: Type.Boolean({ description: 'Among all tokens of the organization, in any case.' }),
+    unique: Type.Boolean({ description: 'Among all tokens of the organization, case-insensitively.' }),
   },
   closed,
 )
@@ -45,12 +48,14 @@ const Limits = Type.Object(
     active_per_owner: nullableInteger({
       minimum: 0,
       maximum: 1_000_000,
-      description: 'Neither expired nor revoked; tokens of services are not counted. Null: no limit.',
+      description:
+        'How many tokens that are neither expired nor revoked an owner may have. Service tokens have no owner. Null: no limit.',
     }),
     active_per_organization: nullableInteger({
       minimum: 0,
       maximum: 1_000_000,
-      description: 'Neither expired nor revoked. Null: no limit.',
+      description:
+        'How many tokens that are neither expired nor revoked the organization may have. Null: no limit.',
     }),
   },
   closed,
@@ -71,7 +76,11 @@ const Creation = Type.Object(
 )
 
 const Deletion = Type.Object(
-  { confirm_name: Type.Boolean({ description: 'Whether a delete has to repeat the name of the token.' }) },
+  {
+    confirm_name: Type.Boolean({
+      description: 'Whether deleting a token requires its name as confirmation.',
+    }),
+  },
   closed,
 )
 
@@ -80,14 +89,22 @@ const AllowedTypes = Type.Unsafe<string[] | null>({
   items: { type: 'string', maxLength: 50 },
   maxItems: 100,
   uniqueItems: true,
-  description: 'The token types that can be created, besides `management`. Null: all.',
+  description: 'The types that new tokens may have, besides `management`. Null: all.',
   examples: [['scim', 'mcp']],
 })
 
 const ExpiryWarning = Type.Object(
   {
-    warning_days: Type.Integer({ minimum: 0, maximum: 365, description: 'With less left: `warning`.' }),
-    imminent_hours: Type.Integer({ minimum: 0, maximum: 8_760, description: 'With less left: `imminent`.' }),
+    warning_days: Type.Integer({
+      minimum: 0,
+      maximum: 365,
+      description: 'With less time left, the status is `warning`.',
+    }),
+    imminent_hours: Type.Integer({
+      minimum: 0,
+      maximum: 8_760,
+      description: 'With less time left, the status is `imminent`.',
+    }),
   },
   closed,
 )
@@ -104,7 +121,7 @@ export const Policy = Type.Object(
     allowed_types: AllowedTypes,
     expiry_warning: ExpiryWarning,
   },
-  { $id: 'Policy', ...closed, description: 'What an organization allows its tokens to be.' },
+  { $id: 'Policy', ...closed, description: 'The rules of an organization for its tokens.' },
 )
 
 /** An organization's own policy: any subset of a policy. */
@@ -119,7 +136,11 @@ export const PolicyDocument = Type.Object(
     allowed_types: Type.Optional(AllowedTypes),
     expiry_warning: Type.Optional(Type.Partial(ExpiryWarning, closed)),
   },
-  { $id: 'PolicyDocument', ...closed, description: 'What is left out is as the platform has it.' },
+  {
+    $id: 'PolicyDocument',
+    ...closed,
+    description: "An organization's own rules. The platform's values apply to everything that is left out.",
+  },
 )
 
 export type Policy = Static<typeof Policy>

@@ -11,8 +11,8 @@ export function refuseStale({ version }: { version: number }, expected: Expected
   if (!expected || expected.includes(version)) return
   const advice =
     expected.length > 0
-      ? 'Read it again, then change that.'
-      : 'If-Match has no ETag of this service: weak ones (W/"1") never match (RFC 9110 §13.1.1), and a proxy that ' +
+      ? 'Read it again, then apply your change to that version.'
+      : 'If-Match contains no ETag of this service: weak ones (W/"1") never match (RFC 9110 §13.1.1), and a proxy that ' +
         `compresses makes them weak. Read it again, then send If-Match: "${version}".`
-  throw new AppError('precondition_failed', `It is at version ${version} now. ${advice}`)
+  throw new AppError('precondition_failed', `The current version is ${version}. ${advice}`)
 }

@@ -4,7 +4,7 @@ const path = /^(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*\/?$/
 /** Why PUBLIC_URL cannot be used, if so: one sentence without the value, which may contain a password. */
 export function publicUrlProblem(text: string): string | undefined {
   const [, authority, rest = ''] = parts.exec(text) ?? []
-  if (authority === undefined) return 'has to begin with http:// or https://'
+  if (authority === undefined) return 'must start with http:// or https://'
   if (authority.includes('@')) return 'has credentials: remove everything up to the @'
   if (/[?#]/.test(rest)) return 'has a query or a fragment: remove it'
   if (!URL.canParse(text) || /^$|\s|:0*$/.test(authority))

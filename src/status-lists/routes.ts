@@ -29,10 +29,10 @@ export const statusListRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signi
       }),
       response: {
         200: {
-          description: 'The list; the JWTs that are in it say where',
+          description: 'The list; JWTs contain its URL and their index',
           content: { [type]: { schema: { type: 'string' } } },
         },
-        304: empty('It has not changed'),
+        304: empty('Not modified'),
         ...problems(400, 404, 406, 500, 503),
       },
     },

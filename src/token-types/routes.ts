@@ -73,7 +73,7 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signin
     url: item,
     schema: {
       operationId: 'updateTokenType',
-      summary: 'Change a token type; tokens that exist stay as they are',
+      summary: 'Change a token type; existing tokens are not changed',
       tags,
       params: schema.TokenTypeParams,
       headers: IfMatch,

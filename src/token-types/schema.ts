@@ -20,19 +20,18 @@ const changeable = {
   ),
   default_scopes: Type.Optional({
     ...Scopes,
-    description: 'What a token gets that asks for none.',
+    description: 'The default for new tokens.',
     examples: [['um:read']],
   }),
   scopes_required: Type.Optional(Type.Boolean({ description: 'Whether a token needs at least one scope.' })),
   audience: Type.Optional({
     ...Audience,
-    description: 'What a token gets that asks for none.',
+    description: 'The default for new tokens.',
     examples: [['https://host.example']],
   }),
   status_list: Type.Optional(
     Type.Boolean({
-      description:
-        'Whether its JWTs from now on name a status list, by which verifiers learn of revocations.',
+      description: 'Whether new JWTs refer to a status list, from which verifiers learn of revocations.',
     }),
   ),
   endpoint: Type.Optional(
@@ -41,7 +40,7 @@ const changeable = {
       'x-pattern-message':
         'must be an http or https URL without spaces, in which {organization} is the only placeholder',
       maxLength: 1000,
-      description: 'Where its tokens are used; shown with every one of them.',
+      description: 'The URL where its tokens are used; shown with every token.',
       examples: ['https://host.example/mcp/v1/{organization}/mcp'],
     }),
   ),
@@ -60,7 +59,7 @@ export const NewTokenType = Type.Object(
         type: 'string',
         default: 'opaque',
         description:
-          'A JWT can be verified without asking Counterfoil, who then does not see that it is revoked.',
+          'JWTs can also be verified without Counterfoil, but then revocations go unnoticed unless the type uses a status list.',
       }),
     ),
     prefix: Type.Optional(
@@ -69,13 +68,13 @@ export const NewTokenType = Type.Object(
         'x-pattern-message':
           'must be lower-case letters, digits and single underscores; it must start with a letter and not end with an underscore',
         maxLength: 20,
-        description: 'What its tokens begin with. Required, but for JWTs, which have none.',
+        description: 'The prefix of its tokens. Required for opaque tokens; JWTs have none.',
         examples: ['pat'],
       }),
     ),
     carries_organization: Type.Optional(
       Type.Boolean({
-        description: 'Whether the key of the organization stands in the token, after the prefix.',
+        description: 'Whether the token contains the key of the organization after the prefix.',
       }),
     ),
     ...changeable,
@@ -87,7 +86,7 @@ export const TokenType = Type.Object(
   {
     name: Type.String({ examples: ['scim'] }),
     description: nullable.string({ examples: ['For identity providers'] }),
-    prefix: Type.String({ description: 'What its tokens begin with; empty for JWTs.', examples: ['scim'] }),
+    prefix: Type.String({ description: 'The prefix of its tokens; empty for JWTs.', examples: ['scim'] }),
     carries_organization: Type.Boolean(),
     format: Type.Enum([...tokenFormats], { type: 'string' }),
     allowed_scopes: Type.Unsafe<string[] | null>({
@@ -99,12 +98,14 @@ export const TokenType = Type.Object(
     scopes_required: Type.Boolean(),
     audience: Type.Array(Type.String(), { examples: [['https://host.example']] }),
     endpoint: nullable.string({ examples: ['https://host.example/mcp/v1/{organization}/mcp'] }),
-    status_list: Type.Boolean({ description: 'Whether its JWTs name a status list.' }),
-    suspended_at: nullable.dateTime({ description: 'Since when none of its tokens is good.' }),
+    status_list: Type.Boolean({ description: 'Whether its JWTs refer to a status list.' }),
+    suspended_at: nullable.dateTime({
+      description: 'When it was suspended; since then none of its tokens is good.',
+    }),
     created_at: DateTime(),
     updated_at: DateTime(),
   },
-  { $id: 'TokenType', description: 'What tokens of one kind have in common.' },
+  { $id: 'TokenType', description: 'What all tokens of this type have in common.' },
 )
 
 export const TokenTypeChange = Type.Object(changeable, {
@@ -115,7 +116,7 @@ export const TokenTypeChange = Type.Object(changeable, {
 
 export const TokenTypeList = Type.Object(
   { items: Type.Array(ref(TokenType)) },
-  { $id: 'TokenTypeList', description: 'All of them, by name.' },
+  { $id: 'TokenTypeList', description: 'All token types, by name.' },
 )
 export const TokenTypeParams = Type.Object({ type: Type.String({ maxLength: 50, examples: ['api'] }) })
 export const components = [TokenType, TokenTypeList, NewTokenType, TokenTypeChange]

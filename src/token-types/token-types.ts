@@ -63,7 +63,7 @@ export async function addTokenType(tx: Db, origin: Origin, input: NewTokenType):
   refuseForeignDefaults(values)
   refuseListedOpaque(values)
   const type = await store.insertTokenType(tx, values)
-  if (!type) throw new AppError('already_exists', `There is a token type ${input.name} already.`)
+  if (!type) throw new AppError('already_exists', `The token type ${input.name} already exists.`)
   await log(tx, origin, 'token_type.created', type)
   return type
 }
@@ -131,7 +131,8 @@ export async function deleteTokenType(
   expected: ExpectedVersions,
 ): Promise<void> {
   await changing(db, caller, name, expected, async (tx, type) => {
-    if (await store.hasTokens(tx, name)) throw new AppError('in_use', `There are tokens of the type ${name}.`)
+    if (await store.hasTokens(tx, name))
+      throw new AppError('in_use', `There are still tokens of the type ${name}.`)
     await log(tx, caller, 'token_type.deleted', type)
     await store.deleteTokenType(tx, name)
   })
@@ -157,8 +158,12 @@ async function changing<T>(
 /** The label in front of an opaque secret; a JWT carries the same facts in its claims. */
 function labelOf({ format, prefix, carriesOrganization = false }: NewTokenType) {
   if (format === 'jwt') {
-    if (prefix !== undefined) throw invalidValue('prefix', 'is not for JWTs, which have none')
-    if (carriesOrganization) throw invalidValue('carries_organization', 'is not for JWTs, whose claims do')
+    if (prefix !== undefined) throw invalidValue('prefix', 'must be left out for JWTs, which have no prefix')
+    if (carriesOrganization)
+      throw invalidValue(
+        'carries_organization',
+        'must be left out for JWTs, whose claims contain the organization',
+      )
     return { prefix: '', carriesOrganization }
   }
   if (prefix === undefined) throw invalidValue('prefix', 'is required')

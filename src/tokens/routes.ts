@@ -47,7 +47,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
     config: { forgets: true },
     schema: {
       operationId: 'createToken',
-      summary: 'Create a token; its secret is shown this once',
+      summary: 'Create a token; its secret is shown only once',
       tags,
       params: OrganizationParams,
       headers: IdempotencyHeader,
@@ -144,7 +144,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
     url: item,
     schema: {
       operationId: 'updateToken',
-      summary: 'Change the name or the comment of a token, or from where it is good',
+      summary: 'Change the name, comment or allowed networks of a token',
       tags,
       params: schema.TokenParams,
       headers: IfMatch,
@@ -169,7 +169,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
     config: { forgets: true },
     schema: {
       operationId: 'revokeToken',
-      summary: 'Revoke a token for good; it stays listed',
+      summary: 'Revoke a token permanently; it remains in lists',
       tags,
       params: schema.TokenParams,
       body: ref(schema.Revocation),
@@ -191,7 +191,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
     url: item,
     schema: {
       operationId: 'deleteToken',
-      summary: 'Delete a token for good, whatever its status',
+      summary: 'Delete a token permanently, whatever its status',
       tags,
       params: schema.TokenParams,
       querystring: schema.DeletionQuery,
@@ -212,7 +212,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
     config: { organizationInQuery: true },
     schema: {
       operationId: 'getSelf',
-      summary: 'Read the token that this request presents, or who is signed in',
+      summary: 'Read the token or signed-in user of this request',
       tags,
       querystring: schema.SelfQuery,
       response: {
@@ -233,7 +233,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
     config: { forgets: true },
     schema: {
       operationId: 'revokeSelf',
-      summary: 'Revoke the token that this very request presents',
+      summary: 'Revoke the token of this request',
       tags,
       body: ref(schema.Revocation),
       response: {

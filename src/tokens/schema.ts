@@ -34,7 +34,7 @@ const tokenMembers = {
   name: Type.String({ examples: ['Okta SCIM connector'] }),
   comment: nullable.string(),
   owner: Type.Unsafe<Static<typeof Owner> | null>({
-    description: 'Null: it belongs to a service.',
+    description: 'Null: the token belongs to a service.',
     anyOf: [{ $ref: 'Owner#' }, { type: 'null' }],
   }),
   scopes: Type.Array(Type.String(), { examples: [['read']] }),
@@ -43,13 +43,13 @@ const tokenMembers = {
   allowed_cidrs: AllowedCidrs,
   narrowed_to: Type.Unsafe<Static<typeof NarrowedTo> | null>({
     anyOf: [{ $ref: 'NarrowedTo#' }, { type: 'null' }],
-    description: 'Of a resource server: null if it sees all that it reaches.',
+    description: 'For resource servers; null: it sees all tokens that it reaches.',
     examples: [null],
   }),
   status: Type.Enum([...statuses], { type: 'string' }),
   hint: Type.String({ description: 'The start and the end of its secret.', examples: ['api_0123…ElSk'] }),
   endpoint: nullable.string({
-    description: 'Where tokens of its type are used.',
+    description: 'The URL where tokens of its type are used.',
     examples: ['https://host.example/mcp/v1/default/mcp'],
   }),
   not_before: nullable.dateTime(),
@@ -62,7 +62,7 @@ const tokenMembers = {
         description: 'Rounded up: 90 for a new token of 90 days, 1 on its last day, 0 once it has expired.',
       }),
     },
-    { description: 'What is left of its life; the thresholds are those of the policy.' },
+    { description: 'The remaining lifetime, with the thresholds of the policy.' },
   ),
   last_used_at: nullable.dateTime(),
   last_used_ip: nullable.string(),
@@ -76,7 +76,7 @@ const tokenMembers = {
   created_by: ref(Actor),
   updated_at: DateTime(),
   read_only: Type.Boolean({
-    description: 'True of the entry for AUTH_SECRET, which cannot be changed here.',
+    description: 'True for the entry of AUTH_SECRET, which cannot be changed here.',
   }),
 }
 
@@ -91,7 +91,7 @@ export const SignedInUser = Type.Object(
       examples: ['default'],
     }),
     permissions: Type.Array(Type.Enum([...permissions], { type: 'string' }), {
-      description: 'What the registration of the issuer grants this user.',
+      description: "The permissions that the issuer's registration grants this user.",
       examples: [['tokens:own']],
     }),
   },
@@ -118,8 +118,8 @@ export const SelfQuery = Type.Object(
     organization: Type.Optional({
       ...OrganizationParams.properties.organization,
       description:
-        'Key or id of the organization whose issuers a sign-in is for; not needed for issuers of the platform. A token ' +
-        'is the same whatever this says.',
+        'Key or id of the organization whose issuer a sign-in comes from; not needed for issuers of the platform, and ' +
+        'ignored for tokens.',
     }),
   },
   { additionalProperties: false },
@@ -128,7 +128,7 @@ export const SelfQuery = Type.Object(
 export const Self = Type.Unsafe<Static<typeof Token> | Static<typeof SignedInUser>>({
   $id: 'Self',
   anyOf: [{ $ref: 'Token#' }, { $ref: 'SignedInUser#' }],
-  description: 'The token that the request presents, or the signed-in user.',
+  description: 'The token or signed-in user of the request.',
 })
 
 export const TokenChange = Type.Object(
@@ -138,8 +138,8 @@ export const TokenChange = Type.Object(
     allowed_cidrs: Type.Optional({
       ...AllowedCidrs,
       description:
-        'Networks in CIDR notation, or addresses, from which alone it is good. Null: from anywhere. To add some takes ' +
-        '`tokens:write` and all that the token itself holds.',
+        'The only networks (in CIDR notation) or addresses from which it is good. Null: anywhere. Adding any requires ' +
+        '`tokens:write` and everything that the token itself can do.',
     }),
   },
   { $id: 'TokenChange', additionalProperties: false, ...unchangeableOf(Token, NewToken) },
@@ -149,12 +149,12 @@ export const IssuedToken = Type.Object(
   {
     ...tokenMembers,
     secret: Type.String({
-      description: 'Shown this once. Only its hash is kept.',
+      description: 'Shown only once: only its hash is stored.',
       examples: ['api_0123456789abcdefghijABCDEFGHIJ2PElSk'],
     }),
     warnings: Type.Array(ref(Warning), { description: 'Differences between the request and the token.' }),
   },
-  { $id: 'IssuedToken', description: 'A token just made.' },
+  { $id: 'IssuedToken', description: 'A new token.' },
 )
 export const TokenPage = Type.Object(
   { ...Page(Token, 'TokenPage').properties, creation: ref(Creation) },
@@ -180,7 +180,7 @@ export const DeletionQuery = Type.Object(
     confirm: Type.Optional(
       Type.String({
         maxLength: 500,
-        description: 'The name of the token, where the policy wants it repeated.',
+        description: 'The name of the token, if the policy requires it as confirmation.',
       }),
     ),
   },

@@ -39,5 +39,5 @@ export function isSignedInAs({ principal }: Caller, subject: string | undefined)
 /** The Counterfoil token in the request; a user's sign-in is not one. */
 export function presentedToken({ principal }: Caller): { organizationId: string; id: string } {
   if (!isUser(principal)) return { organizationId: principal.organizationId, id: principal.tokenId }
-  throw new AppError('not_found', 'The request used the sign-in of a user, not a Counterfoil token.')
+  throw new AppError('not_found', "The request used a user's sign-in, not a Counterfoil token.")
 }

@@ -87,7 +87,8 @@ export async function changing<T>(
 /** A name sent for confirmation must match, even if the policy requires none. */
 function refuseUnconfirmed(policy: Policy, { name }: store.Token, confirm: string | undefined): void {
   if (confirm === name || (confirm === undefined && !policy.delete.confirm_name)) return
-  const detail = confirm === undefined ? 'is required: the name of the token' : 'is not the name of the token'
+  const detail =
+    confirm === undefined ? 'is required and must be the name of the token' : 'is not the name of the token'
   throw new AppError('confirmation_required', `confirm ${detail}`, {
     fields: [{ in: 'query', field: 'confirm', detail }],
   })
@@ -98,8 +99,12 @@ function refuseWiderNetworks(caller: Caller, token: store.Token, networks: strin
   const added = networks?.filter((network) => !isWithinNetworks([network], token.allowedCidrs)) ?? null
   if (added?.length === 0) return
   if (!holds(caller.principal, 'tokens:write'))
-    throw new AppError('insufficient_scope', 'To widen allowed_cidrs takes the permission tokens:write.', {
-      scope: 'tokens:write',
-    })
+    throw new AppError(
+      'insufficient_scope',
+      'Adding networks to allowed_cidrs requires the permission tokens:write.',
+      {
+        scope: 'tokens:write',
+      },
+    )
   refuseEscalation(caller, { ...grantOfToken(token), networks: added })
 }

@@ -18,14 +18,14 @@ export async function refuseWrongNarrowing(
 ): Promise<void> {
   if (!narrowing) return
   if (type !== managementType || !scopes.includes(permission))
-    throw invalidValue('narrowed_to', `is for management tokens with ${permission} only`)
+    throw invalidValue('narrowed_to', `is only for management tokens with ${permission}`)
   if (scopes.includes('platform:admin'))
-    throw invalidValue('narrowed_to', 'limits nothing together with platform:admin')
+    throw invalidValue('narrowed_to', 'has no effect together with platform:admin')
   const { organizations = [], types = [] } = narrowing
   if (organizations.length > 0 && id !== platformId)
     throw invalidValue(
       'narrowed_to.organizations',
-      'is for tokens of the platform organization, which alone see others',
+      'is only for tokens of the platform organization, since others see only their own organization',
     )
   const [organization] = await unknownOrganizations(tx, organizations)
   if (organization !== undefined)

@@ -29,12 +29,12 @@ export function admission(credentials: CredentialVerifier, usage: UsageRecorder,
       if (peer !== null && isTrusted(peer)) return everything
       throw new AppError(
         'unauthenticated',
-        'The gateway has to say who it is: by X-Counterfoil-Gateway, or from a network that VERIFY_TRUSTED_NETWORKS names.',
+        'The gateway must authenticate with X-Counterfoil-Gateway, or call from a network in VERIFY_TRUSTED_NETWORKS.',
       )
     }
     const admit = (principal: Awaited<ReturnType<CredentialVerifier['verify']>>): Admitted => {
       if (!principal || !isGoodFrom(principal, peer))
-        throw new AppError('invalid_token', 'The credential of the gateway is not good.')
+        throw new AppError('invalid_token', 'The credential of the gateway is not valid.')
       if (!holds(principal, permission))
         throw new AppError('insufficient_scope', `The gateway needs the permission ${permission}.`, {
           scope: permission,
@@ -50,8 +50,5 @@ export function admission(credentials: CredentialVerifier, usage: UsageRecorder,
 /** Node joins fields of the same name with commas and spaces, so two secrets cannot pass for one. */
 function secretIn(field: string | string[]): Secret {
   if (typeof field === 'string' && /^[\x21-\x7E]+$/.test(field)) return new Secret(field)
-  throw new AppError(
-    'unauthenticated',
-    'X-Counterfoil-Gateway has to be one management token and nothing else.',
-  )
+  throw new AppError('unauthenticated', 'X-Counterfoil-Gateway must contain exactly one management token.')
 }

@@ -18,7 +18,7 @@ export function identityOf(token: Credential): Record<IdentityField, string> {
 
 export const identityFields = {
   'x-token-id': 'The id of the token.',
-  'x-token-subject': 'The subject of its owner, or of a service the id of the token; percent-encoded.',
+  'x-token-subject': 'The subject of its owner, or the id of a service token; percent-encoded.',
   'x-token-organization': 'The key of its organization.',
   'x-token-scope': 'Its scopes, separated by spaces.',
   'x-token-type': 'Its token type.',

@@ -8,7 +8,7 @@ type Outcome = (typeof outcomes)[number]
 export function measureVerification(registry: Registry): (outcome: Outcome) => void {
   const counter = new Counter({
     name: 'counterfoil_verifications_total',
-    help: 'Answers to gateways, by outcome',
+    help: 'Responses to gateways, by outcome',
     labelNames: ['outcome'],
     registers: [registry],
   })

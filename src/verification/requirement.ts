@@ -29,7 +29,7 @@ export function allowed(token: Credential | undefined, required: Requirement): C
     (types.length > 0 && !types.includes(token.type)) ||
     (organizations.length > 0 && !organizations.includes(token.organizationKey))
   )
-    throw new AppError('invalid_token', 'The token is unknown, expired, revoked or not good here.')
+    throw new AppError('invalid_token', 'The token is unknown, expired, revoked or not accepted here.')
   const missing = scopes.filter((scope) => !token.scopes.includes(scope))
   if (missing.length === 0) return token
   const detail = `The token lacks the scope ${missing.join(' ')}.`

@@ -118,12 +118,12 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<Options> = async (app
 
   const definition = {
     operationId: 'verify',
-    summary: 'Say to a gateway whether to let a request through',
+    summary: 'Tell a gateway whether to let a request through',
     description:
-      'Answers every method alike and ignores bodies. The token of the user is read from Bearer, from Basic as the ' +
-      'password with any user name, and from the header fields that `VERIFY_HEADERS` names. Below `/verify/` the rest ' +
-      'of the URL is that of the original request, and what is asked for stands in `X-Counterfoil-Require`, written ' +
-      'like this query.',
+      "Every method is answered alike, and bodies are ignored. The user's token is read from Bearer, from Basic as the " +
+      'password with any user name, and from the header fields in `VERIFY_HEADERS`. Below `/verify/`, the rest ' +
+      'of the URL is that of the original request, and `X-Counterfoil-Require` contains the requirement in the form ' +
+      'of this query.',
     tags: ['Verifying'],
     security: [{ gateway: [] }],
     querystring: VerifyQuery,

@@ -49,4 +49,8 @@ const headers = Object.fromEntries(
 )
 
 /** Fastify serializes by the type; the headers are for the OpenAPI document. */
-export const Verified = Type.Unsafe<undefined>({ type: 'null', description: 'Let it through', headers })
+export const Verified = Type.Unsafe<undefined>({
+  type: 'null',
+  description: 'Let the request through',
+  headers,
+})

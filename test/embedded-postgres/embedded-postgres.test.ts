@@ -251,6 +251,9 @@ if (isRoot) {
     const directory = await newDirectory(t)
     await (await start(t, directory)).stop()
     const { report } = await startElsewhere(t, directory, nobody)
-    t.match(report.error, /^the embedded PostgreSQL cannot use .*start Counterfoil as the user it belongs to/)
+    t.match(
+      report.error,
+      /^the embedded PostgreSQL cannot use .*start Counterfoil as the owner of that directory/,
+    )
   })
 }

@@ -72,7 +72,7 @@ t.test('If-Match is read alike by every operation that has it', async (t) => {
       })
       t.equal(answer.status, status === 'ok' ? matrix[id]?.ok : status, `${id}: ${what}`)
       if (status === 400) t.match(answer.body.errors, [{ in: 'header', field: 'if-match' }], `${id}: ${what}`)
-      if (status === 412) t.match(answer.body.detail, /^It is at version 1 now\. /, `${id}: ${what}`)
+      if (status === 412) t.match(answer.body.detail, /^The current version is 1\. /, `${id}: ${what}`)
       if (answer.status === 204) spare = await makeSpare(world, id, n)
     }
   }
@@ -91,7 +91,10 @@ t.test('what cannot match is told why, and what to send', async (t) => {
     const url = `/v1/organizations/default/tokens/${id}`
     return (await ask('PATCH', url, { headers: { 'if-match': header }, body: { name: 'New' } })).body.detail
   }
-  t.equal(await detailFor('"7"'), 'It is at version 1 now. Read it again, then change that.')
+  t.equal(
+    await detailFor('"7"'),
+    'The current version is 1. Read it again, then apply your change to that version.',
+  )
   t.match(await detailFor('W/"1"'), /weak ones .* never match .* then send If-Match: "1"\.$/)
   t.match(await detailFor('"abc"'), /no ETag of this service/)
 })

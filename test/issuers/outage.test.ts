@@ -61,7 +61,7 @@ t.test('while an issuer cannot be reached its users are told so, and nobody else
   t.equal(provider.calls.length, asked, 'it is not asked again for every request')
   provider.replace()
   const logs = await readFile(join(process.env.TEST_RECORDS ?? '', 'logs'), 'utf8')
-  t.ok(logs.includes(`${provider.issuer} answers with the status 502`), 'but logged')
+  t.ok(logs.includes(`${provider.issuer} responds with the status 502`), 'but logged')
 })
 
 t.test('RFC 8414 §3: the metadata of an issuer that speaks OAuth only is found too', async (t) => {

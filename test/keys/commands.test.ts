@@ -46,7 +46,7 @@ t.test('rewrap seals all keys under the new master key, and needs the old one fo
   t.match(await run('rewrap', { MASTER_KEY: second }), { code: 78, err: /MASTER_KEY_PREVIOUS/ })
   t.match(await run('rewrap', { MASTER_KEY: second, MASTER_KEY_PREVIOUS: first }), {
     code: 0,
-    out: /^Signing keys sealed anew: 2\./,
+    out: /^Signing keys resealed: 2\./,
   })
   await prepareKeys(db, signing(second), new Date())
   await t.rejects(prepareKeys(db, signing(first), new Date()), /does not open/)

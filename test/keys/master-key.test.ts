@@ -44,7 +44,7 @@ t.test('the embedded database has one of its own, which stays and which others c
   t.equal((await stat(path)).mode & 0o777, 0o600)
   t.ok(parseMasterKey((await readFile(path, 'utf8')).trim()).equals(first))
   await writeFile(path, '')
-  await t.rejects(masterKeyIn(dataDir), /does not hold a master key/)
+  await t.rejects(masterKeyIn(dataDir), /does not contain a master key/)
 })
 
 t.test('a sealed key opens under its master key only, and only whole', async (t) => {

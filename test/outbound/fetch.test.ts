@@ -45,18 +45,18 @@ t.test('a redirect is not followed', async (t) => {
       response.writeHead(status, { location: `${target.url}/secret`, 'content-type': 'application/json' })
       response.end('{}')
     })
-    t.equal(message, `answers with the status ${status}`)
+    t.equal(message, `responds with the status ${status}`)
   }
   t.same(target.calls, [])
 })
 
 t.test('what is no JSON document is refused, without quoting it', async (t) => {
-  t.equal(await refusal(t, json({}, { 'content-type': 'text/html' })), 'does not answer with JSON')
-  t.equal(await refusal(t, json('AKIA-SECRET')), 'does not answer with JSON')
-  t.equal(await refusal(t, json('')), 'does not answer with JSON')
-  t.equal(await refusal(t, json('{}', { 'content-encoding': 'gzip' })), 'answers in an encoding')
+  t.equal(await refusal(t, json({}, { 'content-type': 'text/html' })), 'does not respond with JSON')
+  t.equal(await refusal(t, json('AKIA-SECRET')), 'does not respond with JSON')
+  t.equal(await refusal(t, json('')), 'does not respond with JSON')
+  t.equal(await refusal(t, json('{}', { 'content-encoding': 'gzip' })), 'responds with a content coding')
   const bare: RequestListener = (_request, response) => void response.end('{}')
-  t.equal(await refusal(t, bare), 'does not answer with JSON')
+  t.equal(await refusal(t, bare), 'does not respond with JSON')
 })
 
 t.test('a body without end is given up at its limit', async (t) => {
@@ -123,7 +123,7 @@ t.test('a URL that fails is called again only after the cooldown', async (t) => 
   let elapsed = 0
   const { jwks } = createOutbound({ allow, elapsed: () => elapsed })
   const verify = async () => jwtVerify(await sign(), jwks(url, 'acme'))
-  for (let i = 0; i < 3; i++) await t.rejects(verify(), { message: 'does not answer with JSON' })
+  for (let i = 0; i < 3; i++) await t.rejects(verify(), { message: 'does not respond with JSON' })
   t.equal(calls.length, 1)
   elapsed += cooldownMs
   answer = json({ no: 'keys' })
@@ -146,7 +146,7 @@ t.test('some wait for an address that takes its time, and others not at all', as
   const verify = () => jwtVerify(jwt, jwks(url, 'acme'))
   const waiting = Array.from({ length: maxWaiting }, verify)
   const go = await called.promise
-  await t.rejects(verify(), { message: 'has others waiting for it' })
+  await t.rejects(verify(), { message: 'has too many requests waiting for it' })
   go()
   for (const one of waiting) t.match(await one, { payload: { sub: 'one' } })
   t.match(await verify(), { payload: { sub: 'one' } })

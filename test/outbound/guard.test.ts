@@ -7,7 +7,7 @@ import { createOutbound } from '../../src/outbound/outbound.ts'
 import type { Resolve } from '../../src/outbound/resolve.ts'
 
 const { signal } = new AbortController()
-const refused = { message: 'leads to an address that may not be called' }
+const refused = { message: 'resolves to an address that this service may not call' }
 const { flawOf } = createGuard([])
 const host = (address: string) => (isIPv6(address) ? `[${address}]` : address)
 
@@ -37,7 +37,11 @@ const inside = {
 for (const [kind, addresses] of Object.entries(inside)) {
   t.test(`${kind}: refused as it stands, and as what a name leads to`, async (t) => {
     for (const address of addresses) {
-      t.equal(flawOf(`https://${host(address)}/jwks`), 'has an address that may not be called', address)
+      t.equal(
+        flawOf(`https://${host(address)}/jwks`),
+        'has an address that this service may not call',
+        address,
+      )
       await t.rejects(resolved(address, []), refused, address)
     }
   })
@@ -52,7 +56,7 @@ t.test('public addresses may be called', async (t) => {
 
 t.test('other spellings of an address are that address', async (t) => {
   for (const spelling of ['0x7f.1', '2130706433', '127.1', '017700000001', '１２７.0.0.1', '0', '[0:0::1]'])
-    t.equal(flawOf(`https://${spelling}/`), 'has an address that may not be called', spelling)
+    t.equal(flawOf(`https://${spelling}/`), 'has an address that this service may not call', spelling)
 })
 
 t.test('every IPv4 address is judged alike in all its spellings', async () => {
@@ -95,7 +99,7 @@ t.test('what is allowed may be called, and without TLS on loopback only', async 
     t.equal(flawOf(url), undefined, url)
   for (const url of ['http://10.1.2.3/', 'http://1.1.1.1/', 'http://localhost/'])
     t.equal(flawOf(url), 'is not an https URL', url)
-  t.equal(flawOf('https://10.2.0.1/'), 'has an address that may not be called')
+  t.equal(flawOf('https://10.2.0.1/'), 'has an address that this service may not call')
   t.same(await resolved('10.1.2.3', ['10.1.0.0/16']), ['10.1.2.3'])
 })
 

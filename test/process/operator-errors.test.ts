@@ -125,11 +125,11 @@ await admin('alter table kysely_migration owner to postgres', 'unreadable')
 walk(78, {
   'a database in LATIN1': {
     env: { DATABASE_URL: at('latin1') },
-    says: /LATIN1 and has to be UTF8: create/,
+    says: /LATIN1 and but must be UTF8: create/,
   },
   'a database in SQL_ASCII': {
     env: { DATABASE_URL: at('sql_ascii') },
-    says: /SQL_ASCII and has to be UTF8: create/,
+    says: /SQL_ASCII and but must be UTF8: create/,
   },
   'a foreign table tokens': {
     env: { DATABASE_URL: at('foreign_tokens') },
@@ -222,12 +222,12 @@ t.test('an empty admin-token of an empty embedded database ends the start with 7
   await mkdir(dataDir)
   await writeFile(join(dataDir, 'admin-token'), '')
   // An empty variable counts as unset.
-  await fails(t, { env: { DATA_DIR: dataDir, ADMIN_TOKEN: '' }, code: 78, says: /give ADMIN_TOKEN/ })
+  await fails(t, { env: { DATA_DIR: dataDir, ADMIN_TOKEN: '' }, code: 78, says: /set ADMIN_TOKEN/ })
 })
 
 t.test('a DATA_DIR that cannot be used ends the start with 78 and a sentence', async (t) => {
   await writeFile(join(folder, 'file'), '')
-  const says = /cannot use DATA_DIR.*start Counterfoil as the user it belongs to, or with another directory/
+  const says = /cannot use DATA_DIR.*start Counterfoil as the owner of that directory, or use another one/
   for (const place of ['file', 'file/below'])
     await fails(t, { env: { DATA_DIR: join(folder, place) }, code: 78, says })
   const ordinary = isRoot ? ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups'] : []
@@ -251,7 +251,7 @@ t.test(
     fails(t, {
       env: { DATA_DIR: join(folder, 'full') },
       code: 69,
-      says: /could not make its data directory: .*No space left on device/,
+      says: /could not create its data directory: .*No space left on device/,
       within: [...smallDisk('exec "$@"'), 'sh'],
     }),
 )

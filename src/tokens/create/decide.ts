@@ -132,6 +132,6 @@ function refuseMisplacedPermissions(
     )
   }
   if (scopes.includes('tokens:own') && !owner) {
-    throw invalidValue('owner', 'is needed by tokens:own, which reaches the tokens of that owner')
+    throw invalidValue('owner', 'is required for tokens:own, which reaches the tokens of that owner')
   }
 }

@@ -19,12 +19,12 @@ export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db'> & { sign
     url: '/organizations/:organization/tokens/options',
     schema: {
       operationId: 'getTokenOptions',
-      summary: 'Everything that a form for a new token needs',
+      summary: 'Get everything that a form for a new token needs',
       tags,
       params: OrganizationParams,
       querystring: schema.OptionsQuery,
       response: {
-        200: answer(schema.TokenOptions, 'What a form needs'),
+        200: answer(schema.TokenOptions, 'The options of the form'),
         ...problems(400, 401, 403, 404, 500, 503),
       },
     },
@@ -49,7 +49,7 @@ export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db'> & { sign
       params: OwnerParams,
       body: ref(Revocation),
       response: {
-        200: answer(schema.OwnerRevocation, 'What was revoked'),
+        200: answer(schema.OwnerRevocation, 'The number of revoked tokens'),
         ...problems(400, 401, 403, 404, 413, 415, 500, 503),
       },
     },

@@ -16,10 +16,10 @@ export const Creation = Type.Object(
     code: Type.Unsafe<ErrorCode | null>({
       type: ['string', 'null'],
       enum: [...codes, null],
-      description: 'What a create would be refused with.',
+      description: 'The code of the error that a create would fail with.',
       examples: ['creation_disabled'],
     }),
-    reason: nullable.string({ description: 'The same for a person.' }),
+    reason: nullable.string({ description: 'The same for people.' }),
   },
   { $id: 'Creation', description: 'Whether a token could be created right now.' },
 )
@@ -29,7 +29,7 @@ export const candidateQuery = {
   owner_identity_source: Type.Optional(
     IdentitySource({
       description:
-        'Where that owner comes from, which decides `creation`. Left out: as the record of the owner says.',
+        "Where the owner comes from, which decides `creation`. By default, the source in the owner's record.",
     }),
   ),
 }
@@ -55,12 +55,15 @@ const TypeOption = Type.Object({
   default_scopes: Type.Array(Type.String(), { examples: [['read']] }),
   scopes_required: Type.Boolean(),
   audience: Type.Array(Type.String(), { examples: [['https://api.example']] }),
-  endpoint: nullable.string({ description: 'Where its tokens are used.' }),
+  endpoint: nullable.string({ description: 'The URL where its tokens are used.' }),
 })
 
 const Usage = Type.Object(
   { limit: Type.Integer(), active: Type.Integer(), left: Type.Integer() },
-  { $id: 'Usage', description: 'How many active tokens there may be and are. Counting stops at the limit.' },
+  {
+    $id: 'Usage',
+    description: 'The limit on active tokens, and how many there are. Counting stops at the limit.',
+  },
 )
 const usage = { anyOf: [{ $ref: 'Usage#' }, { type: 'null' }] }
 
@@ -69,12 +72,12 @@ const { presets_days: _, ...lifetimeRules } = Policy.properties.lifetime.propert
 export const TokenOptions = Type.Object(
   {
     creation: ref(Creation),
-    types: Type.Array(TypeOption, { description: 'What can be created here.' }),
+    types: Type.Array(TypeOption, { description: 'The types of token that can be created here.' }),
     lifetime: Type.Object({
       presets: Type.Array(Type.Object({ days: Type.Integer(), expires_at: DateTime() }), {
-        description: 'With the instant that each would expire at if it were created now.',
+        description: 'Each with when a token created now would expire.',
       }),
-      latest_expires_at: nullable.dateTime({ description: 'The longest life possible. Null: no maximum.' }),
+      latest_expires_at: nullable.dateTime({ description: 'The longest lifetime. Null: no maximum.' }),
       ...lifetimeRules,
     }),
     name: Policy.properties.name,
@@ -88,8 +91,10 @@ export const TokenOptions = Type.Object(
 )
 
 export const OwnerRevocation = Type.Object(
-  { revoked: Type.Integer({ description: 'How many tokens were good until now, or would have become so.' }) },
-  { $id: 'OwnerRevocation', description: 'What was revoked of what an owner had.' },
+  {
+    revoked: Type.Integer({ description: 'How many tokens were revoked that were active or not valid yet.' }),
+  },
+  { $id: 'OwnerRevocation', description: "The result of revoking an owner's tokens." },
 )
 
 export const components = [Creation, Usage, TokenOptions, OwnerRevocation]

@@ -37,7 +37,7 @@ export async function mintSecret(
   if (jwt.length > longestJwt)
     throw invalidValue(
       'scopes',
-      `and audience make a JWT of ${jwt.length} characters; ${longestJwt} are the most`,
+      `and audience make a JWT of ${jwt.length} characters; the limit is ${longestJwt}`,
     )
   return { secret: new Secret(jwt), signedBy: signer.kid }
 }

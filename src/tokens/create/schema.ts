@@ -30,7 +30,7 @@ export const Metadata = Type.Record(
   }),
   {
     maxProperties: 50,
-    description: 'Yours to use; Counterfoil does not look into it.',
+    description: 'For your own use; Counterfoil does not interpret it.',
     examples: [{ team: 'identity' }],
   },
 )
@@ -40,7 +40,7 @@ export const AllowedCidrs = Type.Unsafe<string[] | null>({
   items: { type: 'string', minLength: 1, maxLength: 49 },
   minItems: 1,
   maxItems: 50,
-  description: 'Networks in CIDR notation, or addresses, from which alone it is good. Null: from anywhere.',
+  description: 'The only networks (in CIDR notation) or addresses from which it is good. Null: anywhere.',
   examples: [['192.0.2.0/24', '2001:db8::/32']],
 })
 
@@ -51,7 +51,7 @@ export const NarrowedTo = Type.Object(
     organizations: Type.Optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 36, examples: ['default'] }), {
         ...narrowedNames,
-        description: 'Keys; only for tokens of the platform organization.',
+        description: 'Keys of organizations; only for tokens of the platform organization.',
       }),
     ),
     audience: Type.Optional(
@@ -69,13 +69,13 @@ export const NarrowedTo = Type.Object(
     additionalProperties: false,
     minProperties: 1,
     description:
-      'Which tokens a resource server sees of those that it reaches: all others are inactive to it.',
+      'Which of the tokens that it reaches a resource server sees; all others appear inactive to it.',
   },
 )
 
 export const NewToken = Type.Object(
   {
-    name: Type.Optional({ ...Name, description: 'May be left out where the policy has one generated.' }),
+    name: Type.Optional({ ...Name, description: 'Optional if the policy allows generated names.' }),
     type: Type.String({ maxLength: 50, description: 'The name of a token type.', examples: ['api'] }),
     comment: Type.Optional(Comment),
     owner: Type.Optional(
@@ -91,34 +91,36 @@ export const NewToken = Type.Object(
           ),
           email: Type.Optional(nullable.string({ format: 'email', maxLength: 320 })),
         },
-        { additionalProperties: false, description: 'Left out: the token belongs to a service.' },
+        { additionalProperties: false, description: 'If missing, the token belongs to a service.' },
       ),
     ),
     scopes: Type.Optional({
       ...Scopes,
-      description: 'Left out: the default scopes of the type.',
+      description: 'Defaults to the default scopes of the type.',
       examples: [['read']],
     }),
-    audience: Type.Optional({ ...Audience, description: 'Left out: the audience of the type.' }),
+    audience: Type.Optional({ ...Audience, description: 'Defaults to the audience of the type.' }),
     metadata: Type.Optional(Metadata),
     allowed_cidrs: Type.Optional(AllowedCidrs),
     narrowed_to: Type.Optional(
       Type.Unsafe<Static<typeof NarrowedTo> | null>({
         anyOf: [{ $ref: 'NarrowedTo#' }, { type: 'null' }],
-        description: 'For management tokens with `tokens:introspect`. Null: it sees all that it reaches.',
+        description:
+          'For management tokens with `tokens:introspect`. Null: it sees all tokens that it reaches.',
       }),
     ),
-    not_before: Type.Optional(nullable.dateTime({ description: 'Not good before.' })),
+    not_before: Type.Optional(nullable.dateTime({ description: 'When the token becomes good.' })),
     lifetime_days: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: 36_525,
-        description: 'Days from now; or give `expires_at`; or neither, for what the policy has.',
+        description:
+          'Days from now. Alternatively, give `expires_at`, or neither for the default of the policy.',
       }),
     ),
     expires_at: Type.Optional(
       nullable.dateTime({
-        description: 'No longer good from then on; at least a day ahead. Null: never expires.',
+        description: 'When the token stops being good; at least a day ahead. Null: never.',
       }),
     ),
   },

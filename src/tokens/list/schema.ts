@@ -5,9 +5,8 @@ import { statuses } from '../../shared/status.ts'
 import { candidateQuery } from '../create/form-schema.ts'
 import { type Position, type TokenQuery as Query, type Range, type Sort, sorts } from './store.ts'
 
-const from = (what: string) =>
-  Type.Optional(DateTime({ description: `${what} at that instant or after it.` }))
-const to = (what: string) => Type.Optional(DateTime({ description: `${what} before that instant.` }))
+const from = (what: string) => Type.Optional(DateTime({ description: `${what} at this instant or later.` }))
+const to = (what: string) => Type.Optional(DateTime({ description: `${what} before this instant.` }))
 
 export const TokenQuery = Type.Object(
   {
@@ -15,8 +14,8 @@ export const TokenQuery = Type.Object(
       Type.Enum([...statuses], {
         type: 'string',
         description:
-          'Where most tokens are of another status the first page may have to pass those by. Sorting what has ' +
-          'expired by `expires_at` passes by none.',
+          'If most tokens have another status, the first page may be slow. Sort expired tokens by `expires_at` ' +
+          'to avoid that.',
       }),
     ),
     type: Type.Optional(Type.String({ maxLength: 50 })),
@@ -31,16 +30,14 @@ export const TokenQuery = Type.Object(
     expires_to: to('Expires, or has expired,'),
     last_used_from: from('Last used'),
     last_used_to: to('Last used'),
-    never_used: Type.Optional(
-      Type.Boolean({ description: 'True: never used so far. False: used at least once.' }),
-    ),
+    never_used: Type.Optional(Type.Boolean({ description: 'True: never used. False: used at least once.' })),
     sort: Type.Enum([...sorts, ...sorts.map((sort) => `-${sort}` as const)], {
       type: 'string',
       default: '-created_at',
       description:
-        'With a minus, descending. Names are in the order of their lower-case bytes, whatever the language; what ' +
-        'never expires comes last, what was never used comes first. A token that is used while you page by ' +
-        '`last_used_at` moves, and can be met twice or not at all; in the other orders each is met exactly once.',
+        'A minus means descending. Names are ordered by their lower-case bytes, whatever the language. Tokens that ' +
+        'never expire come last, those never used come first. A token that is used while you page by ' +
+        '`last_used_at` moves, and may appear twice or not at all; in other orders each appears exactly once.',
     }),
     ...pageQuery,
   },

@@ -64,7 +64,7 @@ export async function staticToken(
     id: staticTokenId(organizationId),
     type,
     name,
-    comment: 'AUTH_SECRET, which is set and changed where Counterfoil runs.',
+    comment: "AUTH_SECRET, which is set in Counterfoil's configuration.",
     scopes,
     audience,
     expiryWarning: null,
@@ -91,13 +91,13 @@ export async function staticSecretWarnings(
 ): Promise<string[]> {
   if (!staticSecret || (await findOrganizationWithType(db, staticSecret.organization, type))) return []
   if (await hasOrganization(db, staticSecret.organization))
-    return [`There is no token type ${type}: AUTH_SECRET is refused until it is created.`]
+    return [`There is no token type ${type}: AUTH_SECRET is rejected until it is created.`]
   return [
-    'AUTH_SECRET_ORGANIZATION is not the key or id of any organization: AUTH_SECRET is refused until one is created.',
+    'AUTH_SECRET_ORGANIZATION is not the key or id of any organization: AUTH_SECRET is rejected until one is created.',
   ]
 }
 
-const advice = 'AUTH_SECRET is changed and removed where Counterfoil runs, and there only.'
+const advice = "AUTH_SECRET can only be changed or removed in Counterfoil's configuration."
 
 /** Throws if this secret is to be changed, provided that the caller may know about it. */
 export async function refuseStaticSecret(
