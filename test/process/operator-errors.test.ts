@@ -125,11 +125,11 @@ await admin('alter table kysely_migration owner to postgres', 'unreadable')
 walk(78, {
   'a database in LATIN1': {
     env: { DATABASE_URL: at('latin1') },
-    says: /LATIN1 and but must be UTF8: create/,
+    says: /LATIN1 but must be UTF8: create/,
   },
   'a database in SQL_ASCII': {
     env: { DATABASE_URL: at('sql_ascii') },
-    says: /SQL_ASCII and but must be UTF8: create/,
+    says: /SQL_ASCII but must be UTF8: create/,
   },
   'a foreign table tokens': {
     env: { DATABASE_URL: at('foreign_tokens') },
