@@ -65,7 +65,7 @@ export async function compose({
     onTimeline: (before, now) =>
       log.warn(
         { before, now },
-        'the database continues on another timeline: acknowledged changes may be missing, and readers of the revocation feed start anew',
+        'the database continues on another timeline: acknowledged changes may be missing, and readers of the revocation feed start again',
       ),
     onChange: tail.wake,
     ...verifier,

@@ -38,7 +38,7 @@ const usage = `counterfoil [command]
   migrate      bring the database up to date, then end
   openapi      print the OpenAPI document
   rotate-keys  publish a new key to sign JWTs with, which does so an hour later, or with --immediately at once
-  rewrap       seal the signing keys anew, under a new MASTER_KEY
+  rewrap       reseal the signing keys under a new MASTER_KEY
 
   --help       show this
   --version    show the version
