@@ -30,7 +30,7 @@ import { version } from './shared/version.ts'
 import type { Shutdown } from './shutdown.ts'
 import { staticSecretWarnings } from './tokens/static-secret/static-secret.ts'
 import { welcome } from './welcome.ts'
-import { measureWith, startWorkers } from './workers.ts'
+import { failIn, measureWith, startWorkers } from './workers.ts'
 
 const usage = `counterfoil [command]
 
@@ -69,9 +69,8 @@ export async function main(shutdown: Shutdown): Promise<void> {
   } catch (error) {
     // A shutdown makes steps fail in one way or another; the shutdown itself sets the exit code.
     if (shutdown.requested.aborted) return
-    process.exitCode = report(error)
-    // The channel to the primary would keep a worker alive that has nothing left to do.
-    if (cluster.isWorker) process.exit()
+    if (cluster.worker) failIn(cluster.worker, explainExit(error), () => process.exit(report(error)))
+    else process.exitCode = report(error)
   }
 }
 

@@ -7,19 +7,21 @@ import { exitCodes } from './exit-codes.ts'
 const restartMs = { least: 100, most: 10_000 }
 
 export type Workers = {
-  /** Resolves when the first worker accepts connections; rejects with its exit code if that fails. */
+  /** Resolves when the first worker accepts connections; rejects with its reason and exit code if that fails. */
   ready: Promise<void>
   /** Lets workers finish their requests; resolves with 0, or with the exit code of one that failed to. */
   stop(graceful: boolean): Promise<number>
   kill(): void
 }
 
+type Failure = { message: string; code: number }
+
 export class WorkerFailedError extends Error {
   readonly exitCode: number
 
-  constructor(exitCode: number) {
-    super('No worker could start; its own error is above.')
-    this.exitCode = exitCode
+  constructor({ message, code }: Failure) {
+    super(message)
+    this.exitCode = code
   }
 }
 
@@ -34,6 +36,10 @@ export function startWorkers(count: number, env: object, log: Logger): Workers {
 
   const running = new Set<Worker>()
   const listening = new Set<Worker>()
+  const failures = new Map<Worker, Failure>()
+  const kill = () => {
+    for (const worker of running) worker.process.kill('SIGKILL')
+  }
   const fork = () => {
     if (!stopping) running.add(cluster.fork(env))
   }
@@ -49,20 +55,33 @@ export function startWorkers(count: number, env: object, log: Logger): Workers {
     running.delete(worker)
     const served = listening.delete(worker)
     const { pid } = worker.process
+    const failure = failures.get(worker)
+    failures.delete(worker)
     if (stopping) {
       if (served) exitCode ||= code ?? exitCodes.cutShort
       if (running.size === 0) stopped.resolve(exitCode)
     } else if (started) {
-      log.error({ pid, code, signal, delay }, 'a worker ended and is replaced')
+      const how = failure ? { code: failure.code, reason: failure.message } : { code, signal }
+      log.error({ pid, ...how, delay }, 'a worker ended and is replaced')
       setTimeout(fork, delay)
       delay = Math.min(delay * 2, restartMs.most)
-    } else ready.reject(new WorkerFailedError(code ?? exitCodes.software))
+    } else {
+      // The others fail for the same reason, which is reported once.
+      stopping = true
+      kill()
+      const crash = { message: 'A worker ended while it was starting.', code: code ?? exitCodes.software }
+      ready.reject(new WorkerFailedError(failure ?? crash))
+    }
   })
   setInterval(() => {
     delay = restartMs.least
   }, 60_000).unref()
   const aggregate = new AggregatorRegistry()
   cluster.on('message', async (worker, message) => {
+    if (message.type === 'failed') {
+      failures.set(worker, message)
+      worker.process.kill('SIGKILL')
+    }
     if (message.type !== 'metrics' || !worker.isConnected()) return
     const metrics = await aggregate.clusterMetrics().catch(() => '')
     if (worker.isConnected()) worker.send({ type: 'metrics', id: message.id, metrics })
@@ -81,10 +100,16 @@ export function startWorkers(count: number, env: object, log: Logger): Workers {
       }
       return stopped.promise
     },
-    kill() {
-      for (const worker of running) worker.process.kill('SIGKILL')
-    },
+    kill,
   }
+}
+
+/**
+ * In a worker: has the primary report the failure and end this process. If the process ended itself, the message could be
+ * lost. Calls `orphaned` if there is no primary any more.
+ */
+export function failIn(worker: Worker, failure: Failure, orphaned: () => void): void {
+  worker.send({ type: 'failed', ...failure }, (error) => error && orphaned())
 }
 
 /** In a worker: the combined metrics of all workers. */

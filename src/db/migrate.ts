@@ -81,16 +81,22 @@ export class UnfitDatabaseError extends Error {}
 
 /** Checked only at startup: an instance already running keeps working while a newer version replaces it. */
 export async function refuseUnfit(db: Db): Promise<void> {
-  const { rows } = await sql<{ encoding: string; migrated: boolean }>`
-    select current_setting('server_encoding') as encoding, to_regclass('kysely_migration') is not null as migrated
+  const { rows } = await sql<{ encoding: string; migrated: boolean; readable: boolean; role: string }>`
+    select current_setting('server_encoding') as encoding, to_regclass('kysely_migration') is not null as migrated,
+      has_table_privilege(to_regclass('kysely_migration'), 'select') as readable, current_user as role
   `.execute(db)
-  const { encoding, migrated } = rows[0] ?? {}
+  const { encoding, migrated, readable, role } = rows[0] ?? {}
   if (encoding !== 'UTF8')
     throw new UnfitDatabaseError(
       `The encoding of the database is ${encoding} but must be UTF8: create another one with ` +
         "create database … encoding 'UTF8' template template0.",
     )
   if (!migrated) return
+  if (!readable)
+    throw new UnfitDatabaseError(
+      `The table kysely_migration belongs to another role, and ${role} may not read it: give Counterfoil a database or a ` +
+        'schema of its own; if Counterfoil made the table, connect as the role that owns it.',
+    )
   // Another application's table may have other columns.
   const applied = await sql<{ name: string }>`
     select coalesce(to_jsonb(kysely_migration) ->> 'name', '') as name from kysely_migration`.execute(db)

@@ -44,7 +44,10 @@ const needs: Need[] = [
   }),
 ]
 
-/** The statements that grant the current role what it lacks on the existing tables. */
+/**
+ * The statements that grant the current role what it lacks on the existing tables. None before the first migration: tables
+ * with these names then belong to another application, and migrating refuses them.
+ */
 export async function missingGrants(db: Db): Promise<string[]> {
   // Without `usage` on the schema, names in it are not found at all.
   const hidden = await sql<{ grant: string }>`
@@ -60,7 +63,7 @@ export async function missingGrants(db: Db): Promise<string[]> {
     ), lacking as (
       select kind, name, string_agg(privilege, ', ' order by position) as privileges
       from need
-      where not case kind
+      where to_regclass('kysely_migration') is not null and to_regclass('audit_events') is not null and not case kind
         when 'table' then has_table_privilege(to_regclass(name), privilege)
         when 'sequence' then has_sequence_privilege(to_regclass(name), privilege)
         else has_function_privilege(to_regprocedure(name), privilege)

@@ -7,6 +7,7 @@ import { revokeBySql, revokeWithoutNotification, startInstance } from '../suppor
 import { until } from '../support/own-server.ts'
 import { hasPgbouncer, startPgbouncer } from '../support/pgbouncer.ts'
 import { run } from '../support/process.ts'
+import { createProxy } from '../support/proxy.ts'
 import { createWorld } from '../support/world.ts'
 
 if (hasPgbouncer()) {
@@ -98,6 +99,44 @@ if (hasPgbouncer()) {
     const db = createDb({ url: ignoring, poolSize: 1 })
     t.teardown(() => db.destroy())
     t.match(await sessionProblem(db, false), /DATABASE_LISTEN_URL/)
+  })
+
+  t.test('when a pooler appears later, /readyz says why it is not ready, and nothing is a 500', async (t) => {
+    const { id, secret } = await world.issue()
+    const ignoring = await startPgbouncer(t, world.databaseUrl, indifferent)
+    const requests = [
+      ['GET', '/readyz'],
+      ['GET', '/v1/self'],
+      ['GET', '/v1/organizations/default/tokens'],
+      ['POST', '/v1/organizations/default/tokens', { body: { name: 'Pooled', type: 'api' } }],
+      ['PATCH', `/v1/organizations/default/tokens/${id}`, { body: { comment: 'Pooled' } }],
+      ['POST', '/introspect', { form: { token: secret } }],
+      ['POST', '/introspect/batch', { body: { tokens: [secret] } }],
+      ['POST', '/revoke', { form: { token: 'unknown' } }],
+      ['GET', '/v1/revocations'],
+      ['GET', '/verify', { token: secret }],
+    ] as const
+    for (const [what, pooler] of Object.entries({
+      'refuses settings': pooled,
+      'ignores settings': ignoring,
+    })) {
+      const name = await createProxy(t, world.databaseUrl)
+      const service = await createWorld(t, { databaseUrl: name.url, signing: world.signing })
+      name.flip(pooler)
+      const ready = () => service.ask('GET', '/readyz')
+      await until(async () => /DATABASE_LISTEN_URL/.test((await ready()).body.detail))
+      for (let round = 0; round < 3; round++) {
+        const answers = requests.map(async ([method, path, ask = {}]) => {
+          const { status } = await service.ask(method, path, { token: world.admin, ...ask })
+          return { what, method, path, status }
+        })
+        const failed = (await Promise.all(answers)).filter(({ status }) => status >= 500 && status !== 503)
+        t.same(failed, [])
+      }
+      t.match(await ready(), { status: 503, body: { code: 'unavailable', detail: /DATABASE_LISTEN_URL/ } })
+      name.flip(world.databaseUrl)
+      await until(async () => (await ready()).status === 200)
+    }
   })
 
   t.test('settings that a pooler keeps from us have to be right already', async (t) => {

@@ -1,7 +1,9 @@
 // Mistakes of an operator before a start: each ends it with one sentence, and with the exit code that says whether
 // starting again can help.
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -9,7 +11,7 @@ import { isRoot } from '../support/embedded.ts'
 import { startOwnServer } from '../support/own-server.ts'
 import { freePort, run, said } from '../support/process.ts'
 
-t.setTimeout(400_000)
+t.setTimeout(900_000)
 
 const password = 'hunter2'
 const server = await startOwnServer(t)
@@ -114,6 +116,7 @@ for (const encoding of ['LATIN1', 'SQL_ASCII'])
 for (const table of ['tokens', 'organizations', 'kysely_migration']) {
   await admin(`create database foreign_${table} owner service`)
   await admin(`create table ${table} (number integer); insert into ${table} values (7)`, `foreign_${table}`)
+  await admin(`create database foreign_${table}_of_another template foreign_${table} owner service`)
   await admin(`alter table ${table} owner to service`, `foreign_${table}`)
 }
 await admin('create database unprivileged')
@@ -142,6 +145,18 @@ walk(78, {
   'a foreign table kysely_migration': {
     env: { DATABASE_URL: at('foreign_kysely_migration') },
     says: /kysely_migration belongs to another application: give Counterfoil/,
+  },
+  'a table tokens of another role': {
+    env: { DATABASE_URL: at('foreign_tokens_of_another') },
+    says: /"tokens" already exists.*nothing was changed: give Counterfoil a database or a schema of its own/,
+  },
+  'a table organizations of another role': {
+    env: { DATABASE_URL: at('foreign_organizations_of_another') },
+    says: /"organizations" already exists.*give Counterfoil/,
+  },
+  'a table kysely_migration of another role': {
+    env: { DATABASE_URL: at('foreign_kysely_migration_of_another') },
+    says: /kysely_migration belongs to another role, and service may not read it: give Counterfoil/,
   },
   'a role without rights on the schema': {
     env: { DATABASE_URL: at('unprivileged') },
@@ -185,8 +200,18 @@ t.test('an address that cannot be listened on ends the start with 78 and a sente
     '203.0.113.1': /EADDRNOTAVAIL.*set HOST to an address of this machine/,
     'not an address': /set HOST to an address of this machine/,
   }
-  for (const [HOST, says] of Object.entries(addresses))
-    await fails(t, { env: { DATABASE_URL: service(), HOST }, code: 78, says })
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  t.teardown(() => taken.close())
+  const { port } = taken.address() as AddressInfo
+  // Workers fail for the same reason at the same time.
+  for (const WORKERS of ['1', '3']) {
+    const given = { DATABASE_URL: service(), WORKERS }
+    for (const [HOST, says] of Object.entries(addresses))
+      await fails(t, { env: { ...given, HOST }, code: 78, says })
+    const says = /EADDRINUSE.*end the other process that has the port, or set another PORT/
+    await fails(t, { env: { ...given, HOST: '127.0.0.1', PORT: String(port) }, code: 78, says })
+  }
 })
 
 t.test(
