@@ -1,30 +1,43 @@
 import type { FieldError } from '../shared/errors.ts'
-import type { Policy } from '../shared/policy.ts'
+import type { Policy, PolicyDocument } from '../shared/policy.ts'
+import { effectivePolicy, platformPolicy } from './effective.ts'
+import type { MergePatch } from './merge-patch.ts'
 
-/** Rules of a policy that contradict each other, each with the member to change. */
-export function conflictsIn(policy: Policy, typeNames: string[]): FieldError[] {
-  return [...lifetimeConflicts(policy), ...otherConflicts(policy, typeNames)].map(([field, detail]) => ({
-    in: 'body',
-    field,
-    detail,
-  }))
+/**
+ * Rules that contradict each other, each with the member to change. Values that are too long or too short for the limits
+ * count only if the request names them: otherwise they yield to the limits (`effectivePolicy`).
+ */
+export function conflictsIn(
+  own: PolicyDocument,
+  requested: MergePatch<PolicyDocument>,
+  typeNames: string[],
+): FieldError[] {
+  return [
+    ...lifetimeConflicts({ ...platformPolicy.lifetime, ...own.lifetime }, requested.lifetime ?? {}),
+    ...otherConflicts(effectivePolicy(own), typeNames),
+  ].map(([field, detail]) => ({ in: 'body', field, detail }))
 }
 
 type Conflict = [field: string, detail: string]
 
-function lifetimeConflicts({ lifetime }: Policy): Conflict[] {
-  const { minimum_days: minimum, maximum_days: maximum, presets_days, default_days } = lifetime
+function lifetimeConflicts(
+  { minimum_days: minimum, maximum_days: maximum }: Policy['lifetime'],
+  requested: MergePatch<Policy['lifetime']>,
+): Conflict[] {
   if (maximum !== null && minimum > maximum)
-    return [['lifetime.minimum_days', `is more than the maximum of ${maximum} days`]]
+    return typeof requested.minimum_days === 'number'
+      ? [['lifetime.minimum_days', `is more than the maximum of ${maximum} days`]]
+      : [['lifetime.maximum_days', `is less than the minimum of ${minimum} days`]]
   const fits = (days: number) => days >= minimum && (maximum === null || days <= maximum)
   const range = maximum === null ? `at least ${minimum} days` : `${minimum} to ${maximum} days`
+  const { presets_days, default_days, allow_no_expiry } = requested
   const conflicts: Conflict[] = []
-  const unfitting = presets_days.find((days) => !fits(days))
+  const unfitting = presets_days?.find((days) => !fits(days))
   if (unfitting !== undefined)
     conflicts.push(['lifetime.presets_days', `has ${unfitting}; allowed is ${range}`])
-  if (default_days !== null && !fits(default_days))
+  if (typeof default_days === 'number' && !fits(default_days))
     conflicts.push(['lifetime.default_days', `is ${default_days}; allowed is ${range}`])
-  if (lifetime.allow_no_expiry && maximum !== null)
+  if (allow_no_expiry && maximum !== null)
     conflicts.push(['lifetime.allow_no_expiry', `must be false if there is a maximum (${maximum} days)`])
   return conflicts
 }

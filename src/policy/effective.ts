@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Policy, PolicyDocument } from '../shared/policy.ts'
 
 /** The defaults for whatever an organization does not set. */
@@ -23,45 +24,51 @@ export type Source = 'platform' | 'organization'
 
 /** The platform's policy overridden by the organization's own. */
 export function effectivePolicy(own: PolicyDocument): Policy {
-  const base = inherited(own)
   return {
-    lifetime: { ...base.lifetime, ...own.lifetime },
-    name: { ...base.name, ...own.name },
-    limits: { ...base.limits, ...own.limits },
-    scopes: { ...base.scopes, ...own.scopes },
-    creation: { ...base.creation, ...own.creation },
-    delete: { ...base.delete, ...own.delete },
-    allowed_types: own.allowed_types === undefined ? base.allowed_types : own.allowed_types,
-    expiry_warning: { ...base.expiry_warning, ...own.expiry_warning },
+    lifetime: consistentLifetime({ ...platformPolicy.lifetime, ...own.lifetime }),
+    name: { ...platformPolicy.name, ...own.name },
+    limits: { ...platformPolicy.limits, ...own.limits },
+    scopes: { ...platformPolicy.scopes, ...own.scopes },
+    creation: { ...platformPolicy.creation, ...own.creation },
+    delete: { ...platformPolicy.delete, ...own.delete },
+    allowed_types: own.allowed_types === undefined ? platformPolicy.allowed_types : own.allowed_types,
+    expiry_warning: { ...platformPolicy.expiry_warning, ...own.expiry_warning },
   }
 }
 
-/** The origin of each value of the effective policy, by name (`lifetime.maximum_days`). */
+/** The origin of each value of the effective policy, by name. A default that an own limit changes is the organization's. */
 export function sourcesOf(own: PolicyDocument): Record<string, Source> {
-  const ownNames = new Set(memberNames(own))
+  const ownValues = membersOf(own)
+  const platform = membersOf(platformPolicy)
+  const isOwn = ([name, value]: [string, unknown]) =>
+    ownValues.has(name) || !isDeepStrictEqual(value, platform.get(name))
   return Object.fromEntries(
-    memberNames(platformPolicy).map((name) => [name, ownNames.has(name) ? 'organization' : 'platform']),
+    [...membersOf(effectivePolicy(own))].map((member) => [
+      member[0],
+      isOwn(member) ? 'organization' : 'platform',
+    ]),
   )
 }
 
-/** Platform defaults yield to limits that the organization sets, so that those limits can be set alone. */
-function inherited({ lifetime = {} }: PolicyDocument): Policy {
-  const { minimum_days: minimum = 1, maximum_days: maximum = null } = lifetime
-  const { presets_days } = platformPolicy.lifetime
+/** Presets, default and tokens without expiry yield to the limits, so that limits can be set and removed alone. */
+function consistentLifetime(lifetime: Policy['lifetime']): Policy['lifetime'] {
+  const { minimum_days: minimum, maximum_days, presets_days, default_days } = lifetime
+  const maximum = maximum_days ?? Number.POSITIVE_INFINITY
   return {
-    ...platformPolicy,
-    lifetime: {
-      ...platformPolicy.lifetime,
-      presets_days: presets_days.filter((days) => days >= minimum && (maximum === null || days <= maximum)),
-      allow_no_expiry: maximum === null,
-    },
+    ...lifetime,
+    presets_days: presets_days.filter((days) => days >= minimum && days <= maximum),
+    allow_no_expiry: lifetime.allow_no_expiry && maximum_days === null,
+    default_days: default_days === null ? null : Math.max(minimum, Math.min(default_days, maximum)),
   }
 }
 
-function memberNames(document: object): string[] {
-  return Object.entries(document).flatMap(([section, value]) =>
-    typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? Object.keys(value).map((member) => `${section}.${member}`)
-      : [section],
+/** The values of a policy by their names, such as `lifetime.maximum_days`. */
+function membersOf(document: object): Map<string, unknown> {
+  return new Map(
+    Object.entries(document).flatMap(([section, value]) =>
+      typeof value === 'object' && value !== null && !Array.isArray(value)
+        ? Object.entries(value).map(([member, value]): [string, unknown] => [`${section}.${member}`, value])
+        : [[section, value] as [string, unknown]],
+    ),
   )
 }

@@ -23,6 +23,9 @@ export type OwnPolicy = { organizationKey: string; own: PolicyDocument; version:
  */
 export type PolicyChange = OwnPolicy & { applied: boolean; breaches: store.Breaches }
 
+/** What the request names, and what it makes of the organization's own policy. */
+type Requested = { requested: MergePatch<PolicyDocument>; change(own: PolicyDocument): PolicyDocument }
+
 type How = { expected: ExpectedVersions; dryRun: boolean }
 
 export async function getPolicy(db: Db, caller: Caller, organizationKey: string): Promise<OwnPolicy> {
@@ -38,7 +41,7 @@ export async function replacePolicy(
   document: PolicyDocument,
   how: How,
 ): Promise<PolicyChange> {
-  return changing(db, caller, organizationKey, how, () => document)
+  return changing(db, caller, organizationKey, how, { requested: document, change: () => document })
 }
 
 export async function updatePolicy(
@@ -48,7 +51,10 @@ export async function updatePolicy(
   patch: MergePatch<PolicyDocument>,
   how: How,
 ): Promise<PolicyChange> {
-  return changing(db, caller, organizationKey, how, (own) => mergePatch(own, patch))
+  return changing(db, caller, organizationKey, how, {
+    requested: patch,
+    change: (own) => mergePatch(own, patch),
+  })
 }
 
 /**
@@ -61,7 +67,7 @@ async function changing(
   caller: Caller,
   organizationKey: string,
   { expected, dryRun }: How,
-  change: (own: PolicyDocument) => PolicyDocument,
+  { requested, change }: Requested,
 ): Promise<PolicyChange> {
   const { id, ...read } = await reachableOrganization(db, caller, organizationKey)
   requirePermission(caller, 'policy:write')
@@ -70,7 +76,7 @@ async function changing(
   const own = change(current.own)
   const policy = effectivePolicy(own)
   refuseWiderPolicy(caller, read, policy)
-  await refuseConflicts(db, policy)
+  await refuseConflicts(db, own, requested)
   const rules = tightened(effectivePolicy(current.own), policy)
   const breaches = await store.selectBreaches(db, id, rules, caller.now)
   if (dryRun) return { ...current, own, applied: false, breaches }
@@ -83,7 +89,8 @@ async function changing(
     return current.version + 1
   })
   // The policy changed in the meantime: apply the change to its current state.
-  if (version === undefined) return changing(db, caller, organizationKey, { expected, dryRun }, change)
+  if (version === undefined)
+    return changing(db, caller, organizationKey, { expected, dryRun }, { requested, change })
   return { ...current, own, version, applied: true, breaches }
 }
 
@@ -112,10 +119,15 @@ function addedTypes(before: string[] | null, after: string[] | null): string[] |
   return after?.filter((type) => !before.includes(type))
 }
 
-async function refuseConflicts(db: Db, policy: Policy): Promise<void> {
+async function refuseConflicts(
+  db: Db,
+  own: PolicyDocument,
+  requested: MergePatch<PolicyDocument>,
+): Promise<void> {
   const types = await listTokenTypes(db)
   const fields = conflictsIn(
-    policy,
+    own,
+    requested,
     types.map(({ name }) => name),
   )
   const [first] = fields

@@ -102,8 +102,8 @@ export const Warning = Type.Object(
   {
     code: Type.Enum(['lifetime_reduced', 'identity_source_kept'], { type: 'string' }),
     message: Type.String({ examples: ['The lifetime was reduced to the maximum of 365 days.'] }),
-    requested: Type.String({
-      description: 'The instant or the identity source.',
+    requested: nullable.string({
+      description: 'The instant or the identity source. Null: no expiry.',
       examples: ['2027-03-01T12:00:00.000Z'],
     }),
     granted: Type.String({ examples: ['2026-03-31T12:00:00.000Z'] }),

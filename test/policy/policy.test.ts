@@ -48,7 +48,60 @@ t.test('a maximum can be set alone: what the platform offers gives way to it', a
   const { body } = await world.ask('PATCH', url, { body: { lifetime: { maximum_days: 60 } } })
   t.same(body.policy.lifetime.presets_days, [7, 30, 60])
   t.equal(body.policy.lifetime.allow_no_expiry, false)
-  t.equal(body.sources['lifetime.presets_days'], 'platform')
+  t.match(body.sources, {
+    'lifetime.presets_days': 'organization',
+    'lifetime.allow_no_expiry': 'organization',
+    'lifetime.minimum_days': 'platform',
+  })
+})
+
+t.test('limits can be set and taken back alone, whatever else the organization says', async (t) => {
+  const { url } = await organization()
+  const own = { presets_days: [7, 182, 548], allow_no_expiry: true, default_days: 182 }
+  await world.ask('PUT', url, { body: { lifetime: own } })
+  const before = (await world.ask('GET', url)).body
+  const cases: [object, object][] = [
+    [{ maximum_days: 90 }, { presets_days: [7], allow_no_expiry: false, default_days: 90 }],
+    [{ minimum_days: 365 }, { presets_days: [548], allow_no_expiry: true, default_days: 365 }],
+    [
+      { minimum_days: 30, maximum_days: 365 },
+      { presets_days: [182], allow_no_expiry: false, default_days: 182 },
+    ],
+  ]
+  for (const [limits, effective] of cases) {
+    const set = await world.ask('PATCH', url, { body: { lifetime: limits } })
+    t.match(set, { status: 200, body: { policy: { lifetime: { ...limits, ...effective } } } })
+    t.same(set.body.own.lifetime, { ...own, ...limits }, 'the own policy is kept')
+    const lifetime = Object.fromEntries(Object.keys(limits).map((name) => [name, null]))
+    const back = await world.ask('PATCH', url, { body: { lifetime } })
+    t.equal(back.status, 200)
+    t.same([back.body.policy, back.body.sources], [before.policy, before.sources])
+  }
+})
+
+t.test('sources name the organization for exactly what would be otherwise without it', async (t) => {
+  const { url } = await organization()
+  await world.ask('PUT', url, { body: { lifetime: { maximum_days: 365 } } })
+  const { body } = await world.ask('GET', url)
+  t.same(body.policy.lifetime.presets_days, platformPolicy.lifetime.presets_days)
+  const own = Object.keys(body.sources).filter((name) => body.sources[name] === 'organization')
+  t.same(own, ['lifetime.maximum_days', 'lifetime.allow_no_expiry'])
+})
+
+t.test('a patch that names what its limits do not allow is refused', async (t) => {
+  const { url } = await organization()
+  await world.ask('PUT', url, { body: { lifetime: { minimum_days: 7, maximum_days: 90 } } })
+  const cases: [object, string][] = [
+    [{ presets_days: [365] }, 'lifetime.presets_days'],
+    [{ default_days: 365 }, 'lifetime.default_days'],
+    [{ allow_no_expiry: true }, 'lifetime.allow_no_expiry'],
+    [{ minimum_days: 91 }, 'lifetime.minimum_days'],
+    [{ maximum_days: 6 }, 'lifetime.maximum_days'],
+  ]
+  for (const [lifetime, field] of cases) {
+    const answer = await world.ask('PATCH', url, { body: { lifetime } })
+    t.match(answer, { status: 422, body: { errors: [{ in: 'body', field }] } }, field)
+  }
 })
 
 t.test('PATCH merges (RFC 7396), in both media types; null gives a value back to the platform', async (t) => {

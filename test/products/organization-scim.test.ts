@@ -30,7 +30,7 @@ t.test('SCIM provisioning is what tokens support, and nothing else can be create
   const { body } = await http('GET', `${tokens}/options`)
   t.match(body.types, [{ name: 'scim', endpoint: 'https://your-domain.example.com/scim/v2' }])
   t.equal(body.types.length, 1)
-  t.match(await create({ name: 'Future', type: 'management', scopes: ['tokens:read'] }), { status: 422 })
+  t.match(await create({ name: 'Future', type: 'mcp' }), { status: 422 })
 })
 
 t.test('a token is generated from a descriptive name alone', async (t) => {

@@ -79,7 +79,17 @@ t.test('longer than the maximum is refused or, never in silence, reduced', async
       granted: inDays(365),
     },
   ])
-  t.match(await create({ expires_at: null }), { status: 422 }, 'for ever is not long, it is not allowed')
+  const asked: [object, string | null][] = [
+    [{ expires_at: null }, null],
+    [{ expires_at: '9999-12-31T00:00:00.000Z' }, '9999-12-31T00:00:00.000Z'],
+  ]
+  for (const [body, requested] of asked) {
+    const { status, body: token } = await create(body)
+    t.match({ status, token }, { status: 201, token: { expires_at: inDays(365) } }, JSON.stringify(body))
+    t.match(token.warnings, [{ code: 'lifetime_reduced', requested, granted: inDays(365) }])
+  }
+  t.match(await create({}), { status: 422 }, 'nothing was asked for that could be reduced')
+  t.match(await create({ expires_at: inDays(0.5) }), { status: 422 }, 'too short stays too short')
 })
 
 t.test('what is left of a life is shown as data', async (t) => {

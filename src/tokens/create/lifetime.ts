@@ -8,7 +8,8 @@ export type AskedExpiry = { at: Date | null; field: 'lifetime_days' | 'expires_a
 export type Warning = {
   code: 'lifetime_reduced' | 'identity_source_kept'
   message: string
-  requested: string
+  /** Null: no expiry. */
+  requested: string | null
   granted: string
 }
 
@@ -26,26 +27,32 @@ export function grantExpiry(
   const { at, field } = asked ?? { at: null, field: 'expires_at' }
   if (at === null) {
     if (policy.allow_no_expiry) return { expiresAt: null, warnings: [] }
+    if (asked && maximum !== null && policy.on_too_long === 'reduce') return reducedTo(maximum, null, now)
     throw invalidValue(field, 'is required: the organization does not allow tokens that never expire')
   }
   if (at < daysFrom(now, minimum)) throw invalidValue(field, `must be at least ${inDays(minimum)} ahead`)
   if (maximum === null || at <= daysFrom(now, maximum)) return { expiresAt: at, warnings: [] }
   if (policy.on_too_long === 'refuse') throw invalidValue(field, `must be at most ${inDays(maximum)} ahead`)
-  const granted = daysFrom(now, maximum)
-  return { expiresAt: granted, warnings: [reduced(at, granted, maximum)] }
+  return reducedTo(maximum, at, now)
 }
 
 export function daysFrom(now: Date, days: number): Date {
   return new Date(now.getTime() + days * dayMs)
 }
 
-function reduced(requested: Date, granted: Date, maximum: number): Warning {
-  return {
+function reducedTo(
+  maximum: number,
+  requested: Date | null,
+  now: Date,
+): { expiresAt: Date; warnings: Warning[] } {
+  const expiresAt = daysFrom(now, maximum)
+  const warning: Warning = {
     code: 'lifetime_reduced',
     message: `The lifetime is reduced to ${inDays(maximum)}, the longest that the policy allows.`,
-    requested: requested.toISOString(),
-    granted: granted.toISOString(),
+    requested: requested?.toISOString() ?? null,
+    granted: expiresAt.toISOString(),
   }
+  return { expiresAt, warnings: [warning] }
 }
 
 function inDays(days: number): string {
