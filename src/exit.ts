@@ -1,3 +1,5 @@
+import { ServiceUnreachableError } from './apply/api.ts'
+import { ApplyError } from './apply/file.ts'
 import { NoAdministratorError } from './bootstrap.ts'
 import { ConnectionRefusedError } from './db/client.ts'
 import { isUnavailable } from './db/database.ts'
@@ -14,6 +16,7 @@ import { WorkerFailedError } from './workers.ts'
 export class UsageError extends Error {}
 
 const configErrors = [
+  ApplyError,
   ConfigError,
   DataDirectoryError,
   NoAdministratorError,
@@ -31,7 +34,8 @@ export function explainExit(error: unknown): { message: string; code: number } {
   if (error instanceof UsageError || code.startsWith('ERR_PARSE_ARGS'))
     return { message, code: exitCodes.usage }
   if (configErrors.some((kind) => error instanceof kind)) return { message, code: exitCodes.config }
-  if (error instanceof EmbeddedError) return { message, code: exitCodes.unavailable }
+  if (error instanceof EmbeddedError || error instanceof ServiceUnreachableError)
+    return { message, code: exitCodes.unavailable }
   if ('syscall' in error && 'path' in error)
     return { message: `A file cannot be used: ${message}.`, code: exitCodes.config }
   if (code === '42501' && !(error instanceof ConnectionRefusedError))

@@ -1,10 +1,12 @@
 import cluster from 'node:cluster'
+import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { adminTokenPath } from './admin-token.ts'
+import { applyFile } from './apply/command.ts'
 import { compose } from './compose.ts'
 import { type Config, configWarnings, readConfig } from './config.ts'
 import { createDb, type Db } from './db/database.ts'
@@ -26,6 +28,7 @@ import {
   signingOf,
 } from './prepare.ts'
 import { publicUrl, startService } from './service.ts'
+import { Secret } from './shared/secret.ts'
 import { version } from './shared/version.ts'
 import type { Shutdown } from './shutdown.ts'
 import { staticSecretWarnings } from './tokens/static-secret/static-secret.ts'
@@ -39,6 +42,11 @@ const usage = `counterfoil [command]
   openapi      print the OpenAPI document
   rotate-keys  publish a new key to sign JWTs with, which does so an hour later, or with --immediately at once
   rewrap       reseal the signing keys under a new MASTER_KEY
+  apply FILE   make a running service have the organizations, token types, policies and issuers of a YAML file
+                 --dry-run          only show what would change
+                 --json             show it as JSON
+                 --url URL          of the service; otherwise PUBLIC_URL, or localhost with PORT
+                 --token-file FILE  with the token to use; otherwise ADMIN_TOKEN, or the one in DATA_DIR
 
   --help       show this
   --version    show the version
@@ -52,14 +60,32 @@ const closingMs = 10_000
 // A slowly filling cache is not a reason to let the heap grow to several times its contents.
 setFlagsFromString('--heap-growing-percent=20')
 
-type Flags = { immediately: boolean }
+const options = {
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean', short: 'v' },
+  immediately: { type: 'boolean' },
+  'dry-run': { type: 'boolean' },
+  json: { type: 'boolean' },
+  url: { type: 'string' },
+  'token-file': { type: 'string' },
+} as const
 
-const commands: Record<string, (shutdown: Shutdown, flags: Flags) => Promise<void>> = {
-  serve,
-  migrate: runMigrations,
-  openapi: printOpenapi,
-  'rotate-keys': runRotation,
-  rewrap: runRewrap,
+type Flags = ReturnType<typeof parseArgs<{ options: typeof options }>>['values']
+
+type Command = {
+  run(shutdown: Shutdown, flags: Flags, file: string): Promise<void>
+  /** The options that it has. */
+  flags?: (keyof Flags)[]
+  takesFile?: true
+}
+
+const commands: Record<string, Command> = {
+  serve: { run: serve },
+  migrate: { run: runMigrations },
+  openapi: { run: printOpenapi },
+  'rotate-keys': { run: runRotation, flags: ['immediately'] },
+  rewrap: { run: runRewrap },
+  apply: { run: runApply, flags: ['dry-run', 'json', 'url', 'token-file'], takesFile: true },
 }
 
 /** Runs the command that the arguments name. */
@@ -82,22 +108,20 @@ function report(error: unknown): number {
 }
 
 async function runCommand(shutdown: Shutdown): Promise<void> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      help: { type: 'boolean', short: 'h' },
-      version: { type: 'boolean', short: 'v' },
-      immediately: { type: 'boolean', default: false },
-    },
-  })
+  const { values, positionals } = parseArgs({ allowPositionals: true, options })
   if (values.help) return void process.stdout.write(usage)
   if (values.version) return void process.stdout.write(`${version}\n`)
-  const [name = 'serve', ...rest] = positionals
-  const command = Object.hasOwn(commands, name) && rest.length === 0 ? commands[name] : undefined
-  if (!command) throw new UsageError(`Unknown command ${positionals.join(' ')}; see counterfoil --help.`)
-  const { immediately } = values
-  if (immediately && name !== 'rotate-keys') throw new UsageError('--immediately is for rotate-keys only.')
-  await command(shutdown, { immediately })
+  const [name = 'serve', ...operands] = positionals
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (!command || operands.length > (command.takesFile ? 1 : 0))
+    throw new UsageError(`Unknown command ${positionals.join(' ')}; see counterfoil --help.`)
+  const { run, flags = [], takesFile } = command
+  const [file] = operands
+  if (takesFile && file === undefined) throw new UsageError(`${name} needs a file; see counterfoil --help.`)
+  const foreign = Object.keys(values).find((flag) => !flags.includes(flag as keyof Flags))
+  if (foreign !== undefined)
+    throw new UsageError(`--${foreign} is not an option of ${name}; see counterfoil --help.`)
+  await run(shutdown, values, file ?? '')
 }
 
 async function serve(shutdown: Shutdown): Promise<void> {
@@ -190,9 +214,9 @@ async function runMigrations(shutdown: Shutdown): Promise<void> {
   }
 }
 
-async function runRotation(shutdown: Shutdown, how: Flags): Promise<void> {
+async function runRotation(shutdown: Shutdown, { immediately = false }: Flags): Promise<void> {
   await onKeys(shutdown, async (db, signing) => {
-    const { kid, activatesAt } = await rotateKeys(db, signing, new Date(), how)
+    const { kid, activatesAt } = await rotateKeys(db, signing, new Date(), { immediately })
     return `The key ${kid} is published; it signs from ${activatesAt.toISOString()} on.`
   })
 }
@@ -215,6 +239,20 @@ async function onKeys(
   } finally {
     await database.close()
   }
+}
+
+async function runApply(_shutdown: Shutdown, flags: Flags, file: string): Promise<void> {
+  const config = readConfig(process.env)
+  const tokenFile = flags['token-file']
+  const token =
+    tokenFile === undefined ? config.adminToken : new Secret((await readFile(tokenFile, 'utf8')).trim())
+  await applyFile(file, {
+    url: flags.url ?? publicUrl(config),
+    token: token ?? new Secret((await readFile(adminTokenPath(config.dataDir), 'utf8')).trim()),
+    dryRun: flags['dry-run'] ?? false,
+    json: flags.json ?? false,
+    print: (text) => process.stdout.write(text),
+  })
 }
 
 async function printOpenapi(): Promise<void> {

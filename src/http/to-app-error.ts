@@ -51,7 +51,18 @@ type Violation = FastifySchemaValidationError & { parentSchema?: object }
 
 function invalid({ validation, validationContext }: FastifyError): AppError {
   const where = parts[(validationContext ?? 'body') as keyof typeof parts]
-  const fields = (validation ?? [])
+  const fields = fieldErrors(validation ?? [], where)
+  const first = fields[0]
+  const detail = first ? `${first.in} ${first.field} ${first.detail}`.replace(/\s+/g, ' ') : generic
+  return new AppError('invalid_request', detail, { fields })
+}
+
+/** What a caller has to correct, for the errors of our validator. */
+export function fieldErrors(
+  validation: FastifySchemaValidationError[],
+  where: FieldError['in'] = 'body',
+): FieldError[] {
+  return validation
     .slice(0, maxFields)
     .map(({ instancePath, keyword, params, message, parentSchema }: Violation): FieldError => {
       const unknown = keyword === 'additionalProperties' || keyword === 'unevaluatedProperties'
@@ -68,9 +79,6 @@ function invalid({ validation, validationContext }: FastifyError): AppError {
           : describe(keyword, params, message, parentSchema),
       }
     })
-  const first = fields[0]
-  const detail = first ? `${first.in} ${first.field} ${first.detail}`.replace(/\s+/g, ' ') : generic
-  return new AppError('invalid_request', detail, { fields })
 }
 
 function describe(

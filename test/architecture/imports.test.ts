@@ -59,7 +59,7 @@ t.test('no folder imports itself by way of others', async (t) => {
 t.test('a feature uses another only through its domain', async (t) => {
   const intrusions = between.filter(({ from, to }) => {
     const [user, used] = [featureOf(from), featureOf(to)]
-    const foreign = used !== undefined && used !== user && layerOf(from) !== 'app'
+    const foreign = used !== undefined && used !== user && !['process', 'app'].includes(layerOf(from))
     return foreign && !['domain', 'shared'].includes(layerOf(to))
   })
   t.same(intrusions.map(say), [])

@@ -86,7 +86,7 @@ export const pure = /^src\/[\w-]+\/(secret|status|endpoint|seconds|intern)\.ts$/
 
 export function layerOf(module: string): (typeof layers)[number] {
   if (module === 'src/app.ts') return 'app'
-  if (/^src\/[^/]+$/.test(module)) return 'process'
+  if (/^src\/(apply\/)?[^/]+$/.test(module)) return 'process'
   // It answers requests in place of the routes of /introspect.
   if (module === 'src/introspection/fast-path.ts') return 'routes'
   if (/^src\/(shared|access)\//.test(module) || pure.test(module)) return 'shared'
@@ -97,10 +97,10 @@ export function layerOf(module: string): (typeof layers)[number] {
   return (kind as 'routes' | 'schema' | 'store' | undefined) ?? 'domain'
 }
 
+const notFeatures = ['apply', 'http', 'authentication', 'db', 'embedded-postgres', 'access', 'shared']
+
 /** The folder of a feature; undefined for other folders. */
 export function featureOf(module: string): string | undefined {
   const folder = /^src\/([^/]+)\//.exec(module)?.[1]
-  return folder && ['http', 'authentication', 'db', 'embedded-postgres', 'access', 'shared'].includes(folder)
-    ? undefined
-    : folder
+  return folder && notFeatures.includes(folder) ? undefined : folder
 }

@@ -1,0 +1,101 @@
+import { TokenTypeChange } from '../token-types/schema.ts'
+import type { Api, Item } from './api.ts'
+import { type Difference, differences } from './difference.ts'
+import { ApplyError, type Configuration } from './file.ts'
+
+/** What was done to a resource, or would be. */
+export type Step = { action: 'create' | 'change'; resource: string; differences: Difference[] }
+
+/**
+ * Makes the service have what the file says: creates what is missing, changes what differs, and leaves alone what the
+ * file does not mention. Each step is a request of its own, and a second run continues where one failed. A dry run only
+ * returns the steps.
+ */
+export async function apply(
+  api: Api,
+  { token_types = [], organizations = [] }: Configuration,
+  dryRun: boolean,
+  onStep: (step: Step) => void,
+): Promise<void> {
+  const changeable = Object.keys(TokenTypeChange.properties)
+
+  /** Creates the resource, or changes it with what `change` makes of the differences. */
+  async function settle(
+    resource: string,
+    current: Item | undefined,
+    wanted: object,
+    { create, change }: { create(): Promise<unknown>; change(): Promise<unknown> },
+  ) {
+    const found = differences(current, wanted)
+    if (current && found.length === 0) return
+    onStep({ action: current ? 'change' : 'create', resource, differences: found })
+    if (!dryRun) await (current ? change() : create())
+  }
+
+  async function applyTokenType(wanted: { name: string } & Item) {
+    const path = `/v1/token-types/${wanted.name}`
+    const { status, body, etag } = await api('GET', path)
+    const current = status === 404 ? undefined : body
+    const fixed = current && differences(current, wanted).find(({ member }) => !changeable.includes(member))
+    if (fixed)
+      throw new ApplyError(
+        `The token type ${wanted.name} has ${fixed.member} ${JSON.stringify(fixed.from)}, which never changes: delete ` +
+          'the type, or give the other one another name.',
+      )
+    const change = Object.fromEntries(Object.entries(wanted).filter(([name]) => changeable.includes(name)))
+    await settle(`token type ${wanted.name}`, current, wanted, {
+      create: () => api('POST', '/v1/token-types', wanted),
+      change: () => api('PATCH', path, change, etag),
+    })
+  }
+
+  async function applyPolicy(path: string, key: string, wanted: Item, exists: boolean) {
+    const { body, etag } = exists ? await api('GET', `${path}/policy`) : { body: { own: {} } }
+    const change = () => api('PATCH', `${path}/policy`, wanted, etag)
+    // Lets the service check the policy.
+    if (dryRun && exists) await api('PATCH', `${path}/policy?dry_run=true`, wanted)
+    await settle(`policy of ${key}`, body.own as Item, wanted, { create: change, change })
+  }
+
+  async function applyIssuer(
+    path: string,
+    key: string,
+    wanted: { issuer: string; audience: string } & Item,
+    known: Item[],
+  ) {
+    const current = known.find(
+      ({ issuer, audience }) => issuer === wanted.issuer && audience === wanted.audience,
+    )
+    const { id, created_at, updated_at, ...registered } = current ?? {}
+    await settle(`issuer ${wanted.issuer} of ${key}`, current, wanted, {
+      create: () => api('POST', `${path}/issuers`, wanted),
+      change: () => api('PUT', `${path}/issuers/${id}`, merged(registered, wanted)),
+    })
+  }
+
+  for (const type of token_types) await applyTokenType(type)
+  for (const { policy, issuers = [], ...organization } of organizations) {
+    const path = `/v1/organizations/${organization.key}`
+    const { status, body, etag } = await api('GET', path)
+    const current = status === 404 ? undefined : body
+    await settle(`organization ${organization.key}`, current, organization, {
+      create: () => api('POST', '/v1/organizations', organization),
+      change: () => api('PATCH', path, { name: organization.name }, etag),
+    })
+    if (policy) await applyPolicy(path, organization.key, policy as Item, !dryRun || current !== undefined)
+    const known =
+      issuers.length > 0 && (!dryRun || current)
+        ? ((await api('GET', `${path}/issuers`)).body.items as Item[])
+        : []
+    for (const issuer of issuers) await applyIssuer(path, organization.key, issuer, known)
+  }
+}
+
+/** `wanted` over `current`, also in nested objects. */
+function merged(current: Item, wanted: Item): Item {
+  const entries = Object.entries(wanted).map(([name, value]) => {
+    const nested = typeof value === 'object' && value !== null && !Array.isArray(value)
+    return [name, nested ? merged((current[name] ?? {}) as Item, value as Item) : value]
+  })
+  return { ...current, ...Object.fromEntries(entries) }
+}

@@ -1,0 +1,17 @@
+import { isDeepStrictEqual } from 'node:util'
+
+/** A member that differs, by its path such as `lifetime.maximum_days`. */
+export type Difference = { member: string; from: unknown; to: unknown }
+
+/**
+ * What has to change for `current` to have the members of `wanted`. Members that `wanted` leaves out keep their values,
+ * also those of nested objects; lists are compared as a whole. A member of `current` that is missing counts as null.
+ */
+export function differences(current: unknown, wanted: object, path: string[] = []): Difference[] {
+  return Object.entries(wanted).flatMap(([name, to]) => {
+    const from = (current as Record<string, unknown> | null | undefined)?.[name] ?? null
+    const member = [...path, name]
+    if (typeof to === 'object' && to !== null && !Array.isArray(to)) return differences(from, to, member)
+    return isDeepStrictEqual(from, to) ? [] : [{ member: member.join('.'), from, to }]
+  })
+}

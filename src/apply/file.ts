@@ -1,0 +1,66 @@
+import { readFileSync } from 'node:fs'
+import { type Static, type TObject, Type } from 'typebox'
+import { parse } from 'yaml'
+import { fieldErrors } from '../http/to-app-error.ts'
+import { schemaController } from '../http/validation.ts'
+import { IssuerRegistration } from '../issuers/schema.ts'
+import { NewOrganization } from '../organizations/schema.ts'
+import { PolicyPatch } from '../policy/schema.ts'
+import { NewTokenType } from '../token-types/schema.ts'
+
+const closed = { additionalProperties: false }
+const list = <T extends TObject>(schema: T) => Type.Optional(Type.Array(schema))
+
+/** What the file can hold. Members have the names and values of the API. */
+const Configuration = Type.Object(
+  {
+    token_types: list(NewTokenType),
+    organizations: list(
+      Type.Object(
+        {
+          ...NewOrganization.properties,
+          policy: Type.Optional(PolicyPatch),
+          issuers: list(IssuerRegistration),
+        },
+        closed,
+      ),
+    ),
+  },
+  closed,
+)
+
+export type Configuration = Static<typeof Configuration>
+
+/** A file of `counterfoil apply` that cannot be applied, or that the service refuses; the message says why. */
+export class ApplyError extends Error {}
+
+/** Reads a file of YAML 1.2, which includes JSON. */
+export function readConfiguration(path: string): Configuration {
+  const content = parseYaml(path)
+  const validate = schemaController.compilersFactory.buildValidator(
+    {},
+    {},
+  )({
+    schema: Configuration,
+    method: '',
+    url: '',
+    httpPart: 'body',
+  })
+  // The validator adds defaults, which must not replace what the service has.
+  if (validate(structuredClone(content))) return content
+  const problems = fieldErrors(validate.errors as never).map(({ field, detail }) =>
+    `${field} ${detail}`.trim(),
+  )
+  throw new ApplyError(`${path}: ${problems.join('; ')}.`)
+}
+
+function parseYaml(path: string) {
+  const text = readFileSync(path, 'utf8')
+  try {
+    return parse(text) ?? {}
+  } catch (error) {
+    // The message continues with the lines in question.
+    const [message] = (error as Error).message.split(':\n')
+    throw new ApplyError(`${path} is not valid YAML: ${message}.`)
+  }
+}

@@ -1,0 +1,236 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { openApi } from '../../src/apply/api.ts'
+import { apply as applyTo, type Step } from '../../src/apply/apply.ts'
+import { ApplyError, readConfiguration } from '../../src/apply/file.ts'
+import { platformPolicy } from '../../src/policy/effective.ts'
+import { Secret } from '../../src/shared/secret.ts'
+import { freePort, run } from '../support/process.ts'
+import { createWorld } from '../support/world.ts'
+
+const world = await createWorld(t)
+const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
+const folder = await mkdtemp(join(tmpdir(), 'counterfoil-apply-'))
+t.teardown(() => rm(folder, { recursive: true }))
+
+async function save(name: string, content: unknown): Promise<string> {
+  const path = join(folder, name)
+  await writeFile(path, typeof content === 'string' ? content : JSON.stringify(content))
+  return path
+}
+
+/** Applies the content as the administrator; the steps that were taken, and the error that ended them. */
+async function apply(content: unknown, { dryRun = false, token = world.admin } = {}) {
+  const steps: Step[] = []
+  const api = openApi(url, new Secret(token))
+  try {
+    await applyTo(api, readConfiguration(await save('here.yaml', content)), dryRun, (step) =>
+      steps.push(step),
+    )
+    return { steps, error: undefined }
+  } catch (error) {
+    return { steps, error: error as Error }
+  }
+}
+
+const names = (steps: Step[]) => steps.map(({ action, resource }) => `${action} ${resource}`)
+
+/** Runs the command. */
+async function command(t: Test, args: string[], env: Record<string, string> = { ADMIN_TOKEN: world.admin }) {
+  const started = run(t, ['apply', ...args], env)
+  const { code } = await started.exit
+  return { code, output: started.output() }
+}
+
+const read = async (path: string) => (await world.ask('GET', path)).body
+
+const shop = `
+token_types:
+  - name: shop
+    prefix: shp
+    allowed_scopes: [orders:read, orders:write]
+organizations:
+  - key: shop
+    name: The shop
+    policy:
+      lifetime: { maximum_days: 90, on_too_long: reduce }
+    issuers:
+      - name: Sign-in of the shop
+        issuer: https://login.shop.example
+        audience: counterfoil
+        claims: { groups: roles }
+`
+
+t.test('apply creates what the file names, and then finds nothing to change', async (t) => {
+  const { steps, error } = await apply(shop)
+  t.equal(error, undefined)
+  t.same(names(steps), [
+    'create token type shop',
+    'create organization shop',
+    'change policy of shop',
+    'create issuer https://login.shop.example of shop',
+  ])
+  t.match(await read('/v1/token-types/shop'), {
+    prefix: 'shp',
+    allowed_scopes: ['orders:read', 'orders:write'],
+  })
+  t.match(await read('/v1/organizations/shop'), { name: 'The shop' })
+  t.same((await read('/v1/organizations/shop/policy')).own, {
+    lifetime: { maximum_days: 90, on_too_long: 'reduce' },
+  })
+  t.match((await read('/v1/organizations/shop/issuers')).items, [
+    { issuer: 'https://login.shop.example', claims: { groups: 'roles', subject: 'sub' } },
+  ])
+  t.same(await apply(shop), { steps: [], error: undefined })
+})
+
+const changed = {
+  token_types: [{ name: 'shop', description: 'For the shop' }],
+  organizations: [
+    {
+      key: 'shop',
+      name: 'The other shop',
+      policy: { lifetime: { on_too_long: null }, name: { minimum_length: 8 } },
+      issuers: [
+        {
+          name: 'Another name',
+          issuer: 'https://login.shop.example',
+          audience: 'counterfoil',
+          claims: { email: 'mail' },
+        },
+      ],
+    },
+  ],
+}
+
+t.test('apply changes what differs, and keeps what the file leaves out', async (t) => {
+  const dryRun = await apply(changed, { dryRun: true })
+  t.match(await read('/v1/organizations/shop'), { name: 'The shop' }, 'a dry run changes nothing')
+
+  const { steps, error } = await apply(changed)
+  t.equal(error, undefined)
+  t.same(steps, dryRun.steps, 'and shows what would be done')
+  t.same(steps.slice(0, 3), [
+    {
+      action: 'change',
+      resource: 'token type shop',
+      differences: [{ member: 'description', from: null, to: 'For the shop' }],
+    },
+    {
+      action: 'change',
+      resource: 'organization shop',
+      differences: [{ member: 'name', from: 'The shop', to: 'The other shop' }],
+    },
+    {
+      action: 'change',
+      resource: 'policy of shop',
+      differences: [
+        { member: 'lifetime.on_too_long', from: 'reduce', to: null },
+        { member: 'name.minimum_length', from: null, to: 8 },
+      ],
+    },
+  ])
+  t.match(await read('/v1/token-types/shop'), { description: 'For the shop', prefix: 'shp' })
+  t.same((await read('/v1/organizations/shop/policy')).own, {
+    lifetime: { maximum_days: 90 },
+    name: { minimum_length: 8 },
+  })
+  t.match((await read('/v1/organizations/shop/issuers')).items, [
+    { name: 'Another name', claims: { groups: 'roles', email: 'mail' } },
+  ])
+  t.same(await apply(changed), { steps: [], error: undefined })
+})
+
+t.test('a policy with every member is applied once', async (t) => {
+  const content = { organizations: [{ key: 'whole', name: 'Whole', policy: platformPolicy }] }
+  t.match(await apply(content), { steps: { length: 2 }, error: undefined })
+  t.same(await apply(content), { steps: [], error: undefined })
+})
+
+t.test('what failed half-way is completed by the next run', async (t) => {
+  const organization = { key: 'halfway', name: 'Half-way' }
+  const issuers = [{ name: 'X', issuer: 'https://one.example', audience: 'x' }]
+  const refused = { lifetime: { minimum_days: 9, maximum_days: 8 } }
+  const first = await apply({ organizations: [{ ...organization, policy: refused, issuers }] })
+  t.match(first.error?.message, /^PATCH \/v1\/organizations\/halfway\/policy: 4\d\d .+minimum_days/)
+  const second = await apply({ organizations: [{ ...organization, issuers }] })
+  t.match(second, { error: undefined })
+  t.same(names(second.steps), ['create issuer https://one.example of halfway'])
+})
+
+const list = (anchor: string) => `[${`${anchor},`.repeat(9)}]`
+
+t.test('a file that cannot be applied changes nothing, and the message names what is wrong', async (t) => {
+  const wrong: [string, unknown, RegExp][] = [
+    ['an unknown member', { organisations: [] }, /organisations .+did you mean organizations\?/],
+    ['an unknown member within', { token_types: [{ name: 'x1', prefx: 'x' }] }, /token_types\.0\.prefx/],
+    ['a missing member', { organizations: [{ key: 'acme' }] }, /organizations\.0\.name is required/],
+    ['a value of another type', { organizations: [{ key: 7, name: 'x' }] }, /organizations\.0\.key must be/],
+    ['a list instead of an object', [], /must be object/],
+    ['broken YAML', 'token_types: [', /is not valid YAML: .+ at line 1/],
+    [
+      'a type that exists with another format',
+      { token_types: [{ name: 'api', format: 'jwt' }] },
+      /has format "opaque"/,
+    ],
+    [
+      'aliases that multiply',
+      `a: &a ${list('x')}\nb: &b ${list('*a')}\nc: &c ${list('*b')}\nd: ${list('*c')}`,
+      /alias count/,
+    ],
+  ]
+  const latest = async () => (await read('/v1/organizations/platform/audit-events')).items[0].id
+  const before = await latest()
+  for (const [what, content, says] of wrong) {
+    const { error } = await apply(content)
+    t.type(error, ApplyError, what)
+    t.match(error?.message, says, what)
+    t.notMatch(error?.message, /\n/, what)
+  }
+  t.equal(await latest(), before)
+})
+
+t.test('apply can do no more than its token', async (t) => {
+  const content = { organizations: [{ key: 'unreached', name: 'Unreached' }] }
+  const token = await world.manager(['tokens:read'])
+  t.match((await apply(content, { token })).error?.message, /403/)
+  const { error } = await apply(content, { token: 'not-the-token-of-the-administrator' })
+  t.match(error?.message, /401/)
+  t.notMatch(error?.message, /not-the-token/)
+  t.equal((await world.ask('GET', '/v1/organizations/unreached')).status, 404)
+})
+
+t.test('the command prints what it does, as text or as JSON', async (t) => {
+  const file = await save('command.yaml', 'organizations: [{ key: command, name: Command }]')
+  const token = await save('token', `${world.admin}\n`)
+  const target = [file, '--url', `${url}/`, '--token-file', token]
+  const created = 'create organization command\n    key: "command"\n    name: "Command"\n'
+  t.same(await command(t, [...target, '--dry-run'], {}), {
+    code: 0,
+    output: `${created}Nothing was changed: this was a dry run.\n`,
+  })
+  t.same(await command(t, target, {}), { code: 0, output: created })
+  t.same(await command(t, target, {}), { code: 0, output: 'Everything is as the file says.\n' })
+  const { output } = await command(t, [...target, '--json'])
+  t.same(JSON.parse(output), [])
+})
+
+t.test('a file or a service that cannot be used ends the command with a sentence', async (t) => {
+  const file = await save('any.yaml', 'token_types: [{ name: shop }]')
+  const nowhere = ['--url', `http://127.0.0.1:${await freePort()}`]
+  const wrong: [string[], number, RegExp][] = [
+    [[join(folder, 'nonesuch')], 78, /nonesuch/],
+    [[await save('list.yaml', '[]'), ...nowhere], 78, /must be object/],
+    [[file, ...nowhere], 69, /The service at .+ cannot be reached: .*ECONNREFUSED/],
+    [[], 64, /needs a file/],
+    [[file, '--immediately'], 64, /--immediately is not an option of apply/],
+  ]
+  for (const [args, code, says] of wrong) {
+    const ended = await command(t, args)
+    t.equal(ended.code, code)
+    t.match(ended.output, /^counterfoil: [^\n]+\n$/)
+    t.match(ended.output, says)
+  }
+})
