@@ -16,8 +16,13 @@ const keyMembers = {
       'Upcoming: published, but does not sign yet. Active: signs. Retiring: published until its last token has expired.',
   }),
   live_tokens: Type.Integer({
-    description: 'How many tokens that it signed are neither expired nor revoked.',
+    description:
+      'How many tokens that it signed are neither expired nor revoked, among the at most 10,000 that are examined.',
     examples: [12],
+  }),
+  live_tokens_more: Type.Boolean({
+    description: 'The key signed more tokens than are examined, so there may be more live ones.',
+    examples: [false],
   }),
   created_at: DateTime(),
   activates_at: DateTime({ description: 'When it starts to sign.' }),
@@ -81,6 +86,7 @@ export function presentKey(key: CountedKey, now: Date): Static<typeof SigningKey
     alg: key.alg,
     state: stateOf(key, now),
     live_tokens: key.liveTokens,
+    live_tokens_more: key.liveTokensMore,
     created_at: key.createdAt.toISOString(),
     activates_at: key.activatesAt.toISOString(),
     retires_at: key.retiresAt?.toISOString() ?? null,

@@ -2,8 +2,15 @@ import { type Insertable, type RawBuilder, sql, type Updateable } from 'kysely'
 import type { Db } from '../db/database.ts'
 import type { SigningKey, Tables } from '../db/tables.ts'
 
-/** A key, and how many of the tokens it signed are neither expired nor revoked. */
-export type CountedKey = SigningKey & { liveTokens: number }
+/** A signing key, and how many of the tokens that it signed are neither expired nor revoked. */
+export type CountedKey = SigningKey & {
+  liveTokens: number
+  /** The key signed more tokens than are examined, so there may be more live ones. */
+  liveTokensMore: boolean
+}
+
+/** How many tokens of a key are examined at most: it may have signed millions, and somebody waits for the answer. */
+const mostExamined = 10_000
 
 export type PublishedKey = Pick<SigningKey, 'alg' | 'publicJwk'>
 
@@ -17,25 +24,18 @@ export async function selectKeys(db: Db): Promise<SigningKey[]> {
   return inOrder(db).execute()
 }
 
-/** Counting takes longer the more tokens there are, so do not call this under `lockKeys`. */
 export async function selectCountedKeys(db: Db, now: Date): Promise<CountedKey[]> {
-  return inOrder(db)
-    .select(sql<number>`(select count(*)::int ${liveTokens(sql`signing_keys.kid`, now)})`.as('liveTokens'))
-    .execute()
+  return inOrder(db).select(counts(now)).execute()
 }
 
 export async function findCountedKey(db: Db, kid: string, now: Date): Promise<CountedKey | undefined> {
-  return db
-    .selectFrom('signingKeys')
-    .selectAll()
-    .select(sql<number>`(select count(*)::int ${liveTokens(kid, now)})`.as('liveTokens'))
-    .where('kid', '=', kid)
-    .executeTakeFirst()
+  return inOrder(db).select(counts(now)).where('kid', '=', kid).executeTakeFirst()
 }
 
-/** Whether it signed a token that is neither expired nor revoked. */
+/** Whether it signed a token that is neither expired nor revoked. Takes longer the more expired ones there are. */
 export async function hasLiveTokens(db: Db, kid: string, now: Date): Promise<boolean> {
-  const { rows } = await sql`select ${liveTokens(kid, now)} limit 1`.execute(db)
+  const signed = sql`(select organization_id, token_id from token_secrets where signed_by = ${kid})`
+  const { rows } = await sql`select ${liveAmong(signed, now)} limit 1`.execute(db)
   return rows.length > 0
 }
 
@@ -92,10 +92,19 @@ function inOrder(db: Db) {
     .orderBy('retiresAt', (order) => order.asc().nullsLast())
 }
 
-function liveTokens(kid: string | RawBuilder<unknown>, now: Date) {
+function counts(now: Date) {
+  const signed = sql`(select organization_id, token_id from token_secrets where signed_by = signing_keys.kid`
+  return [
+    sql<number>`(select count(*)::int ${liveAmong(sql`${signed} limit ${mostExamined})`, now)})`.as(
+      'liveTokens',
+    ),
+    sql<boolean>`exists ${signed} offset ${mostExamined})`.as('liveTokensMore'),
+  ] as const
+}
+
+function liveAmong(secrets: RawBuilder<unknown>, now: Date) {
   return sql`
-    from token_secrets join tokens
-      on tokens.organization_id = token_secrets.organization_id and tokens.id = token_secrets.token_id
-    where token_secrets.signed_by = ${kid}
-      and tokens.revoked_at is null and coalesce(tokens.expires_at, 'infinity') > ${now}`
+    from ${secrets} as secrets join tokens
+      on tokens.organization_id = secrets.organization_id and tokens.id = secrets.token_id
+    where tokens.revoked_at is null and coalesce(tokens.expires_at, 'infinity') > ${now}`
 }

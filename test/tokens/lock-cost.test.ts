@@ -58,6 +58,23 @@ for (const [what, { most, ask }] of Object.entries(underLocks)) {
   })
 }
 
+t.test('live tokens of a signing key are counted among 10,000 of its tokens', async (t) => {
+  const { rows } = await world.sql('select kid from signing_keys')
+  await give('signed', 25_000)
+  await world.sql(
+    `insert into token_secrets (organization_id, token_id, hash, hint, created_at, signed_by)
+     select organization_id, id, sha256(id::text::bytea), '', now(), $1 from tokens where owner_subject = 'signed'`,
+    [rows[0].kid],
+  )
+  await world.sql('analyze tokens, token_secrets')
+  const { examined } = await costOf(world.db, 'token_secrets', (db) => listSigningKeys(db, caller))
+  // Once for the number, and once for whether there are more.
+  t.ok(examined < 20_100, `${examined} rows`)
+  const { items } = (await world.ask('GET', '/v1/signing-keys')).body
+  t.match(items, [{ live_tokens: 10_000, live_tokens_more: true }])
+  await world.sql("delete from tokens where owner_subject = 'signed'")
+})
+
 t.test('usage is exact up to the limit', async (t) => {
   const count = (owner: string, limit: number) =>
     countActive(world.db, organization, world.clock.now, limit, owner)
