@@ -69,29 +69,29 @@ async function changing(
   { expected, dryRun }: How,
   { requested, change }: Requested,
 ): Promise<PolicyChange> {
-  const { id, ...read } = await reachableOrganization(db, caller, organizationKey)
-  requirePermission(caller, 'policy:write')
-  const current = ownPolicy(read)
-  refuseStale(current, expected)
-  const own = change(current.own)
-  const policy = effectivePolicy(own)
-  refuseWiderPolicy(caller, read, policy)
-  await refuseConflicts(db, own, requested)
-  const rules = tightened(effectivePolicy(current.own), policy)
-  const breaches = await store.selectBreaches(db, id, rules, caller.now)
-  if (dryRun) return { ...current, own, applied: false, breaches }
-  const version = await db.transaction().execute(async (tx) => {
-    const organization = await lockOrganization(tx, id)
-    if (organization.policyVersion !== current.version) return undefined
-    if (isDeepStrictEqual(own, current.own)) return current.version
-    await store.updatePolicy(tx, id, own, current.version + 1)
-    await log(tx, caller, organization, own)
-    return current.version + 1
-  })
-  // The policy changed in the meantime: apply the change to its current state.
-  if (version === undefined)
-    return changing(db, caller, organizationKey, { expected, dryRun }, { requested, change })
-  return { ...current, own, version, applied: true, breaches }
+  for (;;) {
+    const { id, ...read } = await reachableOrganization(db, caller, organizationKey)
+    requirePermission(caller, 'policy:write')
+    const current = ownPolicy(read)
+    refuseStale(current, expected)
+    const own = change(current.own)
+    const policy = effectivePolicy(own)
+    refuseWiderPolicy(caller, read, policy)
+    await refuseConflicts(db, own, requested)
+    const rules = tightened(effectivePolicy(current.own), policy)
+    const breaches = await store.selectBreaches(db, id, rules, caller.now)
+    if (dryRun) return { ...current, own, applied: false, breaches }
+    const version = await db.transaction().execute(async (tx) => {
+      const organization = await lockOrganization(tx, id)
+      if (organization.policyVersion !== current.version) return undefined
+      if (isDeepStrictEqual(own, current.own)) return current.version
+      await store.updatePolicy(tx, id, own, current.version + 1)
+      await log(tx, caller, organization, own)
+      return current.version + 1
+    })
+    if (version !== undefined) return { ...current, own, version, applied: true, breaches }
+    // The policy changed in the meantime: apply the change to its current state.
+  }
 }
 
 /** A policy can grant whatever its tokens may then hold, so only rules about that can be an escalation. */

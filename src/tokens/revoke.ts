@@ -59,20 +59,14 @@ async function revoke<Found extends store.Token | undefined>(
   reason: string | null,
   find: () => Promise<Found>,
 ): Promise<store.Token | Found> {
-  const token = await find()
-  if (!token || token.revokedAt) return token
-  const revocation = {
-    revokedAt: caller.now,
-    revokedBy: caller.actor,
-    revokedReason: reason,
+  for (;;) {
+    const token = await find()
+    if (!token || token.revokedAt) return token
+    const revocation = { revokedAt: caller.now, revokedBy: caller.actor, revokedReason: reason }
+    const event = tokenEvent('token.revoked', token, { before: {}, after: { reason } })
+    const origin = onBehalfOf(caller, token.ownerSubject)
+    const revoked = await revokeFound(db, token, revocation, eventOf(origin, event))
+    if (revoked) return revoked
+    // Not revoked because the token changed in the meantime: decide again on its current state.
   }
-  const event = tokenEvent('token.revoked', token, { before: {}, after: { reason } })
-  const revoked = await revokeFound(
-    db,
-    token,
-    revocation,
-    eventOf(onBehalfOf(caller, token.ownerSubject), event),
-  )
-  // Not revoked because the token changed in the meantime: decide again on its current state.
-  return revoked ?? revoke(db, caller, reason, find)
 }
