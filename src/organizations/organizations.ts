@@ -8,6 +8,7 @@ import type { Changes, Organization } from '../db/tables.ts'
 import { AppError } from '../shared/errors.ts'
 import { platformId } from '../shared/platform.ts'
 import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
+import { suspension } from '../shared/suspension.ts'
 import { noSuchOrganization, reachableOrganization } from './lookup.ts'
 import * as store from './store.ts'
 
@@ -64,26 +65,19 @@ export async function updateOrganization(
   })
 }
 
-/** While it is suspended, none of its tokens is good. Suspending it again changes nothing. */
-export async function suspendOrganization(db: Db, caller: Caller, keyOrId: string): Promise<Organization> {
+/** While it is suspended, none of its tokens is good. */
+export async function setOrganizationSuspended(
+  db: Db,
+  caller: Caller,
+  keyOrId: string,
+  suspended: boolean,
+): Promise<Organization> {
   return changing(db, caller, keyOrId, undefined, async (tx, organization) => {
-    if (organization.suspendedAt) return organization
-    const change = { suspendedAt: caller.now, updatedAt: caller.now }
-    const suspended = await store.updateOrganization(tx, organization, change)
-    await log(tx, caller, 'organization.suspended', suspended)
-    return suspended
-  })
-}
-
-export async function resumeOrganization(db: Db, caller: Caller, keyOrId: string): Promise<Organization> {
-  return changing(db, caller, keyOrId, undefined, async (tx, organization) => {
-    if (!organization.suspendedAt) return organization
-    const resumed = await store.updateOrganization(tx, organization, {
-      suspendedAt: null,
-      updatedAt: caller.now,
-    })
-    await log(tx, caller, 'organization.resumed', resumed)
-    return resumed
+    const change = suspension(organization, suspended, caller.now)
+    if (!change) return organization
+    const changed = await store.updateOrganization(tx, organization, change)
+    await log(tx, caller, suspended ? 'organization.suspended' : 'organization.resumed', changed)
+    return changed
   })
 }
 

@@ -6,6 +6,7 @@ import type { Deps } from '../http/deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
 import { page, positionIn } from '../http/pages.ts'
 import { answer, IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
+import { suspensionRoutes } from '../http/suspension.ts'
 import * as organizations from './organizations.ts'
 import * as schema from './schema.ts'
 
@@ -103,40 +104,19 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
     },
   })
 
-  app.route({
-    method: 'POST',
-    url: `${item}/suspend`,
-    schema: {
-      operationId: 'suspendOrganization',
-      summary: 'Suspend an organization: none of its tokens is good until it is resumed',
-      tags,
-      params: OrganizationParams,
-      response: {
-        200: answer(schema.Organization, 'The organization', 'ETag'),
-        ...problems(400, 401, 403, 404, 409, 413, 415, 500, 503),
-      },
+  suspensionRoutes(app, {
+    item,
+    noun: 'Organization',
+    summaries: {
+      suspend: 'Suspend an organization: none of its tokens is good until it is resumed',
+      resume: 'Resume a suspended organization',
     },
-    handler: async ({ caller, params }, reply) => {
-      return show(reply, await organizations.suspendOrganization(db, caller, params.organization))
-    },
-  })
-
-  app.route({
-    method: 'POST',
-    url: `${item}/resume`,
-    schema: {
-      operationId: 'resumeOrganization',
-      summary: 'Resume a suspended organization',
-      tags,
-      params: OrganizationParams,
-      response: {
-        200: answer(schema.Organization, 'The organization', 'ETag'),
-        ...problems(400, 401, 403, 404, 409, 413, 415, 500, 503),
-      },
-    },
-    handler: async ({ caller, params }, reply) => {
-      return show(reply, await organizations.resumeOrganization(db, caller, params.organization))
-    },
+    tags,
+    params: OrganizationParams,
+    answers: { shape: schema.Organization, description: 'The organization' },
+    statuses: [400, 401, 403, 404, 409, 413, 415, 500, 503],
+    set: async (caller, params, suspended, reply) =>
+      show(reply, await organizations.setOrganizationSuspended(db, caller, params.organization, suspended)),
   })
 
   app.route({

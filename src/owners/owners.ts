@@ -10,6 +10,7 @@ import { reachableOrganization } from '../organizations/lookup.ts'
 import { AppError } from '../shared/errors.ts'
 import { platformId } from '../shared/platform.ts'
 import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
+import { suspension } from '../shared/suspension.ts'
 import * as store from './store.ts'
 
 /** An owner, with the key of their organization. */
@@ -69,47 +70,33 @@ export async function updateOwner(
   return { ...owner, organizationKey }
 }
 
-/** While an owner is suspended, all of their tokens are inactive and no new ones can be created. */
-export async function suspendOwner(
-  db: Db,
-  caller: Caller,
-  organization: string,
-  subject: string,
-): Promise<OwnerOf> {
-  const { id: organizationId, key } = await reachableOrganization(db, caller, organization)
-  requirePermission(caller, 'tokens:write')
-  const owner = await changing(db, caller, { organizationId, subject }, async (tx, owner) => {
-    if (owner.suspendedAt) return owner
-    const suspended = await store.updateOwner(tx, owner, { suspendedAt: caller.now, updatedAt: caller.now })
-    await log(tx, caller, 'owner.suspended', suspended)
-    return suspended
-  })
-  return { ...owner, organizationKey: key }
-}
-
 /**
- * Makes the owner's tokens active again. The caller gives what these let their holder do: it has to hold their permissions
- * and must not be limited to audiences, types or networks.
+ * While an owner is suspended, all of their tokens are inactive and no new ones can be created. Resuming gives what the
+ * tokens let their holder do: the caller has to hold their permissions and must not be limited to audiences, types or
+ * networks.
  */
-export async function resumeOwner(
+export async function setOwnerSuspended(
   db: Db,
   caller: Caller,
-  organization: string,
-  subject: string,
+  { organization, subject }: { organization: string; subject: string },
+  suspended: boolean,
 ): Promise<OwnerOf> {
   const { id: organizationId, key } = await reachableOrganization(db, caller, organization)
   requirePermission(caller, 'tokens:write')
   const owner = await changing(db, caller, { organizationId, subject }, async (tx, owner) => {
-    if (!owner.suspendedAt) return owner
-    const scopes = await store.selectManagementScopes(tx, owner, caller.now)
-    refuseEscalation(caller, {
-      permissions: permissions.filter((permission) => scopes.includes(permission)),
-      narrowedTo: organizationId === platformId ? {} : { organizations: [key] },
-      networks: null,
-    })
-    const resumed = await store.updateOwner(tx, owner, { suspendedAt: null, updatedAt: caller.now })
-    await log(tx, caller, 'owner.resumed', resumed)
-    return resumed
+    const change = suspension(owner, suspended, caller.now)
+    if (!change) return owner
+    if (!suspended) {
+      const scopes = await store.selectManagementScopes(tx, owner, caller.now)
+      refuseEscalation(caller, {
+        permissions: permissions.filter((permission) => scopes.includes(permission)),
+        narrowedTo: organizationId === platformId ? {} : { organizations: [key] },
+        networks: null,
+      })
+    }
+    const changed = await store.updateOwner(tx, owner, change)
+    await log(tx, caller, suspended ? 'owner.suspended' : 'owner.resumed', changed)
+    return changed
   })
   return { ...owner, organizationKey: key }
 }

@@ -3,6 +3,7 @@ import type { FastifyReply } from 'fastify'
 import type { Deps } from '../http/deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
 import { answer, IfMatch, OwnerParams, problems, ref } from '../http/schemas.ts'
+import { suspensionRoutes } from '../http/suspension.ts'
 import * as owners from './owners.ts'
 import * as schema from './schema.ts'
 
@@ -54,33 +55,20 @@ export const ownerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
     },
   })
 
-  for (const [action, operationId, summary, change] of [
-    [
-      'suspend',
-      'suspendOwner',
-      'Suspend an owner: all of their tokens are inactive until resumed',
-      owners.suspendOwner,
-    ],
-    ['resume', 'resumeOwner', 'Resume a suspended owner', owners.resumeOwner],
-  ] as const) {
-    app.route({
-      method: 'POST',
-      url: `${item}/${action}`,
-      schema: {
-        operationId,
-        summary,
-        tags,
-        params: OwnerParams,
-        response: {
-          200: answer(schema.OwnerRecord, 'The owner', 'ETag'),
-          ...problems(400, 401, 403, 404, 413, 415, 500, 503),
-        },
-      },
-      handler: async ({ caller, params }, reply) => {
-        return show(reply, await change(db, caller, params.organization, params.subject))
-      },
-    })
-  }
+  suspensionRoutes(app, {
+    item,
+    noun: 'Owner',
+    summaries: {
+      suspend: 'Suspend an owner: all of their tokens are inactive until resumed',
+      resume: 'Resume a suspended owner',
+    },
+    tags,
+    params: OwnerParams,
+    answers: { shape: schema.OwnerRecord, description: 'The owner' },
+    statuses: [400, 401, 403, 404, 413, 415, 500, 503],
+    set: async (caller, params, suspended, reply) =>
+      show(reply, await owners.setOwnerSuspended(db, caller, params, suspended)),
+  })
 }
 
 function show(reply: FastifyReply, owner: owners.OwnerOf) {

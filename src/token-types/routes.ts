@@ -4,6 +4,7 @@ import type { TokenType } from '../db/tables.ts'
 import type { Deps } from '../http/deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
 import { answer, IfMatch, noContent, problems, ref } from '../http/schemas.ts'
+import { suspensionRoutes } from '../http/suspension.ts'
 import type { Signing } from '../keys/signing.ts'
 import * as schema from './schema.ts'
 import * as types from './token-types.ts'
@@ -91,40 +92,19 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signin
     },
   })
 
-  app.route({
-    method: 'POST',
-    url: `${item}/suspend`,
-    schema: {
-      operationId: 'suspendTokenType',
-      summary: 'Suspend a token type: none of its tokens is good until it is resumed',
-      tags,
-      params: schema.TokenTypeParams,
-      response: {
-        200: answer(schema.TokenType, 'The token type', 'ETag'),
-        ...problems(400, 401, 403, 404, 409, 413, 415, 500, 503),
-      },
+  suspensionRoutes(app, {
+    item,
+    noun: 'TokenType',
+    summaries: {
+      suspend: 'Suspend a token type: none of its tokens is good until it is resumed',
+      resume: 'Resume a suspended token type',
     },
-    handler: async ({ caller, params }, reply) => {
-      return show(reply, await types.suspendTokenType(db, caller, params.type))
-    },
-  })
-
-  app.route({
-    method: 'POST',
-    url: `${item}/resume`,
-    schema: {
-      operationId: 'resumeTokenType',
-      summary: 'Resume a suspended token type',
-      tags,
-      params: schema.TokenTypeParams,
-      response: {
-        200: answer(schema.TokenType, 'The token type', 'ETag'),
-        ...problems(400, 401, 403, 404, 409, 413, 415, 500, 503),
-      },
-    },
-    handler: async ({ caller, params }, reply) => {
-      return show(reply, await types.resumeTokenType(db, caller, params.type))
-    },
+    tags,
+    params: schema.TokenTypeParams,
+    answers: { shape: schema.TokenType, description: 'The token type' },
+    statuses: [400, 401, 403, 404, 409, 413, 415, 500, 503],
+    set: async (caller, params, suspended, reply) =>
+      show(reply, await types.setTokenTypeSuspended(db, caller, params.type, suspended)),
   })
 
   app.route({

@@ -7,6 +7,7 @@ import { type Signing, sealingKey } from '../keys/signing.ts'
 import { AppError, invalidValue, listed } from '../shared/errors.ts'
 import { managementType, platformId } from '../shared/platform.ts'
 import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
+import { suspension } from '../shared/suspension.ts'
 import * as store from './store.ts'
 
 /** The changeable members of a type; existing tokens keep their scopes and audience. */
@@ -102,24 +103,18 @@ export async function updateTokenType(
 }
 
 /** While it is suspended, none of its tokens is good and none can be created. */
-export async function suspendTokenType(db: Db, caller: Caller, name: string): Promise<TokenType> {
+export async function setTokenTypeSuspended(
+  db: Db,
+  caller: Caller,
+  name: string,
+  suspended: boolean,
+): Promise<TokenType> {
   return changing(db, caller, name, undefined, async (tx, type) => {
-    if (type.suspendedAt) return type
-    const suspended = await store.updateTokenType(tx, type, {
-      suspendedAt: caller.now,
-      updatedAt: caller.now,
-    })
-    await log(tx, caller, 'token_type.suspended', suspended)
-    return suspended
-  })
-}
-
-export async function resumeTokenType(db: Db, caller: Caller, name: string): Promise<TokenType> {
-  return changing(db, caller, name, undefined, async (tx, type) => {
-    if (!type.suspendedAt) return type
-    const resumed = await store.updateTokenType(tx, type, { suspendedAt: null, updatedAt: caller.now })
-    await log(tx, caller, 'token_type.resumed', resumed)
-    return resumed
+    const change = suspension(type, suspended, caller.now)
+    if (!change) return type
+    const changed = await store.updateTokenType(tx, type, change)
+    await log(tx, caller, suspended ? 'token_type.suspended' : 'token_type.resumed', changed)
+    return changed
   })
 }
 

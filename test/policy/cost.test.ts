@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { resumeOrganization, suspendOrganization } from '../../src/organizations/organizations.ts'
+import { setOrganizationSuspended } from '../../src/organizations/organizations.ts'
 import { platformPolicy } from '../../src/policy/effective.ts'
 import { selectBreaches } from '../../src/policy/store.ts'
 import { tightened } from '../../src/policy/tightened.ts'
@@ -85,8 +85,8 @@ t.test('while tokens are looked at for a change the organization can be suspende
     )
     return rows.length > 0
   })
-  await suspendOrganization(world.db, caller, 'large')
-  await resumeOrganization(world.db, caller, 'large')
+  await setOrganizationSuspended(world.db, caller, 'large', true)
+  await setOrganizationSuspended(world.db, caller, 'large', false)
   await holder.end()
   t.match(await change, { status: 200, body: { applied: true } })
 })

@@ -3,7 +3,7 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import type { Db } from '../../src/db/database.ts'
 import { listSigningKeys, retireSigningKey, rotateSigningKey } from '../../src/keys/keys.ts'
-import { resumeOrganization, suspendOrganization } from '../../src/organizations/organizations.ts'
+import { setOrganizationSuspended } from '../../src/organizations/organizations.ts'
 import { selectKnownOwner } from '../../src/owners/store.ts'
 import { hasTokens } from '../../src/token-types/store.ts'
 import { revokeOwnerTokens } from '../../src/tokens/owners.ts'
@@ -102,8 +102,8 @@ t.test('while tokens of an owner are being revoked the organization can be suspe
   const holder = await hold(t, "select from tokens where owner_subject = 'slow' for update")
   const revoking = revokeOwnerTokens(world.db, caller, 'large', 'slow', null)
   await waitsForLock('%update "tokens"%')
-  await suspendOrganization(world.db, caller, 'large')
-  await resumeOrganization(world.db, caller, 'large')
+  await setOrganizationSuspended(world.db, caller, 'large', true)
+  await setOrganizationSuspended(world.db, caller, 'large', false)
   await holder.end()
   t.equal(await revoking, 1)
 })
