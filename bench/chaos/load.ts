@@ -23,18 +23,28 @@ export type Counts = {
 
 type Token = { id: string; secret: string; revokedAt?: number; doubtful?: boolean }
 
-/** Two instances on one database, with clients of both that continuously create, revoke and introspect. */
-export async function startLoad(databaseUrl: string) {
+/** The environment of an instance. */
+type Environment = Record<string, string>
+
+/** Two instances that acknowledge a revocation when a standby has it. */
+export function onDatabase(url: string): Environment[] {
+  const environment = { DATABASE_URL: url, REVOCATION_DURABILITY: 'remote' }
+  return [environment, environment]
+}
+
+/** Instances, with clients of all of them that continuously create, revoke and introspect. */
+export async function startLoad(environments: Environment[]) {
   const counts: Counts = {
     ...{ requests: 0, created: 0, revoked: 0, unavailable: 0 },
     ...{ lost: 0, acceptedAfterTheBound: 0, otherServerErrors: 0, restartsNeeded: 0 },
   }
   const admin = `chaos-${randomBytes(24).toString('hex')}`
   const tokens: Token[] = []
-  const instances = [await startInstance(databaseUrl, admin), await startInstance(databaseUrl, admin)]
+  const instances: Instance[] = []
+  for (const environment of environments) instances.push(await startInstance(environment, admin))
   let over = false
 
-  /** Sends a request to one of the two; undefined if there was no response. */
+  /** Sends a request to one of them; undefined if there was no response. */
   async function send(
     port: number,
     method: 'GET' | 'POST',
@@ -104,7 +114,7 @@ export async function startLoad(databaseUrl: string) {
   return {
     counts,
     /**
-     * Resolves when both serve, create and revoke again. An instance that does not recover by itself would need a
+     * Resolves when all serve, create and revoke again. An instance that does not recover by itself would need a
      * restart.
      */
     async recovered(): Promise<void> {
@@ -145,11 +155,11 @@ export async function startLoad(databaseUrl: string) {
 
 type Instance = { port: number; child: ChildProcess }
 
-async function startInstance(databaseUrl: string, admin: string): Promise<Instance> {
+async function startInstance(environment: Environment, admin: string): Promise<Instance> {
   const port = await freePort()
-  const env = { DATABASE_URL: databaseUrl, ADMIN_TOKEN: admin, PORT: String(port), LOG_LEVEL: 'error' }
+  const env = { ADMIN_TOKEN: admin, PORT: String(port), LOG_LEVEL: 'error', ...environment }
   const child = spawn(process.execPath, [program], {
-    env: { PATH: process.env.PATH, REVOCATION_DURABILITY: 'remote', ...env },
+    env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
   atEnd(() => stop(child))

@@ -1,9 +1,10 @@
 // Chaos test (npm run chaos): breaks databases in various ways, under load on two instances, and counts errors.
 import { setTimeout as delay } from 'node:timers/promises'
+import { newDirectory, postmasterPid } from '../../test/support/embedded.ts'
 import { createProxy } from '../../test/support/proxy.ts'
 import { startPair } from '../../test/support/standby.ts'
 import { atEnd, cleanUp } from '../cleanup.ts'
-import { type Counts, startLoad } from './load.ts'
+import { type Counts, onDatabase, startLoad } from './load.ts'
 import { hasPatroni, startPatroni } from './patroni.ts'
 
 type Load = Awaited<ReturnType<typeof startLoad>>
@@ -32,7 +33,7 @@ async function onPair(): Promise<void> {
   await asSuperuser("alter system set synchronous_standby_names = 'standby'")
   await asSuperuser('select pg_reload_conf()')
   const name = await createProxy(lifetime, pair.primary.url)
-  const load = await startLoad(name.url)
+  const load = await startLoad(onDatabase(name.url))
   const ownBackends = "application_name like 'counterfoil%' and pid <> pg_backend_pid()"
   const stopFor = async (ms: number) => {
     const pids = (await asSuperuser('select pid from pg_stat_activity where pid <> pg_backend_pid()')).map(
@@ -93,7 +94,7 @@ async function onPair(): Promise<void> {
 
 async function onPatroni(): Promise<void> {
   const cluster = await startPatroni()
-  const load = await startLoad(cluster.url)
+  const load = await startLoad(onDatabase(cluster.url))
   const [switchover, kill]: Faults = [
     ['switchover', cluster.switchover],
     ['kill -9 of the primary', cluster.killPrimary],
@@ -103,8 +104,27 @@ async function onPatroni(): Promise<void> {
   await breakAndCount('Patroni', load, rounds as Faults)
 }
 
+/** One instance with the embedded PostgreSQL, which restarts it. */
+async function onEmbedded(): Promise<void> {
+  const dataDir = await newDirectory(lifetime)
+  const load = await startLoad([{ DATA_DIR: dataDir }])
+  const kill: Faults[number] = [
+    'kill -9 of the embedded postmaster',
+    async () => {
+      const pid = await postmasterPid(dataDir)
+      process.kill(pid, 'SIGKILL')
+      const deadline = performance.now() + 60_000
+      while ((await postmasterPid(dataDir).catch(() => pid)) === pid) {
+        if (performance.now() > deadline) throw new Error('the embedded postmaster was not restarted')
+        await delay(20)
+      }
+    },
+  ]
+  await breakAndCount('embedded', load, [kill, kill, kill])
+}
+
 let failed = false
-for (const run of hasPatroni() ? [onPair, onPatroni] : [onPair]) {
+for (const run of [onPair, onEmbedded, ...(hasPatroni() ? [onPatroni] : [])]) {
   if (process.argv[2] && run.name !== process.argv[2]) continue
   try {
     await run()
