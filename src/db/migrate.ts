@@ -18,6 +18,7 @@ import * as revocationDurability from '../../migrations/0015-revocation-durabili
 import * as organizationDeletion from '../../migrations/0016-organization-deletion.ts'
 import * as owners from '../../migrations/0017-owners.ts'
 import * as ownerSuspension from '../../migrations/0018-owner-suspension.ts'
+import * as longNames from '../../migrations/0019-long-names.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -39,6 +40,7 @@ const migrations = {
   '0016-organization-deletion': organizationDeletion,
   '0017-owners': owners,
   '0018-owner-suspension': ownerSuspension,
+  '0019-long-names': longNames,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

@@ -6,6 +6,8 @@ export const messageKeywords = [patternMessage, unchangeable]
 
 export const notBlank = { pattern: '\\S', [patternMessage]: 'must not be blank' }
 
+export const nameForm = { ...notBlank, format: 'name' }
+
 type Members = { properties: object }
 
 /** For the body of a PATCH: what is said of members that are shown, or were given at creation, but that it cannot change. */

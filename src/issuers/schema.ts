@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { permissions } from '../access/permissions.ts'
 import type { TrustedIssuer as Row } from '../db/tables.ts'
-import { notBlank } from '../http/messages.ts'
+import { nameForm } from '../http/messages.ts'
 import { DateTime, Id, nullable, OrganizationParams, ref } from '../http/schemas.ts'
 import { algorithms, defaultAlgorithms, type Registration } from './registration.ts'
 
@@ -30,7 +30,7 @@ const OrganizationClaim = nullable.string({
 })
 
 const members = {
-  name: Type.String({ minLength: 1, maxLength: 200, ...notBlank, examples: ['Acme sign-in'] }),
+  name: Type.String({ minLength: 1, maxLength: 200, ...nameForm, examples: ['Acme sign-in'] }),
   issuer: Type.String({
     maxLength: 500,
     // Without query and fragment (RFC 8414 §2).

@@ -1,10 +1,10 @@
 import { type Static, Type } from 'typebox'
 import type { Organization as Row } from '../db/tables.ts'
-import { notBlank, unchangeableOf } from '../http/messages.ts'
+import { nameForm, unchangeableOf } from '../http/messages.ts'
 import { Page, pageQuery } from '../http/pages.ts'
 import { DateTime, Id, nullable } from '../http/schemas.ts'
 
-const Name = Type.String({ minLength: 1, maxLength: 200, ...notBlank, examples: ['Acme Inc.'] })
+const Name = Type.String({ minLength: 1, maxLength: 200, ...nameForm, examples: ['Acme Inc.'] })
 
 // Shorter than a UUID, so that a path segment is unambiguously a key or an id.
 const Key = Type.String({

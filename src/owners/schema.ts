@@ -25,7 +25,7 @@ export const OwnerRecord = Type.Object(
 
 export const OwnerChange = Type.Object(
   {
-    email: Type.Optional(nullable.string({ format: 'email', maxLength: 320 })),
+    email: Type.Optional(nullable.string({ format: 'idn-email', maxLength: 320 })),
     identity_source: Type.Optional(IdentitySource()),
     external_id: Type.Optional(ExternalId),
   },

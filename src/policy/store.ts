@@ -62,7 +62,9 @@ export async function selectBreaches(
   const hasNamesake = rules.uniqueName
     ? sql`exists (
         select from tokens as other
-        where other.organization_id = ${organizationId} and lower(other.name) = lower(live.name) and other.id <> live.id
+        where other.organization_id = ${organizationId} and other.id <> live.id
+          and hashtextextended(lower(normalize(other.name)), 0) = hashtextextended(lower(normalize(live.name)), 0)
+          and lower(normalize(other.name)) = lower(normalize(live.name))
       )`
     : sql`false`
   const { rows } = await sql<Breach>`

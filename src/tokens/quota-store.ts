@@ -45,11 +45,14 @@ export async function isNameTaken(
   name: string,
   except?: string,
 ): Promise<boolean> {
+  // An index has the hash only: the name itself may be too long for an entry.
+  const key = sql`lower(normalize(name))`
   const namesake = await db
     .selectFrom('tokens')
     .select('id')
     .where('organizationId', '=', organizationId)
-    .where(sql<boolean>`lower(name) = lower(${name})`)
+    .where(sql<boolean>`hashtextextended(${key}, 0) = hashtextextended(lower(${name}), 0)`)
+    .where(sql<boolean>`${key} = lower(${name})`)
     .$if(except !== undefined, (query) => query.where('id', '<>', except as string))
     .limit(1)
     .executeTakeFirst()

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import type { Deps } from '../http/deps.ts'
+import { clearEmptyMembers, dropEmptyMembers } from '../http/empty-members.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
 import { IdempotencyHeader, idempotencyKey } from '../http/idempotency-key.ts'
 import { page, positionIn } from '../http/pages.ts'
@@ -34,6 +35,9 @@ const collection = '/organizations/:organization/tokens'
 const item = `${collection}/:token`
 const tags = ['Tokens']
 
+/** Room for a comment of 100,000 characters of any kind. */
+const bodyLimit = 1024 * 1024
+
 export const tokenRoutes: FastifyPluginAsyncTypebox<
   Deps & { signing: Signing; staticSecret: StaticSecret | undefined }
 > = async (app, deps) => {
@@ -44,7 +48,9 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
   app.route({
     method: 'POST',
     url: collection,
+    bodyLimit,
     config: { forgets: true },
+    preValidation: dropEmptyMembers('owner'),
     schema: {
       operationId: 'createToken',
       summary: 'Create a token; its secret is shown only once',
@@ -142,6 +148,8 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
   app.route({
     method: 'PATCH',
     url: item,
+    bodyLimit,
+    preValidation: clearEmptyMembers('comment', 'allowed_cidrs'),
     schema: {
       operationId: 'updateToken',
       summary: 'Change the name, comment or allowed networks of a token',

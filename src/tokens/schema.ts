@@ -4,6 +4,7 @@ import { unchangeableOf } from '../http/messages.ts'
 import { Page } from '../http/pages.ts'
 import { Actor, DateTime, Id, nullable, OrganizationParams, ref } from '../http/schemas.ts'
 import { statuses, statusOf } from '../shared/status.ts'
+import { plainName } from '../shared/text.ts'
 import { expandEndpoint } from '../token-types/endpoint.ts'
 import { Creation } from './create/form-schema.ts'
 import type { Issued } from './create/issue.ts'
@@ -32,7 +33,10 @@ const tokenMembers = {
   organization: Type.String({ description: 'The key of its organization.', examples: ['default'] }),
   type: Type.String({ description: 'The name of its token type.', examples: ['api'] }),
   name: Type.String({ examples: ['Okta SCIM connector'] }),
-  comment: nullable.string(),
+  comment: nullable.string({ description: 'In lists, at most its first 10,000 characters.' }),
+  comment_truncated: Type.Boolean({
+    description: 'True in lists where the comment is longer than what is shown.',
+  }),
   owner: Type.Unsafe<Static<typeof Owner> | null>({
     description: 'Null: the token belongs to a service.',
     anyOf: [{ $ref: 'Owner#' }, { type: 'null' }],
@@ -133,7 +137,10 @@ export const Self = Type.Unsafe<Static<typeof Token> | Static<typeof SignedInUse
 
 export const TokenChange = Type.Object(
   {
-    name: Type.Optional(Name),
+    name: Type.Optional({
+      ...Name,
+      description: 'Stored without surrounding spaces, and in Unicode NFC. It cannot be cleared.',
+    }),
     comment: Type.Optional(Comment),
     allowed_cidrs: Type.Optional({
       ...AllowedCidrs,
@@ -142,7 +149,12 @@ export const TokenChange = Type.Object(
         '`tokens:write` and everything that the token itself can do.',
     }),
   },
-  { $id: 'TokenChange', additionalProperties: false, ...unchangeableOf(Token, NewToken) },
+  {
+    $id: 'TokenChange',
+    additionalProperties: false,
+    description: 'What is left out stays as it is; null or `""` clears a member.',
+    ...unchangeableOf(Token, NewToken),
+  },
 )
 
 export const IssuedToken = Type.Object(
@@ -179,7 +191,7 @@ export const DeletionQuery = Type.Object(
   {
     confirm: Type.Optional(
       Type.String({
-        maxLength: 500,
+        maxLength: 1000,
         description: 'The name of the token, if the policy requires it as confirmation.',
       }),
     ),
@@ -190,9 +202,12 @@ export const DeletionQuery = Type.Object(
 export const TokenParams = Type.Object({ ...OrganizationParams.properties, token: Id })
 
 export function parseTokenChange(body: Static<typeof TokenChange>): StoredChange {
-  const { allowed_cidrs: networks, ...change } = body
-  if (networks === undefined) return change
-  return { ...change, allowedCidrs: networks && parseNetworks(networks) }
+  const { name, comment, allowed_cidrs: networks } = body
+  return {
+    ...(name !== undefined && { name: plainName(name) }),
+    ...(comment !== undefined && { comment }),
+    ...(networks !== undefined && { allowedCidrs: networks && parseNetworks(networks) }),
+  }
 }
 
 export function presentIssued({ token, secret, warnings }: Issued, now: Date): Static<typeof IssuedToken> {
@@ -219,6 +234,7 @@ export function presentToken(token: StoredToken, now: Date): Static<typeof Token
     type: token.type,
     name: token.name,
     comment: token.comment,
+    comment_truncated: token.isCommentCut ?? false,
     owner:
       ownerSubject === null || ownerSource === null
         ? null

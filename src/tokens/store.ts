@@ -16,6 +16,8 @@ export type Token = TokenRow & {
   hint: string
   hash: SecretHash
   readOnly?: true
+  /** In lists: the comment is longer than what is there of it. */
+  isCommentCut?: boolean
 }
 
 /** The members of a token that can be changed. */
@@ -29,7 +31,7 @@ const columns = [
   ...['createdAt', 'createdBy', 'updatedAt', 'revokedAt', 'revokedBy', 'revokedReason', 'version'],
 ] as const satisfies (keyof TokenRow)[]
 
-const qualifiedColumns = columns.map((name) => `tokens.${name}` as const)
+const qualifiedColumns = columns.filter((name) => name !== 'comment').map((name) => `tokens.${name}` as const)
 
 /** The token that a secret was issued for, whatever its status. */
 export async function findTokenByHash(db: Db, hash: SecretHash): Promise<Token | undefined> {
@@ -87,6 +89,11 @@ export async function deleteToken(db: Db, { organizationId, id }: Key): Promise<
  * and revocable.
  */
 export function tokens(db: Db) {
+  return tokensWithoutComment(db).select('tokens.comment')
+}
+
+/** For lists, which show only the start of a comment. */
+export function tokensWithoutComment(db: Db) {
   return db
     .selectFrom('tokens')
     .innerJoin('tokenSecrets', (join) =>

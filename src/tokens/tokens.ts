@@ -9,6 +9,7 @@ import { isWithinNetworks } from '../shared/addresses.ts'
 import { AppError } from '../shared/errors.ts'
 import type { Policy } from '../shared/policy.ts'
 import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
+import { plainName } from '../shared/text.ts'
 import { tokenEvent, tokenSnapshot } from './audit-event.ts'
 import { visible } from './find.ts'
 import { refuseShortName } from './name.ts'
@@ -86,9 +87,9 @@ export async function changing<T>(
 
 /** A name sent for confirmation must match, even if the policy requires none. */
 function refuseUnconfirmed(policy: Policy, { name }: store.Token, confirm: string | undefined): void {
-  if (confirm === name || (confirm === undefined && !policy.delete.confirm_name)) return
-  const detail =
-    confirm === undefined ? 'is required and must be the name of the token' : 'is not the name of the token'
+  const isGiven = confirm !== undefined && confirm !== ''
+  if (isGiven ? plainName(confirm) === plainName(name) : !policy.delete.confirm_name) return
+  const detail = !isGiven ? 'is required and must be the name of the token' : 'is not the name of the token'
   throw new AppError('confirmation_required', `confirm ${detail}`, {
     fields: [{ in: 'query', field: 'confirm', detail }],
   })

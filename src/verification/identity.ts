@@ -1,5 +1,8 @@
 import type { Credential } from '../access/credential.ts'
 
+/** Proxies limit how long the header of a response may be. */
+const longestName = 200
+
 /**
  * The token's identity as header fields for the service behind the gateway. All of them are always present, so that a
  * gateway that copies them overwrites fields that a client sent under these names.
@@ -11,7 +14,7 @@ export function identityOf(token: Credential): Record<IdentityField, string> {
     'x-token-organization': encoded(token.organizationKey),
     'x-token-scope': token.scopes.map(encoded).join(' '),
     'x-token-type': encoded(token.type),
-    'x-token-name': encoded(token.name),
+    'x-token-name': encoded(Array.from(token.name).slice(0, longestName).join('')),
     'x-token-expires-at': token.expiresAt?.toISOString() ?? 'never',
   }
 }
@@ -22,7 +25,7 @@ export const identityFields = {
   'x-token-organization': 'The key of its organization.',
   'x-token-scope': 'Its scopes, separated by spaces.',
   'x-token-type': 'Its token type.',
-  'x-token-name': 'Its name, percent-encoded.',
+  'x-token-name': 'The first 200 characters of its name, percent-encoded.',
   'x-token-expires-at': 'When it expires (RFC 3339), or `never`.',
 } as const
 

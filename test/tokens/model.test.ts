@@ -60,7 +60,7 @@ async function startRun() {
         ...(owner !== null && {
           owner: { subject: owner, identity_source: owner.startsWith('sso') ? 'sso' : 'internal' },
         }),
-        ...(days === null && { expires_at: null }),
+        ...(days === null && { never_expires: true }),
         ...(typeof days === 'number' && { lifetime_days: days }),
       },
     })

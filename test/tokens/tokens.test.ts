@@ -78,10 +78,10 @@ t.test('neither lifetime nor expiry, or null, means never', async (t) => {
 
 t.test('what cannot be a token is refused, naming the field', async (t) => {
   const refused: [Record<string, unknown>, number, string][] = [
-    [{ name: '' }, 400, 'name'],
+    [{ name: '' }, 422, 'name'],
     [{ name: '   ' }, 400, 'name'],
-    [{ name: 'x'.repeat(501) }, 400, 'name'],
-    [{ type: undefined }, 400, 'type'],
+    [{ name: 'x'.repeat(1001) }, 400, 'name'],
+    [{ type: undefined }, 422, 'type'],
     [{ type: 'nonesuch' }, 422, 'type'],
     [{ scopes: ['with space'] }, 400, 'scopes.0'],
     [{ scopes: 'read' }, 400, 'scopes'],

@@ -5,13 +5,15 @@ import { type Attempt, type Outcome, once } from '../../idempotency/idempotency.
 import { noSuchOrganization } from '../../organizations/lookup.ts'
 import { onlyOwner, ownerOfNew } from '../token-owner-scope.ts'
 import type { NewToken } from './decide.ts'
+import { onlyType } from './form-options.ts'
 import { type Issued, issueInTransaction, issueToken } from './issue.ts'
 import type { Issuing } from './mint.ts'
 import { findRules } from './rules-store.ts'
 
 type Creation<Answer> = {
   organizationKey: string
-  input: NewToken
+  /** Without a type, the only one that can be created is meant. */
+  input: Omit<NewToken, 'type'> & { type: string | undefined }
   attempt: Attempt
   issuing: Issuing
   /** Builds the response, which a retry with the same Idempotency-Key receives as well. */
@@ -22,9 +24,11 @@ type Creation<Answer> = {
 export async function createToken<Answer>(
   db: Db,
   caller: Caller,
-  { organizationKey, input, attempt: { key, request }, issuing, present }: Creation<Answer>,
+  { organizationKey, input: asked, attempt: { key, request }, issuing, present }: Creation<Answer>,
 ): Promise<Outcome<Answer>> {
   const { principal } = caller
+  const type = asked.type ?? (await onlyType(db, caller, organizationKey, issuing.signing))
+  const input = { ...asked, type }
   const subject = input.owner?.subject ?? (holds(principal, 'tokens:write') ? null : principal.ownerSubject)
   const rules = await findRules(db, { organization: organizationKey, type: input.type, owner: subject })
   if (!rules || !reaches(principal, rules.organization.id)) throw noSuchOrganization()

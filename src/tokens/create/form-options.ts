@@ -4,8 +4,13 @@ import { permissions } from '../../access/permissions.ts'
 import type { Db } from '../../db/database.ts'
 import type { Organization, TokenType } from '../../db/tables.ts'
 import { canSign, type Signing } from '../../keys/signing.ts'
+import { reachableOrganization } from '../../organizations/lookup.ts'
+import { effectivePolicy } from '../../policy/effective.ts'
+import { invalidValue, listed } from '../../shared/errors.ts'
 import { managementType, platformId } from '../../shared/platform.ts'
+import type { Policy } from '../../shared/policy.ts'
 import { listTokenTypes } from '../../token-types/token-types.ts'
+import { onlyOwner } from '../token-owner-scope.ts'
 import { needsScopes } from './decide.ts'
 import { type Candidate, type Eligibility, eligibilityOf } from './eligibility.ts'
 
@@ -24,14 +29,37 @@ export async function getTokenOptions(
 ): Promise<TokenOptions> {
   const eligibility = await eligibilityOf(db, caller, organizationKey, candidate)
   const { organization, policy } = eligibility
-  const types = (await listTokenTypes(db))
-    .filter(({ name, suspendedAt }) => !suspendedAt && (policy.allowed_types?.includes(name) ?? true))
-    // Without a master key, creating a JWT fails.
-    .filter(({ format }) => format === 'opaque' || canSign(signing))
+  const types = (await creatableTypes(db, policy, signing))
     .filter(({ name }) => canGive(caller, organization, name))
     .map((type) => ({ ...type, needsScopes: needsScopes(policy, type) }))
     .map((type) => (type.name === managementType ? grantable(type, caller, organization.id) : type))
   return { ...eligibility, types }
+}
+
+/** The type of a new token that names none, if there is no choice: `management` aside, only one can be created. */
+export async function onlyType(
+  db: Db,
+  caller: Caller,
+  organizationKey: string,
+  signing: Signing,
+): Promise<string> {
+  const { policy } = await reachableOrganization(db, caller, organizationKey)
+  onlyOwner(caller, 'tokens:write')
+  const types = await creatableTypes(db, effectivePolicy(policy), signing)
+  const names = types.map(({ name }) => name).filter((name) => name !== managementType)
+  const [only, another] = names
+  if (only === undefined || another !== undefined)
+    throw invalidValue('type', `is required; it can be ${listed(names)}`)
+  return only
+}
+
+async function creatableTypes(db: Db, policy: Policy, signing: Signing): Promise<TokenType[]> {
+  return (
+    (await listTokenTypes(db))
+      .filter(({ name, suspendedAt }) => !suspendedAt && (policy.allowed_types?.includes(name) ?? true))
+      // Without a master key, creating a JWT fails.
+      .filter(({ format }) => format === 'opaque' || canSign(signing))
+  )
 }
 
 /** Whether the caller could create any token of that type: its narrowing may rule out all of them. */

@@ -2,7 +2,7 @@ import { invalidValue } from '../../shared/errors.ts'
 import type { Policy } from '../../shared/policy.ts'
 
 /** The requested expiry and the member that gave it: days, or an instant; null means no expiry. */
-export type AskedExpiry = { at: Date | null; field: 'lifetime_days' | 'expires_at' }
+export type AskedExpiry = { at: Date | null; field: 'lifetime_days' | 'expires_at' | 'never_expires' }
 
 /** A difference between the request and the token. */
 export type Warning = {

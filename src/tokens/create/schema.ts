@@ -1,19 +1,22 @@
-import { type Static, Type } from 'typebox'
-import { notBlank } from '../../http/messages.ts'
+import { type Static, type TSchema, Type } from 'typebox'
+import type { AskedOwner } from '../../access/credential.ts'
+import { nameForm } from '../../http/messages.ts'
 import { Audience, IdentitySource, nullable, Scopes, Subject } from '../../http/schemas.ts'
 import { invalidValue } from '../../shared/errors.ts'
+import { plainName } from '../../shared/text.ts'
 import { parseNetworks } from '../networks.ts'
 import type { NewToken as ParsedToken } from './decide.ts'
 import { type AskedExpiry, daysFrom } from './lifetime.ts'
 
+const nameRules = { minLength: 1, maxLength: 1000, ...nameForm, examples: ['Okta SCIM connector'] }
+
 export const Name = Type.String({
-  minLength: 1,
-  maxLength: 500,
-  ...notBlank,
-  examples: ['Okta SCIM connector'],
+  ...nameRules,
+  description: 'Stored without surrounding spaces, and in Unicode NFC.',
 })
 export const Comment = nullable.string({
-  maxLength: 10_000,
+  maxLength: 100_000,
+  format: 'text',
   examples: ['Asked for in CHG-1042 by the identity team'],
 })
 
@@ -22,18 +25,16 @@ export const ownerMembers = {
   identity_source: IdentitySource(),
 }
 
-export const Metadata = Type.Record(
-  Type.String({ minLength: 1, maxLength: 64 }),
-  Type.Unsafe<string | number | boolean | null>({
-    type: ['string', 'number', 'boolean', 'null'],
-    maxLength: 500,
-  }),
-  {
-    maxProperties: 50,
-    description: 'For your own use; Counterfoil does not interpret it.',
-    examples: [{ team: 'identity' }],
-  },
-)
+const MetadataValue = Type.Unsafe<string | number | boolean | null>({
+  type: ['string', 'number', 'boolean', 'null'],
+  maxLength: 500,
+})
+
+export const Metadata = Type.Record(Type.String({ minLength: 1, maxLength: 64 }), MetadataValue, {
+  maxProperties: 50,
+  description: 'For your own use; Counterfoil does not interpret it.',
+  examples: [{ team: 'identity' }],
+})
 
 export const AllowedCidrs = Type.Unsafe<string[] | null>({
   type: ['array', 'null'],
@@ -73,34 +74,48 @@ export const NarrowedTo = Type.Object(
   },
 )
 
+/** The same schema with null allowed, for an optional member of a create: null is as good as leaving it out. */
+function orNull<T extends TSchema>(schema: T, options: object = {}) {
+  const { type } = schema as unknown as { type: string }
+  return Type.Optional(Type.Unsafe<Static<T> | null>({ ...schema, type: [type, 'null'], ...options }))
+}
+
+const NewOwner = Type.Object(
+  {
+    subject: ownerMembers.subject,
+    identity_source: orNull(IdentitySource(), {
+      enum: [...IdentitySource().enum, null],
+      description:
+        'Where the user comes from. Left out: as the record of the owner says, else `internal`; required for an ' +
+        'unknown owner if the policy does not allow new tokens for single sign-on users.',
+    }),
+    email: Type.Optional(
+      nullable.string({ format: 'idn-email', maxLength: 320, examples: ['ada@example.com'] }),
+    ),
+  },
+  { additionalProperties: false },
+)
+
 export const NewToken = Type.Object(
   {
-    name: Type.Optional({ ...Name, description: 'Optional if the policy allows generated names.' }),
-    type: Type.String({ maxLength: 50, description: 'The name of a token type.', examples: ['api'] }),
+    name: orNull(Name, {
+      description:
+        'Optional if the policy allows generated names. Stored without surrounding spaces, and in Unicode NFC.',
+    }),
+    type: orNull(Type.String({ maxLength: 50, examples: ['api'] }), {
+      description:
+        'The name of a token type. Optional if only one can be created, not counting `management`.',
+    }),
     comment: Type.Optional(Comment),
-    owner: Type.Optional(
-      Type.Object(
-        {
-          subject: ownerMembers.subject,
-          identity_source: Type.Optional(
-            IdentitySource({
-              description:
-                'Where the user comes from. Left out: as the record of the owner says, else `internal`; required for an ' +
-                'unknown owner if the policy does not allow new tokens for single sign-on users.',
-            }),
-          ),
-          email: Type.Optional(nullable.string({ format: 'email', maxLength: 320 })),
-        },
-        { additionalProperties: false, description: 'If missing, the token belongs to a service.' },
-      ),
-    ),
-    scopes: Type.Optional({
-      ...Scopes,
-      description: 'Defaults to the default scopes of the type.',
+    owner: orNull(NewOwner, { description: 'If missing, the token belongs to a service.' }),
+    scopes: orNull(Scopes, {
+      description: 'Defaults to the default scopes of the type. An empty array means none.',
       examples: [['read']],
     }),
-    audience: Type.Optional({ ...Audience, description: 'Defaults to the audience of the type.' }),
-    metadata: Type.Optional(Metadata),
+    audience: orNull(Audience, {
+      description: 'Defaults to the audience of the type. An empty array means none.',
+    }),
+    metadata: orNull(Metadata),
     allowed_cidrs: Type.Optional(AllowedCidrs),
     narrowed_to: Type.Optional(
       Type.Unsafe<Static<typeof NarrowedTo> | null>({
@@ -110,23 +125,21 @@ export const NewToken = Type.Object(
       }),
     ),
     not_before: Type.Optional(nullable.dateTime({ description: 'When the token becomes good.' })),
-    lifetime_days: Type.Optional(
-      Type.Integer({
-        minimum: 1,
-        maximum: 36_525,
-        description:
-          'Days from now. Alternatively, give `expires_at`, or neither for the default of the policy.',
-      }),
-    ),
+    lifetime_days: orNull(Type.Integer({ minimum: 1, maximum: 36_525 }), {
+      description:
+        'Days from now. Give one of `lifetime_days`, `expires_at` and `never_expires`, or none for the default of the policy.',
+    }),
     expires_at: Type.Optional(
-      nullable.dateTime({
-        description: 'When the token stops being good; at least a day ahead. Null: never.',
-      }),
+      nullable.dateTime({ description: 'When the token stops being good; at least a day ahead.' }),
     ),
+    never_expires: orNull(Type.Boolean(), {
+      description: 'True: the token never expires, even if the policy has another default.',
+    }),
   },
   {
     $id: 'NewToken',
     additionalProperties: false,
+    description: 'An optional member that is null or `""` is as if it were left out.',
     examples: [
       { name: 'Okta SCIM connector', type: 'scim', lifetime_days: 365 },
       {
@@ -143,34 +156,36 @@ export const NewToken = Type.Object(
   },
 )
 
-export function parseNewToken(body: Static<typeof NewToken>, now: Date): ParsedToken {
+/** Its type may still have to be found. */
+export type AskedToken = Omit<ParsedToken, 'type'> & { type: string | undefined }
+
+export function parseNewToken(body: Static<typeof NewToken>, now: Date): AskedToken {
   const { owner } = body
   return {
-    name: body.name,
-    type: body.type,
+    name: body.name ? plainName(body.name) : undefined,
+    type: body.type ?? undefined,
     comment: body.comment ?? null,
-    owner: owner
-      ? { subject: owner.subject, email: owner.email ?? null, source: owner.identity_source }
-      : null,
-    scopes: body.scopes,
-    audience: body.audience,
+    owner: owner ? parseOwner(owner) : null,
+    scopes: body.scopes ?? undefined,
+    audience: body.audience ?? undefined,
     metadata: body.metadata ?? {},
     allowedCidrs: body.allowed_cidrs ? parseNetworks(body.allowed_cidrs) : null,
     narrowedTo: body.narrowed_to ?? null,
-    notBefore: instant(body.not_before),
+    notBefore: body.not_before ? new Date(body.not_before) : null,
     expiry: askedExpiry(body, now),
   }
 }
 
-function askedExpiry(body: Static<typeof NewToken>, now: Date): AskedExpiry | undefined {
-  const { lifetime_days: days, expires_at: at } = body
-  if (days !== undefined) {
-    if (at !== undefined) throw invalidValue('expires_at', 'cannot be given together with lifetime_days')
-    return { at: daysFrom(now, days), field: 'lifetime_days' }
-  }
-  return at === undefined ? undefined : { at: instant(at), field: 'expires_at' }
+function parseOwner({ subject, email, identity_source: source }: Static<typeof NewOwner>): AskedOwner {
+  return { subject, email: email?.normalize('NFC') ?? null, source: source ?? undefined }
 }
 
-function instant(text: string | null | undefined): Date | null {
-  return text === undefined || text === null ? null : new Date(text)
+function askedExpiry(body: Static<typeof NewToken>, now: Date): AskedExpiry | undefined {
+  const asked: AskedExpiry[] = []
+  if (body.lifetime_days) asked.push({ at: daysFrom(now, body.lifetime_days), field: 'lifetime_days' })
+  if (body.expires_at) asked.push({ at: new Date(body.expires_at), field: 'expires_at' })
+  if (body.never_expires) asked.push({ at: null, field: 'never_expires' })
+  const [first, second] = asked
+  if (first && second) throw invalidValue(second.field, `cannot be given together with ${first.field}`)
+  return first
 }

@@ -36,7 +36,7 @@ export function fits(token: Token, query: TokenQuery): boolean {
 }
 
 export function sortValueOf(sort: Sort, { createdAt, name, expiresAt, lastUsedAt }: Token): string {
-  if (sort === 'name') return name.toLowerCase()
+  if (sort === 'name') return name.toLowerCase().slice(0, 200)
   if (sort === 'created_at') return createdAt.toISOString()
   if (sort === 'expires_at') return expiresAt?.toISOString() ?? 'infinity'
   return lastUsedAt?.toISOString() ?? '-infinity'

@@ -1,7 +1,7 @@
 import { type RawBuilder, type SqlBool, sql } from 'kysely'
 import type { Db } from '../../db/database.ts'
 import type { Status } from '../../shared/status.ts'
-import { type Token, tokens } from '../store.ts'
+import { type Token, tokensWithoutComment } from '../store.ts'
 
 export const sorts = ['created_at', 'name', 'expires_at', 'last_used_at'] as const
 export type Sort = (typeof sorts)[number]
@@ -34,6 +34,9 @@ export type TokenQuery = TokenFilter & {
 /** A token's position in a sorted list: the value of the sort key as text, then the id. */
 export type Position = { value: string; id: string }
 
+/** How many characters of a comment a list shows, so that a page has bounds. */
+const listedComment = 10_000
+
 export type Listed = Token & { sortValue: string }
 
 /**
@@ -63,10 +66,14 @@ export async function selectTokens(db: Db, organizationId: string, query: TokenQ
     .orderBy(key, direction)
     .orderBy(id, direction)
     .limit(limit + 1)
-  return tokens(db)
+  return tokensWithoutComment(db)
     .innerJoin(page.as('page'), (join) =>
       join.onRef('page.organizationId', '=', 'tokens.organizationId').onRef('page.id', '=', 'tokens.id'),
     )
+    .select([
+      sql<string | null>`left(tokens.comment, ${listedComment})`.as('comment'),
+      sql<boolean>`coalesce(char_length(tokens.comment) > ${listedComment}, false)`.as('isCommentCut'),
+    ])
     .select(sql<string>`to_json(page.sort_key) #>> '{}'`.as('sortValue'))
     .orderBy('page.sortKey', direction)
     .orderBy('page.id', direction)
@@ -75,7 +82,8 @@ export async function selectTokens(db: Db, organizationId: string, query: TokenQ
 
 // Each must be the expression of an index in the migrations.
 const createdAt = sql`created_at`
-const name = sql`lower(name) collate "C"`
+// Names that are the same in their first 200 characters are in the order of their ids.
+const name = sql`left(lower(name), 200) collate "C"`
 const expiresAt = sql`coalesce(expires_at, 'infinity')`
 const lastUsedAt = sql`coalesce(token_uses.last_used_at, '-infinity')`
 
@@ -156,8 +164,8 @@ function useBound(never: boolean): Bound {
  */
 function startBounds(start: string): Bound[] {
   return [
-    { key: name, side: 'lower', condition: sql`${name} >= lower(${start})` },
-    { key: name, side: 'upper', condition: sql`${name} < lower(${start}) || ${'\u{10FFFF}'}` },
+    { key: name, side: 'lower', condition: sql`${name} >= left(lower(${start}), 200)` },
+    { key: name, side: 'upper', condition: sql`${name} < left(lower(${start}), 200) || ${'\u{10FFFF}'}` },
   ]
 }
 
