@@ -1,10 +1,10 @@
 import type { AskedOwner, Narrowing, Owner } from '../../access/credential.ts'
+import type { Organization } from '../../db/tables.ts'
 import { ownerSuspensionRefusal, sourceOf, sourceRefusal } from '../../owners/source.ts'
 import { effectivePolicy } from '../../policy/effective.ts'
 import { AppError, invalidValue, listed } from '../../shared/errors.ts'
 import { managementType, platformId } from '../../shared/platform.ts'
 import type { Policy } from '../../shared/policy.ts'
-import { suspensionRefusal } from './eligibility.ts'
 import { type AskedExpiry, grantExpiry, type Warning } from './lifetime.ts'
 import type { IssuanceRules, TypeRules } from './rules-store.ts'
 
@@ -134,4 +134,12 @@ function refuseMisplacedPermissions(
   if (scopes.includes('tokens:own') && !owner) {
     throw invalidValue('owner', 'is required for tokens:own, which reaches the tokens of that owner')
   }
+}
+
+/** Nothing can be created in a suspended organization. */
+export function suspensionRefusal({
+  key,
+  suspendedAt,
+}: Pick<Organization, 'key' | 'suspendedAt'>): AppError | undefined {
+  return suspendedAt ? new AppError('suspended', `The organization ${key} is suspended.`) : undefined
 }

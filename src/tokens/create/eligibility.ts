@@ -10,6 +10,7 @@ import { AppError } from '../../shared/errors.ts'
 import type { Policy } from '../../shared/policy.ts'
 import { limitRefusal, type QuotaUsages, quotaUsagesOf } from '../quota.ts'
 import { isSignedInAs, onlyOwner, selfAsOwner } from '../token-owner-scope.ts'
+import { suspensionRefusal } from './decide.ts'
 
 /** The user that a token would be created for: the subject and, if known, where the user comes from now. */
 export type Candidate = { subject: string | undefined; source: OwnerSource | undefined }
@@ -63,12 +64,4 @@ function permissionRefusal({ principal }: Caller, subject: string | undefined): 
   const own = holds(principal, 'tokens:own') && principal.ownerSubject !== null
   if (own && subject === principal.ownerSubject) return undefined
   return new AppError('insufficient_scope', 'This needs the permission tokens:write.')
-}
-
-/** Nothing can be created in a suspended organization. */
-export function suspensionRefusal({
-  key,
-  suspendedAt,
-}: Pick<Organization, 'key' | 'suspendedAt'>): AppError | undefined {
-  return suspendedAt ? new AppError('suspended', `The organization ${key} is suspended.`) : undefined
 }
