@@ -1,13 +1,13 @@
 /** The message for newcomers who start Counterfoil without any configuration. */
 export function welcome({ url, adminTokenPath }: { url: string; adminTokenPath: string }): string {
   return `
-  Counterfoil runs.
+  Counterfoil is running.
 
-    API    ${url}
-    Docs   ${url}/docs
-    Administrator token in   ${adminTokenPath}
+    API                   ${url}
+    API reference         ${url}/docs
+    Administrator token   ${adminTokenPath}
 
-  Try it:
+  Paste these lines into another terminal to create, introspect and revoke a token:
 
 ADMIN=$(cat '${adminTokenPath}')
 TOKEN=$(curl -s ${url}/v1/organizations/default/tokens -H "Authorization: Bearer $ADMIN" \\

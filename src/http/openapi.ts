@@ -10,7 +10,10 @@ import { exampleRequestId } from './schemas.ts'
 const description = `Issues API tokens for many organizations, keeps only a hash of each, and introspects them.
 
 Every response carries \`X-Request-Id\`, which identifies the request in the logs. A path answers methods that it
-does not offer with 405 and \`Allow\`.`
+does not offer with 405 and \`Allow\`.
+
+To try operations here, click "Authorize" and enter a management token as \`bearer\`. The guides are in the folder \`docs/\`
+of the package and the repository; start with \`docs/integrating.md\`.`
 
 // The plugin's own policy allows other hosts, and would make browsers request the scripts over HTTPS even without TLS.
 const docsPolicy = {
@@ -71,12 +74,6 @@ export async function openapi(app: FastifyInstance): Promise<void> {
       ],
       components: {
         securitySchemes: {
-          bearer: {
-            type: 'http',
-            scheme: 'bearer',
-            description:
-              'A token of the type `management` (RFC 6750), or under `/v1` a token that a trusted issuer gave a user.',
-          },
           basic: {
             type: 'http',
             scheme: 'basic',
@@ -95,6 +92,13 @@ export async function openapi(app: FastifyInstance): Promise<void> {
             name: 'X-Counterfoil-Gateway',
             description:
               'A management token with `tokens:introspect`; not needed from networks in VERIFY_TRUSTED_NETWORKS.',
+          },
+          // Last, because Swagger UI's dialog scrolls to the last one and puts the cursor there.
+          bearer: {
+            type: 'http',
+            scheme: 'bearer',
+            description:
+              'A token of the type `management` (RFC 6750), or under `/v1` a token that a trusted issuer gave a user.',
           },
         },
       },
@@ -169,9 +173,35 @@ export async function docs(app: FastifyInstance): Promise<void> {
     // For the assets of a page whose URL does not end with a slash.
     indexPrefix: app.basePath,
     staticCSP: docsPolicy,
-    uiConfig: { deepLinking: true, layout: 'BaseLayout' },
+    uiConfig: { deepLinking: true, layout: 'BaseLayout', plugins: [emptyFormFields] },
     uiHooks: { onRequest: redirectIndex },
   })
+}
+
+/**
+ * A plugin of Swagger UI, sent to the browser as source text. Swagger UI prefills every field of a form with a sample, or
+ * sends it empty: introspection would fail for a client_assertion of "string".
+ */
+const emptyFormFields = () => ({
+  afterLoad(this: SwaggerUi) {
+    const sample = this.fn.getSampleSchema
+    this.fn.getSampleSchema = (schema, mediaType, ...rest) =>
+      mediaType === false ? '' : sample(schema, mediaType, ...rest)
+  },
+  wrapComponents: {
+    ParameterIncludeEmpty:
+      (original: unknown, { React }: SwaggerUi) =>
+      (props: object) =>
+        React.createElement(original, {
+          ...props,
+          isIncludedOptions: { shouldDispatchInit: true, defaultValue: false },
+        }),
+  },
+})
+
+type SwaggerUi = {
+  fn: { getSampleSchema(schema: unknown, mediaType: string | false, ...rest: unknown[]): unknown }
+  React: { createElement(component: unknown, props: object): unknown }
 }
 
 /** Replaces the plugin's redirect, which would ignore the path of PUBLIC_URL. */
