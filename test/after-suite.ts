@@ -11,7 +11,7 @@ const { url: server, template } = await testServer()
 const secrets = new Set((await readFile(join(records, 'secrets'), 'utf8')).split('\n').filter(Boolean))
 const secretsIn = searchFor(secrets)
 
-t.test('the search finds a secret wherever it stands', async (t) => {
+t.test('the search finds a secret at any position', async (t) => {
   const search = searchFor(['ab_cdefgh', 'ij_klmnop', 'qr_cdefgh'])
   t.same(search('"xab_cdefghx": b_cdefgh, ij_klmno'), ['ab_cdefgh'])
   t.same(search('qr_cdefgh, ij_klmnop'), ['qr_cdefgh', 'ij_klmnop'])

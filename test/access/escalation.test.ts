@@ -386,7 +386,7 @@ const givesNothing: Record<string, string> = {
   updateOrganization: 'it changes a name',
 }
 
-t.test('every operation is in the table, or is known to give nothing', async (t) => {
+t.test('every operation is in the table, or listed as granting nothing', async (t) => {
   const rows = new Set(table.map(({ operation }) => operation))
   t.same([...rows, ...Object.keys(givesNothing)].sort(), [...operations.keys()].sort())
 })
@@ -414,7 +414,7 @@ for (const { operation, what, beyond, within, because, refusal } of table) {
   }
 }
 
-t.test('a token cannot lift its own networks, or those of a copy of itself', async (t) => {
+t.test('a token cannot widen its own networks, or those of a copy of itself', async (t) => {
   const { id, secret } = await world.issue(
     { ...server, scopes: powers, narrowed_to: null, allowed_cidrs: networks },
     'default',
@@ -431,7 +431,7 @@ t.test('a token cannot lift its own networks, or those of a copy of itself', asy
   t.match(await send('updateToken', back, secret), { status: 403 }, 'and not take that back')
 })
 
-t.test('with tokens:own one can tighten the networks of one’s tokens, and not widen them', async (t) => {
+t.test('with tokens:own, owners can narrow the networks of their tokens but not widen them', async (t) => {
   const owner = { subject: 'u-1' }
   const own = await world.manager(['tokens:own'], 'default', { owner })
   const { id } = await world.issue({ ...ordinary, owner, allowed_cidrs: networks }, 'default')
@@ -442,7 +442,7 @@ t.test('with tokens:own one can tighten the networks of one’s tokens, and not 
   t.match(await patch(['192.0.2.0/28']), { status: 200 })
 })
 
-t.test('a retry is given the secret only while its caller could still make such a token', async (t) => {
+t.test('a retry returns the secret only while its caller could still create such a token', async (t) => {
   const { id, secret } = await world.issue(
     { ...server, scopes: ['tokens:write'], narrowed_to: null, allowed_cidrs: null },
     'default',
@@ -457,28 +457,25 @@ t.test('a retry is given the secret only while its caller could still make such 
   t.match(await create(), { status: 403, body: { detail: said.networks, secret: undefined } })
 })
 
-t.test(
-  'who comes through single sign-on cannot lift the rule that keeps such users from making tokens',
-  async (t) => {
-    const path = '/organizations/default/policy'
-    const put = (body: object, token = world.admin) => send('replacePolicy', { path, body }, token)
-    const barred = { creation: { sso_users: false } }
-    const user = await world.manager(['policy:write'], 'default', {
-      owner: { subject: 'u-1', identity_source: 'sso' },
+t.test('single sign-on users cannot lift the rule that keeps them from creating tokens', async (t) => {
+  const path = '/organizations/default/policy'
+  const put = (body: object, token = world.admin) => send('replacePolicy', { path, body }, token)
+  const barred = { creation: { sso_users: false } }
+  const user = await world.manager(['policy:write'], 'default', {
+    owner: { subject: 'u-1', identity_source: 'sso' },
+  })
+  const service = await world.manager(['policy:write'], 'default')
+  await put(barred)
+  for (const body of [{}, { creation: { sso_users: true } }])
+    t.match(await put(body, user), {
+      status: 403,
+      body: { code: 'creation_disabled', detail: /sso_users/ },
     })
-    const service = await world.manager(['policy:write'], 'default')
-    await put(barred)
-    for (const body of [{}, { creation: { sso_users: true } }])
-      t.match(await put(body, user), {
-        status: 403,
-        body: { code: 'creation_disabled', detail: /sso_users/ },
-      })
-    t.match(await put({ ...barred, name: { unique: true } }, user), { status: 200 })
-    t.match(await put({}, service), { status: 200 })
-  },
-)
+  t.match(await put({ ...barred, name: { unique: true } }, user), { status: 200 })
+  t.match(await put({}, service), { status: 200 })
+})
 
-t.test('the form for a new token offers only types that its caller can give', async (t) => {
+t.test('the form for a new token offers only types that its caller can grant', async (t) => {
   const offered = async (organization: string, token: string) => {
     const answer = await send('getTokenOptions', { path: `${tokensIn(organization)}/options` }, token)
     return answer.body.types.map(({ name }: any) => name)

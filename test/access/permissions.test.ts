@@ -36,7 +36,7 @@ t.test('a good token of another type is told which type is needed', async (t) =>
   t.match(answer, { status: 401, body: { error: 'insufficient_scope', error_description: detail } })
 })
 
-t.test('RFC 6750 §2.1: the scheme is matched in any case, other schemes are not understood', async (t) => {
+t.test('RFC 6750 §2.1: the scheme is case-insensitive, and other schemes are rejected', async (t) => {
   const reader = await manager(['tokens:read'])
   const status = async (authorization: string) => {
     return (await ask('GET', tokens, { token: '', headers: { authorization } })).status
@@ -54,7 +54,7 @@ t.test('permissions count on management tokens only', async (t) => {
   t.equal((await ask('GET', tokens, { token: secret })).status, 403)
 })
 
-t.test('nobody grants what they do not hold', async (t) => {
+t.test('callers cannot grant permissions that they do not hold', async (t) => {
   const writer = await manager(['tokens:write', 'tokens:read'])
   const grant = (scopes: string[]) =>
     ask('POST', tokens, { token: writer, body: { name: 'Granted', type: 'management', scopes } })
@@ -64,7 +64,7 @@ t.test('nobody grants what they do not hold', async (t) => {
   }
 })
 
-t.test('what a management token may be granted is a known permission, and at least one', async (t) => {
+t.test('a management token needs at least one permission, all of them known', async (t) => {
   for (const scopes of [[], undefined, ['tokens:everything']]) {
     const answer = await ask('POST', tokens, { body: { name: 'Odd', type: 'management', scopes } })
     t.match(answer, { status: 422, body: { errors: [{ field: 'scopes' }] } }, String(scopes))
@@ -78,45 +78,42 @@ t.test('platform:admin is for tokens of the platform organization only', async (
   t.equal((await ask('GET', '/v1/organizations', { token: secret })).status, 200)
 })
 
-t.test(
-  'an organization’s administrator sees nothing of another organization, not even that it is there',
-  async (t) => {
-    const administrator = await manager([
-      'tokens:read',
-      'tokens:write',
-      'tokens:introspect',
-      'audit:read',
-      'policy:read',
-    ])
-    const { id, secret } = await issue({ name: 'Theirs' }, 'other')
-    const missing = await ask('GET', '/v1/organizations/nonesuch/tokens', { token: administrator })
-    t.equal(missing.status, 404)
-    for (const [method, url] of [
-      ['GET', '/v1/organizations/other'],
-      ['GET', '/v1/organizations/other/tokens'],
-      ['GET', `/v1/organizations/other/tokens/${id}`],
-      ['PATCH', `/v1/organizations/other/tokens/${id}`],
-      ['POST', `/v1/organizations/other/tokens/${id}/revoke`],
-      ['DELETE', `/v1/organizations/other/tokens/${id}`],
-      ['GET', '/v1/organizations/other/audit-events'],
-      ['GET', `/v1/organizations/default/tokens/${id}`],
-    ] as const) {
-      const answer = await ask(method, url, {
-        token: administrator,
-        ...(method === 'PATCH' && { body: { name: 'Mine' } }),
-      })
-      t.equal(answer.status, 404, `${method} ${url}`)
-    }
-    const { request_id: _, ...unlikeNothing } = missing.body
-    const { request_id: __, ...unlikeOther } = (
-      await ask('GET', '/v1/organizations/other/tokens', { token: administrator })
-    ).body
-    t.same(unlikeOther, unlikeNothing, 'the two cannot be told apart')
-    t.same(await world.introspect(secret, administrator), { active: false })
-    await ask('POST', '/revoke', { token: administrator, form: { token: secret } })
-    t.match(await world.introspect(secret), { active: true })
-  },
-)
+t.test('another organization looks nonexistent to an organization’s administrator', async (t) => {
+  const administrator = await manager([
+    'tokens:read',
+    'tokens:write',
+    'tokens:introspect',
+    'audit:read',
+    'policy:read',
+  ])
+  const { id, secret } = await issue({ name: 'Theirs' }, 'other')
+  const missing = await ask('GET', '/v1/organizations/nonesuch/tokens', { token: administrator })
+  t.equal(missing.status, 404)
+  for (const [method, url] of [
+    ['GET', '/v1/organizations/other'],
+    ['GET', '/v1/organizations/other/tokens'],
+    ['GET', `/v1/organizations/other/tokens/${id}`],
+    ['PATCH', `/v1/organizations/other/tokens/${id}`],
+    ['POST', `/v1/organizations/other/tokens/${id}/revoke`],
+    ['DELETE', `/v1/organizations/other/tokens/${id}`],
+    ['GET', '/v1/organizations/other/audit-events'],
+    ['GET', `/v1/organizations/default/tokens/${id}`],
+  ] as const) {
+    const answer = await ask(method, url, {
+      token: administrator,
+      ...(method === 'PATCH' && { body: { name: 'Mine' } }),
+    })
+    t.equal(answer.status, 404, `${method} ${url}`)
+  }
+  const { request_id: _, ...unlikeNothing } = missing.body
+  const { request_id: __, ...unlikeOther } = (
+    await ask('GET', '/v1/organizations/other/tokens', { token: administrator })
+  ).body
+  t.same(unlikeOther, unlikeNothing, 'the two cannot be told apart')
+  t.same(await world.introspect(secret, administrator), { active: false })
+  await ask('POST', '/revoke', { token: administrator, form: { token: secret } })
+  t.match(await world.introspect(secret), { active: true })
+})
 
 t.test(
   'a token of the platform organization acts on every organization, within its permissions',
@@ -128,7 +125,7 @@ t.test(
   },
 )
 
-t.test('with tokens:own one sees, makes and ends one’s own tokens and no others', async (t) => {
+t.test('with tokens:own, owners see, create and revoke only their own tokens', async (t) => {
   const owner = { subject: 'u-7', email: 'u7@example.org', identity_source: 'internal' }
   const own = await manager(['tokens:own'], 'default', { owner })
   const mine = await ask('POST', tokens, { token: own, body: { name: 'Mine', type: 'api' } })
@@ -152,7 +149,7 @@ t.test('with tokens:own one sees, makes and ends one’s own tokens and no other
   t.same(await world.introspect(mine.body.secret), { active: false })
 })
 
-t.test('tokens:own needs an owner whose tokens they are', async (t) => {
+t.test('tokens:own requires an owner', async (t) => {
   const body = { name: 'Nobody’s', type: 'management', scopes: ['tokens:own'] }
   t.match(await ask('POST', tokens, { body }), { status: 422, body: { errors: [{ field: 'owner' }] } })
 })

@@ -7,7 +7,7 @@ import { type Expression, expressionsIn } from './expressions.ts'
 
 const root = join(import.meta.dirname, '../..')
 
-t.test('every regular expression takes time in proportion to its input', async (t) => {
+t.test('every regular expression takes linear time', async (t) => {
   const expressions = [...expressionsIn(), ...inDocument()]
   t.ok(expressions.length > 50, 'they are found')
   const distinct = Map.groupBy(expressions, ({ source, flags }) => `/${source}/${flags}`)
@@ -21,7 +21,7 @@ t.test('every regular expression takes time in proportion to its input', async (
   }
 })
 
-t.test('what is not linear is found, however it is put together', async (t) => {
+t.test('nonlinear expressions are found, however they are composed', async (t) => {
   const found = expressionsIn(['test/architecture/expressions-fixture.ts'])
   t.equal(found.length, 5)
   for (const { where, source = '', flags } of found)

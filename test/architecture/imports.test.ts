@@ -47,7 +47,7 @@ t.test('a circle is found, however long it is', async (t) => {
   )
 })
 
-t.test('no module imports itself by way of others', async (t) => {
+t.test('there are no import cycles', async (t) => {
   t.same(circlesIn(between.map(({ from, to }) => [from, to])), [])
 })
 
@@ -56,7 +56,7 @@ t.test('no folder imports itself by way of others', async (t) => {
   t.same(circlesIn(arrows.filter(([from, to]) => from !== to)), [])
 })
 
-t.test('a feature uses another only through its domain', async (t) => {
+t.test('a feature uses another only through its domain files', async (t) => {
   const intrusions = between.filter(({ from, to }) => {
     const [user, used] = [featureOf(from), featureOf(to)]
     const foreign = used !== undefined && used !== user && !['process', 'app'].includes(layerOf(from))
@@ -65,14 +65,14 @@ t.test('a feature uses another only through its domain', async (t) => {
   t.same(intrusions.map(say), [])
 })
 
-t.test('routes and what they share ask the domain, not stores', async (t) => {
+t.test('routes call the domain, not stores', async (t) => {
   const reaching = between.filter(
     ({ from, to }) => ['routes', 'http'].includes(layerOf(from)) && layerOf(to) === 'store',
   )
   t.same(reaching.map(say), [])
 })
 
-t.test('Fastify is known to app, http and routes only', async (t) => {
+t.test('only app, http and routes import Fastify', async (t) => {
   const users = imports.filter(({ to }) => /^@?fastify(\/|$)/.test(to)).map(({ from }) => from)
   t.same(
     users.filter((module) => !['app', 'http', 'routes'].includes(layerOf(module))),
@@ -80,7 +80,7 @@ t.test('Fastify is known to app, http and routes only', async (t) => {
   )
 })
 
-t.test('queries are built in db, stores and migrations only', async (t) => {
+t.test('only db, stores and migrations build queries', async (t) => {
   const building = /\.(selectFrom|insertInto|updateTable|deleteFrom|mergeInto)\(|\bsql(<[^`]*>)?`/
   for (const module of modules.filter((module) => !['db', 'store'].includes(layerOf(module)))) {
     t.notMatch(codeOf(module), building, module)
@@ -96,7 +96,7 @@ t.test('pure modules import only Node and jose', async (t) => {
   t.same(own.map(say), [])
 })
 
-t.test('the process is touched in server.ts and main.ts only', async (t) => {
+t.test('only server.ts and main.ts use process', async (t) => {
   const touching = modules.filter((module) => /(?<!\.)\bprocess\.\w|node:process/.test(codeOf(module)))
   t.same(touching, ['src/main.ts', 'src/server.ts'])
 })
@@ -113,7 +113,7 @@ t.test('the application is put together in one place, for the service and the te
   )
 })
 
-t.test('there are no barrels', async (t) => {
+t.test('there are no barrel files', async (t) => {
   const barrels = modules.filter((module) => /^export\s[^;=(]*?\sfrom\s'/m.test(codeOf(module)))
   t.same(barrels, [])
 })

@@ -7,20 +7,23 @@ const tokens = '/v1/organizations/default/tokens'
 const log = async (query = '') =>
   (await ask('GET', `/v1/organizations/default/audit-events${query}`)).body.items
 
-t.test('what a backend creates for a user is done by the backend, on behalf of the user', async (t) => {
-  const backend = await issue({ name: 'Backend', type: 'management', scopes: ['tokens:write'] })
-  const { body } = await ask('POST', tokens, {
-    token: backend.secret,
-    body: { name: 'For a user', type: 'api', owner: { subject: 'u-1', identity_source: 'sso' } },
-  })
-  t.match(await log(`?target=${body.id}`), [
-    {
-      action: 'token.created',
-      actor: { type: 'token', id: backend.id, name: 'Backend' },
-      on_behalf_of: 'u-1',
-    },
-  ])
-})
+t.test(
+  'a token that a backend creates for a user is attributed to the backend, on behalf of the user',
+  async (t) => {
+    const backend = await issue({ name: 'Backend', type: 'management', scopes: ['tokens:write'] })
+    const { body } = await ask('POST', tokens, {
+      token: backend.secret,
+      body: { name: 'For a user', type: 'api', owner: { subject: 'u-1', identity_source: 'sso' } },
+    })
+    t.match(await log(`?target=${body.id}`), [
+      {
+        action: 'token.created',
+        actor: { type: 'token', id: backend.id, name: 'Backend' },
+        on_behalf_of: 'u-1',
+      },
+    ])
+  },
+)
 
 t.test(
   'every change that an administrator makes to a token of a user is on behalf of that user',
@@ -49,7 +52,7 @@ t.test(
   },
 )
 
-t.test('what a user or a service does for itself is on behalf of nobody', async (t) => {
+t.test('changes that users and services make for themselves have no on_behalf_of', async (t) => {
   const own = await issue({
     name: 'My own',
     type: 'management',
@@ -62,7 +65,7 @@ t.test('what a user or a service does for itself is on behalf of nobody', async 
   for (const id of [body.id, service.id]) t.match(await log(`?target=${id}`), [{ on_behalf_of: null }])
 })
 
-t.test('what a token was granted can be read when it is gone', async (t) => {
+t.test('the grants of a token remain readable after its deletion', async (t) => {
   const expiresAt = new Date(clock.now.getTime() + 30 * day).toISOString()
   const { id } = await issue({
     name: 'Granted',

@@ -81,7 +81,7 @@ t.test('the log is filtered by actor, target, action and time', async (t) => {
   t.equal((await events(`?target=${id}&actor=${id}`)).length, 0)
 })
 
-t.test('the log is read page by page, newest first, none twice and none left out', async (t) => {
+t.test('the log is paged newest first, without duplicates or gaps', async (t) => {
   for (let i = 0; i < 5; i++) await issue({ name: `Paged ${i}` })
   const whole = await events('?limit=200')
   const paged: any[] = []
@@ -104,7 +104,7 @@ t.test('the log cannot be changed, not even in the database', async (t) => {
   }
 })
 
-t.test('an action that fails leaves no event, and one that cannot be recorded does not happen', async (t) => {
+t.test('a failed action leaves no event, and an action that cannot be recorded fails', async (t) => {
   const before = await events('?limit=200')
   await ask('POST', tokens, { body: { name: 'Refused', type: 'nonesuch' } })
   t.same(await events('?limit=200'), before)

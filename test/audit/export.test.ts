@@ -24,7 +24,7 @@ async function fill({ databaseUrl }: World, organizationId: string, count: numbe
   )
 }
 
-t.test('it is the list, one event a line, and says what it is', async (t) => {
+t.test('it contains the list, one event per line, with its media type', async (t) => {
   const made = await issue({ name: 'Line\nbreak \u2028' })
   await ask('POST', `/v1/organizations/default/tokens/${made.id}/revoke`)
   const whole = await ask('GET', `${log}/export`)
@@ -35,7 +35,7 @@ t.test('it is the list, one event a line, and says what it is', async (t) => {
   t.same(events(whole.text), (await ask('GET', `${log}?limit=200`)).body.items)
 })
 
-t.test('it has the filters of the list', async (t) => {
+t.test('it accepts the filters of the list', async (t) => {
   const { id } = await issue({ name: 'Filtered' })
   world.clock.advance(1000)
   await ask('POST', `/v1/organizations/default/tokens/${id}/revoke`)
@@ -56,13 +56,13 @@ t.test('it has the filters of the list', async (t) => {
   t.match(wrong, { status: 400, body: { errors: [{ in: 'query', field: 'limit' }] } })
 })
 
-t.test('nothing is an empty file', async (t) => {
+t.test('no events give an empty file', async (t) => {
   const answer = await ask('GET', `${log}/export?target=nothing`)
   t.equal(answer.status, 200)
   t.equal(answer.text, '')
 })
 
-t.test('it needs audit:read, and the organization', async (t) => {
+t.test('it requires audit:read in the organization', async (t) => {
   const reader = await world.manager(['audit:read'])
   const other = await world.manager(['tokens:write'])
   t.equal((await ask('GET', `${log}/export`, { token: reader })).status, 200)
@@ -79,7 +79,7 @@ t.test('it needs audit:read, and the organization', async (t) => {
   })
 })
 
-t.test('a long log is whole: every event once, the newest first', async (t) => {
+t.test('a long log is complete: every event once, newest first', async (t) => {
   const organizationId = '00000000-0000-7000-8000-00000000000a'
   await fill(world, organizationId, 2345)
   const all = events((await ask('GET', `/v1/organizations/${organizationId}/audit-events/export`)).text)
@@ -88,7 +88,7 @@ t.test('a long log is whole: every event once, the newest first', async (t) => {
   t.same(times, times.toSorted().toReversed())
 })
 
-t.test('no more is read from the database than is taken', async (t) => {
+t.test('the database is read only as fast as the client reads', async (t) => {
   let queries = 0
   const counting = db.withPlugin({
     transformQuery: ({ node }) => {
@@ -128,7 +128,7 @@ t.test('no more is read from the database than is taken', async (t) => {
 })
 
 t.test(
-  'a database that fails in the middle breaks the connection, so that no part passes for the whole',
+  'a database failure in the middle breaks the connection, so that a partial log is not mistaken for a complete one',
   async (t) => {
     const other = await createWorld(t)
     await fill(other, platformId, 100_000)

@@ -53,7 +53,7 @@ t.test('a token is read from HTTP Basic as the password, with any user name or n
   )
 })
 
-t.test('a token is read from a header field that is set up for it, and from no other', async (t) => {
+t.test('a token is read from configured header fields only', async (t) => {
   fc.assert(
     fc.property(visible, casing('X-Deploy-Personal-Token'), (token, field) => {
       t.same(read([field, token]), { secret: token })
@@ -62,7 +62,7 @@ t.test('a token is read from a header field that is set up for it, and from no o
   )
 })
 
-t.test('the id and secret of a client come form-encoded (RFC 6749 §2.3.1)', async (t) => {
+t.test('client id and secret are form-decoded (RFC 6749 §2.3.1)', async (t) => {
   const encode = (text: string) => new URLSearchParams({ '': text }).toString().slice(1)
   fc.assert(
     fc.property(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'grapheme' }), (clientId, secret) => {
@@ -74,7 +74,7 @@ t.test('the id and secret of a client come form-encoded (RFC 6749 §2.3.1)', asy
   )
 })
 
-t.test('two credentials at once are refused, the same one twice too (RFC 6750 §2)', async (t) => {
+t.test('two credentials are rejected, even if they are equal (RFC 6750 §2)', async (t) => {
   const one = fc.oneof(
     base62.map((token) => ['Authorization', `Bearer ${token}`]),
     base62.map((token) => ['authorization', basic('', token)]),
@@ -89,7 +89,7 @@ t.test('two credentials at once are refused, the same one twice too (RFC 6750 §
   )
 })
 
-t.test('whatever else is in a header is nothing but a refusal', async (t) => {
+t.test('any other header value is rejected', async (t) => {
   fc.assert(
     fc.property(fc.string(), fc.constantFrom('', 'Bearer ', 'Basic '), (text, scheme) => {
       const result = codeOf(['authorization', `${scheme}${text}`])
@@ -110,7 +110,7 @@ t.test('whatever else is in a header is nothing but a refusal', async (t) => {
   t.equal(codeOf([]), 'unauthenticated')
 })
 
-t.test('over HTTP a second Authorization header is a 400, and not just the first one read', async (t) => {
+t.test('over HTTP, a second Authorization header is a 400', async (t) => {
   const world = await createWorld(t)
   const address = await world.app.listen({ port: 0, host: '127.0.0.1' })
   const twice = [`Bearer ${world.admin}`, 'Bearer another']

@@ -27,7 +27,7 @@ for (const alg of ['EdDSA', 'Ed25519', 'ES256', 'RS256', 'PS256']) {
   })
 }
 
-t.test('who authenticated is logged as using the token', async (t) => {
+t.test('authentication is recorded as a use of the token', async (t) => {
   await authenticate(await sign())
   await world.usage.flush()
   const { body } = await world.ask('GET', `/v1/organizations/default/tokens/${id}`)
@@ -129,7 +129,7 @@ for (const [attack, make] of Object.entries(attacks)) {
   })
 }
 
-t.test('RFC 7523 §3: an assertion is good once, for all endpoints and all instances together', async (t) => {
+t.test('RFC 7523 §3: an assertion is valid once, across all endpoints and instances', async (t) => {
   const second = await createWorld(t, { databaseUrl: world.databaseUrl, signing: world.signing })
   const assertion = await sign()
   const form = { token, ...withAssertion(assertion) }
@@ -144,7 +144,7 @@ t.test('RFC 7523 §3: an assertion is good once, for all endpoints and all insta
   }
 })
 
-t.test('of many that use an assertion at the same time one gets in', async (t) => {
+t.test('of concurrent uses of an assertion, exactly one succeeds', async (t) => {
   const second = await createWorld(t, { databaseUrl: world.databaseUrl, signing: world.signing })
   const form = { token, ...withAssertion(await sign()) }
   const asks = [world, second, world, second, world, second]
@@ -157,77 +157,74 @@ t.test('two clients may use the same jti', async (t) => {
     t.equal((await introspect(token, withAssertion(await sign({ jti: 'same' })))).status, 200)
 })
 
-t.test('what is refused for another reason uses up nothing', async (t) => {
+t.test('an assertion rejected for another reason is not used up', async (t) => {
   const jti = 'tried'
   t.match(await authenticate(await sign({ jti, aud: 'https://other.example' })), refusal)
   t.equal((await authenticate(await sign({ jti }))).status, 200)
 })
 
-t.test('RFC 7521 §4.2: client_id may be there, and then is that of the assertion', async (t) => {
+t.test('RFC 7521 §4.2: client_id is optional and must match the assertion', async (t) => {
   const ask = async (client_id: string) => introspect(token, { client_id, ...withAssertion(await sign()) })
   t.equal((await ask(id)).status, 200)
   t.match(await ask(other.id), refusal)
 })
 
-t.test('RFC 6749 §2.3: two ways of authenticating at once are refused, be both good', async (t) => {
-  const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`
-  const ask = async (authorization: string) => {
-    const form = { token, ...withAssertion(await sign()) }
-    return world.ask('POST', '/introspect', { token: '', headers: { authorization }, form })
-  }
-  for (const good of [`Bearer ${client.secret}`, basic(`${id}:${client.secret}`)])
-    t.match(await ask(good), { status: 400, body: { error: 'invalid_request' } }, good.slice(0, 6))
-  for (const bad of ['Bearer unknown', basic('x:x'), 'Basic', ''])
-    t.match(await ask(bad), { status: 401 }, bad)
-  for (const hidden of ['client%5Fassertion=x', 'client_assertion_type=x', 'client_assertion='])
-    t.match(
-      await world.ask('POST', '/introspect', { token: client.secret, form: `token=x&${hidden}` }),
-      { status: 400, body: { error: 'invalid_request' } },
-      hidden,
-    )
+t.test(
+  'RFC 6749 §2.3: two authentication methods in one request are rejected, even if both are valid',
+  async (t) => {
+    const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`
+    const ask = async (authorization: string) => {
+      const form = { token, ...withAssertion(await sign()) }
+      return world.ask('POST', '/introspect', { token: '', headers: { authorization }, form })
+    }
+    for (const good of [`Bearer ${client.secret}`, basic(`${id}:${client.secret}`)])
+      t.match(await ask(good), { status: 400, body: { error: 'invalid_request' } }, good.slice(0, 6))
+    for (const bad of ['Bearer unknown', basic('x:x'), 'Basic', ''])
+      t.match(await ask(bad), { status: 401 }, bad)
+    for (const hidden of ['client%5Fassertion=x', 'client_assertion_type=x', 'client_assertion='])
+      t.match(
+        await world.ask('POST', '/introspect', { token: client.secret, form: `token=x&${hidden}` }),
+        { status: 400, body: { error: 'invalid_request' } },
+        hidden,
+      )
+  },
+)
+
+t.test('RFC 7521 §4.2: both parameters are required, once each, with the supported type', async (t) => {
+  const assertion = await sign()
+  const post = (form: string) => world.ask('POST', '/introspect', { token: '', form: `token=x&${form}` })
+  t.match(await post(`client_assertion=${assertion}`), { status: 400, body: { error: 'invalid_request' } })
+  t.match(await post(`client_assertion_type=${assertionType}`), { status: 400 })
+  const saml = 'urn:ietf:params:oauth:client-assertion-type:saml2-bearer'
+  t.match(await post(`client_assertion_type=${saml}&client_assertion=${assertion}`), refusal)
+  const twice = `client_assertion_type=${assertionType}&client_assertion=x&client_assertion=${assertion}`
+  t.match(await post(twice), { status: 400 })
+  t.equal((await authenticate(assertion)).status, 200, 'none of which used it up')
 })
 
-t.test(
-  'RFC 7521 §4.2: the two parameters come together, once, and are of the type that there is',
-  async (t) => {
-    const assertion = await sign()
-    const post = (form: string) => world.ask('POST', '/introspect', { token: '', form: `token=x&${form}` })
-    t.match(await post(`client_assertion=${assertion}`), { status: 400, body: { error: 'invalid_request' } })
-    t.match(await post(`client_assertion_type=${assertionType}`), { status: 400 })
-    const saml = 'urn:ietf:params:oauth:client-assertion-type:saml2-bearer'
-    t.match(await post(`client_assertion_type=${saml}&client_assertion=${assertion}`), refusal)
-    const twice = `client_assertion_type=${assertionType}&client_assertion=x&client_assertion=${assertion}`
-    t.match(await post(twice), { status: 400 })
-    t.equal((await authenticate(assertion)).status, 200, 'none of which used it up')
-  },
-)
+t.test('a request without any credential is a 401, and only forms are read', async (t) => {
+  for (const form of ['', 'token=x', 'x=1', `client_id=${id}`]) {
+    const answer = await world.ask('POST', '/introspect', { token: '', form })
+    t.match(answer, refusal, form)
+    t.match([answer.headers['www-authenticate']].flat().join(), /Bearer.*Basic/)
+  }
+  const body = JSON.stringify({ token, ...withAssertion(await sign()) })
+  t.match(await world.ask('POST', '/introspect', { token: '', body }), refusal)
+  const headers = { 'content-type': 'text/plain' }
+  t.match(await world.ask('POST', '/introspect', { token: '', body: 'token=x', headers }), refusal)
+})
 
-t.test(
-  'without a credential of any kind it is 401 as ever, and nothing is read that is no form',
-  async (t) => {
-    for (const form of ['', 'token=x', 'x=1', `client_id=${id}`]) {
-      const answer = await world.ask('POST', '/introspect', { token: '', form })
-      t.match(answer, refusal, form)
-      t.match([answer.headers['www-authenticate']].flat().join(), /Bearer.*Basic/)
-    }
-    const body = JSON.stringify({ token, ...withAssertion(await sign()) })
-    t.match(await world.ask('POST', '/introspect', { token: '', body }), refusal)
-    const headers = { 'content-type': 'text/plain' }
-    t.match(await world.ask('POST', '/introspect', { token: '', body: 'token=x', headers }), refusal)
-  },
-)
-
-t.test('a body that is too large is not read to its end', async (t) => {
+t.test('a body that is too large is not read to the end', async (t) => {
   const form = { token, ...withAssertion('x'.repeat(70_000)) }
   t.equal((await world.ask('POST', '/introspect', { token: '', form })).status, 413)
 })
 
-t.test('under /v1 an assertion is no credential', async (t) => {
+t.test('assertions are not accepted under /v1', async (t) => {
   const form = withAssertion(await sign())
   t.equal((await world.ask('POST', '/v1/self/revoke', { token: '', form })).status, 401)
 })
 
-t.test('a client that is not good is refused from that moment on', async (t) => {
+t.test('a client is rejected as soon as its token is no longer good', async (t) => {
   const items = '/v1/organizations/default/tokens'
   const ends: Record<string, (id: string) => Promise<unknown>> = {
     revoked: (id) => world.ask('POST', `${items}/${id}/revoke`),
@@ -245,7 +242,7 @@ t.test('a client that is not good is refused from that moment on', async (t) => 
   }
 })
 
-t.test('a client of a suspended organization is refused until it is resumed', async (t) => {
+t.test('a client of a suspended organization is rejected until it is resumed', async (t) => {
   const suspended = await createWorld(t)
   const { sign, introspect } = await makeClient(suspended)
   const ask = async () => (await introspect('x', withAssertion(await sign()))).status
@@ -255,20 +252,20 @@ t.test('a client of a suspended organization is refused until it is resumed', as
   t.equal(await ask(), 200)
 })
 
-t.test('the key says who calls, and the token what it may', async (t) => {
+t.test('the key identifies the caller, and the token determines its permissions', async (t) => {
   const reader = await makeClient(world, { scopes: ['tokens:read'] })
   const answer = await reader.introspect(token, withAssertion(await reader.sign()))
   t.match(answer, { status: 401, body: { error: 'insufficient_scope' } })
 })
 
-t.test('after another key has come in its place the first one is good no longer', async (t) => {
+t.test('a replaced key is no longer valid', async (t) => {
   const { sign, introspect, keysUrl } = await makeClient(world)
   await world.ask('PUT', keysUrl, { body: { jwks: { keys: [other.publicJwk] } } })
   t.match(await introspect(token, withAssertion(await sign())), refusal)
   t.equal((await introspect(token, withAssertion(await sign({}, {}, other.privateKey)))).status, 200)
 })
 
-t.test('of several keys the kid says which; without one they cannot be told apart', async (t) => {
+t.test('with several keys, the assertion has to name a kid', async (t) => {
   const { sign, introspect, keysUrl, publicJwk } = await makeClient(world)
   const keys = [publicJwk, { ...other.publicJwk, kid: 'two' }]
   await world.ask('PUT', keysUrl, { body: { jwks: { keys } } })
@@ -278,7 +275,7 @@ t.test('of several keys the kid says which; without one they cannot be told apar
   t.match(await ask(sign({}, { kid: undefined })), refusal)
 })
 
-t.test('used assertions are forgotten when they are of no use any more', async (t) => {
+t.test('used assertions are deleted once they have expired', async (t) => {
   const world = await createWorld(t)
   const { sign, introspect } = await makeClient(world)
   const count = async () => Number((await world.sql('select count(*) from client_assertions')).rows[0].count)

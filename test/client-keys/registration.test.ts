@@ -16,7 +16,7 @@ const ec = jwkOf(p256)
 const rsa = jwkOf(generateKeyPairSync('rsa', { modulusLength: 2048 }))
 const ed = jwkOf(generateKeyPairSync('ed25519'))
 
-t.test('keys are registered, read, replaced and taken away', async (t) => {
+t.test('keys are registered, read, replaced and removed', async (t) => {
   const keys = [
     { ...ed, kid: 'a', alg: 'EdDSA' },
     { ...ec, kid: 'b' },
@@ -34,7 +34,7 @@ t.test('keys are registered, read, replaced and taken away', async (t) => {
   t.match(await ask('DELETE', keysUrl), { status: 404 })
 })
 
-t.test('only what makes up a public key is kept', async (t) => {
+t.test('only the public members of a key are stored', async (t) => {
   const chatty = {
     ...ec,
     kid: 'a',
@@ -49,7 +49,7 @@ t.test('only what makes up a public key is kept', async (t) => {
   t.same(rows[0].jwks, body.jwks)
 })
 
-t.test('a private or symmetric key is refused, and none of it repeated or kept', async (t) => {
+t.test('a private or symmetric key is rejected, and none of it is repeated or stored', async (t) => {
   const before = await stored()
   const priv = p256.privateKey.export({ format: 'jwk' })
   const given = { ...ec, d: priv.d }
@@ -64,7 +64,7 @@ t.test('a private or symmetric key is refused, and none of it repeated or kept',
   t.same(await stored(), before)
 })
 
-t.test('a key that no algorithm here is for is refused', async (t) => {
+t.test('a key of an unsupported algorithm is rejected', async (t) => {
   const small = jwkOf(generateKeyPairSync('rsa', { modulusLength: 1024 }))
   const p384 = jwkOf(generateKeyPairSync('ec', { namedCurve: 'P-384' }))
   const x25519 = jwkOf(generateKeyPairSync('x25519'))
@@ -94,7 +94,7 @@ t.test('a key that no algorithm here is for is refused', async (t) => {
   t.match(await put({ jwks: { keys: [{ ...ec, use: 'enc' }] } }), { status: 400 })
 })
 
-t.test('one to ten keys, told apart by their kid', async (t) => {
+t.test('one to ten keys are accepted, with distinct kids', async (t) => {
   const many = Array.from({ length: 11 }, (_, i) => ({ ...ec, kid: String(i) }))
   t.equal((await put({ jwks: { keys: many.slice(1) } })).status, 200)
   t.match(await put({ jwks: { keys: many } }), { status: 400, body: { errors: [{ field: 'jwks.keys' }] } })
@@ -106,13 +106,13 @@ t.test('one to ten keys, told apart by their kid', async (t) => {
   t.match(await put({ jwks: { keys: twice } }), { status: 422, body: { errors: [{ field: 'jwks.keys' }] } })
 })
 
-t.test('keys or their address, and not both', async (t) => {
+t.test('either keys or their URL are required, but not both', async (t) => {
   const refusal = { status: 422, body: { errors: [{ in: 'body', field: 'jwks' }] } }
   t.match(await put({}), refusal)
   t.match(await put({ jwks: { keys: [ec] }, jwks_uri: 'https://service.example/jwks.json' }), refusal)
 })
 
-t.test('an address that must not be called is refused at once', async (t) => {
+t.test('a forbidden URL is rejected at registration', async (t) => {
   for (const jwks_uri of [
     ...[
       'http://service.example/jwks.json',
@@ -128,7 +128,7 @@ t.test('an address that must not be called is refused at once', async (t) => {
   }
 })
 
-t.test('only management tokens have keys', async (t) => {
+t.test('only management tokens can have keys', async (t) => {
   const { id } = await world.issue()
   const url = `/v1/organizations/default/tokens/${id}/client-keys`
   for (const method of ['GET', 'PUT', 'DELETE']) {
@@ -137,7 +137,7 @@ t.test('only management tokens have keys', async (t) => {
   }
 })
 
-t.test('who gives a token keys has to hold what the token may do', async (t) => {
+t.test('adding keys to a token requires everything that the token holds', async (t) => {
   const writer = await world.manager(['tokens:write'])
   t.match(await put({ jwks: { keys: [ec] } }, writer), {
     status: 403,
@@ -148,7 +148,7 @@ t.test('who gives a token keys has to hold what the token may do', async (t) => 
   t.match(await ask('DELETE', keysUrl, { token: writer }), { status: 403 })
 })
 
-t.test('the change log tells the keys apart and who changed them', async (t) => {
+t.test('the change log identifies the keys and who changed them', async (t) => {
   const { id, keysUrl } = await makeClient(world)
   await ask('PUT', keysUrl, { body: { jwks_uri: 'https://service.example/jwks.json' } })
   await ask('PUT', keysUrl, { body: { jwks_uri: 'https://service.example/jwks.json' } })
@@ -168,7 +168,7 @@ t.test('the change log tells the keys apart and who changed them', async (t) => 
   t.equal(body.items.length, 4, 'what changes nothing is not logged')
 })
 
-t.test('keys go with their token', async (t) => {
+t.test('keys are deleted with their token', async (t) => {
   const { id } = await makeClient(world)
   await ask('DELETE', `/v1/organizations/default/tokens/${id}`)
   t.same((await world.sql('select * from client_keys where token_id = $1', [id])).rows, [])

@@ -21,7 +21,7 @@ async function remote(path: string) {
   return { ask, fetched: () => calls.filter((call) => call === `/${path}`).length }
 }
 
-t.test('keys are fetched from the address of the client, and kept', async (t) => {
+t.test('keys are fetched from the jwks_uri of the client and cached', async (t) => {
   const { ask, fetched } = await remote('good')
   t.equal(fetched(), 0, 'nobody is called by a registration')
   for (let i = 0; i < 3; i++) t.match(await ask(), { status: 200, body: { active: false } })
@@ -31,7 +31,7 @@ t.test('keys are fetched from the address of the client, and kept', async (t) =>
   t.equal(fetched(), 1, 'a kid that is not there does not have them fetched at once')
 })
 
-t.test('keys that cannot be had are 503, and are asked for again after a while', async (t) => {
+t.test('keys that cannot be fetched are a 503, and are fetched again after the cooldown', async (t) => {
   const { ask, fetched } = await remote('bad')
   answer = (_request, response) => void response.writeHead(404).end()
   const refusal = {
@@ -58,7 +58,7 @@ const useless: Record<string, unknown> = {
   'something else': [],
 }
 for (const [what, document] of Object.entries(useless)) {
-  t.test(`an address that has ${what} lets nobody in, and is no defect of ours`, async (t) => {
+  t.test(`a jwks_uri with ${what} rejects the client without an internal error`, async (t) => {
     answer = json(document)
     const { ask } = await remote(encodeURIComponent(what))
     t.match(await ask(), {
@@ -68,7 +68,7 @@ for (const [what, document] of Object.entries(useless)) {
   })
 }
 
-t.test('an address inside our network is not called although it is registered', async (t) => {
+t.test('a registered URL inside our network is not called', async (t) => {
   const strict = await createWorld(t, { databaseUrl: world.databaseUrl, signing: world.signing })
   const { fetched } = await remote('inside')
   const form = { token: 'x', ...withAssertion(await client.sign()) }

@@ -11,7 +11,7 @@ const long = { lifetime_days: 3650 }
 const forLong = { ttlMs: 3_600_000 }
 const revoke = (id: string) => world.ask('POST', `/v1/organizations/default/tokens/${id}/revoke`)
 
-t.test('a token that is remembered is refused as soon as the feed tells that it is revoked', async (t) => {
+t.test('a cached token is rejected as soon as the feed reports its revocation', async (t) => {
   const { outcome, feed, told, asked } = watchVerifier(t, url, token, forLong)
   await feed('followed')
   const { id, secret } = await world.issue(long)
@@ -25,7 +25,7 @@ t.test('a token that is remembered is refused as soon as the feed tells that it 
   t.equal(asked.length, 2, 'neither is asked for again')
 })
 
-t.test('so are the tokens of an organization or of a type that is suspended', async (t) => {
+t.test('cached tokens of a suspended organization or type are rejected', async (t) => {
   const { outcome, feed, told } = watchVerifier(t, url, token, forLong)
   await feed('followed')
   await world.ask('POST', '/v1/organizations', { body: { key: 'closing', name: 'Closing' } })
@@ -45,7 +45,7 @@ t.test('so are the tokens of an organization or of a type that is suspended', as
   t.equal(await outcome(ofType.secret), 'invalid_token')
 })
 
-t.test('an answer that was under way while its token was revoked is not remembered', async (t) => {
+t.test('an answer in flight while its token is revoked is not cached', async (t) => {
   const { outcome, feed, told, hold } = watchVerifier(t, url, token, forLong)
   await feed('followed')
   const { id, secret } = await world.issue(long)
@@ -60,7 +60,7 @@ t.test('an answer that was under way while its token was revoked is not remember
 })
 
 t.test(
-  'without the feed an answer is used for its TTL, and what was missed is told when it is back',
+  'without the feed an answer is used for its TTL, and missed events arrive when it is back',
   async (t) => {
     const proxy = await createProxy(t, url)
     const ttlMs = 60_000
@@ -88,7 +88,7 @@ t.test(
 )
 
 t.test(
-  'while the feed is followed an answer outlives its TTL, until there was no beat for two seconds',
+  'while the feed is followed an answer outlives its TTL, until two seconds pass without a beat',
   async (t) => {
     // The time of the service and the verifier; the world's own clock does not matter here.
     let ms = 0

@@ -20,7 +20,7 @@ function create({ size = 100, ttlMs = 1_000 } = {}) {
   return { memory, time }
 }
 
-t.test('without a feed an answer is used for its TTL, counted from the question', async (t) => {
+t.test('without a feed an answer is used for its TTL, counted from the request', async (t) => {
   const { memory, time } = create()
   time.ms = 400
   memory.keep('a', answer, 0)
@@ -30,7 +30,7 @@ t.test('without a feed an answer is used for its TTL, counted from the question'
   t.equal(memory.find('a'), undefined)
 })
 
-t.test('that a token is not good is remembered for the TTL only, feed or not', async (t) => {
+t.test('a negative answer is cached only for the TTL, with or without the feed', async (t) => {
   const { memory, time } = create()
   memory.trust(100_000)
   time.ms = 10_000
@@ -40,19 +40,22 @@ t.test('that a token is not good is remembered for the TTL only, feed or not', a
   t.equal(memory.find('a'), undefined)
 })
 
-t.test('the feed vouches for what was asked three seconds after it began, and for a time only', async (t) => {
-  const { memory, time } = create()
-  memory.trust(1_000_000)
-  memory.keep('early', answer, 2_999)
-  memory.keep('late', answer, 3_000)
-  time.ms = 10_000
-  t.equal(memory.find('early'), undefined)
-  t.equal(memory.find('late'), answer)
-  time.ms = 63_000
-  t.equal(memory.find('late'), undefined)
-})
+t.test(
+  'the feed vouches for answers requested three seconds after it started, and only for a limited time',
+  async (t) => {
+    const { memory, time } = create()
+    memory.trust(1_000_000)
+    memory.keep('early', answer, 2_999)
+    memory.keep('late', answer, 3_000)
+    time.ms = 10_000
+    t.equal(memory.find('early'), undefined)
+    t.equal(memory.find('late'), answer)
+    time.ms = 63_000
+    t.equal(memory.find('late'), undefined)
+  },
+)
 
-t.test('what was remembered is good again when the feed has told what was missed', async (t) => {
+t.test('cached answers are used again when the feed has caught up', async (t) => {
   const { memory, time } = create()
   memory.trust(10_000)
   memory.keep('a', answer, 5_000)
@@ -66,7 +69,7 @@ t.test('what was remembered is good again when the feed has told what was missed
 })
 
 t.test(
-  'an answer from before a change, or from an instance that has not heard of it, is not kept',
+  'an answer from before a change, or from an instance that has not seen it, is not cached',
   async (t) => {
     const owner = { organization: 'default', owner: 'id' }
     for (const what of [{ hash: 'a' }, owner, { organization: 'default' }, { type: 'api' }]) {
@@ -84,23 +87,20 @@ t.test(
   },
 )
 
-t.test(
-  'a secret that has ended is refused without asking, for as long as an instance may not know',
-  async (t) => {
-    for (const reason of ['revoked', 'deleted', 'secret_ended'] as const) {
-      const { memory, time } = create()
-      memory.tell(about({ hash: 'a', reason }))
-      time.ms = 2_999
-      memory.keep('a', answer, 2_999)
-      t.same(memory.find('a'), inactive)
-      time.ms = 3_000
-      t.equal(memory.find('a'), undefined)
-      memory.tell(about({ hash: 'a', reason }))
-      memory.tell(about({ hash: 'a', reason: 'changed' }))
-      t.equal(memory.find('a'), undefined, 'it may be good again')
-    }
-  },
-)
+t.test('an ended secret is rejected without a request while an instance may not know yet', async (t) => {
+  for (const reason of ['revoked', 'deleted', 'secret_ended'] as const) {
+    const { memory, time } = create()
+    memory.tell(about({ hash: 'a', reason }))
+    time.ms = 2_999
+    memory.keep('a', answer, 2_999)
+    t.same(memory.find('a'), inactive)
+    time.ms = 3_000
+    t.equal(memory.find('a'), undefined)
+    memory.tell(about({ hash: 'a', reason }))
+    memory.tell(about({ hash: 'a', reason: 'changed' }))
+    t.equal(memory.find('a'), undefined, 'it may be good again')
+  }
+})
 
 t.test('the suspension of an owner concerns their tokens in that organization only', async (t) => {
   const { memory, time } = create()
@@ -114,28 +114,28 @@ t.test('the suspension of an owner concerns their tokens in that organization on
   for (const [hash, one] of Object.entries(kept)) t.equal(memory.find(hash), one)
 })
 
-t.test('after a reset nothing is known, and what is asked at once is not vouched for', async (t) => {
-  const { memory, time } = create()
-  memory.trust(100_000)
-  memory.keep('a', answer, 5_000)
-  time.ms = 6_000
-  memory.tell(about({ reason: 'reset' }))
-  t.equal(memory.find('a'), undefined)
-  memory.keep('a', answer, 6_000)
-  t.equal(memory.find('a'), answer)
-  time.ms = 7_000
-  t.equal(memory.find('a'), undefined)
-})
-
 t.test(
-  'a flood of garbage drives out nothing that is good, and a flood of news ends in a reset',
+  'a reset clears the cache, and the feed does not vouch for answers requested right after it',
   async (t) => {
-    const { memory } = create({ size: 10 })
+    const { memory, time } = create()
     memory.trust(100_000)
     memory.keep('a', answer, 5_000)
-    for (let i = 0; i < 1_000; i++) memory.keep(`garbage ${i}`, inactive, 5_000)
+    time.ms = 6_000
+    memory.tell(about({ reason: 'reset' }))
+    t.equal(memory.find('a'), undefined)
+    memory.keep('a', answer, 6_000)
     t.equal(memory.find('a'), answer)
-    for (let i = 0; i <= 10_000; i++) memory.tell(about({ hash: `hash ${i}` }))
+    time.ms = 7_000
     t.equal(memory.find('a'), undefined)
   },
 )
+
+t.test('a flood of bad tokens evicts no good ones, and a flood of events causes a reset', async (t) => {
+  const { memory } = create({ size: 10 })
+  memory.trust(100_000)
+  memory.keep('a', answer, 5_000)
+  for (let i = 0; i < 1_000; i++) memory.keep(`garbage ${i}`, inactive, 5_000)
+  t.equal(memory.find('a'), answer)
+  for (let i = 0; i <= 10_000; i++) memory.tell(about({ hash: `hash ${i}` }))
+  t.equal(memory.find('a'), undefined)
+})

@@ -18,7 +18,7 @@ function unknown(): string {
   return secret
 }
 
-t.test('a good token resolves to its introspection, the next time from memory', async (t) => {
+t.test('a good token resolves to its introspection, the next time from the cache', async (t) => {
   const { verifier, asked } = watchVerifier(t, url, token, plain)
   const { id, secret } = await world.issue({ scopes: ['read'], ...long })
   const found = await verifier.verify(secret)
@@ -28,7 +28,7 @@ t.test('a good token resolves to its introspection, the next time from memory', 
   t.throws(() => Object.assign(found, { scope: 'everything' }), 'which nobody can change')
 })
 
-t.test('what is not good is invalid_token, and no error says more', async (t) => {
+t.test('a token that is not good is invalid_token, without further details', async (t) => {
   const { verifier, outcome } = watchVerifier(t, url, token, plain)
   const revoked = await world.issue(long)
   await world.ask('POST', `/v1/organizations/default/tokens/${revoked.id}/revoke`)
@@ -38,7 +38,7 @@ t.test('what is not good is invalid_token, and no error says more', async (t) =>
   t.notMatch(`${error.stack}${JSON.stringify(error)}`, revoked.secret)
 })
 
-t.test('scopes and audience are demanded of each request anew', async (t) => {
+t.test('scopes and audience are checked for every request', async (t) => {
   const { outcome, asked } = watchVerifier(t, url, token, plain)
   const audience = ['https://orders.example']
   await world.ask('POST', '/v1/token-types', { body: { name: 'orders', prefix: 'orders', audience } })
@@ -54,7 +54,7 @@ t.test('scopes and audience are demanded of each request anew', async (t) => {
   t.equal(asked.length, 2)
 })
 
-t.test('a token is never taken past its exp, whatever the service said', async (t) => {
+t.test('a token is never accepted after its exp, whatever the service said', async (t) => {
   const { outcome } = watchVerifier(t, url, token, plain)
   // The clock of the service stands still on a day in the past.
   const { secret } = await world.issue({ lifetime_days: 1 })
@@ -62,7 +62,7 @@ t.test('a token is never taken past its exp, whatever the service said', async (
   t.equal(await outcome(secret), 'invalid_token')
 })
 
-t.test('what is asked within a turn goes out as one request, each token once', async (t) => {
+t.test('tokens of one event-loop turn go out in one request, each once', async (t) => {
   const { verifier, asked } = watchVerifier(t, url, token, plain)
   const issued = await Promise.all(Array.from({ length: 5 }, () => world.issue(long)))
   const secrets = issued.map(({ secret }) => secret)
@@ -74,7 +74,7 @@ t.test('what is asked within a turn goes out as one request, each token once', a
   t.same(asked, [secrets])
 })
 
-t.test('more than the service takes at once goes in several requests', async (t) => {
+t.test('more tokens than the service accepts at once go into several requests', async (t) => {
   const { outcome, asked } = watchVerifier(t, url, token, plain)
   const { id, secret } = await world.issue(long)
   const many = [...Array.from({ length: 1500 }, (_, i) => `eyJ${i}.`), secret]
@@ -96,7 +96,7 @@ t.test('the credential may be an OAuth client’s id and secret', async (t) => {
   t.match(await verifier.verify(secret), { jti: id })
 })
 
-t.test('unavailable: a credential that is refused, a service that is gone, or is none', async (t) => {
+t.test('unavailable: a rejected credential, an unreachable service, or a different service', async (t) => {
   const { secret } = await world.issue(long)
   const outcomeAt = (url: string, token: string) => watchVerifier(t, url, token, plain).outcome(secret)
   t.equal(await outcomeAt(url, unknown()), 'unavailable')
@@ -120,7 +120,7 @@ t.test('unavailable: a service that does not answer in time', async (t) => {
   t.equal(await outcome(unknown()), 'unavailable')
 })
 
-t.test('what is closed ends what is under way, and takes nothing more', async (t) => {
+t.test('closing aborts pending requests and rejects new ones', async (t) => {
   const { verifier, outcome, hold } = watchVerifier(t, url, token)
   const held = hold()
   const pending = outcome(unknown())

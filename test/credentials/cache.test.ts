@@ -30,7 +30,7 @@ function createMemory({ size = 10 } = {}) {
   return { ...memory, find, learn, asked, state }
 }
 
-t.test('what was looked up is known from then on, without a promise', async (t) => {
+t.test('a looked-up value is cached and returned without a promise', async (t) => {
   const { find, recall, asked } = createMemory()
   const first = find('a')
   asked[0]?.answer('a')
@@ -40,7 +40,7 @@ t.test('what was looked up is known from then on, without a promise', async (t) 
   t.equal(asked.length, 1)
 })
 
-t.test('what is unknown is remembered as unknown', async (t) => {
+t.test('an unknown key is cached as unknown', async (t) => {
   const { find, recall, asked } = createMemory()
   const first = find('a')
   asked[0]?.answer()
@@ -51,7 +51,7 @@ t.test('what is unknown is remembered as unknown', async (t) => {
 })
 
 for (const forget of ['forget', 'forgetAll'] as const) {
-  t.test(`a lookup that a change overtakes (${forget}) is not kept`, async (t) => {
+  t.test(`a lookup overtaken by a change (${forget}) is not cached`, async (t) => {
     const memory = createMemory()
     const before = memory.find('a')
     memory[forget]('a')
@@ -66,7 +66,7 @@ for (const forget of ['forget', 'forgetAll'] as const) {
   })
 }
 
-t.test('a change that comes while an answer is on its way to who asked is not overlooked', async (t) => {
+t.test('a change that arrives while a result is being delivered is not overlooked', async (t) => {
   for (let steps = 0; steps < 10; steps++) {
     const memory = createMemory()
     const found = memory.find('a')
@@ -78,7 +78,7 @@ t.test('a change that comes while an answer is on its way to who asked is not ov
   }
 })
 
-t.test('what was known is asked again after a change, and what was unknown too', async (t) => {
+t.test('known and unknown keys are looked up again after a change', async (t) => {
   const { find, forget, asked } = createMemory()
   for (const isKnown of [true, false, true]) {
     const found = find('a')
@@ -89,7 +89,7 @@ t.test('what was known is asked again after a change, and what was unknown too',
   t.equal(asked.length, 3)
 })
 
-t.test('a failed lookup is not remembered', async (t) => {
+t.test('a failed lookup is not cached', async (t) => {
   const { find, asked } = createMemory()
   const first = find('a')
   asked[0]?.fail(new Error('gone'))
@@ -99,7 +99,7 @@ t.test('a failed lookup is not remembered', async (t) => {
   t.same(await second, { hash: 'a' })
 })
 
-t.test('while it may not remember everything is asked, and nothing kept', async (t) => {
+t.test('while the cache is not permitted, everything is looked up and nothing is cached', async (t) => {
   const { find, asked, state } = createMemory()
   state.mayRemember = false
   for (const _ of [1, 2]) {
@@ -115,7 +115,7 @@ t.test('while it may not remember everything is asked, and nothing kept', async 
   t.equal(asked.length, 3)
 })
 
-t.test('a flood of garbage drives out nothing that is known', async (t) => {
+t.test('a flood of unknown keys evicts no known ones', async (t) => {
   const { find, asked } = createMemory({ size: 10 })
   const first = find('a')
   asked[0]?.answer('a')
@@ -128,7 +128,7 @@ t.test('a flood of garbage drives out nothing that is known', async (t) => {
   t.same(await find('a'), { hash: 'a' })
 })
 
-t.test('what is known is bounded: what comes in drives out the longest unused', async (t) => {
+t.test('the cache is bounded: a new entry evicts the least recently used one', async (t) => {
   const { learn, recall } = createMemory({ size: 2 })
   await learn('a')
   await learn('b')
@@ -141,7 +141,7 @@ t.test('what is known is bounded: what comes in drives out the longest unused', 
   t.equal(recall('b'), undefined)
 })
 
-t.test('where memory is full, what is asked for once seldom drives something out', async (t) => {
+t.test('in a full cache, keys that are looked up once seldom evict others', async (t) => {
   const { learn, recall } = createMemory({ size: 100 })
   for (let i = 0; i < 100; i++) await learn(`known ${i}`)
   for (let i = 0; i < 100; i++) await learn(`once ${i}`)

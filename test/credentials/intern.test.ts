@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createInterning } from '../../src/credentials/intern.ts'
 
-t.test('what is alike is made once, in a row and with something else in between', async (t) => {
+t.test('equal values are created once, also with other values in between', async (t) => {
   let made = 0
   const listIn = createInterning((list: string[]) => {
     made += 1

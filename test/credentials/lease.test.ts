@@ -32,7 +32,7 @@ function runsHere(pid: number): Promise<boolean> {
   )
 }
 
-t.test('nothing is answered before a beat has come back, and then from memory', async (t) => {
+t.test('nothing is answered before a beat comes back, and then from the cache', async (t) => {
   const proxy = await createProxy(t, world.databaseUrl)
   proxy.freeze()
   const { credentials, accepts, learn, lease } = await startInstance(t, world, { listenUrl: proxy.url })
@@ -47,23 +47,26 @@ t.test('nothing is answered before a beat has come back, and then from memory', 
   t.equal(await accepts(secret), true)
 })
 
-t.test('memory is emptied when the listening connection ends, and used once it is back', async (t) => {
-  const { time, accepts, learn, lease, pid } = await startWatched(t)
-  const { id, secret } = await world.issue()
-  await learn(secret)
-  await revokeWithoutNotification(world, id)
-  t.equal(await accepts(secret), true)
-  await sql`select pg_terminate_backend(${pid})`.execute(world.db)
-  await lease(false)
-  t.equal(await accepts(secret), false)
-  time.tick()
-  await lease(true)
-  t.equal(await accepts(secret), false)
-})
+t.test(
+  'the cache is cleared when the listening connection ends, and used again once it is back',
+  async (t) => {
+    const { time, accepts, learn, lease, pid } = await startWatched(t)
+    const { id, secret } = await world.issue()
+    await learn(secret)
+    await revokeWithoutNotification(world, id)
+    t.equal(await accepts(secret), true)
+    await sql`select pg_terminate_backend(${pid})`.execute(world.db)
+    await lease(false)
+    t.equal(await accepts(secret), false)
+    time.tick()
+    await lease(true)
+    t.equal(await accepts(secret), false)
+  },
+)
 
 const [anyListener = 0] = await listenerPids()
 if (await runsHere(anyListener)) {
-  t.test('memory is used for a second at most when the notifying server process stands still', async (t) => {
+  t.test('the cache is used for at most a second while the notifying backend hangs', async (t) => {
     const { time, accepts, learn, lease, pid } = await startWatched(t)
     const { id, secret } = await world.issue()
     await learn(secret)
@@ -81,24 +84,27 @@ if (await runsHere(anyListener)) {
   })
 }
 
-t.test('memory is used for a second at most when packets of the listening connection are lost', async (t) => {
-  const proxy = await createProxy(t, world.databaseUrl)
-  const { time, accepts, learn, lease } = await startInstance(t, world, { listenUrl: proxy.url })
-  await lease(true)
-  const { id, secret } = await world.issue()
-  await learn(secret)
-  proxy.freeze()
-  await revokeBySql(world, id)
-  t.equal(await accepts(secret), true)
-  time.outlive()
-  t.equal(await accepts(secret), false)
-  proxy.thaw()
-  time.tick()
-  await lease(true)
-  t.equal(await accepts(secret), false)
-})
+t.test(
+  'the cache is used for at most a second while packets of the listening connection are lost',
+  async (t) => {
+    const proxy = await createProxy(t, world.databaseUrl)
+    const { time, accepts, learn, lease } = await startInstance(t, world, { listenUrl: proxy.url })
+    await lease(true)
+    const { id, secret } = await world.issue()
+    await learn(secret)
+    proxy.freeze()
+    await revokeBySql(world, id)
+    t.equal(await accepts(secret), true)
+    time.outlive()
+    t.equal(await accepts(secret), false)
+    proxy.thaw()
+    time.tick()
+    await lease(true)
+    t.equal(await accepts(secret), false)
+  },
+)
 
-t.test('who waits for a change to be heard of is released when the lease is over', async (t) => {
+t.test('callers that wait for a notification are released when the lease is lost', async (t) => {
   const proxy = await createProxy(t, world.databaseUrl)
   const { time, credentials, accepts, learn, lease } = await startInstance(t, world, { listenUrl: proxy.url })
   await lease(true)
@@ -113,7 +119,7 @@ t.test('who waits for a change to be heard of is released when the lease is over
   t.equal(await accepts(secret), false)
 })
 
-t.test('without the database nothing is answered, and with it everything again', async (t) => {
+t.test('without the database nothing is answered, and everything again when it is back', async (t) => {
   const proxy = await createProxy(t, world.databaseUrl)
   const { time, accepts, learn, lease } = await startInstance(t, world, { databaseUrl: proxy.url })
   await lease(true)
@@ -128,7 +134,7 @@ t.test('without the database nothing is answered, and with it everything again',
   t.equal(await accepts(secret), true)
 })
 
-t.test('beats that cannot be sent end the lease as well', async (t) => {
+t.test('the lease is lost if beats cannot be sent', async (t) => {
   const proxy = await createProxy(t, world.databaseUrl)
   const { time, accepts, learn, lease } = await startInstance(t, world, {
     databaseUrl: proxy.url,
@@ -148,7 +154,7 @@ t.test('beats that cannot be sent end the lease as well', async (t) => {
 })
 
 t.test(
-  'listening at the wrong database is noticed: no beat comes back, and nothing is answered',
+  'listening on the wrong database is detected: no beat comes back, and nothing is answered',
   async (t) => {
     const errors: string[] = []
     const { time, credentials, accepts } = await startInstance(t, world, {
@@ -176,7 +182,7 @@ t.test(
   },
 )
 
-t.test('without beats the database is believed for two seconds, and no longer', async (t) => {
+t.test('without beats the database is trusted for two seconds and no longer', async (t) => {
   const proxy = await createProxy(t, world.databaseUrl)
   const { time, credentials, accepts, lease } = await startInstance(t, world, { listenUrl: proxy.url })
   await lease(true)
@@ -198,7 +204,7 @@ t.test('without beats the database is believed for two seconds, and no longer', 
   t.equal(await credentials.unready(), undefined)
 })
 
-t.test('an answer that was under way while the token was revoked is not kept', async (t) => {
+t.test('an answer in flight while the token is revoked is not cached', async (t) => {
   const proxy = await createProxy(t, world.databaseUrl)
   const { credentials, accepts, lease } = await startInstance(t, world, { databaseUrl: proxy.url })
   await lease(true)
@@ -215,17 +221,14 @@ t.test('an answer that was under way while the token was revoked is not kept', a
   t.equal(await accepts(secret), false)
 })
 
-t.test(
-  'a database that neither answers nor hangs up is unavailable, and is asked again once it does',
-  async (t) => {
-    const proxy = await createProxy(t, world.databaseUrl)
-    const { accepts } = await startInstance(t, world, { databaseUrl: proxy.url, cacheSize: 0 })
-    const { secret } = await world.issue()
-    t.equal(await accepts(secret), true)
-    proxy.freeze()
-    await t.rejects(accepts(secret), { code: 'unavailable' })
-    await t.rejects(accepts(secret), { code: 'unavailable' }, 'nor can one connect to it')
-    proxy.thaw()
-    t.equal(await accepts(secret), true)
-  },
-)
+t.test('a hung database is unavailable, and is used again once it responds', async (t) => {
+  const proxy = await createProxy(t, world.databaseUrl)
+  const { accepts } = await startInstance(t, world, { databaseUrl: proxy.url, cacheSize: 0 })
+  const { secret } = await world.issue()
+  t.equal(await accepts(secret), true)
+  proxy.freeze()
+  await t.rejects(accepts(secret), { code: 'unavailable' })
+  await t.rejects(accepts(secret), { code: 'unavailable' }, 'nor can one connect to it')
+  proxy.thaw()
+  t.equal(await accepts(secret), true)
+})

@@ -24,7 +24,7 @@ function createBatches(atOnce: number, size = 100) {
   return { lookup, find: lookUp, sent, nextSent: () => arrival.promise }
 }
 
-t.test('what is asked within a turn goes out as one, each key once', async (t) => {
+t.test('keys of one event-loop turn are looked up in one batch, each once', async (t) => {
   const { lookup, sent, nextSent } = createBatches(3)
   const answers = Promise.all(['a', 'b', 'a'].map((key) => lookup(key)))
   await nextSent()
@@ -36,7 +36,7 @@ t.test('what is asked within a turn goes out as one, each key once', async (t) =
   t.same(await answers, ['A', undefined, 'A'])
 })
 
-t.test('who asks about many is told in the order of their keys, whoever else asked', async (t) => {
+t.test('several keys are answered in their order, also when others request them too', async (t) => {
   const { find, sent, nextSent } = createBatches(3)
   const answers = [find(['a', 'b']), find(['c', 'b', 'c'])]
   await nextSent()
@@ -48,7 +48,7 @@ t.test('who asks about many is told in the order of their keys, whoever else ask
   ])
 })
 
-t.test('a batch that has its size leaves before the turn ends, if there is room for it', async (t) => {
+t.test('a full batch is sent before the turn ends if another may be in flight', async (t) => {
   const { lookup, find, sent, nextSent } = createBatches(2, 2)
   const answers = [find(['a', 'b']), find(['c', 'd']), find(['e', 'f']), lookup('g')]
   t.same(
@@ -66,7 +66,7 @@ t.test('a batch that has its size leaves before the turn ends, if there is room 
   t.equal(await answers[3], 'G')
 })
 
-t.test('what is asked while enough batches are under way waits and goes out together', async (t) => {
+t.test('keys requested while enough batches are in flight wait and go out together', async (t) => {
   const { lookup, sent, nextSent } = createBatches(1)
   const first = lookup('a')
   await nextSent()
@@ -82,21 +82,18 @@ t.test('what is asked while enough batches are under way waits and goes out toge
   t.same(await Promise.all(later), [undefined, 'C'])
 })
 
-t.test(
-  'a key that was sent already is asked again: an answer is never older than the question',
-  async (t) => {
-    const { lookup, sent, nextSent } = createBatches(2)
-    const before = lookup('a')
-    await nextSent()
-    const after = lookup('a')
-    await nextSent()
-    sent[0]?.answer({ a: 'old' })
-    sent[1]?.answer({ a: 'new' })
-    t.same(await Promise.all([before, after]), ['old', 'new'])
-  },
-)
+t.test('a key in flight is looked up again: an answer is never older than its request', async (t) => {
+  const { lookup, sent, nextSent } = createBatches(2)
+  const before = lookup('a')
+  await nextSent()
+  const after = lookup('a')
+  await nextSent()
+  sent[0]?.answer({ a: 'old' })
+  sent[1]?.answer({ a: 'new' })
+  t.same(await Promise.all([before, after]), ['old', 'new'])
+})
 
-t.test('a failed batch fails all who asked, and not the next', async (t) => {
+t.test('a failed batch fails all its requests, but not the next batch', async (t) => {
   const { lookup, sent, nextSent } = createBatches(1)
   const failing = Promise.allSettled([lookup('a'), lookup('b')])
   await nextSent()
@@ -111,7 +108,7 @@ t.test('a failed batch fails all who asked, and not the next', async (t) => {
   t.equal(await next, 'A')
 })
 
-t.test('who asks for nothing waits for nobody', async (t) => {
+t.test('a request for no keys does not wait', async (t) => {
   const { find, sent } = createBatches(3)
   find(['a'])
   t.same(await find([]), [])

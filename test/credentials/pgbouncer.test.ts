@@ -14,20 +14,23 @@ if (hasPgbouncer()) {
   const world = await createWorld(t)
   const pooled = await startPgbouncer(t, world.databaseUrl)
 
-  t.test('behind pgbouncer in transaction mode, with a direct way to listen, memory is used', async (t) => {
-    const options = { databaseUrl: pooled, listenUrl: world.databaseUrl }
-    const { credentials, accepts, learn, lease } = await startInstance(t, world, options)
-    await lease(true)
-    const [first, second] = [await world.issue(), await world.issue()]
-    await Promise.all([learn(first.secret), learn(second.secret)])
-    await revokeWithoutNotification(world, first.id)
-    t.equal(await accepts(first.secret), true)
-    await revokeBySql(world, second.id)
-    await credentials.settled()
-    t.equal(await accepts(second.secret), false)
-  })
+  t.test(
+    'behind pgbouncer in transaction mode, with a direct connection for listening, the cache is used',
+    async (t) => {
+      const options = { databaseUrl: pooled, listenUrl: world.databaseUrl }
+      const { credentials, accepts, learn, lease } = await startInstance(t, world, options)
+      await lease(true)
+      const [first, second] = [await world.issue(), await world.issue()]
+      await Promise.all([learn(first.secret), learn(second.secret)])
+      await revokeWithoutNotification(world, first.id)
+      t.equal(await accepts(first.secret), true)
+      await revokeBySql(world, second.id)
+      await credentials.settled()
+      t.equal(await accepts(second.secret), false)
+    },
+  )
 
-  t.test('listening through pgbouncer is noticed: it is not ready, and says why', async (t) => {
+  t.test('listening through pgbouncer is detected: the service is not ready and says why', async (t) => {
     const options = { databaseUrl: pooled, listenUrl: pooled }
     const { time, credentials, accepts } = await startInstance(t, world, options)
     const { secret } = await world.issue()
@@ -55,7 +58,7 @@ if (hasPgbouncer()) {
     t.same(await service.introspect(secret, world.admin), { active: false })
   })
 
-  t.test('a pooler whose sessions have no time limit for statements is noticed', async (t) => {
+  t.test('a pooler without a statement timeout is detected', async (t) => {
     const warnings = async () => {
       const db = createDb({ url: pooled, prepares: false, poolSize: 1 })
       try {
@@ -83,7 +86,7 @@ if (hasPgbouncer()) {
   ]
 
   t.test(
-    'without a direct way to listen it does not start behind pgbouncer, and says what to set',
+    'without a direct connection for listening, it does not start behind pgbouncer and says what to set',
     async (t) => {
       const ignoring = await startPgbouncer(t, world.databaseUrl, indifferent)
       for (const DATABASE_URL of [pooled, ignoring]) {
@@ -139,7 +142,7 @@ if (hasPgbouncer()) {
     }
   })
 
-  t.test('settings that a pooler keeps from us have to be right already', async (t) => {
+  t.test('settings that a pooler does not forward must be right already', async (t) => {
     const database = new URL(world.databaseUrl).pathname.slice(1)
     await world.sql(`alter database ${database} set extra_float_digits = 0`)
     t.teardown(() => world.sql(`alter database ${database} reset extra_float_digits`))

@@ -21,7 +21,7 @@ async function known(input?: Record<string, unknown>, organization?: string) {
   return token
 }
 
-t.test('a token that was asked for once is answered from memory', async (t) => {
+t.test('a token that was looked up once is answered from the cache', async (t) => {
   const { id, secret } = await known()
   await revokeWithoutNotification(world, id)
   await other.credentials.settled()
@@ -45,7 +45,7 @@ const changes: Record<string, (token: { id: string; organization: string }) => P
 
 let organizations = 0
 for (const [what, change] of Object.entries(changes)) {
-  t.test(`a token ${what} is no longer accepted from memory`, async (t) => {
+  t.test(`a token ${what} is no longer accepted from the cache`, async (t) => {
     organizations += 1
     const key = `org-${organizations}`
     await world.ask('POST', '/v1/organizations', { body: { key, name: key } })
@@ -56,7 +56,7 @@ for (const [what, change] of Object.entries(changes)) {
   })
 }
 
-t.test('a token of a suspended type is no longer accepted, and is again when that is over', async (t) => {
+t.test('a token of a suspended type is rejected until the type is resumed', async (t) => {
   const { secret } = await known({ type: 'scim' })
   for (const [action, accepted] of [
     ['suspend', false],
@@ -68,7 +68,7 @@ t.test('a token of a suspended type is no longer accepted, and is again when tha
   }
 })
 
-t.test('many tokens revoked at once are all forgotten, and few announcements are made of it', async (t) => {
+t.test('many tokens revoked at once are all invalidated, with few notifications', async (t) => {
   const tokens = await Promise.all(Array.from({ length: 150 }, () => known({ owner: { subject: 'leaver' } })))
   let announcements = 0
   const fence = Promise.withResolvers<void>()
@@ -93,7 +93,7 @@ t.test('many tokens revoked at once are all forgotten, and few announcements are
   t.same(new Set(accepted), new Set([false]))
 })
 
-t.test('a token that was asked for before it existed is good as soon as it exists', async (t) => {
+t.test('a token that was cached as unknown is good as soon as it is created', async (t) => {
   const secret = generateSecret('api')
   recordSecret(secret.reveal())
   t.equal(await other.accepts(secret.reveal()), false)
@@ -117,7 +117,7 @@ t.test('a token that was asked for before it existed is good as soon as it exist
   t.equal(await other.accepts(secret.reveal()), true)
 })
 
-t.test('a token in memory expires by the clock, and becomes valid by it', async (t) => {
+t.test('a cached token expires and becomes valid by the clock', async (t) => {
   const now = world.clock.now.getTime()
   const { secret } = await known({ expires_at: new Date(now + 3 * day).toISOString() })
   const early = await world.issue({ not_before: new Date(now + day).toISOString() })
@@ -129,7 +129,7 @@ t.test('a token in memory expires by the clock, and becomes valid by it', async 
   t.equal(await other.accepts(secret), false)
 })
 
-t.test('noting a use is announced to nobody', async (t) => {
+t.test('recording a use is not announced', async (t) => {
   const { id, secret } = await known()
   await world.db
     .updateTable('tokenUses')
@@ -146,7 +146,7 @@ t.test('noting a use is announced to nobody', async (t) => {
   t.equal(await other.accepts(secret), true)
 })
 
-t.test('nothing is acknowledged before the instance that did it knows of it itself', async (t) => {
+t.test('a change is acknowledged only after the instance has seen it itself', async (t) => {
   const time = createTime()
   const proxy = await createProxy(t, world.databaseUrl)
   const lease = Promise.withResolvers<void>()

@@ -42,7 +42,7 @@ t.test('a token shows when it was last introspected as active, and counts it', a
   t.match(await shown(id), { at, ip: null, count: 2 })
 })
 
-t.test('a token that is used all the time shows so once a minute, and counts every use', async (t) => {
+t.test('a token in constant use is updated once a minute, and every use is counted', async (t) => {
   const { id, secret } = await world.issue()
   const first = clock.now.toISOString()
   for (const [ms, at] of [
@@ -58,14 +58,14 @@ t.test('a token that is used all the time shows so once a minute, and counts eve
   t.equal((await shown(id)).count, 3)
 })
 
-t.test('a management token shows from where it was last used', async (t) => {
+t.test('a management token shows the address of its last use', async (t) => {
   const { id, secret } = await world.issue({ type: 'management', scopes: ['tokens:read'] })
   await world.ask('GET', '/v1/self', { token: secret })
   await usage.flush()
   t.match(await shown(id), { at: clock.now.toISOString(), ip: '127.0.0.1', count: 1 })
 })
 
-t.test('what is not good, or not for the caller to see, is no use', async (t) => {
+t.test('introspecting a token that is not good, or not visible to the caller, is not a use', async (t) => {
   const { id, secret } = await world.issue()
   await world.ask('POST', '/v1/organizations', { body: { key: 'elsewhere', name: 'Elsewhere' } })
   const foreigner = await world.manager(['tokens:introspect'], 'elsewhere')
@@ -76,7 +76,7 @@ t.test('what is not good, or not for the caller to see, is no use', async (t) =>
   t.match(await shown(id), { at: null, count: 0 })
 })
 
-t.test('noting a use changes neither ETag nor the time of the last change', async (t) => {
+t.test('recording a use changes neither ETag nor the time of the last change', async (t) => {
   const { id, secret } = await world.issue()
   const path = `/v1/organizations/default/tokens/${id}`
   const before = await world.ask('GET', path)
@@ -89,7 +89,7 @@ t.test('noting a use changes neither ETag nor the time of the last change', asyn
   t.not(after.body.last_used_at, before.body.last_used_at)
 })
 
-t.test('a late note lowers nothing and replaces no newer address', async (t) => {
+t.test('a late record lowers nothing and replaces no newer address', async (t) => {
   const { id } = await world.issue()
   const now = clock.now
   usage.note(used(id), now, '192.0.2.1')
@@ -99,7 +99,7 @@ t.test('a late note lowers nothing and replaces no newer address', async (t) => 
   t.match(await shown(id), { at: now.toISOString(), ip: '192.0.2.1', count: 2 })
 })
 
-t.test('uses that are noted apart, as with two secrets of one token, add up', async (t) => {
+t.test('uses recorded separately, as with two secrets of one token, add up', async (t) => {
   const { id } = await world.issue()
   const { note, flush } = startUsage()
   for (const use of [used(id), used(id)]) for (let i = 0; i < 2; i++) note(use, clock.now, null)
@@ -107,7 +107,7 @@ t.test('uses that are noted apart, as with two secrets of one token, add up', as
   t.equal((await shown(id)).count, 4)
 })
 
-t.test('two instances add up', async (t) => {
+t.test('uses on two instances add up', async (t) => {
   const { id } = await world.issue()
   const instances = [startUsage(), startUsage()]
   for (const instance of instances) instance.note(used(id), clock.now, null)
@@ -115,7 +115,7 @@ t.test('two instances add up', async (t) => {
   t.equal((await shown(id)).count, 2)
 })
 
-t.test('it is written again and again, and the rest on close', async (t) => {
+t.test('uses are written periodically, and the rest on close', async (t) => {
   const { id } = await world.issue()
   const { note, flush, close, time } = startUsage()
   note(used(id), clock.now, null)
@@ -127,7 +127,7 @@ t.test('it is written again and again, and the rest on close', async (t) => {
   t.equal((await shown(id)).count, 2)
 })
 
-t.test('more than fits into one statement is all written on close', async (t) => {
+t.test('more uses than fit into one statement are all written on close', async (t) => {
   const tokens = await Promise.all(Array.from({ length: 5 }, () => world.issue()))
   const { note, close } = startUsage()
   for (let i = 0; i < 4500; i++) note(used(uuid()), clock.now, null)
@@ -136,7 +136,7 @@ t.test('more than fits into one statement is all written on close', async (t) =>
   for (const { id } of tokens) t.equal((await shown(id)).count, 1)
 })
 
-t.test('a row that somebody is changing is not waited for, and written later', async (t) => {
+t.test('a locked row is skipped and written later', async (t) => {
   const { id } = await world.issue()
   const { note, flush } = startUsage()
   await world.db.transaction().execute(async (tx) => {
@@ -149,7 +149,7 @@ t.test('a row that somebody is changing is not waited for, and written later', a
   t.equal((await shown(id)).count, 1)
 })
 
-t.test('what a version before notes counts, and lowers nothing', async (t) => {
+t.test('uses recorded by an earlier version count, and lower nothing', async (t) => {
   const { id } = await world.issue()
   const noted = async (at: Date, ip: string) => {
     await world.sql('update tokens set last_used_at = $2, last_used_ip = $3 where id = $1', [id, at, ip])
@@ -160,7 +160,7 @@ t.test('what a version before notes counts, and lowers nothing', async (t) => {
   t.match(await noted(new Date(now.getTime() - day), '192.0.2.2'), { at: now.toISOString(), ip: '192.0.2.1' })
 })
 
-t.test('a token that is gone is forgotten', async (t) => {
+t.test('uses of a deleted token are dropped', async (t) => {
   const { id } = await world.issue()
   const { note, flush, close, errors } = startUsage()
   note(used(id), clock.now, null)
@@ -183,7 +183,7 @@ t.test(
   },
 )
 
-t.test('what could not be written is kept, with what comes meanwhile', async (t) => {
+t.test('uses that could not be written are kept, together with later ones', async (t) => {
   const { id } = await world.issue()
   const proxy = await createProxy(t, world.databaseUrl)
   const db = createDb({ url: proxy.url, poolSize: 1 })
@@ -198,7 +198,7 @@ t.test('what could not be written is kept, with what comes meanwhile', async (t)
   t.equal((await shown(id)).count, 2)
 })
 
-t.test('its memory is bounded: past that, uses of further tokens go unnoted', async (t) => {
+t.test('its memory is bounded: beyond that, uses of further tokens are not recorded', async (t) => {
   const [first, second] = [await world.issue(), await world.issue()]
   const { note, flush } = startUsage(world.db, 1)
   note(used(first.id), clock.now, null)

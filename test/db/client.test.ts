@@ -12,7 +12,7 @@ function startPool(t: Test, queryMs: number) {
   return pool
 }
 
-t.test('a statement is answered by promise and by callback, with and without parameters', async (t) => {
+t.test('a statement resolves a promise or calls a callback, with and without parameters', async (t) => {
   const pool = startPool(t, 5_000)
   const client = await pool.connect()
   t.same((await client.query('select 1 as one')).rows, [{ one: 1 }])
@@ -28,7 +28,7 @@ t.test('a statement is answered by promise and by callback, with and without par
   )
 })
 
-t.test('a connection that the client itself gives up is closed', async (t) => {
+t.test('a connection that the client abandons is closed', async (t) => {
   const url = new URL(world.databaseUrl)
   url.password = ''
   const Client = clientWith({ queryMs: 5_000, prepares: true })
@@ -38,7 +38,7 @@ t.test('a connection that the client itself gives up is closed', async (t) => {
   t.ok(client.connection.stream.destroyed)
 })
 
-t.test('a statement that is not answered in time fails, and its connection with it', async (t) => {
+t.test('a statement that times out fails together with its connection', async (t) => {
   const holder = await startPool(t, 5_000).connect()
   await holder.query('select pg_advisory_lock(1)')
   const pool = startPool(t, 5_000)
@@ -59,7 +59,7 @@ t.test('a statement that is not answered in time fails, and its connection with 
   holder.release()
 })
 
-t.test('PostgreSQL ends what is given up here, and the connection stays', async (t) => {
+t.test('PostgreSQL cancels an abandoned statement, and the connection remains', async (t) => {
   const pool = startPool(t, 500)
   const client = await pool.connect()
   const pid = await client.query('select pg_backend_pid() as pid')
@@ -73,14 +73,14 @@ t.test('PostgreSQL ends what is given up here, and the connection stays', async 
   client.release()
 })
 
-t.test('a lock that is not free in time is given up before the statement is', async (t) => {
+t.test('a lock wait times out before the statement does', async (t) => {
   const holder = await startPool(t, 10_000).connect()
   await holder.query('select pg_advisory_lock(2)')
   await t.rejects(startPool(t, 500).query('select pg_advisory_lock(2)'), { code: '55P03' })
   holder.release()
 })
 
-t.test('a transaction that its process has forgotten does not keep its locks', async (t) => {
+t.test('an abandoned transaction does not keep its locks', async (t) => {
   const forgetful = await startPool(t, 500).connect()
   const lost = new Promise((resolve) => forgetful.once('end', resolve))
   await forgetful.query('begin; select pg_advisory_xact_lock(3)')

@@ -35,7 +35,7 @@ const names = (count: number, prefix: string) =>
 const isMade = async (name: string) =>
   (await bySql('select from marks where name = $1', [name])).rows.length === 1
 
-t.test('what is asked for at once is done by one statement, and each is told of its own', async (t) => {
+t.test('concurrent items are handled by one statement, and each gets its own result', async (t) => {
   const { mark, sizes, alone } = marking()
   const asked = names(20, 'once')
   t.same(await Promise.all(asked.map((name) => mark(db, name))), asked)
@@ -53,20 +53,20 @@ t.test('what comes in while a statement is on its way goes with the next one', a
   t.same(sizes, [1, 2])
 })
 
-t.test('a statement has fifty at the most', async (t) => {
+t.test('a statement handles at most fifty items', async (t) => {
   const { mark, sizes } = marking()
   const asked = names(120, 'many')
   t.same(await Promise.all(asked.map((name) => mark(db, name))), asked)
   t.same(sizes, [50, 50, 20])
 })
 
-t.test('what was left alone is done alone', async (t) => {
+t.test('an item that was left out is handled alone', async (t) => {
   const { mark, alone } = marking(async (_db, asked) => asked.map(() => undefined))
   t.same(await Promise.all([mark(db, 'left'), mark(db, 'out')]), ['left', 'out'])
   t.same(alone, ['left', 'out'])
 })
 
-t.test('what cannot be stored does not take the others with it', async (t) => {
+t.test('an item that cannot be stored does not fail the others', async (t) => {
   const { mark } = marking()
   const asked = ['fit', 'unfit', 'fit too', 'fit']
   const outcomes = await Promise.allSettled(asked.map((name) => mark(db, name)))
@@ -78,21 +78,18 @@ t.test('what cannot be stored does not take the others with it', async (t) => {
   ])
 })
 
-t.test(
-  'a statement that is cancelled fails all that were asked for, and none of it is tried again',
-  async (t) => {
-    const { mark, alone } = marking(async (db, asked) => {
-      if (asked.includes('lost')) await sql`select pg_cancel_backend(pg_backend_pid())`.execute(db)
-      return insertMarks(db, asked)
-    })
-    const outcomes = await Promise.allSettled([mark(db, 'lost'), mark(db, 'lost too')])
-    t.match(outcomes, [{ reason: { code: '57014' } }, { reason: { code: '57014' } }])
-    t.same(alone, [])
-    t.equal(await mark(db, 'afterwards'), 'afterwards')
-  },
-)
+t.test('a cancelled statement fails all its items, and none is retried', async (t) => {
+  const { mark, alone } = marking(async (db, asked) => {
+    if (asked.includes('lost')) await sql`select pg_cancel_backend(pg_backend_pid())`.execute(db)
+    return insertMarks(db, asked)
+  })
+  const outcomes = await Promise.allSettled([mark(db, 'lost'), mark(db, 'lost too')])
+  t.match(outcomes, [{ reason: { code: '57014' } }, { reason: { code: '57014' } }])
+  t.same(alone, [])
+  t.equal(await mark(db, 'afterwards'), 'afterwards')
+})
 
-t.test('who waits behind a statement that loses its connection fails with it', async (t) => {
+t.test('items queued behind a statement that loses its connection fail with it', async (t) => {
   const later: Promise<unknown>[] = []
   const { mark, alone } = marking(async (db, asked) => {
     later.push(mark(db, 'behind').catch((error: Error) => error.message))

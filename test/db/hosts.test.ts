@@ -3,7 +3,7 @@ import { readConfig } from '../../src/config.ts'
 import { serversOf } from '../../src/db/hosts.ts'
 import { explainExit } from '../../src/exit.ts'
 
-t.test('a URL with several hosts names several servers', async (t) => {
+t.test('a URL with several hosts gives several servers', async (t) => {
   t.same(serversOf('postgres://u:p%40,@one:1,[::1]:2,three/db?target_session_attrs=primary'), [
     'postgres://u:p%40,@one:1/db?target_session_attrs=primary',
     'postgres://u:p%40,@[::1]:2/db?target_session_attrs=primary',
@@ -22,7 +22,7 @@ const refused = {
 }
 
 for (const name of ['DATABASE_URL', 'DATABASE_LISTEN_URL']) {
-  t.test(`${name} may name several hosts, of which the primary is asked`, async (t) => {
+  t.test(`${name} may list several hosts, of which the primary is used`, async (t) => {
     for (const query of accepted) readConfig({ [name]: `postgres://one:5432,two/db${query}` })
     for (const [url, problem] of Object.entries(refused)) t.throws(() => readConfig({ [name]: url }), problem)
   })
@@ -52,7 +52,7 @@ const wellFormed = [
 ]
 
 for (const name of ['DATABASE_URL', 'DATABASE_LISTEN_URL']) {
-  t.test(`a malformed ${name} is refused with a sentence that has no part of it`, async (t) => {
+  t.test(`a malformed ${name} is rejected with a sentence that contains no part of it`, async (t) => {
     for (const url of wellFormed) readConfig({ [name]: url })
     for (const url of malformed) {
       const { message, code } = explainExit(thrownBy(() => readConfig({ [name]: url })))

@@ -79,7 +79,7 @@ t.test('tables and sequences that a later migration adds are included', async ()
   )
 })
 
-t.test('each privilege that is missing is named with the statement that gives it', async (t) => {
+t.test('each missing privilege is reported with the statement that grants it', async (t) => {
   const { owner, role, service } = await createDatabaseWithServiceRole()
   const db = createDb({ url: service, poolSize: 1 })
   t.teardown(() => db.destroy())

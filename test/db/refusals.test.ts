@@ -139,7 +139,7 @@ const good = async () => {
 }
 
 for (const [name, { begin, end }] of Object.entries(refusals)) {
-  t.test(`${name}: 503 while it lasts, and then all is well without a restart`, async (t) => {
+  t.test(`${name}: 503 while it lasts, then recovery without a restart`, async (t) => {
     await until(good)
     // A database that is in use cannot be renamed.
     await until(() =>

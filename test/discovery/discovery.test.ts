@@ -9,7 +9,7 @@ for (const [alg, members] of [
   ['ES256', ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']],
   ['RS256', ['alg', 'e', 'kid', 'kty', 'n', 'use']],
 ] as const) {
-  t.test(`RFC 7517: the JWK Set has the public members of a key, and no other (${alg})`, async (t) => {
+  t.test(`RFC 7517: the JWK Set contains only the public members of a key (${alg})`, async (t) => {
     const world = await createWorld(t, { signing: { alg } })
     const { status, headers, body } = await world.ask('GET', jwks, { token: '' })
     t.equal(status, 200)
@@ -21,7 +21,7 @@ for (const [alg, members] of [
   })
 }
 
-t.test('RFC 9110 §13.1.2: who has the JWK Set already gets 304, until it changes', async (t) => {
+t.test('RFC 9110 §13.1.2: clients that have the JWK Set get 304 until it changes', async (t) => {
   const world = await createWorld(t)
   const ask = (tag: string) => world.ask('GET', jwks, { token: '', headers: { 'if-none-match': tag } })
   const { etag = '' } = (await world.ask('GET', jwks)).headers
@@ -37,7 +37,7 @@ t.test('RFC 9110 §13.1.2: who has the JWK Set already gets 304, until it change
   t.not(changed.headers.etag, etag)
 })
 
-t.test('RFC 8414 §3.2: the metadata name what exists, and all of it answers', async (t) => {
+t.test('RFC 8414 §3.2: the metadata list what exists, and every endpoint responds', async (t) => {
   const world = await createWorld(t)
   const { status, body } = await world.ask('GET', metadata, { token: '' })
   const algs = ['EdDSA', 'Ed25519', 'ES256', 'RS256', 'PS256']
@@ -65,7 +65,7 @@ t.test('RFC 8414 §3.2: the metadata name what exists, and all of it answers', a
   }
 })
 
-t.test('without a master key no signing algorithm is promised', async (t) => {
+t.test('without a master key the metadata list no signing algorithm', async (t) => {
   const world = await createWorld(t, { signing: { masterKeys: [] } })
   t.notOk('introspection_signing_alg_values_supported' in (await world.ask('GET', metadata)).body)
 })

@@ -4,7 +4,7 @@ import { table } from './markdown.ts'
 
 const rows = table('docs/configuration.md')
 
-t.test('docs/configuration.md has every variable and no other, with its default', async (t) => {
+t.test('docs/configuration.md lists exactly the variables, with their defaults', async (t) => {
   const expected = Object.entries(Environment.properties).flatMap(([name, schema]) => {
     const variable = [name, 'default' in schema ? String(schema.default) : '']
     const secret = secretVariables.some((secret) => secret === name)
@@ -16,7 +16,7 @@ t.test('docs/configuration.md has every variable and no other, with its default'
   )
 })
 
-t.test('docs/configuration.md says what each variable is in the words of the schema', async (t) => {
+t.test('docs/configuration.md describes each variable like the schema', async (t) => {
   for (const [name, schema] of Object.entries(Environment.properties)) {
     const text = rows.find(([row]) => row === name)?.[2] ?? ''
     const description = 'description' in schema ? String(schema.description) : ''

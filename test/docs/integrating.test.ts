@@ -5,7 +5,7 @@ import { catalogue } from '../../src/shared/errors.ts'
 import { createWorld } from '../support/world.ts'
 import { blocks, root, table } from './markdown.ts'
 
-t.test('docs/integrating.md has every error and no other', async (t) => {
+t.test('docs/integrating.md lists exactly the errors', async (t) => {
   const expected = Object.entries(catalogue).map(([code, { status, title, advice }]) => [
     `${status}`,
     code,
@@ -15,7 +15,7 @@ t.test('docs/integrating.md has every error and no other', async (t) => {
   t.same(table('docs/integrating.md', '## Errors'), expected)
 })
 
-t.test('the programs for resource servers run as they stand', async (t) => {
+t.test('the programs for resource servers run unchanged', async (t) => {
   const world = await createWorld(t)
   const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
   const server = await world.issue({ type: 'management', scopes: ['tokens:introspect'] })

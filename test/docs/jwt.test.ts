@@ -8,7 +8,7 @@ import { blocks, root } from './markdown.ts'
 const [program = '', statusProgram = '', ...more] = blocks('docs/jwt.md', 'js')
 t.same(more, [])
 
-t.test('the program of docs/jwt.md verifies our JWTs as it stands, and nothing else', async (t) => {
+t.test('the program of docs/jwt.md verifies our JWTs unchanged, and rejects others', async (t) => {
   const world = await createWorld(t)
   // The program uses the real clock.
   world.clock.now = new Date()

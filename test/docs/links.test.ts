@@ -4,7 +4,7 @@ import t from 'tap'
 import { documents, read, root } from './markdown.ts'
 
 for (const document of documents) {
-  t.test(`links of ${document} lead somewhere`, async (t) => {
+  t.test(`links of ${document} have targets`, async (t) => {
     const targets = [...read(document).matchAll(/\]\(([^)\s]+)\)/g)].map((match) => match[1] ?? '')
     for (const target of targets.filter((target) => !/^(https?:|mailto:)/.test(target))) {
       const [path = '', anchor] = target.split('#')
@@ -15,7 +15,7 @@ for (const document of documents) {
   })
 }
 
-t.test('the README leads to every document', async (t) => {
+t.test('the README links to every document', async (t) => {
   const readme = read('README.md')
   for (const document of documents.filter((name) => name !== 'README.md')) {
     t.ok(readme.includes(`](${document})`), document)

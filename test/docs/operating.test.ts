@@ -9,7 +9,7 @@ import { newDirectory, query, start } from '../support/embedded.ts'
 import { createWorld } from '../support/world.ts'
 import { blocks, table } from './markdown.ts'
 
-t.test('the statement for a lost administrator token puts a new one in its place', async (t) => {
+t.test('the statement for a lost administrator token replaces it', async (t) => {
   const world = await createWorld(t)
   await world.manager(['platform:admin'], 'platform')
   const secret = 'cf-admin-0123456789abcdef0123456789abcdef0123456789abcdef'
@@ -37,7 +37,7 @@ t.test('the command that dumps the embedded database connects to it', async (t) 
   ])
 })
 
-t.test('the table of exit codes has all of them', async (t) => {
+t.test('the table of exit codes is complete', async (t) => {
   const listed = table('docs/operating.md', '## Stop').flatMap(([codes = '']) =>
     codes.split(', ').map(Number),
   )

@@ -2,7 +2,7 @@ import t from 'tap'
 import { createWorld } from '../support/world.ts'
 import { blocks, table } from './markdown.ts'
 
-t.test('the registrations of docs/sign-in.md are accepted as they stand', async (t) => {
+t.test('the registrations of docs/sign-in.md are accepted unchanged', async (t) => {
   const { ask } = await createWorld(t)
   const register = async (organization: string, block: string) =>
     ask('POST', `/v1/organizations/${organization}/issuers`, { body: JSON.parse(block) })
@@ -12,7 +12,7 @@ t.test('the registrations of docs/sign-in.md are accepted as they stand', async 
   for (const block of platforms) t.equal((await register('platform', block)).status, 201, block)
 })
 
-t.test('docs/sign-in.md has every member of a registration', async (t) => {
+t.test('docs/sign-in.md lists every member of a registration', async (t) => {
   const { app } = await createWorld(t)
   await app.ready()
   const { properties } = (app.swagger() as any).components.schemas.IssuerRegistration

@@ -32,7 +32,7 @@ t.test('data survives stop and start', async (t) => {
   t.same(await query(second.url, 'select answer from kept'), [{ answer: 42 }])
 })
 
-t.test('stopping twice is stopping once, and leaves no server behind', async (t) => {
+t.test('stopping twice has the effect of stopping once, and leaves no server behind', async (t) => {
   const directory = await newDirectory(t)
   const database = await start(t, directory)
   await Promise.all([database.stop(), database.stop()])
@@ -63,7 +63,7 @@ t.test('a server that outlives its killed owner is adopted with all its data', a
   await t.rejects(query(database.url, 'select 1'), { code: 'ECONNREFUSED' })
 })
 
-t.test('what was acknowledged survives the death of owner and server', async (t) => {
+t.test('acknowledged changes survive the death of owner and server', async (t) => {
   const directory = await newDirectory(t)
   const owner = await startElsewhere(t, directory)
   await query(owner.report.url ?? '', 'create table kept as select 42 as answer')
@@ -73,7 +73,7 @@ t.test('what was acknowledged survives the death of owner and server', async (t)
   t.same(await query(database.url, 'select answer from kept'), [{ answer: 42 }])
 })
 
-t.test('a process that has since got the id of a dead server is left alone', async (t) => {
+t.test('a process with the recycled id of a dead server is left alone', async (t) => {
   const directory = await newDirectory(t)
   const first = await start(t, directory)
   const file = join(directory, 'postgres', 'postmaster.pid')
@@ -86,7 +86,7 @@ t.test('a process that has since got the id of a dead server is left alone', asy
   t.same(await query(bystander.report.url ?? '', 'select 1 as one'), [{ one: 1 }])
 })
 
-t.test('a second start from another process is refused and does not disturb the first', async (t) => {
+t.test('a second start from another process is rejected and does not disturb the first', async (t) => {
   const directory = await newDirectory(t)
   const first = await start(t, directory)
   const second = await startElsewhere(t, directory)
@@ -94,7 +94,7 @@ t.test('a second start from another process is refused and does not disturb the 
   t.same(await query(first.url, 'select 1 as one'), [{ one: 1 }])
 })
 
-t.test('a second start from the same process is refused, as long as the first has not stopped', async (t) => {
+t.test('a second start from the same process is rejected until the first has stopped', async (t) => {
   const directory = await newDirectory(t)
   const first = await start(t, directory)
   await t.rejects(startEmbedded(directory), { message: inUse })
@@ -121,7 +121,7 @@ t.test('of two simultaneous starts after a crash exactly one wins', async (t) =>
   t.equal(both.filter(({ report }) => inUse.test(report.error ?? '')).length, 1)
 })
 
-t.test('a directory whose making was interrupted is made anew', async (t) => {
+t.test('a directory whose creation was interrupted is created again', async (t) => {
   const directory = await newDirectory(t)
   await mkdir(join(directory, 'postgres.new-Ab12Cd', 'base'), { recursive: true, mode: 0o755 })
   await writeFile(join(directory, 'postgres.new-Ab12Cd', 'PG_VERSION'), '18\n')
@@ -132,7 +132,7 @@ t.test('a directory whose making was interrupted is made anew', async (t) => {
 })
 
 t.test(
-  'a directory name may be long and hold characters that mean something to a shell or a URL',
+  'a directory name may be long and contain characters that are special in shells or URLs',
   async (t) => {
     const directory = join(await newDirectory(t), `it's $HOME "%40 é ${'x'.repeat(120)}`)
     const database = await start(t, directory)
@@ -170,7 +170,7 @@ t.test('the server listens on loopback only', async (t) => {
   t.same(setting, { addresses: '127.0.0.1' })
 })
 
-t.test('the database is durable, in UTF-8 and UTC, and its user is no superuser', async (t) => {
+t.test('the database is durable, in UTF-8 and UTC, and its user is not a superuser', async (t) => {
   const expected = {
     ...{
       fsync: 'on',
@@ -213,7 +213,7 @@ t.test('a failed start says why in a sentence, and the next one succeeds', async
   await start(t, directory)
 })
 
-t.test('a data directory that cannot be one is refused in a sentence', async (t) => {
+t.test('an unusable data directory is rejected with a sentence', async (t) => {
   const directory = await newDirectory(t)
   await writeFile(directory, '')
   await t.rejects(startEmbedded(directory), { message: /^the embedded PostgreSQL cannot use .*EEXIST/ })
@@ -247,7 +247,7 @@ if (isRoot) {
     t.type((await startElsewhere(t, directory, nobody)).report.url, 'string')
   })
 
-  t.test("an ordinary user is told that root's directory is not theirs", async (t) => {
+  t.test('an ordinary user is told that the directory belongs to root', async (t) => {
     const directory = await newDirectory(t)
     await (await start(t, directory)).stop()
     const { report } = await startElsewhere(t, directory, nobody)

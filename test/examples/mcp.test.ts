@@ -47,7 +47,7 @@ t.test('the example compiles', async (t) => {
   await checkTypes(t, folder)
 })
 
-t.test('the example lets in who it should', async (t) => {
+t.test('the example admits exactly the right callers', async (t) => {
   const env = {
     PATH: process.env.PATH,
     ...{ COUNTERFOIL_URL: url, COUNTERFOIL_TOKEN: token, RESOURCE: resource, PORT: `${port}` },

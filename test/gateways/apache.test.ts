@@ -54,7 +54,7 @@ if (
     fields: ['id', 'subject', 'organization', 'scope', 'type'].map((name) => `x-token-${name}`),
     tellsAddress: false,
   })
-  t.test('without Counterfoil nobody is let through', (t) => closesWithCounterfoil(t, site, 401))
+  t.test('without Counterfoil every request is rejected', (t) => closesWithCounterfoil(t, site, 401))
 } else {
   const how = 'apt-get install apache2 libapache2-mod-auth-openidc openssl'
   t.test('Apache with mod_auth_openidc is not installed, or openssl is not', { skip: how }, async () => {})

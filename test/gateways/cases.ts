@@ -26,7 +26,7 @@ export async function behavesLikeAGateway(t: Test, site: Site, ways: Ways): Prom
   const owner = { subject: 'u-4711' }
   const good = await world.issue({ name: 'Orders', scopes, owner })
 
-  t.test('a good token is let through, and the service is told whose it is', async (t) => {
+  t.test('a request with a good token passes, and the service learns whose it is', async (t) => {
     const { status, seen } = await send(bearer(good.secret))
     t.equal(status, 200)
     t.match(seen, { method: 'GET', url: '/orders/7?page=2' })
@@ -44,7 +44,7 @@ export async function behavesLikeAGateway(t: Test, site: Site, ways: Ways): Prom
     t.equal(seen?.headers.authorization, undefined, 'and does not get the token itself')
   })
 
-  t.test('whoever the client says it is, the service is told who it is', async (t) => {
+  t.test('identity header fields from the client are overwritten', async (t) => {
     const plain = await world.issue({ scopes: ['orders:read'] })
     for (const headers of [
       [...forged, ...bearer(plain.secret)],
@@ -56,7 +56,7 @@ export async function behavesLikeAGateway(t: Test, site: Site, ways: Ways): Prom
     }
   })
 
-  t.test('without a token, or with one that is not good, the answer is 401 with a challenge', async (t) => {
+  t.test('a missing or bad token is a 401 with a challenge', async (t) => {
     const expired = await world.issue({ scopes, lifetime_days: 1 })
     const revoked = await world.issue({ scopes })
     t.equal((await send(bearer(revoked.secret))).status, 200)
@@ -76,7 +76,7 @@ export async function behavesLikeAGateway(t: Test, site: Site, ways: Ways): Prom
     }
   })
 
-  t.test('a token that lacks a scope is not let through', async (t) => {
+  t.test('a token that lacks a scope is rejected', async (t) => {
     const narrow = await world.issue({ scopes: ['orders:write'] })
     const { status, headers } = await send(bearer(narrow.secret))
     t.equal(status, ways.tooNarrow)
@@ -84,7 +84,7 @@ export async function behavesLikeAGateway(t: Test, site: Site, ways: Ways): Prom
     t.equal((await send(bearer((await world.issue({ scopes: [] })).secret))).status, ways.tooNarrow)
   })
 
-  t.test('a token is taken in the place of a password too', async (t) => {
+  t.test('a token is also accepted as a password', async (t) => {
     const basic = (user: string) => `Basic ${Buffer.from(`${user}:${good.secret}`).toString('base64')}`
     for (const user of ['anybody', 'x']) {
       const { status, seen } = await send(['Authorization', basic(user)])
@@ -103,7 +103,7 @@ export async function behavesLikeAGateway(t: Test, site: Site, ways: Ways): Prom
     }
   })
 
-  t.test('two tokens at once, or one more in the URL, are not let through', async (t) => {
+  t.test('two tokens, or an additional one in the URL, are rejected', async (t) => {
     const twice = await send([...bearer(good.secret), ...bearer('garbage')])
     t.not(twice.status, 200)
     const other = await send([...bearer('garbage'), ...bearer(good.secret)])
@@ -112,16 +112,19 @@ export async function behavesLikeAGateway(t: Test, site: Site, ways: Ways): Prom
     t.equal(inUrl.status, 401, 'alone it is not read')
   })
 
-  t.test('a token with networks is good from there, and the client cannot say where it is', async (t) => {
-    const here = await world.issue({ scopes, allowed_cidrs: ['127.0.0.0/8'] })
-    const elsewhere = await world.issue({ scopes, allowed_cidrs: ['192.0.2.0/24'] })
-    t.equal((await send(bearer(here.secret))).status, ways.tellsAddress ? 200 : 401)
-    t.equal((await send(bearer(elsewhere.secret))).status, 401)
-    const claimed = ['X-Forwarded-For', '192.0.2.1']
-    t.equal((await send([...claimed, ...bearer(elsewhere.secret)])).status, 401)
-  })
+  t.test(
+    'a token with networks is accepted only from them, and clients cannot forge their address',
+    async (t) => {
+      const here = await world.issue({ scopes, allowed_cidrs: ['127.0.0.0/8'] })
+      const elsewhere = await world.issue({ scopes, allowed_cidrs: ['192.0.2.0/24'] })
+      t.equal((await send(bearer(here.secret))).status, ways.tellsAddress ? 200 : 401)
+      t.equal((await send(bearer(elsewhere.secret))).status, 401)
+      const claimed = ['X-Forwarded-For', '192.0.2.1']
+      t.equal((await send([...claimed, ...bearer(elsewhere.secret)])).status, 401)
+    },
+  )
 
-  t.test('what the client sends in the name of the gateway counts for nothing', async (t) => {
+  t.test('the gateway’s header fields are ignored if a client sends them', async (t) => {
     const claimed = ['X-Counterfoil-Gateway', world.admin, 'X-Counterfoil-Require', '']
     t.equal((await send([...claimed, ...bearer(good.secret)])).status, 200)
     t.equal((await send([...claimed, ...bearer('garbage')])).status, 401)

@@ -15,7 +15,7 @@ if (isInstalled('haproxy', '-v')) {
     fields: identityFields,
     tellsAddress: true,
   })
-  t.test('without Counterfoil nobody is let through', (t) => closesWithCounterfoil(t, site, 503))
+  t.test('without Counterfoil every request is rejected', (t) => closesWithCounterfoil(t, site, 503))
 } else {
   t.test('HAProxy is not installed', { skip: 'apt-get install haproxy' }, async () => {})
 }

@@ -11,7 +11,7 @@ if (isInstalled('nginx', '-v')) {
     fields: identityFields,
     tellsAddress: true,
   })
-  t.test('without Counterfoil nobody is let through', (t) => closesWithCounterfoil(t, site, 503))
+  t.test('without Counterfoil every request is rejected', (t) => closesWithCounterfoil(t, site, 503))
 } else {
   t.test('nginx is not installed', { skip: 'apt-get install nginx-light' }, async () => {})
 }

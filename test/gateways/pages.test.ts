@@ -6,7 +6,7 @@ import { read, root } from '../docs/markdown.ts'
 const folder = join(root, 'docs/gateways')
 const gateways = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory())
 
-t.test('every page shows the files that the tests run, to the letter', async (t) => {
+t.test('every page shows exactly the files that the tests run', async (t) => {
   t.equal(gateways.length, 6)
   for (const { name } of gateways)
     for (const file of readdirSync(join(folder, name))) {

@@ -104,7 +104,7 @@ const cases: [what: string, headers: string[], status: number][] = [
 ]
 
 for (const [name, requestOf] of Object.entries(gateways)) {
-  t.test(`${name} is answered as it takes it`, async (t) => {
+  t.test(`${name} gets responses that it understands`, async (t) => {
     for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'HEAD'])
       for (const [what, headers, status] of cases) {
         const answer = await ask(requestOf({ method, uri: '/orders/7?page=2&scope=x', headers }))
@@ -116,7 +116,7 @@ for (const [name, requestOf] of Object.entries(gateways)) {
       }
   })
 
-  t.test(`${name} lets no token in the URL through, alone or beside another`, async (t) => {
+  t.test(`${name} rejects tokens in the URL, alone or with another one`, async (t) => {
     const uri = `/orders/7?access_token=${good.secret}`
     for (const headers of [[], bearer(good.secret)])
       t.equal((await ask(requestOf({ method: 'GET', uri, headers }))).status, 401)

@@ -40,11 +40,11 @@ if (isInstalled('nginx', '-v')) {
     },
   )
 
-  t.test('AUTH_SECRET is taken like a SCIM token', async (t) => {
+  t.test('AUTH_SECRET is accepted like a SCIM token', async (t) => {
     t.match(await scim(fixed), { status: 200, body: { Resources: [{ userName: 'ada' }] } })
   })
 
-  t.test('a token of another type provisions nobody', async (t) => {
+  t.test('a token of another type is rejected', async (t) => {
     const { secret } = await world.issue({ type: 'api' })
     t.equal((await scim(secret, 'eve')).status, 401)
   })

@@ -21,7 +21,7 @@ const part = fc.constantFrom(
   ' ',
 )
 
-t.test('whatever is in Accept, one of the offered types is the answer, or that there is none', async () => {
+t.test('any Accept header selects one of the offered types or none', async () => {
   const header = fc.oneof(
     fc.string(),
     fc.array(part, { maxLength: 12 }).map((parts) => parts.join('')),
@@ -38,7 +38,7 @@ t.test('whatever is in Accept, one of the offered types is the answer, or that t
   )
 })
 
-t.test('the type of the higher quality is chosen, whatever the order', async () => {
+t.test('the type with the highest quality is chosen, whatever the order', async () => {
   const quality = fc.integer({ min: 1, max: 1000 })
   fc.assert(
     fc.property(quality, quality, fc.boolean(), (json, jwt, jsonFirst) => {
@@ -95,7 +95,7 @@ t.test(
   },
 )
 
-t.test('every operation that reads Accept reads it like this', async (t) => {
+t.test('every operation with several media types negotiates like this', async (t) => {
   const world = await createWorld(t)
   const list = await someStatusList(world)
   const { secret } = await world.issue()

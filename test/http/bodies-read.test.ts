@@ -66,26 +66,29 @@ function refusal(operation: Operation, code: string, what: RegExp | string) {
   return { error: 'invalid_request', error_description: what, request_id: String }
 }
 
-t.test('an empty body is no body, whatever the Content-Type and however its length is told', async (t) => {
-  t.ok(optional.length >= 12, 'deletions, revocations, suspensions')
-  for (const operation of optional)
-    for (const [type, length] of [
-      ['application/json', {}],
-      ['application/json; charset=utf-8', { 'content-length': '0' }],
-      ['text/plain', { 'content-length': '0' }],
-      ['x', {}],
-    ] as const) {
-      const { status, body } = await send(operation, { headers: { 'content-type': type, ...length } })
-      t.equal(status, matrix[operation.id]?.ok, `${operation.id} ${type}: ${JSON.stringify(body)}`)
+t.test(
+  'an empty body counts as no body, whatever the Content-Type and however its length is given',
+  async (t) => {
+    t.ok(optional.length >= 12, 'deletions, revocations, suspensions')
+    for (const operation of optional)
+      for (const [type, length] of [
+        ['application/json', {}],
+        ['application/json; charset=utf-8', { 'content-length': '0' }],
+        ['text/plain', { 'content-length': '0' }],
+        ['x', {}],
+      ] as const) {
+        const { status, body } = await send(operation, { headers: { 'content-type': type, ...length } })
+        t.equal(status, matrix[operation.id]?.ok, `${operation.id} ${type}: ${JSON.stringify(body)}`)
+      }
+    for (const operation of optional) {
+      const headers = { 'content-type': 'application/json', 'transfer-encoding': 'chunked' }
+      const { status } = await send(operation, { headers, payload: '' })
+      t.equal(status, matrix[operation.id]?.ok, `${operation.id} in chunks`)
     }
-  for (const operation of optional) {
-    const headers = { 'content-type': 'application/json', 'transfer-encoding': 'chunked' }
-    const { status } = await send(operation, { headers, payload: '' })
-    t.equal(status, matrix[operation.id]?.ok, `${operation.id} in chunks`)
-  }
-})
+  },
+)
 
-t.test('where a body is required, an empty one is 400 and the body is named', async (t) => {
+t.test('if a body is required, an empty one is a 400 that names the body', async (t) => {
   t.ok(required.length >= 12)
   for (const operation of required) {
     const type = operation.body?.type ?? ''
@@ -103,7 +106,7 @@ t.test('where a body is required, an empty one is 400 and the body is named', as
   }
 })
 
-t.test('RFC 9110 §15.5.16: a body with a content coding is 415, and Accept-Encoding says why', async (t) => {
+t.test('RFC 9110 §15.5.16: a body with a content coding is a 415 with Accept-Encoding', async (t) => {
   for (const operation of operations) {
     const { target, type, text } = await good(operation)
     for (const coding of ['gzip', 'GZIP', 'br', 'identity, gzip', 'x-of-tomorrow']) {
@@ -162,7 +165,7 @@ t.test('RFC 9110 §8.3: parameters, case and whitespace of a Content-Type do not
     }
 })
 
-t.test('a body in another charset than UTF-8 is 415', async (t) => {
+t.test('a body in a charset other than UTF-8 is a 415', async (t) => {
   for (const operation of operations) {
     const { target, type, text } = await good(operation)
     for (const charset of ['iso-8859-1', 'UTF-16', '"windows-1252"', 'utf-8x']) {
@@ -183,7 +186,7 @@ const notUtf8 = {
   'beyond U+10FFFF': [0xf4, 0x90, 0x80, 0x80],
 }
 
-t.test('RFC 8259 §8.1: a body that is not UTF-8 is 400, and nothing of it is stored', async (t) => {
+t.test('RFC 8259 §8.1: a body that is not UTF-8 is a 400, and nothing of it is stored', async (t) => {
   for (const operation of operations) {
     const { target, type } = await good(operation)
     for (const [what, bytes] of Object.entries(notUtf8)) {
@@ -202,7 +205,7 @@ t.test('RFC 8259 §8.1: a body that is not UTF-8 is 400, and nothing of it is st
   t.equal(rows.length, 0)
 })
 
-t.test('U+FFFD itself is text like any other', async (t) => {
+t.test('U+FFFD itself is ordinary text', async (t) => {
   const name = 'Replaced \uFFFD by hand'
   t.match(await world.ask('POST', '/v1/organizations/default/tokens', { body: { name, type: 'api' } }), {
     status: 201,

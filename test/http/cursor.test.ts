@@ -26,7 +26,7 @@ t.test('a cursor of another list or another key does not open', async () => {
   )
 })
 
-t.test('a cursor of which anything was changed, added or left out does not open', async () => {
+t.test('a cursor that was modified, extended or truncated does not open', async () => {
   fc.assert(
     fc.property(position, fc.nat(), fc.base64String({ minLength: 1, maxLength: 4 }), (position, at, put) => {
       const cursor = sealCursor(key, 'list', position)
@@ -40,6 +40,6 @@ t.test('a cursor of which anything was changed, added or left out does not open'
   )
 })
 
-t.test('no text at all opens that was not given out', async () => {
+t.test('text that was never issued as a cursor does not open', async () => {
   fc.assert(fc.property(fc.string(), (text) => t.equal(openCursor(key, 'list', text), undefined)))
 })

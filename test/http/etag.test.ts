@@ -42,7 +42,7 @@ const headers: [what: string, header: string, status: 'ok' | 412 | 400][] = [
   ['nothing', '', 400],
 ]
 
-t.test('If-Match is read alike by every operation that has it', async (t) => {
+t.test('every operation interprets If-Match alike', async (t) => {
   t.same(changes.map(({ id }) => id).sort(), [
     'deleteOrganization',
     'deleteToken',
@@ -85,7 +85,7 @@ async function setVersions() {
     await world.sql(`update ${table} set version = 1`)
 }
 
-t.test('what cannot match is told why, and what to send', async (t) => {
+t.test('an If-Match that cannot match gets a reason and what to send', async (t) => {
   const { id } = await world.issue()
   const detailFor = async (header: string) => {
     const url = `/v1/organizations/default/tokens/${id}`
@@ -99,7 +99,7 @@ t.test('what cannot match is told why, and what to send', async (t) => {
   t.match(await detailFor('"abc"'), /no ETag of this service/)
 })
 
-t.test('If-None-Match is compared weakly, as it comes from proxies that compress', async (t) => {
+t.test('If-None-Match is compared weakly, since proxies that compress weaken it', async (t) => {
   for (const url of ['/.well-known/jwks.json', `/status-lists/${await someStatusList(world)}`]) {
     const { status, headers } = await ask('GET', url)
     t.equal(status, 200, url)

@@ -47,7 +47,7 @@ const bad: Record<string, (world: World, ip: string) => Promise<any>> = {
 }
 
 for (const [what, fail] of Object.entries(bad)) {
-  t.test(`an address is told to wait after too many failures: ${what}`, async (t) => {
+  t.test(`an address is throttled after too many failures: ${what}`, async (t) => {
     const world = await createLimited(t)
     const here = '192.0.2.1'
     for (let i = 0; i < limit; i++) t.equal((await fail(world, here)).status, 401)
@@ -68,7 +68,7 @@ for (const [what, fail] of Object.entries(bad)) {
   })
 }
 
-t.test('a good credential that is not in memory is not refused either', async (t) => {
+t.test('a good credential that is not cached is not throttled either', async (t) => {
   const world = await createLimited(t)
   const client = await makeClient(world)
   const fresh = await world.manager(['tokens:introspect'])
@@ -79,7 +79,7 @@ t.test('a good credential that is not in memory is not refused either', async (t
   t.match(await bad['a bearer at /introspect']?.(world, '127.0.0.1'), { status: 429 })
 })
 
-t.test('tokens that are asked about count for nothing', async (t) => {
+t.test('introspected tokens do not count as failures', async (t) => {
   const world = await createLimited(t)
   const gateway = await world.manager(['tokens:introspect'])
   for (let i = 0; i <= 2 * limit; i++) {
@@ -92,7 +92,7 @@ t.test('tokens that are asked about count for nothing', async (t) => {
   t.match(await world.ask('GET', '/v1/self', { token: 'bad' }), { status: 401 })
 })
 
-t.test('IPv6 addresses of one /64 network are one', async (t) => {
+t.test('IPv6 addresses of one /64 network count as one', async (t) => {
   const world = await createLimited(t)
   const fail = (ip: string) => ask(world, 'GET', '/v1/self', ip, { token: 'bad' })
   for (let i = 0; i < limit; i++) t.match(await fail(`2001:db8::${i + 1}:1`), { status: 401 })
@@ -100,7 +100,7 @@ t.test('IPv6 addresses of one /64 network are one', async (t) => {
   t.match(await fail('2001:db8:0:1::1'), { status: 401 })
 })
 
-t.test('with a limit of 0 nobody is told to wait', async (t) => {
+t.test('with a limit of 0 no address is throttled', async (t) => {
   const world = await createLimited(t, { limit: 0 })
   for (let i = 0; i < 10; i++) t.match(await world.ask('GET', '/v1/self', { token: 'bad' }), { status: 401 })
 })

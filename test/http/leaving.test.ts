@@ -276,7 +276,7 @@ async function measured(): Promise<number> {
 }
 
 for (const row of rows) {
-  t.test(`${row.what} whose client leaves`, async (t) => {
+  t.test(`${row.what} whose client disconnects`, async (t) => {
     for (const moment of moments) {
       if (moment === 'after it' && row.endless) continue
       if (moment === 'in the body' && !(await row.make(someone)).body) continue
@@ -316,7 +316,7 @@ for (const what of [
   'a question of a gateway',
   'a list',
 ]) {
-  t.test(`and then all places are there again for ${what}, and not one more`, async (t) => {
+  t.test(`afterwards exactly all slots are free again for ${what}`, async (t) => {
     const stranger = { organization: 'platform', token: world.admin }
     const before = seen
     const answers: Promise<Sent>[] = []
@@ -333,23 +333,26 @@ for (const what of [
   })
 }
 
-t.test('and for streams, of which those of one tenant leave room for those of another', async (t) => {
-  const open: Socket[] = []
-  for (const caller of callers) {
-    for (let i = 0; i < share; i++) {
-      const { status, socket } = await send(caller, rowOf('a stream'))
-      t.equal(status, 200)
-      open.push(socket)
+t.test(
+  'afterwards all stream slots are free again, and one tenant’s streams leave room for another’s',
+  async (t) => {
+    const open: Socket[] = []
+    for (const caller of callers) {
+      for (let i = 0; i < share; i++) {
+        const { status, socket } = await send(caller, rowOf('a stream'))
+        t.equal(status, 200)
+        open.push(socket)
+      }
+      t.equal((await send(caller, rowOf('a stream'))).status, 503, 'a caller has its share')
+      if (open.length < 2 * share) continue
+      const third = { organization: 'default', token: client.secret }
+      t.equal((await send(third, rowOf('a stream'))).status, 503, 'and so has an organization')
     }
-    t.equal((await send(caller, rowOf('a stream'))).status, 503, 'a caller has its share')
-    if (open.length < 2 * share) continue
-    const third = { organization: 'default', token: client.secret }
-    t.equal((await send(third, rowOf('a stream'))).status, 503, 'and so has an organization')
-  }
-  for (const socket of open) socket.destroy()
-})
+    for (const socket of open) socket.destroy()
+  },
+)
 
-t.test('and nothing is left over in the database, and everything works', async (t) => {
+t.test('afterwards nothing is left over in the database, and everything works', async (t) => {
   const held = () =>
     world.sql(
       `select from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'`,
@@ -362,7 +365,7 @@ t.test('and nothing is left over in the database, and everything works', async (
   t.match(await world.introspect((await world.issue()).secret), { active: true })
 })
 
-t.test('a request whose client left has its line in the log', async (t) => {
+t.test('a request whose client disconnected is logged', async (t) => {
   const logs = await readFile(join(process.env.TEST_RECORDS ?? '', 'logs'), 'utf8')
   const lines = logs.split('\n').filter((line) => line.includes('"status":499'))
   for (const route of ['/v1/organizations/:organization/tokens', '/v1/revocations/stream', '/revoke'])
@@ -372,7 +375,7 @@ t.test('a request whose client left has its line in the log', async (t) => {
     )
 })
 
-t.test('a client that takes in nothing of its answer is not waited for', async (t) => {
+t.test('a client that does not read its response is disconnected', async (t) => {
   const idle = Number(world.app.server.timeout)
   t.ok(idle > 0 && idle <= 60_000)
   world.app.server.timeout = 100

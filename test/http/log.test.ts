@@ -12,7 +12,7 @@ function lineOf(logged: object): Record<string, unknown> {
   return JSON.parse(line)
 }
 
-t.test('what has the name of a secret is not logged, at the top or inside', async (t) => {
+t.test('members named like secrets are not logged, at any depth', async (t) => {
   const line = lineOf({
     authorization: 'Bearer x',
     body: { token: 'x', kept: 1 },
@@ -40,7 +40,7 @@ t.test('everything else is logged as it is', async (t) => {
   })
 })
 
-t.test('a long text is cut before it is searched for secrets, and never through one', async (t) => {
+t.test('a long text is truncated before the search for secrets, and never within one', async (t) => {
   t.match(fitForLog(`/${'-a'.repeat(7_800)}`), /^\/… \(15601 characters\)$/)
   const secret = generateSecret('api').reveal()
   for (let before = 3_950; before < 4_010; before++) {

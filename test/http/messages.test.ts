@@ -19,7 +19,7 @@ async function check(t: Test, cases: Case[]) {
   }
 }
 
-t.test('a PATCH says of members that were given at creation that they never change', async (t) => {
+t.test('a PATCH of a member that is fixed at creation says that it never changes', async (t) => {
   const { id } = await world.issue()
   await ask('POST', '/v1/token-types', { body: { name: 'fixed', prefix: 'fixed' } })
   const never = /^never changes$/
@@ -54,7 +54,7 @@ t.test('a PATCH says of members that were given at creation that they never chan
   ])
 })
 
-t.test('every member that a PATCH does not take and its answer shows has a reason', async (t) => {
+t.test('every member that is shown but not accepted by a PATCH has a reason', async (t) => {
   const { body: document } = await ask('GET', '/openapi.json')
   const { schemas } = document.components
   for (const [change, shown] of [
@@ -70,7 +70,7 @@ t.test('every member that a PATCH does not take and its answer shows has a reaso
   }
 })
 
-t.test('text in the wrong form is told the form in words', async (t) => {
+t.test('malformed text gets a description of the right form', async (t) => {
   const scope = /printable ASCII characters without spaces/
   await check(t, [
     ['POST', tokens, { name: '   ', type: 'api' }, 'name', /must not be blank|is required/],
@@ -93,7 +93,7 @@ t.test('text in the wrong form is told the form in words', async (t) => {
   ])
 })
 
-t.test('every pattern in the document says its form in words', async (t) => {
+t.test('every pattern in the document is described in words', async (t) => {
   const { body: document } = await ask('GET', '/openapi.json')
   const found: string[] = []
   const visit = (value: unknown, path: string[]) => {
@@ -109,7 +109,7 @@ t.test('every pattern in the document says its form in words', async (t) => {
   t.ok(found.length > 5)
 })
 
-t.test('a refused scope comes with the scopes that the type allows', async (t) => {
+t.test('a rejected scope comes with the scopes that the type allows', async (t) => {
   const body = { name: 'few', prefix: 'few', allowed_scopes: ['um:read', 'um:write', 'um:bulk'] }
   await ask('POST', '/v1/token-types', { body })
   const many = Array.from({ length: 30 }, (_, n) => `scope-${n}`)
@@ -136,7 +136,7 @@ t.test('a refused scope comes with the scopes that the type allows', async (t) =
   await ask('PUT', '/v1/organizations/default/policy', { body: {} })
 })
 
-t.test('a member that is off by a letter is told which one was meant', async (t) => {
+t.test('a misspelled member gets a suggestion', async (t) => {
   await check(t, [
     [
       'POST',

@@ -23,33 +23,30 @@ const trusted = await world.ask('POST', '/v1/organizations/default/issuers', { b
 concrete.issuer = trusted.body.id
 const urlOf = (path: string) => path.replace(/\{(\w+)\}/g, (_match, name) => concrete[name] ?? '')
 
-t.test(
-  'RFC 9110 §15.5.6: a method that an address does not offer is 405 with all that it does',
-  async (t) => {
-    // Gateways call /verify with the method of the original request.
-    const named = operations.map(({ path }) => path).filter((path) => path !== '/verify')
-    const paths = [...new Set(named), '/openapi.json']
-    for (const path of paths) {
-      const offered = operations.filter((operation) => operation.path === path).map(({ method }) => method)
-      if (path === '/openapi.json') offered.push('GET')
-      if (offered.includes('GET')) offered.push('HEAD')
-      for (const method of methods.filter((name) => !offered.includes(name))) {
-        const answer = await world.ask(method, urlOf(path))
-        t.equal(answer.status, 405, `${method} ${path}`)
-        t.same(answer.headers.allow?.split(', ').sort(), offered.sort(), `Allow of ${path}`)
-        if (method === 'HEAD') continue
-        const isProtocol = /^\/(introspect|revoke)/.test(path)
-        const error = isProtocol
-          ? { error: 'invalid_request', request_id: String }
-          : { code: 'method_not_allowed' }
-        t.match(answer.body, error, `${method} ${path}`)
-        t.equal(answer.headers['x-content-type-options'], 'nosniff')
-      }
+t.test('RFC 9110 §15.5.6: an unsupported method is a 405 with Allow', async (t) => {
+  // Gateways call /verify with the method of the original request.
+  const named = operations.map(({ path }) => path).filter((path) => path !== '/verify')
+  const paths = [...new Set(named), '/openapi.json']
+  for (const path of paths) {
+    const offered = operations.filter((operation) => operation.path === path).map(({ method }) => method)
+    if (path === '/openapi.json') offered.push('GET')
+    if (offered.includes('GET')) offered.push('HEAD')
+    for (const method of methods.filter((name) => !offered.includes(name))) {
+      const answer = await world.ask(method, urlOf(path))
+      t.equal(answer.status, 405, `${method} ${path}`)
+      t.same(answer.headers.allow?.split(', ').sort(), offered.sort(), `Allow of ${path}`)
+      if (method === 'HEAD') continue
+      const isProtocol = /^\/(introspect|revoke)/.test(path)
+      const error = isProtocol
+        ? { error: 'invalid_request', request_id: String }
+        : { code: 'method_not_allowed' }
+      t.match(answer.body, error, `${method} ${path}`)
+      t.equal(answer.headers['x-content-type-options'], 'nosniff')
     }
-  },
-)
+  }
+})
 
-t.test('405 it is whatever the body is like', async (t) => {
+t.test('an unsupported method is a 405 whatever the body', async (t) => {
   for (const path of ['/introspect', '/v1/self', '/livez'])
     for (const headers of [
       { 'content-type': 'text/plain' },
@@ -58,7 +55,7 @@ t.test('405 it is whatever the body is like', async (t) => {
       t.equal((await world.ask('PUT', path, { headers, body: '{' })).status, 405, path)
 })
 
-t.test('gateways are answered alike whatever the method of the request that they ask about', async (t) => {
+t.test('gateways get the same response for every method', async (t) => {
   const { secret } = await world.issue()
   for (const method of methods)
     for (const url of ['/verify', '/verify/orders/7']) {
@@ -119,7 +116,7 @@ t.test('RFC 9110 §8.8.3: what has a version shows it as ETag, and a new one aft
   }
 })
 
-t.test('CORS is off unless configured: no page of another origin may read an answer', async (t) => {
+t.test('CORS is off unless configured: pages of other origins cannot read responses', async (t) => {
   const headers = { origin: 'https://console.example' }
   const preflight = { ...headers, 'access-control-request-method': 'GET' }
   for (const answer of [
@@ -133,7 +130,7 @@ t.test('CORS is off unless configured: no page of another origin may read an ans
   }
 })
 
-t.test('with CORS_ORIGINS the pages of these origins may call, and of no other', async (t) => {
+t.test('with CORS_ORIGINS, only pages of these origins may call', async (t) => {
   const { ask } = await createWorld(t, { corsOrigins: ['https://console.example'] })
   const headers = { origin: 'https://console.example' }
   const asked = {
@@ -170,7 +167,7 @@ t.test('with CORS_ORIGINS the pages of these origins may call, and of no other',
   t.equal(other.headers['access-control-allow-origin'], undefined)
 })
 
-t.test('every answer, good or bad, has the security headers and nothing to render', async (t) => {
+t.test('every response has the security headers and nothing to render', async (t) => {
   for (const [method, url] of [
     ['GET', '/v1/token-types'],
     ['GET', '/v1/nowhere'],
@@ -188,18 +185,21 @@ t.test('every answer, good or bad, has the security headers and nothing to rende
   }
 })
 
-t.test('what only programs read is not sniffed, stored or signed by its maker', async (t) => {
-  for (const url of ['/introspect', '/revoke']) {
-    for (const token of [world.admin, '']) {
-      const { headers } = await world.ask('POST', url, { token, form: { token: 'unknown' } })
-      t.match(headers, { 'x-content-type-options': 'nosniff', 'cache-control': 'no-store' })
-      t.equal(headers['x-powered-by'], undefined)
-      t.equal(headers.server, undefined)
+t.test(
+  'responses for programs are not sniffed or stored, and do not reveal the server software',
+  async (t) => {
+    for (const url of ['/introspect', '/revoke']) {
+      for (const token of [world.admin, '']) {
+        const { headers } = await world.ask('POST', url, { token, form: { token: 'unknown' } })
+        t.match(headers, { 'x-content-type-options': 'nosniff', 'cache-control': 'no-store' })
+        t.equal(headers['x-powered-by'], undefined)
+        t.equal(headers.server, undefined)
+      }
     }
-  }
-})
+  },
+)
 
-t.test('RFC 9111 §5.2.2.5: nothing that holds tokens or tells of them is stored by caches', async (t) => {
+t.test('RFC 9111 §5.2.2.5: responses about tokens are not cached', async (t) => {
   for (const [method, url] of [
     ['GET', '/v1/self'],
     ['GET', '/v1/organizations/default/tokens'],
@@ -214,16 +214,20 @@ t.test('RFC 9111 §5.2.2.5: nothing that holds tokens or tells of them is stored
   }
 })
 
-t.test("a request id is ours, never the caller's, and leads to the change log", async (t) => {
-  const headers = { 'x-request-id': 'mine', 'request-id': 'mine' }
-  const first = await world.ask('GET', '/livez', { headers })
-  const second = await world.ask('GET', '/livez', { headers })
-  t.match(first.headers['x-request-id'], /^[0-9a-f-]{36}$/)
-  t.not(first.headers['x-request-id'], second.headers['x-request-id'])
+t.test(
+  'a request id is generated here, never taken from the caller, and appears in the change log',
+  async (t) => {
+    const headers = { 'x-request-id': 'mine', 'request-id': 'mine' }
+    const first = await world.ask('GET', '/livez', { headers })
+    const second = await world.ask('GET', '/livez', { headers })
+    t.match(first.headers['x-request-id'], /^[0-9a-f-]{36}$/)
+    t.not(first.headers['x-request-id'], second.headers['x-request-id'])
 
-  const body = { name: 'Logged', type: 'api' }
-  const made = await world.ask('POST', '/v1/organizations/default/tokens', { headers, body })
-  const { items } = (await world.ask('GET', `/v1/organizations/default/audit-events?target=${made.body.id}`))
-    .body
-  t.match(items, [{ action: 'token.created', request_id: made.headers['x-request-id'] }])
-})
+    const body = { name: 'Logged', type: 'api' }
+    const made = await world.ask('POST', '/v1/organizations/default/tokens', { headers, body })
+    const { items } = (
+      await world.ask('GET', `/v1/organizations/default/audit-events?target=${made.body.id}`)
+    ).body
+    t.match(items, [{ action: 'token.created', request_id: made.headers['x-request-id'] }])
+  },
+)

@@ -32,7 +32,7 @@ const list = () =>
     headers: { authorization: `Bearer ${world.admin}` },
   })
 
-t.test('what comes beyond the limit of introspection is told at once to come back', async (t) => {
+t.test('introspection requests beyond the limit are rejected at once with Retry-After', async (t) => {
   const admitted = [1, 2].map(() => introspect)
   let answers: Promise<{ statusCode: number }>[] = []
   await whileWaiting(
@@ -55,7 +55,7 @@ t.test('what comes beyond the limit of introspection is told at once to come bac
   t.equal((await introspect()).statusCode, 200)
 })
 
-t.test('a flood of management requests is refused likewise, and introspection goes on', async (t) => {
+t.test('a flood of management requests is rejected too, and introspection continues', async (t) => {
   let answers: Promise<{ statusCode: number }>[] = []
   await whileWaiting(
     () => {
@@ -75,7 +75,7 @@ t.test('a flood of management requests is refused likewise, and introspection go
   t.equal((await list()).statusCode, 200)
 })
 
-t.test('a reader who goes away in the middle of a long answer frees its place', async (t) => {
+t.test('a reader who disconnects in the middle of a long response frees its slot', async (t) => {
   const small = await createWorld(t, { limits: { management: 1 } })
   const base = await small.app.listen({ host: '127.0.0.1', port: 0 })
   const { id } = (await small.ask('GET', '/v1/organizations/default')).body

@@ -8,7 +8,7 @@ const tokens = '/v1/organizations/default/tokens'
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 t.test(
-  'RFC 9457 §3: a problem has type, title, status and detail, and names the inputs at fault',
+  'RFC 9457 §3: a problem has type, title, status and detail, and names the invalid inputs',
   async (t) => {
     const world = await createWorld(t)
     const answer = await world.ask('POST', tokens, { body: { name: 7, colour: 'red' } })
@@ -43,7 +43,7 @@ t.test('RFC 9457 §3.1.1: the type of a problem leads to its description, with a
   }
 })
 
-t.test('an address that is not there is a 404 problem, with and without a credential', async (t) => {
+t.test('an unknown path is a 404 problem, with and without a credential', async (t) => {
   const world = await createWorld(t)
   for (const url of ['/v1', '/v1/nothing', '/introspect/more', '/%zz', '/v1/%00']) {
     const answer = await world.ask('GET', url, { token: '' })
@@ -58,7 +58,7 @@ t.test('an address that is not there is a 404 problem, with and without a creden
   }
 })
 
-t.test('a defect is a 500 that says nothing but the request id, under which the log tells all', async (t) => {
+t.test('an unexpected error is a 500 with only the request id, and its details are in the log', async (t) => {
   const world = await createWorld(t)
   const { secret } = await world.issue()
   await world.sql('alter table audit_events rename to lost')
@@ -86,7 +86,7 @@ t.test('a defect is a 500 that says nothing but the request id, under which the 
 })
 
 t.test(
-  'RFC 9110 §15.6.4: without the database it is 503 with Retry-After, and good again with it',
+  'RFC 9110 §15.6.4: without the database it is a 503 with Retry-After, and recovers with it',
   async (t) => {
     const world = await createWorld(t)
     const { secret } = await world.issue()
@@ -122,7 +122,7 @@ t.test(
   },
 )
 
-t.test('a database that goes away in the middle of a query is a 503 too', async (t) => {
+t.test('a database that fails in the middle of a query is a 503 too', async (t) => {
   const world = await createWorld(t)
   const { app, cable } = await appBehindCable(t, world)
   const blocker = new pg.Client({ connectionString: world.databaseUrl })
@@ -139,7 +139,7 @@ t.test('a database that goes away in the middle of a query is a 503 too', async 
   await blocker.end()
 })
 
-t.test('a number in the query that is infinite is beyond every maximum', async (t) => {
+t.test('an infinite number in the query exceeds every maximum', async (t) => {
   const world = await createWorld(t)
   for (const url of ['/v1/organizations', '/v1/organizations/default/tokens', '/v1/revocations']) {
     for (const limit of ['1e400', '-1e400', '1e3.', 'Infinity', 'NaN']) {

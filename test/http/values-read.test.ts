@@ -74,7 +74,7 @@ const instants = [
 const isInstant = ({ format }: any) => format === 'date-time'
 const isId = ({ format }: any) => format === 'uuid'
 
-t.test('RFC 3339: in a query an instant is read or refused by its name', async (t) => {
+t.test('RFC 3339: an instant in a query is accepted, or rejected by name', async (t) => {
   const found = places('query', isInstant)
   t.ok(found.length >= 10, 'of lists of tokens and of the change log')
   for (const { operation, name } of found) {
@@ -90,7 +90,7 @@ t.test('RFC 3339: in a query an instant is read or refused by its name', async (
   }
 })
 
-t.test('in a body an instant is read or refused by its name', async (t) => {
+t.test('an instant in a body is accepted, or rejected by name', async (t) => {
   const found = operations.flatMap((operation) =>
     Object.entries<any>(operation.body?.schema.properties ?? {})
       .filter(([, schema]) => isInstant(schema))
@@ -117,7 +117,7 @@ t.test('in a body an instant is read or refused by its name', async (t) => {
   }
 })
 
-t.test('what a policy makes of the farthest instants is an instant too', async (t) => {
+t.test('the policy turns the farthest instants into valid instants', async (t) => {
   for (const body of [
     { name: 'Longest', type: 'api', lifetime_days: 36_525 },
     { name: 'Last', type: 'api', expires_at: '9999-12-31T23:59:59.999Z' },
@@ -156,7 +156,7 @@ const spellings = (id: string) =>
     ['with digits of another script', id.replace(/\d/g, '٣')],
   ] as const
 
-t.test('RFC 9562: what is no id is refused by its name wherever an id is in a path', async (t) => {
+t.test('RFC 9562: a malformed id in a path is rejected by name', async (t) => {
   const found = places('path', isId)
   t.ok(found.length >= 11)
   for (const { operation, name } of found)
@@ -179,7 +179,7 @@ t.test('RFC 9562: what is no id is refused by its name wherever an id is in a pa
       )
 })
 
-t.test('an id of nothing is 404 wherever an id is in a path, in capitals too', async (t) => {
+t.test('an unknown id in a path is a 404, in upper case too', async (t) => {
   for (const { operation, name } of places('path', isId))
     for (const id of ['00000000-0000-0000-0000-00000000000A', 'FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF'])
       for (const spelling of [id, id.toLowerCase()])
@@ -190,7 +190,7 @@ t.test('an id of nothing is 404 wherever an id is in a path, in capitals too', a
         )
 })
 
-t.test('an organization is known by its key and its id, and by nothing that looks like them', async (t) => {
+t.test('an organization is found by its exact key and id only', async (t) => {
   const found = operations.filter(({ path }) => path.includes('{organization}'))
   t.ok(found.length >= 20)
   for (const operation of found) {
@@ -204,7 +204,7 @@ t.test('an organization is known by its key and its id, and by nothing that look
   }
 })
 
-t.test('an id in capitals is the same id', async (t) => {
+t.test('an id in upper case is the same id', async (t) => {
   const reads = operations.filter(
     ({ method, path }) => method === 'GET' && /\{(organization|token|issuer|list)\}/.test(path),
   )

@@ -172,7 +172,7 @@ t.test('RFC 6585 §5: header fields that are too large are 431', async (t) => {
   t.match(problemOf(answer), { type: '/problems/header_fields_too_large', status: 431 })
 })
 
-t.test('a URL that is too long is 431 with all that every answer has', async (t) => {
+t.test('a URL that is too long is a 431 with the usual header fields', async (t) => {
   const { headers, problem } = parts(await exchange(`GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`))
   t.match(problem, { code: 'header_fields_too_large', status: 431 })
   t.same(headers, (await common()).headers)
@@ -198,7 +198,7 @@ t.test('a body without a media type is 415', async (t) => {
   t.equal(statusOf(await exchange(head + json)), 415)
 })
 
-t.test('a body that comes one byte at a time is a body like any other', async (t) => {
+t.test('a body may arrive byte by byte', async (t) => {
   const socket = await open()
   socket.setNoDelay(true)
   const send = (bytes: string) => new Promise((sent) => socket.write(bytes, sent))
@@ -211,7 +211,7 @@ t.test('a body that comes one byte at a time is a body like any other', async (t
   await world.ask('DELETE', `${path}/${id}`)
 })
 
-t.test('a request that is broken off writes nothing and disturbs nobody', async (t) => {
+t.test('an aborted request writes nothing and affects no other request', async (t) => {
   const before = await snapshot(world.db)
   const request = `POST ${path} HTTP/1.1\r\n${credentials}Content-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n${json}`
   for (const length of [10, request.indexOf('\r\n\r\n'), request.length - json.length, request.length - 1]) {
@@ -227,13 +227,13 @@ t.test('a request that is broken off writes nothing and disturbs nobody', async 
   t.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200)
 })
 
-t.test('requests sent ahead on one connection are answered in order', async (t) => {
+t.test('pipelined requests are answered in order', async (t) => {
   const ask = (url: string, more = '') => `GET ${url} HTTP/1.1\r\nHost: x\r\n${more}\r\n`
   const answer = await exchange(ask('/livez') + ask('/v1/self') + ask('/livez', 'Connection: close\r\n'))
   t.same(answer.match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 200', 'HTTP/1.1 401', 'HTTP/1.1 200'])
 })
 
-t.test('a request may not take for ever to arrive', async (t) => {
+t.test('a request must arrive within a time limit', async (t) => {
   const { requestTimeout, headersTimeout } = world.app.server
   for (const limit of [requestTimeout, headersTimeout]) t.ok(limit > 0 && limit <= 60_000, `${limit} ms`)
 })

@@ -13,7 +13,7 @@ await ask('PATCH', '/v1/organizations/default/policy', {
 })
 
 t.test(
-  'a retry is answered where the policy would refuse another token, warnings and name too',
+  'a retry gets the first response, with warnings and name, even if the policy would reject another token',
   async (t) => {
     const headers = { 'idempotency-key': randomUUID() }
     const body = { type: 'api', lifetime_days: 30 }

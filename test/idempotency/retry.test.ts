@@ -17,7 +17,7 @@ const named = async (name: string) =>
 const keysKept = () => db.selectFrom('idempotencyKeys').selectAll().execute()
 
 t.test(
-  'a retry is answered as the first request was, secret and headers too, and makes no second token',
+  'a retry gets the first response, including secret and headers, and creates no second token',
   async (t) => {
     const key = randomUUID()
     const first = await create(key, { name: 'Once', lifetime_days: 30 })
@@ -38,7 +38,7 @@ t.test(
   },
 )
 
-t.test('a key in quotes and the same key without are one (RFC 9651 §3.3.3)', async (t) => {
+t.test('a key is the same with and without quotes (RFC 9651 §3.3.3)', async (t) => {
   const key = randomUUID()
   const first = await create(`"${key}"`, { name: 'Quoted' })
   t.same((await create(key, { name: 'Quoted' })).body, first.body)
@@ -46,7 +46,7 @@ t.test('a key in quotes and the same key without are one (RFC 9651 §3.3.3)', as
   t.equal(odd.status, 201)
 })
 
-t.test('the same key with another body is a 422 of its own kind, and makes nothing', async (t) => {
+t.test('the same key with another body is a 422 with its own code, and creates nothing', async (t) => {
   const key = randomUUID()
   await create(key, { name: 'This' })
   const other = await create(key, { name: 'That' })
@@ -58,7 +58,7 @@ t.test('the same key with another body is a 422 of its own kind, and makes nothi
   t.same(await named('That'), [])
 })
 
-t.test('of 20 concurrent duplicates one makes the token, and all get its answer', async (t) => {
+t.test('of 20 concurrent duplicates one creates the token, and all get its response', async (t) => {
   const key = randomUUID()
   const answers = await Promise.all(Array.from({ length: 20 }, () => create(key, { name: 'Race' })))
   t.same(new Set(answers.map(({ status }) => status)), new Set([201]))
@@ -81,7 +81,7 @@ t.test('of 20 concurrent requests with one key and two bodies, those of one body
   t.equal((await named('Left or right')).length, 1)
 })
 
-t.test('a request that fails keeps nothing: the same key can be tried again', async (t) => {
+t.test('a failed request stores nothing: the same key can be tried again', async (t) => {
   const key = randomUUID()
   t.equal((await create(key, { name: 'Later', type: 'later' })).status, 422)
   await ask('POST', '/v1/token-types', { body: { name: 'later', prefix: 'later' } })
@@ -107,18 +107,21 @@ t.test('a retry by the id of the organization instead of its key is the same req
   t.same((await create(key, { name: 'By key' }, { url: `/v1/organizations/${id}/tokens` })).body, first.body)
 })
 
-t.test('a token revoked or deleted meanwhile is not made again, and shown as it was', async (t) => {
-  const key = randomUUID()
-  const first = await create(key, { name: 'Gone soon' })
-  await ask('POST', `${url}/${first.body.id}/revoke`)
-  t.same((await create(key, { name: 'Gone soon' })).body, first.body)
-  t.same(await world.introspect(first.body.secret), { active: false })
-  await ask('DELETE', `${url}/${first.body.id}`)
-  t.same((await create(key, { name: 'Gone soon' })).body, first.body)
-  t.same(await named('Gone soon'), [])
-})
+t.test(
+  'a retry does not recreate a token revoked or deleted in the meantime, and shows it as it was',
+  async (t) => {
+    const key = randomUUID()
+    const first = await create(key, { name: 'Gone soon' })
+    await ask('POST', `${url}/${first.body.id}/revoke`)
+    t.same((await create(key, { name: 'Gone soon' })).body, first.body)
+    t.same(await world.introspect(first.body.secret), { active: false })
+    await ask('DELETE', `${url}/${first.body.id}`)
+    t.same((await create(key, { name: 'Gone soon' })).body, first.body)
+    t.same(await named('Gone soon'), [])
+  },
+)
 
-t.test('who may not create any more gets no answer that was given when it might', async (t) => {
+t.test('a caller who may no longer create gets no stored response', async (t) => {
   const key = randomUUID()
   const writer = await issue({ name: 'Writer', type: 'management', scopes: ['tokens:write'] })
   await create(key, { name: 'By the writer' }, { token: writer.secret })
@@ -126,7 +129,7 @@ t.test('who may not create any more gets no answer that was given when it might'
   t.equal((await create(key, { name: 'By the writer' }, { token: writer.secret })).status, 401)
 })
 
-t.test('after 24 hours the key is new again', async (t) => {
+t.test('after 24 hours the key can be used again', async (t) => {
   const key = randomUUID()
   const first = await create(key, { name: 'Daily' })
   clock.advance(day)
@@ -136,7 +139,7 @@ t.test('after 24 hours the key is new again', async (t) => {
 })
 
 t.test(
-  'what is kept is dropped when its time is over, by the next request with a key or by itself',
+  'stored responses are deleted when they expire, by the next request with a key or by the cleanup',
   async (t) => {
     await create(randomUUID(), { name: 'Dropped' })
     clock.advance(day)
@@ -148,7 +151,7 @@ t.test(
   },
 )
 
-t.test('an answer goes with its organization', async (t) => {
+t.test('a stored response is deleted with its organization', async (t) => {
   await ask('POST', '/v1/organizations', { body: { key: 'short', name: 'Short-lived' } })
   await create(randomUUID(), { name: 'Short' }, { url: '/v1/organizations/short/tokens' })
   t.equal((await keysKept()).length, 1)

@@ -7,7 +7,7 @@ import { Secret } from '../../src/shared/secret.ts'
 const scope = ['organization', 'principal']
 const key = () => new Secret(randomUUID())
 
-t.test('an answer opens with the key, the scope and the request that it was closed with', async () => {
+t.test('a response opens with the key, scope and request it was sealed with', async () => {
   fc.assert(
     fc.property(fc.uuid(), fc.string({ unit: 'binary' }), fc.string(), (text, answer, request) => {
       fc.pre(answer.isWellFormed())
@@ -20,7 +20,7 @@ t.test('an answer opens with the key, the scope and the request that it was clos
   )
 })
 
-t.test('with another key, scope or request it does not, nor with a bit changed', async (t) => {
+t.test('it does not open with another key, scope or request, or with a changed bit', async (t) => {
   const secret = key()
   const seal = deriveSeal(secret, scope)
   const fingerprint = seal.fingerprint('request')
@@ -39,7 +39,7 @@ t.test('with another key, scope or request it does not, nor with a bit changed',
   }
 })
 
-t.test('neither the key nor the answer can be read in what is stored', async (t) => {
+t.test('neither the key nor the response is readable in what is stored', async (t) => {
   const secret = key()
   const seal = deriveSeal(secret, scope)
   const fingerprint = seal.fingerprint('request')

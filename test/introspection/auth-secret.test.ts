@@ -13,12 +13,12 @@ const tokens = '/v1/organizations/on-premises/tokens'
 const list = async (query = '') =>
   (await ask('GET', `${tokens}${query}`)).body.items.map((item: any) => item.name)
 
-t.test('for an organization that is not there it is inactive', async (t) => {
+t.test('for a nonexistent organization it is inactive', async (t) => {
   t.same(await introspect(text), { active: false })
   t.equal((await ask('GET', '/v1/self', { token: text })).status, 401)
 })
 
-t.test('from the creation of the organization on it introspects as an active SCIM token of it', async (t) => {
+t.test('once the organization is created, it introspects as an active SCIM token', async (t) => {
   await ask('POST', '/v1/organizations', { body: { key: 'on-premises', name: 'On premises' } })
   world.clock.advance(1000)
   const endpoint = 'https://host.example/{organization}/scim'
@@ -42,7 +42,7 @@ t.test('from the creation of the organization on it introspects as an active SCI
   t.equal((await introspect(text)).client_id, client_id, 'its id is always the same')
 })
 
-t.test('any other text is not it', async (t) => {
+t.test('any other text is inactive', async (t) => {
   for (const other of [text.slice(0, -1), `${text}x`, text.toUpperCase(), ` ${text}`])
     t.same(await introspect(other), { active: false })
 })
@@ -54,7 +54,7 @@ t.test('resource servers of other organizations do not see it', async (t) => {
   t.same(await introspect(text, other), { active: false })
 })
 
-t.test('it shows among the tokens of its organization, and of no other, as read-only', async (t) => {
+t.test('it is listed among the tokens of its organization only, as read-only', async (t) => {
   const { body } = await ask('GET', `${tokens}?type=scim`)
   t.match(body.items, [
     { name: 'environment', type: 'scim', status: 'active', read_only: true, expires_at: null, owner: null },
@@ -68,7 +68,7 @@ t.test('it shows among the tokens of its organization, and of no other, as read-
   t.equal((await ask('GET', `/v1/organizations/default/tokens/${id}`)).status, 404)
 })
 
-t.test('it stands where it belongs in every order, on one page only', async (t) => {
+t.test('it is at the right position in every order, on one page only', async (t) => {
   for (const name of ['alpha', 'Mike', 'zulu']) await issue({ name }, 'on-premises')
   const named = ['alpha', 'environment', 'Mike', 'zulu']
   t.same(
@@ -113,26 +113,29 @@ t.test('it is filtered like any other', async (t) => {
     t.ok((await list(`?${query}`)).includes('environment'), query)
 })
 
-t.test('it cannot be edited, revoked or deleted here, by its id, by itself or by its text', async (t) => {
-  const { client_id: id } = await introspect(text)
-  for (const answer of [
-    await ask('PATCH', `${tokens}/${id}`, { body: { name: 'Mine' } }),
-    await ask('POST', `${tokens}/${id}/revoke`),
-    await ask('DELETE', `${tokens}/${id}`),
-    await ask('POST', '/v1/self/revoke', { token: text }),
-  ])
-    t.match(answer, { status: 409, body: { code: 'built_in' } })
-  const byText = await ask('POST', '/revoke', { form: { token: text } })
-  t.match(byText, { status: 400, body: { error: 'unsupported_token_type' } }, 'RFC 7009 §2.2.1')
-  t.match(await introspect(text), { active: true })
-})
+t.test(
+  'it cannot be edited, revoked or deleted through the API, by id, by itself or by secret',
+  async (t) => {
+    const { client_id: id } = await introspect(text)
+    for (const answer of [
+      await ask('PATCH', `${tokens}/${id}`, { body: { name: 'Mine' } }),
+      await ask('POST', `${tokens}/${id}/revoke`),
+      await ask('DELETE', `${tokens}/${id}`),
+      await ask('POST', '/v1/self/revoke', { token: text }),
+    ])
+      t.match(answer, { status: 409, body: { code: 'built_in' } })
+    const byText = await ask('POST', '/revoke', { form: { token: text } })
+    t.match(byText, { status: 400, body: { error: 'unsupported_token_type' } }, 'RFC 7009 §2.2.1')
+    t.match(await introspect(text), { active: true })
+  },
+)
 
-t.test('whoever cannot reach its organization learns nothing at /revoke (RFC 7009 §2.2)', async (t) => {
+t.test('callers that do not reach its organization learn nothing at /revoke (RFC 7009 §2.2)', async (t) => {
   const other = await world.manager(['tokens:write'], 'default')
   t.equal((await ask('POST', '/revoke', { token: other, form: { token: text } })).status, 200)
 })
 
-t.test('it has no permissions of Counterfoil itself', async (t) => {
+t.test('it has no management permissions', async (t) => {
   t.equal((await ask('GET', tokens, { token: text })).status, 403)
   t.match(await introspect(text, text), { error: 'insufficient_scope' })
 })
@@ -146,7 +149,7 @@ t.test('while its organization or its type is suspended it is inactive', async (
   }
 })
 
-t.test('it shows when and from where it was last used, whichever instance it was used on', async (t) => {
+t.test('it shows time and address of its last use on any instance', async (t) => {
   const shown = async () => {
     const { id, last_used_at: at, last_used_ip: ip } = (await ask('GET', '/v1/self', { token: text })).body
     const [row] = (await ask('GET', `${tokens}?type=scim`)).body.items
@@ -176,7 +179,7 @@ t.test('it shows when and from where it was last used, whichever instance it was
   t.equal((await list('?sort=-last_used_at'))[0], 'environment')
 })
 
-t.test('what it is used for while its organization is being changed is recorded later', async (t) => {
+t.test('uses while its organization is locked are recorded later', async (t) => {
   await introspect(text)
   const used = async () =>
     Number((await world.sql('select use_count from static_secret_uses')).rows[0]?.use_count)
@@ -190,7 +193,7 @@ t.test('what it is used for while its organization is being changed is recorded 
   t.ok((await used()) > before)
 })
 
-t.test('its last use goes with its organization', async (t) => {
+t.test('its last use is deleted with its organization', async (t) => {
   await introspect(text)
   await ask('POST', '/v1/organizations/on-premises/suspend')
   await ask('DELETE', '/v1/organizations/on-premises')
@@ -202,7 +205,7 @@ t.test('its last use goes with its organization', async (t) => {
   t.ok((await list('?never_used=true')).includes('environment'))
 })
 
-t.test('where none is set there is none', async (t) => {
+t.test('without AUTH_SECRET there is no such token', async (t) => {
   const plain = await createWorld(t)
   await plain.ask('POST', '/v1/organizations', { body: { key: 'on-premises', name: 'On premises' } })
   t.same(await plain.introspect(text), { active: false })

@@ -122,7 +122,7 @@ for (const [where, hot] of [
     )
   })
 
-  t.test(`${where}, whatever is sent is answered as Fastify answers it`, async (t) => {
+  t.test(`${where}, every request gets the response that Fastify would send`, async (t) => {
     const world = await createListening(t, { hot })
     const { tokens, callers } = await population(world)
     const tokenOf = fc.constantFrom(...Object.values(tokens)).map(({ secret }) => secret)
@@ -196,7 +196,7 @@ for (const [where, hot] of [
   })
 }
 
-t.test('what comes in at once is answered in its order, each for its own caller', async (t) => {
+t.test('pipelined requests are answered in order, each for its own caller', async (t) => {
   for (const hot of [{}, { cacheSize: 0 }]) {
     const world = await createListening(t, { hot })
     const { tokens, callers } = await population(world)
@@ -232,7 +232,7 @@ t.test('what comes in at once is answered in its order, each for its own caller'
   }
 })
 
-t.test('two credentials are refused, as RFC 6750 §2 asks, be they the same', async (t) => {
+t.test('two credentials are rejected, even if they are equal (RFC 6750 §2)', async (t) => {
   const world = await createListening(t, {})
   const { tokens, callers } = await population(world)
   const twice: Headers = [['authorization', callers.bearer], ['Authorization', callers.bearer], form]
@@ -242,7 +242,7 @@ t.test('two credentials are refused, as RFC 6750 §2 asks, be they the same', as
   })
 })
 
-t.test('with a line about every request, Fastify answers them all', async (t) => {
+t.test('if every request is logged, Fastify answers them all', async (t) => {
   const world = await createListening(t, { logLevel: 'debug' })
   const { tokens, callers } = await population(world)
   const common = {
@@ -252,7 +252,7 @@ t.test('with a line about every request, Fastify answers them all', async (t) =>
   t.match(await world.post(common), { status: 200, direct: false, body: { active: true } })
 })
 
-t.test('what comes beyond the limit is told at once to come back', async (t) => {
+t.test('requests beyond the limit are rejected at once with Retry-After', async (t) => {
   const world = await createListening(t, {
     hot: { cacheSize: 0 },
     limits: { introspection: 0, management: 10 },
@@ -265,7 +265,7 @@ t.test('what comes beyond the limit is told at once to come back', async (t) => 
   t.match(await world.post(common), { status: 503, headers: { 'retry-after': '1' } })
 })
 
-t.test('beyond the limit what memory can tell is told nevertheless, be the token good or bad', async (t) => {
+t.test('beyond the limit, cached tokens are still answered, good or bad', async (t) => {
   const world = await createListening(t, { limits: { introspection: 0, management: 10 } })
   const { tokens, callers, server } = await population(world)
   const secrets = [server, ...Object.values(tokens)].map(({ secret }) => new Secret(secret))
@@ -279,7 +279,7 @@ t.test('beyond the limit what memory can tell is told nevertheless, be the token
   t.match(await ask('never-seen'), { status: 503 })
 })
 
-t.test('a database that is gone is asked once: for the caller and the token', async (t) => {
+t.test('an unavailable database is queried once, for the caller and the token', async (t) => {
   const world = await createWorld(t)
   const { tokens, callers } = await population(world)
   const proxy = await createProxy(t, world.databaseUrl)
@@ -302,7 +302,7 @@ t.test('a database that is gone is asked once: for the caller and the token', as
   }
 })
 
-t.test('two content types are for Fastify to decide about', async (t) => {
+t.test('requests with two content types are passed to Fastify', async (t) => {
   const world = await createListening(t, {})
   const { tokens, callers } = await population(world)
   const headers: Headers = [['authorization', callers.bearer], ['content-type', 'application/json'], form]

@@ -14,7 +14,7 @@ function unknown(): string {
   return secret
 }
 
-t.test('RFC 7662 §2.2: a batch answers of each token what one introspection does, in order', async (t) => {
+t.test('RFC 7662 §2.2: a batch returns the introspection of each token, in order', async (t) => {
   const good = await world.issue({ scopes: ['read'] })
   const revoked = await world.issue()
   await world.ask('POST', `/v1/organizations/default/tokens/${revoked.id}/revoke`)
@@ -67,7 +67,7 @@ t.test('RFC 7662 §2.1: callers authenticate with Bearer or Basic, before the bo
   })
 })
 
-t.test('RFC 6749 §5.2: errors name what is wrong and never a token', async (t) => {
+t.test('RFC 6749 §5.2: errors say what is wrong and never contain a token', async (t) => {
   const secret = unknown()
   const wrong = {
     'no tokens': { tokens: [] },
@@ -94,7 +94,7 @@ t.test('a thousand JWTs of two kilobytes fit', async (t) => {
   t.match(await introspect({ tokens }), { status: 200 })
 })
 
-t.test('where nothing is remembered, tokens of which none can be ours are answered too', async (t) => {
+t.test('without a cache, batches of foreign tokens are answered too', async (t) => {
   const forgetful = await createWorld(t, { hot: { cacheSize: 0 } })
   const { secret } = await forgetful.issue()
   const mistyped = `${secret.slice(0, -1)}${secret.endsWith('a') ? 'b' : 'a'}`

@@ -9,7 +9,7 @@ const basic = (id: string, secret: string) => {
   return `Basic ${Buffer.from(`${encode(id)}:${encode(secret)}`).toString('base64')}`
 }
 
-t.test('RFC 7662 §2.2: a good token is active and says what it stands for', async (t) => {
+t.test('RFC 7662 §2.2: a good token is active, with its facts', async (t) => {
   const owner = { subject: 'u-9', email: 'u9@example.org' }
   const token = await issue({
     name: 'Connector',
@@ -48,7 +48,7 @@ t.test('a token of a service has its own id as subject', async (t) => {
   t.match(await world.introspect(secret), { active: true, sub: id })
 })
 
-t.test('RFC 7662 §2.2: whatever is not good is inactive and nothing more', async (t) => {
+t.test('RFC 7662 §2.2: a token that is not good is only inactive', async (t) => {
   const { secret } = await issue()
   const last = secret.at(-1) === 'a' ? 'b' : 'a'
   for (const token of [
@@ -98,7 +98,7 @@ t.test('RFC 7662 §2.3: a caller without credentials is challenged', async (t) =
   ])
 })
 
-t.test('RFC 7662 §2.1: what is asked for is one non-empty token, form-encoded', async (t) => {
+t.test('RFC 7662 §2.1: the request has one non-empty token, form-encoded', async (t) => {
   const post = (content: string, type = 'application/x-www-form-urlencoded') =>
     ask('POST', '/introspect', { headers: { 'content-type': type }, body: content })
   t.match(await post(''), { status: 400, body: { error: 'invalid_request' } })
@@ -128,7 +128,7 @@ t.test('RFC 9110 §15.5.6: another method than POST is 405 with Allow', async (t
   }
 })
 
-t.test('a token that was issued a moment after it was asked for works at once', async (t) => {
+t.test('a token that is issued right after it was introspected works at once', async (t) => {
   const { generateSecret } = await import('../../src/shared/secret.ts')
   const unknown = generateSecret('api').reveal()
   t.same(await world.introspect(unknown), { active: false })
@@ -136,7 +136,7 @@ t.test('a token that was issued a moment after it was asked for works at once', 
   t.match(await world.introspect(secret), { active: true })
 })
 
-t.test('RFC 7009 §2.2: revoking answers 200 with nothing, for an unknown token too', async (t) => {
+t.test('RFC 7009 §2.2: revoking is a 200 without a body, also for an unknown token', async (t) => {
   const { secret } = await issue()
   const writer = await manager(['tokens:write'])
   for (const token of [secret, secret, 'unknown', `api_${'0'.repeat(36)}`]) {
@@ -145,7 +145,7 @@ t.test('RFC 7009 §2.2: revoking answers 200 with nothing, for an unknown token 
   t.same(await world.introspect(secret), { active: false })
 })
 
-t.test('RFC 7009 §2.1: whoever may not revoke is told so, and the token stays good', async (t) => {
+t.test('RFC 7009 §2.1: a caller without permission is told so, and the token stays good', async (t) => {
   const { secret } = await issue()
   const reader = await manager(['tokens:read', 'tokens:introspect'])
   const answer = await ask('POST', '/revoke', { token: reader, form: { token: secret } })

@@ -68,7 +68,7 @@ t.test('token types: AUTH_SECRET', async (t) => {
   await accepts(t, fixed, true, 'after another one')
 })
 
-t.test('the same through the API', async (t) => {
+t.test('the static secret: changes through the API', async (t) => {
   const { ask } = world
   const path = '/v1/organizations/on-premises'
   await ask('POST', `${path}/suspend`)
@@ -98,7 +98,7 @@ t.test('organizations: tokens', async (t) => {
   await accepts(t, secret, false, 'after a delete')
 })
 
-t.test('token types: tokens, whose type cannot go before them', async (t) => {
+t.test('token types: tokens, which block the deletion of their type', async (t) => {
   const { secret } = await world.issue({ type: 'mcp' })
   await accepts(t, secret, true, 'before')
   await sql("update token_types set suspended_at = now() where name = 'mcp'")
@@ -242,7 +242,7 @@ t.test('policies', async (t) => {
   t.equal(await create(), 201, 'after another one')
 })
 
-t.test('that an organization is made does not empty the memory', async (t) => {
+t.test('creating an organization does not clear the cache', async (t) => {
   const { secret } = await world.issue()
   await accepts(t, secret, true, 'before')
   const before = other.credentials.lookups()
@@ -252,7 +252,7 @@ t.test('that an organization is made does not empty the memory', async (t) => {
   t.equal(other.credentials.lookups(), before)
 })
 
-t.test('resource servers that keep answers hear when AUTH_SECRET may have changed', async (t) => {
+t.test('the feed reports when cached answers about AUTH_SECRET may be stale', async (t) => {
   const { body } = await world.ask('GET', '/v1/revocations')
   const told = async () =>
     (await world.ask('GET', `/v1/revocations?since=${body.cursor}`)).body.items.map(

@@ -2,7 +2,7 @@ import t from 'tap'
 import { createTime } from '../support/credentials.ts'
 import { createWorld } from '../support/world.ts'
 
-t.test('introspections are counted by their answer, and lookups in the database', async (t) => {
+t.test('introspections are counted by result, and database lookups too', async (t) => {
   const held = Promise.withResolvers<void>()
   const world = await createWorld(t, { hot: { ...createTime(), onLease: () => held.resolve() } })
   await held.promise

@@ -32,7 +32,7 @@ async function seenBy(narrowed_to: object | undefined, organization = 'platform'
   return seen
 }
 
-t.test('a resource server sees the tokens that it is meant for, and of the others nothing', async (t) => {
+t.test('a narrowed resource server sees only the tokens it is narrowed to', async (t) => {
   t.same(await seenBy(undefined), ['orders', 'nothing', 'scim', 'elsewhere'])
   t.same(await seenBy({ organizations: ['acme'] }), ['orders', 'nothing', 'scim'])
   t.same(await seenBy({ organizations: ['acme', 'other'] }), ['orders', 'nothing', 'scim', 'elsewhere'])
@@ -46,11 +46,11 @@ t.test('a resource server sees the tokens that it is meant for, and of the other
   t.same(await seenBy({ types: ['api'] }, 'acme'), ['orders', 'nothing'], 'within its own organization')
 })
 
-t.test('a token without an audience is not for who is limited to an audience', async (t) => {
+t.test('a token without an audience is invisible to viewers limited to an audience', async (t) => {
   t.notOk((await seenBy({ audience: ['https://orders.example'] })).includes('nothing'))
 })
 
-t.test('what a resource server is narrowed to is shown, logged, and never changes', async (t) => {
+t.test('narrowed_to is shown, logged, and never changes', async (t) => {
   const narrowed_to = { organizations: ['acme'], types: ['api'] }
   const made = await create({ narrowed_to })
   t.match(made, { status: 201, body: { narrowed_to } })
@@ -63,7 +63,7 @@ t.test('what a resource server is narrowed to is shown, logged, and never change
   t.equal((await issue()).narrowed_to, null)
 })
 
-t.test('what cannot be narrowed, or not to that, is refused by its name', async (t) => {
+t.test('narrowing that is not possible is rejected by name', async (t) => {
   const refused = async (field: string, status: number, body: object, organization?: string) => {
     const answer = await create(body, organization)
     t.match(answer, { status, body: { errors: [{ in: 'body', field }] } }, JSON.stringify(body))
@@ -82,7 +82,7 @@ t.test('what cannot be narrowed, or not to that, is refused by its name', async 
   }
 })
 
-t.test('who is narrowed grants nobody a wider view than its own', async (t) => {
+t.test('a narrowed caller cannot grant a wider view than its own', async (t) => {
   const both = ['tokens:introspect', 'tokens:write']
   const narrow = { organizations: ['acme'], types: ['api', 'scim'] }
   const caller = await manager(both, 'platform', { narrowed_to: narrow })
@@ -108,7 +108,7 @@ t.test('who is narrowed grants nobody a wider view than its own', async (t) => {
   )
 })
 
-t.test('narrowing by SQL counts at once, like any change of a token', async (t) => {
+t.test('narrowing by SQL takes effect at once, like any change of a token', async (t) => {
   const { id, secret } = (await create({})).body
   t.match(await introspect(tokens.scim.secret, secret), { active: true })
   await world.sql('update tokens set narrowed_to = $1 where id = $2', ['{"types":["api"]}', id])
@@ -116,7 +116,7 @@ t.test('narrowing by SQL counts at once, like any change of a token', async (t) 
   t.match(await introspect(tokens.orders.secret, secret), { active: true })
 })
 
-t.test('the resource server of docs/resource-servers.md can be made as it stands there', async (t) => {
+t.test('the resource server of docs/resource-servers.md can be created as shown', async (t) => {
   const [body = ''] = blocks('docs/resource-servers.md', 'json')
   const { secret } = (await create(JSON.parse(body))).body
   t.match(await introspect(tokens.orders.secret, secret), { active: true })

@@ -12,7 +12,7 @@ async function from(client_ip: string | undefined, token = secret, { ask }: Worl
   return (await ask('POST', '/introspect', { form })).body
 }
 
-t.test('a token with networks is good from there, and from nowhere else', async (t) => {
+t.test('a token with networks is good only from them', async (t) => {
   for (const address of [
     '192.0.2.1',
     '::ffff:192.0.2.1',
@@ -25,18 +25,18 @@ t.test('a token with networks is good from there, and from nowhere else', async 
     t.same(await from(address), inactive, address)
 })
 
-t.test('where no address is known such a token is not good', async (t) => {
+t.test('without a known address a token with networks is not good', async (t) => {
   t.same(await from(undefined), inactive)
 })
 
-t.test('a token without networks is good from anywhere, known or not', async (t) => {
+t.test('a token without networks is good from any address, known or not', async (t) => {
   const { secret, allowed_cidrs } = await issue()
   t.equal(allowed_cidrs, null)
   for (const address of [undefined, '192.0.2.1', '2001:db8::1'])
     t.match(await from(address, secret), { active: true })
 })
 
-t.test('an address that is none is refused by its name, and nothing is said of the token', async (t) => {
+t.test("a malformed client_ip is rejected by name, without revealing the token's state", async (t) => {
   for (const client_ip of [
     '',
     'unknown',
@@ -56,14 +56,14 @@ t.test('an address that is none is refused by its name, and nothing is said of t
   t.equal((await ask('POST', '/introspect', { form })).status, 400, 'twice')
 })
 
-t.test('the address is noted with the use', async (t) => {
+t.test('the address is recorded with the use', async (t) => {
   await from('::ffff:192.0.2.77')
   await world.usage.flush()
   const { body } = await ask('GET', `/v1/organizations/default/tokens/${id}`)
   t.equal(body.last_used_ip, '192.0.2.77')
 })
 
-t.test('networks are written in one way, once each, and refused where they are none', async (t) => {
+t.test('networks are normalized and deduplicated, and malformed ones rejected', async (t) => {
   const allowed_cidrs = [
     '192.0.2.7/24',
     '192.0.2.0/24',
@@ -99,7 +99,7 @@ t.test('networks are written in one way, once each, and refused where they are n
   }
 })
 
-t.test('networks can be changed; that counts at once and is in the change log', async (t) => {
+t.test('networks can be changed, with immediate effect and a change log event', async (t) => {
   const { id, secret } = await issue({ allowed_cidrs: ['192.0.2.0/24'] })
   const url = `/v1/organizations/default/tokens/${id}`
   t.match(await from('192.0.2.1', secret), { active: true })
@@ -120,7 +120,7 @@ t.test('networks can be changed; that counts at once and is in the change log', 
   t.same(await from('203.0.113.1', secret), inactive, 'by SQL too')
 })
 
-t.test('a management token with networks opens nothing from elsewhere', async (t) => {
+t.test('a management token with networks is rejected from other addresses', async (t) => {
   const token = await world.manager(['tokens:read', 'tokens:introspect'], 'default', {
     allowed_cidrs: networks,
   })
@@ -140,14 +140,14 @@ t.test('a management token with networks opens nothing from elsewhere', async (t
   }
 })
 
-t.test('X-Forwarded-For of who is not trusted is not believed', async (t) => {
+t.test('X-Forwarded-For of untrusted peers is ignored', async (t) => {
   const wary = await createWorld(t)
   const token = await wary.manager(['tokens:read'], 'default', { allowed_cidrs: networks })
   const headers = { 'x-forwarded-for': '192.0.2.9' }
   t.equal((await wary.ask('GET', '/v1/self', { token, headers })).status, 401)
 })
 
-t.test('an address that is none, out of X-Forwarded-For, is in no log and spoils none', async (t) => {
+t.test('a malformed address in X-Forwarded-For is not logged and breaks nothing', async (t) => {
   const headers = { 'x-forwarded-for': 'no address' }
   const body = { name: 'From nowhere', type: 'api' }
   const made = await ask('POST', '/v1/organizations/default/tokens', { headers, body })

@@ -17,7 +17,7 @@ async function introspect(token: string, accept?: string) {
   return world.ask('POST', '/introspect', { token: resourceServer.secret, form: { token }, headers })
 }
 
-t.test('RFC 9701 §5: the answer is signed for the resource server that asks', async (t) => {
+t.test('RFC 9701 §5: the response is signed for the calling resource server', async (t) => {
   const { secret } = await world.issue({ scopes: ['read'] })
   const answer = await introspect(secret, signed)
   t.equal(answer.status, 200)
@@ -34,7 +34,7 @@ t.test('RFC 9701 §5: the answer is signed for the resource server that asks', a
   })
 })
 
-t.test('of a token that is not good it says active: false and no more, signed as well', async (t) => {
+t.test('a signed response for a token that is not good only says active: false', async (t) => {
   const { secret } = await world.issue()
   await world.ask('POST', '/revoke', { form: { token: secret } })
   for (const token of [secret, 'unknown', 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.']) {
@@ -42,7 +42,7 @@ t.test('of a token that is not good it says active: false and no more, signed as
   }
 })
 
-t.test('two callers get two answers', async (t) => {
+t.test('two callers get different signed responses', async (t) => {
   const { secret } = await world.issue()
   const other = await world.manager(['tokens:introspect'])
   const ask = { token: other, form: { token: secret }, headers: { accept: signed } }
@@ -79,13 +79,13 @@ for (const [accept, type] of negotiations) {
   })
 }
 
-t.test('who takes neither form is told so', async (t) => {
+t.test('a client that accepts neither form gets 406', async (t) => {
   for (const accept of ['text/html', `${signed};q=0, application/json;q=0`, 'nonsense']) {
     t.match(await introspect('unknown', accept), { status: 406, body: { error: 'invalid_request' } }, accept)
   }
 })
 
-t.test('without a master key a signed answer is not pretended', async (t) => {
+t.test('without a master key no signed response is offered', async (t) => {
   const bare = await createWorld(t, { signing: { masterKeys: [] } })
   const ask = (accept: string) =>
     bare.ask('POST', '/introspect', { form: { token: bare.admin }, headers: { accept } })
@@ -93,7 +93,7 @@ t.test('without a master key a signed answer is not pretended', async (t) => {
   t.match(await ask(`${signed}, application/json;q=0.1`), { status: 200, body: { active: true } })
 })
 
-t.test('with CORS the answer varies by Origin too', async (t) => {
+t.test('with CORS the response varies by Origin too', async (t) => {
   const open = await createWorld(t, { corsOrigins: ['https://a.example', 'https://b.example'] })
   const headers = { origin: 'https://a.example' }
   const { headers: answered } = await open.ask('POST', '/introspect', { form: { token: 'x' }, headers })
@@ -101,7 +101,7 @@ t.test('with CORS the answer varies by Origin too', async (t) => {
 })
 
 for (const alg of ['EdDSA', 'ES256', 'RS256'] as const) {
-  t.test(`oauth4webapi reads and verifies the signed answer (${alg})`, async (t) => {
+  t.test(`oauth4webapi reads and verifies the signed response (${alg})`, async (t) => {
     const world = await createWorld(t, { signing: { alg } })
     const insecure = { [oauth.allowInsecureRequests]: true, [oauth.customFetch]: fetchFrom(world.app) }
     const server = new URL(issuer)

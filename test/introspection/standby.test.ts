@@ -58,7 +58,7 @@ for (const cacheSize of [1000, 0]) {
 }
 
 if (hasPgbouncer()) {
-  t.test('an answer of a standby that a pooler leads to is not believed', async (t) => {
+  t.test('an answer from a standby behind a pooler is not trusted', async (t) => {
     const name = await createProxy(t, pair.primary.url)
     const databaseUrl = await startPgbouncer(t, name.url)
     const instance = await startInstance(t, observer, {
@@ -85,7 +85,7 @@ if (hasPgbouncer()) {
   })
 }
 
-t.test('of the hosts in a URL the primary is found, also after the standby was promoted', async (t) => {
+t.test('the primary is found among the hosts in a URL, also after a promotion', async (t) => {
   const pair = await startPair(t)
   const [primary, standby] = [new URL(pair.primary.url), new URL(pair.standby.url)]
   const timelines: string[][] = []
@@ -117,7 +117,7 @@ t.test('of the hosts in a URL the primary is found, also after the standby was p
   t.match(page, { status: 410, body: { code: 'cursor_gone' } })
 })
 
-t.test('lookups are not believed while notifications come from another server', async (t) => {
+t.test('lookups are not trusted while notifications come from another server', async (t) => {
   const pair = await startPair(t)
   await pair.caughtUp()
   const databaseUrl = pair.primary.url

@@ -50,7 +50,7 @@ const ofOrganization = (await operationsOf(world.app)).filter(({ path }) => path
 let count = 0
 
 for (const operation of ofOrganization) {
-  t.test(`${operation.id}: a user may what a token with the same permissions may`, async (t) => {
+  t.test(`${operation.id}: a user has the access of a token with the same permissions`, async (t) => {
     const row = matrix[operation.id]
     if (!row) throw new Error('it has no row')
     for (const { name, token, holds, subject } of callers) {

@@ -47,7 +47,7 @@ async function issuerThat(answer: (url: string) => Record<string, RequestListene
 
 const keys = () => json({ keys: [{ ...provider.publicKey.export({ format: 'jwk' }), use: 'sig' }] })
 
-t.test('while an issuer cannot be reached its users are told so, and nobody else notices', async (t) => {
+t.test('while an issuer is unreachable its users get 503, and others are unaffected', async (t) => {
   await trust(world, provider, reader)
   provider.replace((_request, response) => response.writeHead(502).end())
   const { detail, ...problem } = (await answerTo(provider.issuer)).body
@@ -78,14 +78,14 @@ t.test('RFC 8414 §3: the metadata of an issuer that speaks OAuth only is found 
   ])
 })
 
-t.test('where the keys are said to be no metadata is asked for', async (t) => {
+t.test('with a registered jwks_uri no metadata are fetched', async (t) => {
   const server = await serve(t, keys())
   await trust(world, { issuer: 'https://login.example' }, { ...reader, jwks_uri: `${server.url}/keys` })
   t.equal((await answerTo('https://login.example')).status, 200)
   t.same(server.calls, ['/keys'])
 })
 
-t.test('OpenID Connect Discovery §4.3: metadata of another issuer is not believed', async (t) => {
+t.test('OpenID Connect Discovery §4.3: metadata of another issuer is not trusted', async (t) => {
   for (const issuer of ['https://login.example', undefined]) {
     const server = await issuerThat((url) => ({
       '/.well-known/openid-configuration': json({ issuer, jwks_uri: `${url}/keys` }),
@@ -96,7 +96,7 @@ t.test('OpenID Connect Discovery §4.3: metadata of another issuer is not believ
   }
 })
 
-t.test('metadata and keys that are none are nobody’s 500', async (t) => {
+t.test('malformed metadata and keys never cause a 500', async (t) => {
   const metadata = (url: string) => ({
     '/.well-known/openid-configuration': json({ issuer: url, jwks_uri: `${url}/keys` }),
   })
@@ -128,7 +128,7 @@ t.test('metadata and keys that are none are nobody’s 500', async (t) => {
   }
 })
 
-t.test('a redirect is not followed, be it to where the keys are', async (t) => {
+t.test('a redirect is not followed, even to the keys', async (t) => {
   const server = await issuerThat((url) => ({
     '/.well-known/openid-configuration': (_request, response) =>
       response.writeHead(302, { location: `${url}/elsewhere` }).end(),
@@ -139,7 +139,7 @@ t.test('a redirect is not followed, be it to where the keys are', async (t) => {
   t.notOk(server.calls.includes('/elsewhere'))
 })
 
-t.test('a name that leads to an address inside is registered and never called', async (t) => {
+t.test('a name that resolves to an internal address is registered but never called', async (t) => {
   const issuer = 'https://rebound.example'
   await trust(world, { issuer }, reader)
   t.match(await answerTo(issuer), cannotKnow)
@@ -148,7 +148,7 @@ t.test('a name that leads to an address inside is registered and never called', 
 
 const known = 'https://login.example'
 
-t.test('those who wait for an issuer that keeps silent leave room for all others', async (t) => {
+t.test('requests that wait for a silent issuer leave room for all others', async (t) => {
   const held: ServerResponse[] = []
   const silent = createServer((_request, response) => void held.push(response)).listen(0, '127.0.0.1')
   await once(silent, 'listening')

@@ -12,7 +12,7 @@ const refused = (field: string) => ({ status: 422, body: { errors: [{ in: 'body'
 let count = 0
 const another = () => ({ issuer: `https://login-${++count}.example` })
 
-t.test('a registration is read, listed, replaced and deleted, and the change log tells of it', async (t) => {
+t.test('a registration is read, listed, replaced and deleted, with change log events', async (t) => {
   const created = await register({ default_permissions: ['tokens:own'] })
   t.equal(created.status, 201)
   const { id, created_at, updated_at, ...said } = created.body
@@ -60,7 +60,7 @@ t.test('a registration is read, listed, replaced and deleted, and the change log
   t.equal(log.items.length, 3)
 })
 
-t.test('an organization registers an issuer once for each audience', async (t) => {
+t.test('an organization registers an issuer once per audience', async (t) => {
   const [one, other] = [another(), another()]
   const first = await register(one)
   t.equal(first.status, 201)
@@ -72,13 +72,13 @@ t.test('an organization registers an issuer once for each audience', async (t) =
   t.equal((await ask('PUT', first.headers.location ?? '', { body })).status, 200)
 })
 
-t.test('of many who register the same at once one succeeds', async (t) => {
+t.test('of concurrent identical registrations one succeeds', async (t) => {
   const same = another()
   const answers = await Promise.all(Array.from({ length: 8 }, () => register(same)))
   t.same(answers.map(({ status }) => status).sort(), [201, ...Array(7).fill(409)])
 })
 
-t.test('nobody grants through an issuer what they do not hold', async (t) => {
+t.test('callers cannot grant through an issuer what they do not hold', async (t) => {
   const grants = { default_permissions: ['tokens:read'] }
   const policy = ['policy:read', 'policy:write']
   const lacks = async (scopes: string[], more: object) => {
@@ -94,7 +94,7 @@ t.test('nobody grants through an issuer what they do not hold', async (t) => {
   t.equal(await lacks([...policy, 'tokens:write'], { group_permissions }), 'audit:read')
 })
 
-t.test('nor do they take over an issuer that grants more, by giving it other keys', async (t) => {
+t.test('callers cannot take over an issuer that grants more by changing its keys', async (t) => {
   const created = await register({ ...another(), default_permissions: ['audit:read'] })
   const token = await manager(['policy:read', 'policy:write', 'tokens:write'])
   const { id, created_at, updated_at, ...body } = created.body
@@ -122,19 +122,16 @@ t.test('platform:admin is for users who belong to the platform itself', async (t
   t.equal((await register({ ...everything, ...another(), ...own }, token, ofPlatform)).status, 403)
 })
 
-t.test(
-  'in the platform organization it has to be said whose users they are, elsewhere it goes without',
-  async (t) => {
-    t.match(await register(another(), undefined, ofPlatform), refused('claims.organization'))
-    t.equal((await register({ ...another(), claims: { organization: null } })).status, 201)
-    t.match(
-      await register({ ...another(), claims: { organization: 'tenant' } }),
-      refused('claims.organization'),
-    )
-  },
-)
+t.test('in the platform organization the organization claim is required, elsewhere it is not', async (t) => {
+  t.match(await register(another(), undefined, ofPlatform), refused('claims.organization'))
+  t.equal((await register({ ...another(), claims: { organization: null } })).status, 201)
+  t.match(
+    await register({ ...another(), claims: { organization: 'tenant' } }),
+    refused('claims.organization'),
+  )
+})
 
-t.test('addresses that lead into the network of the operator are not registered', async (t) => {
+t.test("URLs inside the operator's network cannot be registered", async (t) => {
   for (const url of [
     'http://login.example',
     'http://127.0.0.1:8080',
@@ -157,27 +154,35 @@ t.test('addresses that lead into the network of the operator are not registered'
     t.match(await register({ ...another(), jwks_uri }), refused('jwks_uri'), jwks_uri)
 })
 
-t.test('what is no issuer identifier (RFC 8414 §2) or no permission is refused by name', async (t) => {
-  const broken: Record<string, object> = {
-    issuer: { issuer: 'https://login.example?tenant=1' },
-    audience: { audience: '' },
-    algorithms: { algorithms: ['HS256'] },
-    'algorithms.0': { algorithms: ['none'] },
-    default_permissions: { default_permissions: ['everything'] },
-    claims: { claims: { sub: 'sub' } },
-    jwks_uri: { jwks_uri: 7 },
-  }
-  for (const [field, more] of Object.entries(broken)) {
-    const answer = await register(more)
-    t.equal(answer.status, 400, field)
-    t.ok(answer.body.errors[0].field.startsWith(field.split('.')[0]), field)
-  }
-  for (const issuer of ['login.example', 'https://login.example#x', 'https://', 'https://login.example/a b'])
-    t.ok([400, 422].includes((await register({ issuer })).status), issuer)
-  t.equal((await register({ algorithms: [] })).status, 400)
-})
+t.test(
+  'malformed issuer identifiers (RFC 8414 §2) and unknown permissions are rejected by name',
+  async (t) => {
+    const broken: Record<string, object> = {
+      issuer: { issuer: 'https://login.example?tenant=1' },
+      audience: { audience: '' },
+      algorithms: { algorithms: ['HS256'] },
+      'algorithms.0': { algorithms: ['none'] },
+      default_permissions: { default_permissions: ['everything'] },
+      claims: { claims: { sub: 'sub' } },
+      jwks_uri: { jwks_uri: 7 },
+    }
+    for (const [field, more] of Object.entries(broken)) {
+      const answer = await register(more)
+      t.equal(answer.status, 400, field)
+      t.ok(answer.body.errors[0].field.startsWith(field.split('.')[0]), field)
+    }
+    for (const issuer of [
+      'login.example',
+      'https://login.example#x',
+      'https://',
+      'https://login.example/a b',
+    ])
+      t.ok([400, 422].includes((await register({ issuer })).status), issuer)
+    t.equal((await register({ algorithms: [] })).status, 400)
+  },
+)
 
-t.test('an organization has a hundred trusted issuers at the most', async (t) => {
+t.test('an organization has at most a hundred trusted issuers', async (t) => {
   await ask('POST', '/v1/organizations', { body: { key: 'many', name: 'Many' } })
   const url = '/v1/organizations/many/issuers'
   for (let n = 0; n < 100; n++) t.equal((await register(another(), undefined, url)).status, 201)
@@ -185,7 +190,7 @@ t.test('an organization has a hundred trusted issuers at the most', async (t) =>
   t.equal((await ask('GET', url)).body.items.length, 100)
 })
 
-t.test('the trusted issuers of an organization go with it', async (t) => {
+t.test('trusted issuers are deleted with their organization', async (t) => {
   await ask('POST', '/v1/organizations/many/suspend')
   t.equal((await ask('DELETE', '/v1/organizations/many')).status, 204)
   const { rows } = await world.sql('select count(*)::int as left from trusted_issuers where issuer = $1', [

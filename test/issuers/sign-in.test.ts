@@ -20,7 +20,7 @@ const registration = await trust(world, provider, {
 const item = `${base}/issuers/${registration.id}`
 const ada = await provider.signIn('ada', { email: 'ada@example.com', groups: ['staff'] })
 
-t.test('an access token (RFC 9068) signs a user in, who makes and sees tokens of their own', async (t) => {
+t.test('an access token (RFC 9068) signs a user in, who creates and sees their own tokens', async (t) => {
   const owner = { subject: 'ada', email: 'ada@example.com', identity_source: 'sso' }
   const created = await ask('POST', tokens, {
     token: ada.accessToken,
@@ -37,7 +37,7 @@ t.test('an access token (RFC 9068) signs a user in, who makes and sees tokens of
   t.equal((await ask('POST', tokens, { token: ada.accessToken, body: body2 })).status, 403)
 })
 
-t.test('what a user does is attributed to the user, by the name of their issuer', async (t) => {
+t.test('changes by a user are attributed to the user and their issuer', async (t) => {
   const { body } = await ask('POST', tokens, {
     token: ada.accessToken,
     body: { name: 'Attributed', type: 'api' },
@@ -62,7 +62,7 @@ t.test('a program signs in by client credentials, as itself', async (t) => {
   t.match({ status, body }, { status: 201, body: { owner: { subject: provider.clientId, email: null } } })
 })
 
-t.test('groups give permissions, and those who are in none of them have none of these', async (t) => {
+t.test('groups grant permissions, and users in no group have none', async (t) => {
   const { accessToken: token } = await provider.signIn('grace', { groups: ['token-admins', 'unheard-of'] })
   t.equal((await ask('GET', tokens, { token })).body.items.length > 1, true)
   const created = await ask('POST', tokens, { token, body: { name: 'Of a service', type: 'api' } })
@@ -73,13 +73,13 @@ t.test('groups give permissions, and those who are in none of them have none of 
   t.equal((await ask('POST', tokens, { token, body: grant })).status, 403, 'nor can they grant it')
 })
 
-t.test('RFC 6750 §3.1: what a user lacks is named in the challenge', async (t) => {
+t.test('RFC 6750 §3.1: the permission that a user lacks is named in the challenge', async (t) => {
   const answer = await ask('GET', `${base}/policy`, { token: ada.accessToken })
   t.match(answer, { status: 403, body: { code: 'insufficient_scope' } })
   t.match(answer.headers['www-authenticate'], /scope="policy:read"/)
 })
 
-t.test('an e-mail address that nobody has verified is not taken for one', async (t) => {
+t.test('an unverified e-mail address is ignored', async (t) => {
   const unverified = { email: 'boss@example.com', email_verified: false }
   const { accessToken: token } = await provider.signIn('mallory', unverified)
   const { body } = await ask('POST', tokens, { token, body: { name: 'Mallory’s', type: 'api' } })
@@ -88,7 +88,7 @@ t.test('an e-mail address that nobody has verified is not taken for one', async 
 })
 
 t.test(
-  'where the policy lets no user of single sign-on create, their list stays readable and says so',
+  'if the policy disables creation for single sign-on users, their list stays readable and says so',
   async (t) => {
     const { accessToken: admin } = await provider.signIn('eve', { groups: ['token-admins'] })
     await ask('PUT', `${base}/policy`, { body: { creation: { sso_users: false } } })
@@ -111,16 +111,13 @@ t.test(
   },
 )
 
-t.test(
-  'only /v1 knows users: who introspects, or revokes by secret, is a program with a token',
-  async (t) => {
-    for (const url of ['/introspect', '/revoke']) {
-      const answer = await ask('POST', url, { token: ada.accessToken, form: { token: 'x' } })
-      t.match(answer, { status: 401, body: { error: 'invalid_token' } }, url)
-    }
-    t.same(await world.introspect(ada.accessToken), { active: false })
-  },
-)
+t.test('only /v1 accepts users: introspection and revocation by secret need a token', async (t) => {
+  for (const url of ['/introspect', '/revoke']) {
+    const answer = await ask('POST', url, { token: ada.accessToken, form: { token: 'x' } })
+    t.match(answer, { status: 401, body: { error: 'invalid_token' } }, url)
+  }
+  t.same(await world.introspect(ada.accessToken), { active: false })
+})
 
 t.test(
   'a signed-in user can ask who they are, with which permissions and in which organization',
@@ -164,7 +161,7 @@ t.test('a sign-in is not a Counterfoil token, and cannot be revoked as one', asy
   await ask('DELETE', `/v1/organizations/platform/issuers/${first.id}`)
 })
 
-t.test('a retry with the same Idempotency-Key is one user’s own', async (t) => {
+t.test('an Idempotency-Key belongs to one user', async (t) => {
   const { accessToken: bob } = await provider.signIn('bob')
   const key = randomUUID()
   const send = (token: string) =>
@@ -179,7 +176,7 @@ t.test('a retry with the same Idempotency-Key is one user’s own', async (t) =>
   t.not(another.body.id, first.body.id)
 })
 
-t.test('a change of the registration counts from the next request on', async (t) => {
+t.test('a change of the registration takes effect with the next request', async (t) => {
   const body = { name: 'Sign-in', issuer: provider.issuer, audience, default_permissions: ['tokens:read'] }
   t.equal((await ask('PUT', item, { body })).status, 200)
   const answer = await ask('POST', tokens, { token: ada.accessToken, body: { name: 'X', type: 'api' } })
@@ -194,7 +191,7 @@ t.test('a change of the registration counts from the next request on', async (t)
   t.equal(await signedIn({}), 200)
 })
 
-t.test('a key that the provider has just begun to sign with is found without a restart', async (t) => {
+t.test('a new key of the provider is found without a restart', async (t) => {
   provider.rotate()
   // Unknown keys are not fetched again within half a minute, which keeps forged tokens from triggering fetch after
   // fetch.
@@ -212,7 +209,7 @@ t.test('a key that the provider has just begun to sign with is found without a r
   t.equal(fetches(), before + 1)
 })
 
-t.test('whose issuer is trusted no more is nobody; the tokens that they have made stay', async (t) => {
+t.test('users of a deleted issuer cannot sign in, but their tokens remain', async (t) => {
   const { accessToken: token } = await provider.signIn('ada')
   t.equal((await ask('GET', tokens, { token })).status, 200)
   t.equal((await ask('DELETE', item)).status, 204)

@@ -24,7 +24,7 @@ const reader = { default_permissions: ['tokens:read'] }
 const tenants = { claims: { organization: 'tenant' } }
 const ofPlatform = { claims: { organization: null } }
 
-t.test('an organization’s issuer speaks of that organization alone, by its key or id', async (t) => {
+t.test('an organization’s issuer counts only for that organization, by key or id', async (t) => {
   const one = await trust(world, provider, reader, 'acme')
   t.equal(await status('acme', await token()), 200)
   t.equal(await status(organizations.acme ?? '', await token()), 200)
@@ -44,7 +44,7 @@ t.test('an organization’s issuer speaks of that organization alone, by its key
 })
 
 t.test(
-  'whoever registers another’s issuer gains nothing over them, and takes nothing from them',
+  'registering another organization’s issuer gives no access to it and does not affect it',
   async (t) => {
     const mine = await trust(world, provider, reader, 'acme')
     // The same issuer and audience, with keys of the attacker's own and all permissions granted.
@@ -78,7 +78,7 @@ t.test('an issuer of the platform names the organization of each user', async (t
   await withdraw('platform', one)
 })
 
-t.test('who belongs to no organization is refused', async (t) => {
+t.test('a user without an organization is rejected', async (t) => {
   const one = await trust(world, provider, { ...reader, ...tenants }, 'platform')
   for (const tenant of [undefined, null, '', 'nonesuch', 7, ['acme'], 'ACME', organizations.acme, 'a\0b'])
     t.match(
@@ -113,7 +113,7 @@ t.test('users of the platform itself act on every organization, within their per
   await withdraw('platform', one)
 })
 
-t.test('no organization gets between the platform and those whom it trusts', async (t) => {
+t.test("an organization cannot override the platform's registration of an issuer", async (t) => {
   const nothing = await trust(world, provider, {}, 'acme')
   t.equal(await status('acme', await token()), 403)
   const one = await trust(world, provider, { ...reader, ...ofPlatform }, 'platform')
@@ -122,7 +122,7 @@ t.test('no organization gets between the platform and those whom it trusts', asy
   await withdraw('acme', nothing)
 })
 
-t.test('a sign-in for two audiences that an organization has registered is refused', async (t) => {
+t.test('a sign-in for two registered audiences of an organization is rejected', async (t) => {
   const one = await trust(world, provider, reader, 'acme')
   const another = await trust(world, provider, { ...reader, audience: 'another' }, 'acme')
   const elsewhere = await trust(world, provider, { ...reader, audience: 'account' }, 'globex')
@@ -145,17 +145,23 @@ t.test('while an organization is suspended none of its users is good', async (t)
   await withdraw('platform', platforms)
 })
 
-t.test('users of two issuers with one subject are not one to the change log, nor to a retry', async (t) => {
-  const own = { default_permissions: ['tokens:own'] }
-  await trust(world, provider, own, 'acme')
-  await trust(world, evil, own, 'acme')
-  const key = randomUUID()
-  const create = async (token: string) => {
-    const headers = { 'idempotency-key': key }
-    const body = { name: 'Once', type: 'api' }
-    return (await ask('POST', '/v1/organizations/acme/tokens', { token, headers, body })).body
-  }
-  const [one, another] = [await create(await token()), await create(await token({ iss: evil.issuer }, evil))]
-  t.not(one.id, another.id)
-  t.same([one.created_by.issuer, another.created_by.issuer], [provider.issuer, evil.issuer])
-})
+t.test(
+  'users of two issuers with the same subject are distinct in the change log and for retries',
+  async (t) => {
+    const own = { default_permissions: ['tokens:own'] }
+    await trust(world, provider, own, 'acme')
+    await trust(world, evil, own, 'acme')
+    const key = randomUUID()
+    const create = async (token: string) => {
+      const headers = { 'idempotency-key': key }
+      const body = { name: 'Once', type: 'api' }
+      return (await ask('POST', '/v1/organizations/acme/tokens', { token, headers, body })).body
+    }
+    const [one, another] = [
+      await create(await token()),
+      await create(await token({ iss: evil.issuer }, evil)),
+    ]
+    t.not(one.id, another.id)
+    t.same([one.created_by.issuer, another.created_by.issuer], [provider.issuer, evil.issuer])
+  },
+)

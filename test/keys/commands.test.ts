@@ -52,7 +52,7 @@ t.test('rewrap seals all keys under the new master key, and needs the old one fo
   await t.rejects(prepareKeys(db, signing(first), new Date()), /does not open/)
 })
 
-t.test('who has lost the master key goes on with another one and new keys', async (t) => {
+t.test('after losing the master key, another one with new keys can be used', async (t) => {
   const third = randomBytes(32).toString('base64')
   recordSecret(third)
   // The first time, the upcoming key signs at once, which the lost master key had sealed as well.

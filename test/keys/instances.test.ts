@@ -52,7 +52,7 @@ t.test('two instances sign with the same key, before and after it is rotated by 
 })
 
 t.test(
-  'an instance whose clock is behind goes on by its own clock, and is not stopped by a retirement',
+  'an instance whose clock is behind keeps signing by its own clock, even after a retirement',
   async (t) => {
     world.clock.advance(60 * minute)
     lag.ms = 5 * minute

@@ -9,7 +9,7 @@ import { generateSigningKey, openSigningKey, resealSigningKey } from '../../src/
 
 const bytes = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((array) => Buffer.from(array))
 
-t.test('a master key is 256 bits, however it is written', async () => {
+t.test('a master key has 256 bits in every spelling', async () => {
   fc.assert(
     fc.property(bytes, fc.constantFrom('hex', 'base64', 'base64url'), (key, encoding) => {
       const text = key.toString(encoding)
@@ -18,7 +18,7 @@ t.test('a master key is 256 bits, however it is written', async () => {
   )
 })
 
-t.test('nothing of another length is taken for one', async () => {
+t.test('other lengths are rejected', async () => {
   const other = fc.uint8Array({ maxLength: 64 }).filter(({ length }) => length !== 32)
   fc.assert(
     fc.property(other, fc.constantFrom('hex', 'base64', 'base64url'), (key, encoding) => {
@@ -35,19 +35,22 @@ t.test('a master key does not show itself when it is logged', async (t) => {
   }
 })
 
-t.test('the embedded database has one of its own, which stays and which others cannot read', async (t) => {
-  const dataDir = await mkdtemp(join(tmpdir(), 'counterfoil-master-key-'))
-  t.teardown(() => rm(dataDir, { recursive: true }))
-  const [first, second] = [await masterKeyIn(dataDir), await masterKeyIn(dataDir)]
-  t.ok(first.equals(second))
-  const path = join(dataDir, 'master-key')
-  t.equal((await stat(path)).mode & 0o777, 0o600)
-  t.ok(parseMasterKey((await readFile(path, 'utf8')).trim()).equals(first))
-  await writeFile(path, '')
-  await t.rejects(masterKeyIn(dataDir), /does not contain a master key/)
-})
+t.test(
+  'the embedded database has its own master key, which is kept and which others cannot read',
+  async (t) => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'counterfoil-master-key-'))
+    t.teardown(() => rm(dataDir, { recursive: true }))
+    const [first, second] = [await masterKeyIn(dataDir), await masterKeyIn(dataDir)]
+    t.ok(first.equals(second))
+    const path = join(dataDir, 'master-key')
+    t.equal((await stat(path)).mode & 0o777, 0o600)
+    t.ok(parseMasterKey((await readFile(path, 'utf8')).trim()).equals(first))
+    await writeFile(path, '')
+    await t.rejects(masterKeyIn(dataDir), /does not contain a master key/)
+  },
+)
 
-t.test('a sealed key opens under its master key only, and only whole', async (t) => {
+t.test('a sealed key opens only under its master key, and only unmodified', async (t) => {
   const masterKey = parseMasterKey('0'.repeat(64))
   const wrong = parseMasterKey('1'.repeat(64))
   const { kid, alg, sealedPrivateJwk: sealed } = await generateSigningKey('ES256', masterKey)

@@ -54,7 +54,7 @@ t.test(
 )
 
 t.test(
-  'a verifier that keeps the JWKS for all of its maximum age sees no failure through two rotations',
+  'a verifier that caches the JWKS for its maximum age sees no failure through two rotations',
   async (t) => {
     const world = await newWorld(t)
     const cached = { keys: { keys: [] } as JSONWebKeySet, until: 0 }
@@ -81,7 +81,7 @@ t.test(
   },
 )
 
-t.test('a second rotation waits for the first, unless it has to be now', async (t) => {
+t.test('a second rotation waits for the first unless it is immediate', async (t) => {
   const world = await newWorld(t)
   const { body: next } = await rotate(world)
   t.match(await rotate(world), { status: 409, body: { code: 'rotation_pending' } })
@@ -103,7 +103,7 @@ t.test('of concurrent rotations one succeeds', async (t) => {
 })
 
 t.test(
-  'retiring a key says how many tokens verify no longer; they introspect as active all the same',
+  'retiring a key reports how many tokens stop verifying; they still introspect as active',
   async (t) => {
     const world = await newWorld(t)
     const { secret } = await world.issue({ type: 'jwt' })
@@ -132,7 +132,7 @@ t.test(
   },
 )
 
-t.test('an upcoming key cannot be retired, and one that is not there is 404', async (t) => {
+t.test('an upcoming key cannot be retired, and an unknown one is a 404', async (t) => {
   const world = await newWorld(t)
   const { body } = await rotate(world)
   t.match(await world.ask('POST', `${keys}/${body.kid}/retire`), { status: 409, body: { code: 'in_use' } })
@@ -154,7 +154,7 @@ t.test('signing keys are for platform administrators', async (t) => {
   }
 })
 
-t.test('the schedule rotates a key of that age, once, however many instances there are', async (t) => {
+t.test('the schedule rotates an old key once, however many instances there are', async (t) => {
   const world = await newWorld(t)
   const care = () => maintainKeys(world.db, world.signing, 30, world.clock.now)
   world.clock.advance(30 * day - 1)
@@ -168,7 +168,7 @@ t.test('the schedule rotates a key of that age, once, however many instances the
   t.equal((await states(world)).length, 2, 'with 0 it never does')
 })
 
-t.test('a private key is forgotten once it signs no more, though its tokens are still good', async (t) => {
+t.test('a private key is deleted once it no longer signs, while its tokens are still good', async (t) => {
   const world = await newWorld(t)
   const { secret } = await world.issue({ type: 'jwt', expires_at: null })
   await rotate(world)
@@ -187,7 +187,7 @@ t.test('a private key is forgotten once it signs no more, though its tokens are 
   t.ok((await kids(world)).includes(signerOf(secret)))
 })
 
-t.test('a new algorithm is that of the next key, and tokens of both verify', async (t) => {
+t.test('a new algorithm applies to the next key, and tokens of both verify', async (t) => {
   const world = await newWorld(t)
   const before = (await world.issue({ type: 'jwt' })).secret
   Object.assign(world.signing, { alg: 'ES256' })
@@ -201,28 +201,31 @@ t.test('a new algorithm is that of the next key, and tokens of both verify', asy
   for (const jwt of [before, after]) await jwtVerify(jwt, set, { currentDate: world.clock.now })
 })
 
-t.test('rewrapped under a new master key, the keys sign on and the old master key opens none', async (t) => {
-  const world = await newWorld(t)
-  await rotate(world)
-  const old = world.signing.masterKeys
-  const alg = 'EdDSA'
-  const next = { masterKeys: [newMasterKey(), ...old], alg } as const
-  await prepareKeys(world.db, next, world.clock.now)
-  t.equal(await rewrapKeys(world.db, next, world.clock.now), 2)
-  await prepareKeys(world.db, { masterKeys: next.masterKeys.slice(0, 1), alg }, world.clock.now)
-  await t.rejects(
-    prepareKeys(world.db, { masterKeys: old, alg }, world.clock.now),
-    /MASTER_KEY does not open/,
-  )
-  await t.rejects(
-    rewrapKeys(world.db, { masterKeys: [newMasterKey()], alg }, world.clock.now),
-    /MASTER_KEY_PREVIOUS/,
-  )
-  const answer = await world.ask('POST', '/v1/organizations/default/tokens', {
-    body: { name: 'X', type: 'jwt' },
-  })
-  t.match(answer, { status: 503, body: { code: 'unavailable' } }, 'an instance that has the old one alone')
-})
+t.test(
+  'after rewrap under a new master key, the keys still sign and the old master key opens none',
+  async (t) => {
+    const world = await newWorld(t)
+    await rotate(world)
+    const old = world.signing.masterKeys
+    const alg = 'EdDSA'
+    const next = { masterKeys: [newMasterKey(), ...old], alg } as const
+    await prepareKeys(world.db, next, world.clock.now)
+    t.equal(await rewrapKeys(world.db, next, world.clock.now), 2)
+    await prepareKeys(world.db, { masterKeys: next.masterKeys.slice(0, 1), alg }, world.clock.now)
+    await t.rejects(
+      prepareKeys(world.db, { masterKeys: old, alg }, world.clock.now),
+      /MASTER_KEY does not open/,
+    )
+    await t.rejects(
+      rewrapKeys(world.db, { masterKeys: [newMasterKey()], alg }, world.clock.now),
+      /MASTER_KEY_PREVIOUS/,
+    )
+    const answer = await world.ask('POST', '/v1/organizations/default/tokens', {
+      body: { name: 'X', type: 'jwt' },
+    })
+    t.match(answer, { status: 503, body: { code: 'unavailable' } }, 'an instance that has the old one alone')
+  },
+)
 
 t.test('a sealed key that is moved to another row does not open', async (t) => {
   const world = await newWorld(t)

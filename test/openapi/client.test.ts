@@ -19,7 +19,7 @@ const options = {
   },
 }
 
-t.test('a client of types made by openapi-typescript compiles, and works', async (t) => {
+t.test('a client with types from openapi-typescript compiles and works', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'counterfoil-client-'))
   t.teardown(() => rm(folder, { recursive: true }))
   const world = await createWorld(t)

@@ -4,7 +4,7 @@ import { createWorld } from '../support/world.ts'
 const world = await createWorld(t)
 const get = (url: string) => world.ask('GET', url, { token: '' })
 
-t.test('/docs is a page, whose scripts and styles are there', async (t) => {
+t.test('/docs is a page with working scripts and styles', async (t) => {
   const redirect = await get('/docs')
   const page = redirect.status === 302 ? await get(redirect.headers.location ?? '') : redirect
   t.equal(page.status, 200)
@@ -18,7 +18,7 @@ t.test('/docs is a page, whose scripts and styles are there', async (t) => {
   }
 })
 
-t.test('the policy of /docs lets nothing in from other hosts, and no script but its own', async (t) => {
+t.test('the content security policy of /docs allows only its own scripts and no other hosts', async (t) => {
   const { headers } = await get('/docs/')
   const policy = String(headers['content-security-policy'])
   t.notMatch(policy, /https?:|\*|\.|upgrade/)

@@ -19,7 +19,7 @@ t.test('the service serves its own document', async (t) => {
   t.same(answer.body, document)
 })
 
-t.test('every operation has an id, a summary and one tag that is explained', async (t) => {
+t.test('every operation has an id, a summary and one described tag', async (t) => {
   const explained = document.tags.map(({ name }: { name: string }) => name)
   const ids = operations.map(({ id }) => id)
   t.same([...new Set(ids)], ids, 'ids are unique')
@@ -31,7 +31,7 @@ t.test('every operation has an id, a summary and one tag that is explained', asy
   }
 })
 
-t.test('the id of an operation is the name of the function that does it', async (t) => {
+t.test('the id of an operation is the name of its function', async (t) => {
   for (const [folder, tag] of [
     ['tokens', 'Tokens'],
     ['owners', 'Owners'],
@@ -94,7 +94,7 @@ t.test('errors are problems (RFC 9457), and at the protocol endpoints those of R
   }
 })
 
-t.test('headers that come with an answer are documented', async (t) => {
+t.test('response headers are documented', async (t) => {
   const headersOf = (id: string, status: number) =>
     Object.keys(operations.find((operation) => operation.id === id)?.responses[status]?.headers ?? {})
   t.same(headersOf('createToken', 201), ['ETag', 'Location', 'Idempotency-Replayed'])
@@ -108,18 +108,15 @@ t.test('headers that come with an answer are documented', async (t) => {
   }
 })
 
-t.test(
-  'what may be left out is not required: query parameters, headers and the bodies that say how a thing is done',
-  async (t) => {
-    for (const { id, parameters, body, definition } of operations) {
-      for (const { name, in: where, required } of parameters)
-        t.equal(required ?? false, where === 'path', `${id} ${name}`)
-      if (body)
-        t.equal(
-          definition.requestBody.required,
-          !/^(revoke(Token|Self|OwnerTokens)|rotateSigningKey)$/.test(id),
-          id,
-        )
-    }
-  },
-)
+t.test('optional query parameters, headers and bodies are not marked as required', async (t) => {
+  for (const { id, parameters, body, definition } of operations) {
+    for (const { name, in: where, required } of parameters)
+      t.equal(required ?? false, where === 'path', `${id} ${name}`)
+    if (body)
+      t.equal(
+        definition.requestBody.required,
+        !/^(revoke(Token|Self|OwnerTokens)|rotateSigningKey)$/.test(id),
+        id,
+      )
+  }
+})

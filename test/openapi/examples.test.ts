@@ -9,7 +9,7 @@ const operations = await operationsOf(world.app)
 const document = world.app.swagger() as any
 const components: [string, any][] = Object.entries(document.components.schemas)
 
-t.test('every component is described or belongs to a request, and has an example', async (t) => {
+t.test('every component has an example, and a description unless it is part of a request', async (t) => {
   const requests = operations.flatMap(({ body }) => body?.schema ?? [])
   for (const [name, schema] of components) {
     t.ok(schema.description || requests.includes(schema), name)
@@ -17,7 +17,7 @@ t.test('every component is described or belongs to a request, and has an example
   }
 })
 
-t.test('every example, of whatever depth, is valid by its schema', async (t) => {
+t.test('every example at any depth matches its schema', async (t) => {
   const ajv = new Ajv2020({ strict: false })
   addFormats.default(ajv)
   ajv.addSchema(document, 'document')
@@ -43,7 +43,7 @@ function validateExamples(t: Test, ajv: Ajv2020, place: string[]): void {
   for (const key of Object.keys(value)) if (key !== 'examples') validateExamples(t, ajv, [...place, key])
 }
 
-t.test('the examples of requests work as they stand', async (t) => {
+t.test('the request examples work unchanged', async (t) => {
   const { id: token } = await world.issue()
   const { id: server } = await world.issue({ type: 'management', scopes: ['tokens:introspect'] })
   const values: Record<string, string> = { organization: 'default', token, type: 'api', subject: 'u-4711' }
@@ -66,7 +66,7 @@ t.test('the examples of requests work as they stand', async (t) => {
   t.ok(count >= 10)
 })
 
-t.test('the reference sends nothing optional that nobody typed', async (t) => {
+t.test('the reference prefills no optional parameters', async (t) => {
   for (const { id, parameters } of operations)
     for (const { name, required, schema, ...parameter } of parameters as any[]) {
       const given = [parameter.example, parameter.examples, schema.examples, schema.example]
@@ -86,7 +86,7 @@ t.test('the reference sends nothing optional that nobody typed', async (t) => {
   } as object)
 })
 
-t.test('every problem that an operation can answer with has an example for each code', async (t) => {
+t.test('every problem response has an example for each code', async (t) => {
   const ajv = new Ajv2020({ strict: false })
   addFormats.default(ajv)
   ajv.addSchema(document, 'document')
@@ -104,13 +104,13 @@ t.test('every problem that an operation can answer with has an example for each 
     }
 })
 
-t.test('private_key_jwt is an alternative where a client authenticates', async (t) => {
+t.test('private_key_jwt is a security alternative for client authentication', async (t) => {
   for (const { id, definition } of operations)
     if (id === 'introspect' || id === 'revokeBySecret')
       t.same(definition.security, [{ bearer: [] }, { basic: [] }, { privateKeyJwt: [] }], id)
 })
 
-t.test('every OAuth error has examples, of the codes that its status comes with', async (t) => {
+t.test('every OAuth error has examples for the codes of its status', async (t) => {
   const ajv = new Ajv2020({ strict: false })
   addFormats.default(ajv)
   ajv.addSchema(document, 'document')

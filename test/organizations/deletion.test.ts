@@ -47,7 +47,7 @@ t.test('a large organization is deleted by statements of at most 1,000 rows', as
   t.equal((await world.ask('GET', '/v1/organizations/batches')).status, 404)
 })
 
-t.test('the feed tells of its suspension and its deletion, and not of each token', async (t) => {
+t.test('the feed reports its suspension and deletion, but not each token', async (t) => {
   const id = await large('told-once')
   t.equal((await world.ask('DELETE', '/v1/organizations/told-once')).status, 204)
   const { rows } = await world.sql(
@@ -63,7 +63,7 @@ t.test('the feed tells of its suspension and its deletion, and not of each token
   t.same(actions, ['organization.deleted', 'organization.suspended', 'organization.created'])
 })
 
-t.test('instances do not forget the tokens of other organizations because of it', async (t) => {
+t.test("deleting it does not evict other organizations' tokens from caches", async (t) => {
   await large('quiet')
   const announced: string[] = []
   const fence = Promise.withResolvers<void>()
@@ -81,7 +81,7 @@ t.test('instances do not forget the tokens of other organizations because of it'
   t.same(announced, ['static-secret'])
 })
 
-t.test('a token that is deleted alone, after that, is told of', async (t) => {
+t.test('a token deleted on its own afterwards is reported', async (t) => {
   const { id } = await world.issue()
   await world.ask('DELETE', `/v1/organizations/default/tokens/${id}`)
   const { rows } = await world.sql('select reason from revocations where token_id = $1', [id])

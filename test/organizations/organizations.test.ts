@@ -26,7 +26,7 @@ t.test('an organization is created, read by key or id, renamed', async (t) => {
   )
 })
 
-t.test('a key is taken once, and looks neither like an id nor like a path', async (t) => {
+t.test('keys are unique, and look neither like ids nor like paths', async (t) => {
   await create('taken')
   t.match(await create('taken'), { status: 409, body: { code: 'already_exists' } })
   for (const key of [
@@ -57,23 +57,31 @@ t.test('organizations are listed by key, page by page', async (t) => {
   t.ok(['default', 'platform', 'list-a', 'list-b', 'list-c'].every((key) => keys.includes(key)))
 })
 
-t.test('while an organization is suspended none of its tokens is good, and none is made', async (t) => {
-  await create('sleepy')
-  const { secret } = await issue({}, 'sleepy')
-  const administrator = await world.manager(['tokens:read'], 'sleepy')
-  t.match(await ask('POST', '/v1/organizations/sleepy/suspend'), {
-    status: 200,
-    body: { suspended_at: /Z$/ },
-  })
-  t.same(await world.introspect(secret), { active: false })
-  t.equal((await ask('GET', '/v1/organizations/sleepy/tokens', { token: administrator })).status, 401)
-  const refused = await ask('POST', '/v1/organizations/sleepy/tokens', { body: { name: 'New', type: 'api' } })
-  t.match(refused, { status: 409, body: { code: 'suspended' } })
-  t.match(await ask('POST', '/v1/organizations/sleepy/resume'), { status: 200, body: { suspended_at: null } })
-  t.match(await world.introspect(secret), { active: true })
-})
+t.test(
+  'while an organization is suspended none of its tokens is good, and none can be created',
+  async (t) => {
+    await create('sleepy')
+    const { secret } = await issue({}, 'sleepy')
+    const administrator = await world.manager(['tokens:read'], 'sleepy')
+    t.match(await ask('POST', '/v1/organizations/sleepy/suspend'), {
+      status: 200,
+      body: { suspended_at: /Z$/ },
+    })
+    t.same(await world.introspect(secret), { active: false })
+    t.equal((await ask('GET', '/v1/organizations/sleepy/tokens', { token: administrator })).status, 401)
+    const refused = await ask('POST', '/v1/organizations/sleepy/tokens', {
+      body: { name: 'New', type: 'api' },
+    })
+    t.match(refused, { status: 409, body: { code: 'suspended' } })
+    t.match(await ask('POST', '/v1/organizations/sleepy/resume'), {
+      status: 200,
+      body: { suspended_at: null },
+    })
+    t.match(await world.introspect(secret), { active: true })
+  },
+)
 
-t.test('an organization is deleted with its tokens once it is suspended; its change log stays', async (t) => {
+t.test('a suspended organization can be deleted with its tokens; its change log remains', async (t) => {
   const { id } = (await create('gone')).body
   const { secret } = await issue({ name: 'Goes too' }, 'gone')
   t.match(await ask('DELETE', '/v1/organizations/gone'), { status: 409, body: { code: 'not_suspended' } })
@@ -91,7 +99,7 @@ t.test('an organization is deleted with its tokens once it is suspended; its cha
   t.same(actions, ['organization.deleted', 'organization.suspended', 'organization.created'])
 })
 
-t.test('the platform organization stays as it is', async (t) => {
+t.test('the platform organization cannot be changed', async (t) => {
   for (const [method, path] of [
     ['PATCH', ''],
     ['DELETE', ''],

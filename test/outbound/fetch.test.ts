@@ -21,14 +21,14 @@ async function refusal(t: Test, answer: RequestListener, limits?: { timeoutMs: n
   return error.message
 }
 
-t.test('a JSON document is fetched, whatever kind of JSON it says it is', async (t) => {
+t.test('JSON documents of any JSON media type are fetched', async (t) => {
   for (const type of ['application/json', 'application/jwk-set+json', 'application/JSON; charset=utf-8']) {
     const { url } = await serve(t, json({ keys: [] }, { 'content-type': type }))
     t.same(await outbound.fetchJson(`${url}/jwks`, 'acme'), { keys: [] }, type)
   }
 })
 
-t.test('nothing of ours is sent along', async (t) => {
+t.test('no credentials or identifying header fields are sent', async (t) => {
   const { promise, resolve } = Promise.withResolvers<object>()
   const { url } = await serve(t, (request, response) => {
     resolve(request.headers)
@@ -50,7 +50,7 @@ t.test('a redirect is not followed', async (t) => {
   t.same(target.calls, [])
 })
 
-t.test('what is no JSON document is refused, without quoting it', async (t) => {
+t.test('a response that is not JSON is rejected without quoting it', async (t) => {
   t.equal(await refusal(t, json({}, { 'content-type': 'text/html' })), 'does not respond with JSON')
   t.equal(await refusal(t, json('AKIA-SECRET')), 'does not respond with JSON')
   t.equal(await refusal(t, json('')), 'does not respond with JSON')
@@ -59,7 +59,7 @@ t.test('what is no JSON document is refused, without quoting it', async (t) => {
   t.equal(await refusal(t, bare), 'does not respond with JSON')
 })
 
-t.test('a body without end is given up at its limit', async (t) => {
+t.test('an endless body is aborted at the limit', async (t) => {
   let gone = false
   const message = await refusal(t, (_request, response) => {
     response.on('close', () => {
@@ -75,7 +75,7 @@ t.test('a body without end is given up at its limit', async (t) => {
   t.equal(message, `has more than ${256 * 1024} bytes`)
 })
 
-t.test('a body of exactly the limit is taken', async (t) => {
+t.test('a body of exactly the limit is accepted', async (t) => {
   const document = JSON.stringify('x'.repeat(998))
   const { url } = await serve(t, json(document))
   const { fetchJson } = createOutbound({ allow, limits: { timeoutMs: 5000, maxBytes: 1000 } })
@@ -83,7 +83,7 @@ t.test('a body of exactly the limit is taken', async (t) => {
   t.equal(await refusal(t, json(document), { timeoutMs: 5000, maxBytes: 999 }), 'has more than 999 bytes')
 })
 
-t.test('who does not answer, or not to the end, is not waited for', async (t) => {
+t.test('a server that does not respond, or not completely, times out', async (t) => {
   const limits = { timeoutMs: 50, maxBytes: 1000 }
   t.equal(await refusal(t, () => {}, limits), 'cannot be reached', 'no answer')
   const half: RequestListener = (_request, response) => {
@@ -93,7 +93,7 @@ t.test('who does not answer, or not to the end, is not waited for', async (t) =>
   t.equal(await refusal(t, half, limits), 'cannot be reached', 'half an answer')
 })
 
-t.test('who breaks off, or is not there, cannot be reached', async (t) => {
+t.test('a server that aborts or is unreachable cannot be reached', async (t) => {
   t.equal(await refusal(t, (request) => void request.socket.destroy()), 'cannot be reached')
   const broken: RequestListener = (_request, response) => {
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': '100' })
@@ -135,7 +135,7 @@ t.test('a URL that fails is called again only after the cooldown', async (t) => 
   t.equal(calls.length, 3)
 })
 
-t.test('some wait for an address that takes its time, and others not at all', async (t) => {
+t.test('a limited number of requests wait for a slow URL, and others fail at once', async (t) => {
   const { jwk, sign } = await keyPair('one')
   const called = Promise.withResolvers<() => void>()
   const { url, calls } = await serve(t, (request, response) =>

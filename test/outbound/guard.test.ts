@@ -35,7 +35,7 @@ const inside = {
   'ways from IPv6 to any IPv4 address': ['64:ff9b::10.0.0.1', '2002:7f00:1::', '2001:0:7f00:1::'],
 }
 for (const [kind, addresses] of Object.entries(inside)) {
-  t.test(`${kind}: refused as it stands, and as what a name leads to`, async (t) => {
+  t.test(`${kind}: rejected as a literal and as the target of a name`, async (t) => {
     for (const address of addresses) {
       t.equal(
         flawOf(`https://${host(address)}/jwks`),
@@ -54,12 +54,12 @@ t.test('public addresses may be called', async (t) => {
   }
 })
 
-t.test('other spellings of an address are that address', async (t) => {
+t.test('other spellings of an address count as that address', async (t) => {
   for (const spelling of ['0x7f.1', '2130706433', '127.1', '017700000001', '１２７.0.0.1', '0', '[0:0::1]'])
     t.equal(flawOf(`https://${spelling}/`), 'has an address that this service may not call', spelling)
 })
 
-t.test('every IPv4 address is judged alike in all its spellings', async () => {
+t.test('every IPv4 address is treated alike in all its spellings', async () => {
   fc.assert(
     fc.property(fc.ipV4(), (address) => {
       const number = address.split('.').reduce((sum, byte) => sum * 256 + Number(byte), 0)
@@ -88,7 +88,7 @@ t.test('only https, without credentials and fragments', async (t) => {
   t.equal(flawOf('https://issuer.example:8443/jwks?v=1'), undefined)
 })
 
-t.test('what is allowed may be called, and without TLS on loopback only', async (t) => {
+t.test('allowed addresses may be called, without TLS on loopback only', async (t) => {
   const { flawOf } = createGuard(['127.0.0.0/8', '::1', '10.1.0.0/16'])
   for (const url of [
     'https://10.1.2.3/',
@@ -103,20 +103,20 @@ t.test('what is allowed may be called, and without TLS on loopback only', async 
   t.same(await resolved('10.1.2.3', ['10.1.0.0/16']), ['10.1.2.3'])
 })
 
-t.test('of several addresses of a name only those are called that may be', async (t) => {
+t.test('of several addresses of a name only permitted ones are called', async (t) => {
   t.same(await resolved(['10.0.0.1', '1.1.1.1', '::1', '2606:4700::1111'], []), [
     '1.1.1.1',
     '2606:4700::1111',
   ])
 })
 
-t.test('a name that leads to this machine is refused by the real resolver too', async (t) => {
+t.test('a name that resolves to this machine is rejected with the real resolver too', async (t) => {
   const { promise, resolve } = Promise.withResolvers<Error | null>()
   createGuard([]).lookup(signal)('localhost', {}, resolve)
   t.match(await promise, refused)
 })
 
-t.test('a name that leads elsewhere the second time is called where it was checked', async (t) => {
+t.test('a name that changes its address is called at the address that was checked', async (t) => {
   const [first, second] = [await listen(t, '127.0.0.2'), await listen(t, '127.0.0.3')]
   const answers = ['127.0.0.2', '127.0.0.3']
   const asked: string[] = []

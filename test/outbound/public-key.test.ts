@@ -69,7 +69,7 @@ const unfit: [what: string, jwk: object][] = [
   ['an Ed25519 key that is too short', { kty: 'OKP', crv: 'Ed25519', x: 'AA' }],
 ]
 
-t.test('keys that were made as they should be are fit', async (t) => {
+t.test('properly generated keys are accepted', async (t) => {
   for (let i = 0; i < 50; i++) t.ok(fitPublicKey(jwkOf(generateKeyPairSync('ed25519'))))
   for (const namedCurve of ['P-256', 'P-384', 'P-521'])
     t.ok(fitPublicKey(jwkOf(generateKeyPairSync('ec', { namedCurve }))), namedCurve)
@@ -89,7 +89,7 @@ function signedByAnybody(message: string): Buffer {
   ])
 }
 
-t.test('why they are not: anybody signs with e=1', async (t) => {
+t.test('the reason: with e=1 anyone can sign', async (t) => {
   const one = createPublicKey({ key: exponent(1n), format: 'jwk' })
   t.ok(verify('sha256', Buffer.from('abc'), one, signedByAnybody('abc')))
 })
@@ -97,7 +97,7 @@ t.test('why they are not: anybody signs with e=1', async (t) => {
 const world = await createWorld(t, { outbound: { allow: ['127.0.0.1'] } })
 const client = await makeClient(world)
 
-t.test('such keys are refused where a client registers its own, by their place', async (t) => {
+t.test('weak keys are rejected at registration, by their index', async (t) => {
   for (const [what, jwk] of unfit)
     t.match(
       await world.ask('PUT', client.keysUrl, { body: { jwks: { keys: [ec, { ...jwk, kid: 'two' }] } } }),
@@ -109,7 +109,7 @@ t.test('such keys are refused where a client registers its own, by their place',
     )
 })
 
-t.test('such keys are passed over in what is fetched, for clients and for issuers', async (t) => {
+t.test('weak keys are ignored in fetched sets, for clients and issuers', async (t) => {
   const pair = generateKeyPairSync('ed25519')
   const keys = [...unfit.map(([, jwk], i) => ({ ...jwk, kid: `unfit-${i}` })), { ...jwkOf(pair), kid: 'fit' }]
   const { url } = await serve(t, json({ keys }))
@@ -128,7 +128,7 @@ t.test('such keys are passed over in what is fetched, for clients and for issuer
   }
 })
 
-t.test('a set of very many keys is not taken at all', async (t) => {
+t.test('a set with too many keys is rejected', async (t) => {
   const keys = Array.from({ length: maxKeys + 1 }, (_, i) => ({ ...ec, kid: String(i) }))
   const { url } = await serve(t, json({ keys }))
   const { jwks } = createOutbound({ allow: ['127.0.0.1'] })
@@ -136,7 +136,7 @@ t.test('a set of very many keys is not taken at all', async (t) => {
   await t.rejects(jwtVerify(token, jwks(url, 'acme')), { message: `has more than ${maxKeys} keys` })
 })
 
-t.test('one that is in the database already authenticates nobody', async (t) => {
+t.test('a weak key that is already in the database is not accepted', async (t) => {
   await world.sql('update client_keys set jwks = $1 where token_id = $2', [
     JSON.stringify({ keys: [{ ...exponent(1n), kid: 'one' }] }),
     client.id,

@@ -14,7 +14,7 @@ const { signal } = new AbortController()
 const silent = (count: number) =>
   Object.fromEntries(Array.from({ length: count }, (_, i) => [`silent-${i}.example`, null]))
 
-t.test('a name is asked of DNS, and of the hosts file first', async (t) => {
+t.test('a name is looked up in the hosts file, then in DNS', async (t) => {
   const { server, asked } = await serveNames(t, { 'login.example': '192.0.2.7' })
   const resolve = createResolve([server])
   t.same(await resolve('login.example', signal), [{ address: '192.0.2.7', family: 4 }])
@@ -24,7 +24,7 @@ t.test('a name is asked of DNS, and of the hosts file first', async (t) => {
   t.notOk(asked.includes('localhost'))
 })
 
-t.test('hosts(5): names are found in any case and in any place of a line, comments are not', async (t) => {
+t.test('hosts(5): names are case-insensitive and at any position, and comments are ignored', async (t) => {
   const hosts = [
     '# 192.0.2.1 comment.example',
     '127.0.0.1\tlocalhost',
@@ -42,7 +42,7 @@ t.test('hosts(5): names are found in any case and in any place of a line, commen
     t.same(found(name), [], name)
 })
 
-t.test('names that never resolve hold none of the threads of the process, and can be given up', async (t) => {
+t.test('names that never resolve occupy no threads, and lookups can be aborted', async (t) => {
   const names = silent(50)
   const { server, hasBeenAskedFor } = await serveNames(t, names)
   const resolve = createResolve([server])
@@ -59,14 +59,14 @@ t.test('names that never resolve hold none of the threads of the process, and ca
   await t.rejects(resolve('silent-0.example', patience.signal), { name: 'AbortError' })
 })
 
-t.test('a call to a name that never resolves ends with the time for it', async (t) => {
+t.test('a call to a name that never resolves times out', async (t) => {
   const { server } = await serveNames(t, silent(1))
   const limits = { timeoutMs: 50, maxBytes: 1000 }
   const { fetchJson } = createOutbound({ allow: [], limits, resolve: createResolve([server]) })
   await t.rejects(fetchJson('https://silent-0.example/', 'acme'), { message: 'cannot be reached' })
 })
 
-t.test('an organization has so many calls in progress, and leaves room for another', async (t) => {
+t.test("one organization's calls are limited and leave room for others", async (t) => {
   const { server, asked, hasBeenAskedFor } = await serveNames(t, {
     ...silent(maxCalls.ofOne),
     'other.example': null,
@@ -92,7 +92,7 @@ t.test('an organization has so many calls in progress, and leaves room for anoth
   await t.rejects(other)
 })
 
-t.test('all organizations together have so many calls in progress', async (t) => {
+t.test('the calls of all organizations together are limited', async (t) => {
   const { server, hasBeenAskedFor } = await serveNames(t, silent(maxCalls.ofAll))
   const outbound = createOutbound({
     allow: [],

@@ -30,7 +30,7 @@ t.test('the image and the benchmark start Node as `npm start` does', async (t) =
   t.match(read('bench/service.ts'), `const flags = ['${flags.join("', '")}']`)
 })
 
-t.test('the health check tells a live service from a sick one and from none', async (t) => {
+t.test('the health check distinguishes a healthy service from an unhealthy or missing one', async (t) => {
   const [, check = ''] = /^HEALTHCHECK .*\n\s*CMD (\[.*\])$/m.exec(dockerfile) ?? []
   const [, ...args] = JSON.parse(check)
   let status = 200
@@ -49,7 +49,7 @@ t.test('the health check tells a live service from a sick one and from none', as
   t.equal(await verdict(), 1)
 })
 
-t.test('docker-compose.yml makes its secrets once, and Counterfoil understands them', async (t) => {
+t.test('docker-compose.yml generates its secrets once, in the right format', async (t) => {
   const [, block = ''] = /^ +command:\n +- \|\n(.*?)\n\n/ms.exec(read('docker-compose.yml')) ?? []
   const folder = await newFolder(t)
   const script = block.replaceAll('$$', '$').replace('/run/secrets', folder)

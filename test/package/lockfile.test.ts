@@ -4,7 +4,7 @@ import lock from '../../package-lock.json' with { type: 'json' }
 
 const packages: [string, object][] = Object.entries(lock.packages)
 
-t.test('every dependency is of one exact version', async (t) => {
+t.test('every dependency has an exact version', async (t) => {
   const { dependencies, devDependencies, optionalDependencies } = manifest
   const wanted = Object.entries({ ...dependencies, ...devDependencies, ...optionalDependencies })
   t.same(
@@ -13,7 +13,7 @@ t.test('every dependency is of one exact version', async (t) => {
   )
 })
 
-t.test('builds for other platforms are locked too, without which `npm ci` refuses', async (t) => {
+t.test('builds for other platforms are locked too, which `npm ci` requires', async (t) => {
   const locked = new Set(packages.map(([path]) => path.replace(/^.*node_modules\//, '')))
   const wanted = packages.flatMap(([, entry]) =>
     'optionalDependencies' in entry ? Object.keys(entry.optionalDependencies as object) : [],

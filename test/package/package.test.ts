@@ -10,7 +10,7 @@ import { installPackage, run } from './install.ts'
 const { folder, files } = await installPackage(t)
 const npx = (...args: string[]) => run(folder, 'npx', 'counterfoil', ...args)
 
-t.test('the package holds what runs and what is read, and nothing else', async (t) => {
+t.test('the package contains exactly the program and its documentation', async (t) => {
   const kinds = new Set(files.map((file) => file.replace(/(?<=\/).*/, '')))
   const documents = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json']
   t.same([...kinds].sort(), ['bin/', 'dist/', 'docs/', 'openapi/', ...documents].sort())
@@ -24,7 +24,7 @@ t.test('the package holds what runs and what is read, and nothing else', async (
   )
 })
 
-t.test('the client library is exported, and nothing that is not meant to be', async (t) => {
+t.test('only the client library is exported', async (t) => {
   const script = `
     const names = async (name) => Object.keys(await import(name)).sort().join()
     console.log(await names('counterfoil/client'), await names('counterfoil/fastify'), await names('counterfoil/express'))
@@ -36,7 +36,7 @@ t.test('the client library is exported, and nothing that is not meant to be', as
   )
 })
 
-t.test('npx counterfoil says what it is and what it offers', async (t) => {
+t.test('npx counterfoil prints its version and help', async (t) => {
   t.equal(await npx('--version'), `${manifest.version}\n`)
   t.match(await npx('--help'), /serve.*migrate.*openapi/s)
   t.equal(await npx('openapi'), await readFile(join(root, 'openapi/openapi.json'), 'utf8'))

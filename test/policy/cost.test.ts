@@ -27,7 +27,7 @@ await world.sql(
 )
 await world.sql('analyze tokens')
 
-t.test('what a rule would refuse is looked for among so many tokens, and no more', async (t) => {
+t.test('breaches of a rule are searched in a limited number of tokens', async (t) => {
   const { lifetime, name, limits } = platformPolicy
   const policies = {
     'lifetime.maximum_days': { ...platformPolicy, lifetime: { ...lifetime, maximum_days: 91 } },
@@ -57,7 +57,7 @@ t.test('what a rule would refuse is looked for among so many tokens, and no more
   }
 })
 
-t.test('a change that makes no rule stricter looks at no token', async (t) => {
+t.test('a change that makes no rule stricter examines no token', async (t) => {
   const rules = tightened({ ...platformPolicy, scopes: { required: true } }, platformPolicy)
   await t.rejects(
     costOf(world.db, 'tokens', (db) => selectBreaches(db, organization, rules, world.clock.now)),
@@ -75,7 +75,7 @@ t.test('a dry run locks nothing', async (t) => {
   await holder.end()
 })
 
-t.test('while tokens are looked at for a change the organization can be suspended', async (t) => {
+t.test('while tokens are examined for a change the organization can be suspended', async (t) => {
   const holder = await hold(t, 'lock table tokens in access exclusive mode')
   // The administrator is cached by now, so that only the change has to wait for tokens.
   const change = world.ask('PATCH', url, { body: { lifetime: { maximum_days: 30 } } })
@@ -91,7 +91,7 @@ t.test('while tokens are looked at for a change the organization can be suspende
   t.match(await change, { status: 200, body: { applied: true } })
 })
 
-t.test('a change that comes in between is not lost', async (t) => {
+t.test('a concurrent change is not lost', async (t) => {
   const [one, other] = await Promise.all([
     world.ask('PATCH', url, { body: { name: { minimum_length: 4 } } }),
     world.ask('PATCH', url, { body: { scopes: { required: true } } }),

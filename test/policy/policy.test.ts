@@ -15,7 +15,7 @@ async function organization() {
   return { key, id: made.body.id as string, url: `/v1/organizations/${key}/policy` }
 }
 
-t.test('an organization that says nothing has the policy of the platform', async (t) => {
+t.test("an organization without its own rules has the platform's policy", async (t) => {
   const { url, key } = await organization()
   const { status, body, headers } = await world.ask('GET', url)
   t.equal(status, 200)
@@ -26,7 +26,7 @@ t.test('an organization that says nothing has the policy of the platform', async
   t.equal(headers.etag, '"1"')
 })
 
-t.test('what the organization says overlays it, and each value says whose it is', async (t) => {
+t.test("the organization's rules override the platform's, and each value has its origin", async (t) => {
   const { url } = await organization()
   const own = { lifetime: { maximum_days: 90, on_too_long: 'reduce' }, allowed_types: ['api'] }
   const put = await world.ask('PUT', url, { body: own })
@@ -43,7 +43,7 @@ t.test('what the organization says overlays it, and each value says whose it is'
   })
 })
 
-t.test('a maximum can be set alone: what the platform offers gives way to it', async (t) => {
+t.test('a maximum can be set alone: platform defaults yield to it', async (t) => {
   const { url } = await organization()
   const { body } = await world.ask('PATCH', url, { body: { lifetime: { maximum_days: 60 } } })
   t.same(body.policy.lifetime.presets_days, [7, 30, 60])
@@ -104,7 +104,7 @@ t.test('a patch that names what its limits do not allow is refused', async (t) =
   }
 })
 
-t.test('PATCH merges (RFC 7396), in both media types; null gives a value back to the platform', async (t) => {
+t.test("PATCH merges (RFC 7396), in both media types; null resets a value to the platform's", async (t) => {
   const { url } = await organization()
   await world.ask('PUT', url, { body: { name: { minimum_length: 8, unique: true } } })
   const patch = { name: { minimum_length: null }, limits: { active_per_owner: 25 } }
@@ -145,7 +145,7 @@ t.test('a merge patch applied twice is a merge patch applied once (RFC 7396)', a
   )
 })
 
-t.test('a change of somebody else is not overwritten (RFC 9110 §13.1.1)', async (t) => {
+t.test("another person's change is not overwritten (RFC 9110 §13.1.1)", async (t) => {
   const { url } = await organization()
   const first = await world.ask('PUT', url, {
     headers: { 'if-match': '"1"' },
@@ -158,34 +158,31 @@ t.test('a change of somebody else is not overwritten (RFC 9110 §13.1.1)', async
   t.equal(same.headers.etag, '"2"', 'what changes nothing is no new version')
 })
 
-t.test(
-  'what cannot hold together is refused by the name of the member, and nothing is changed',
-  async (t) => {
-    const { url } = await organization()
-    const cases: [object, string][] = [
-      [{ lifetime: { minimum_days: 30, maximum_days: 7 } }, 'lifetime.minimum_days'],
-      [{ lifetime: { presets_days: [7, 400], maximum_days: 365 } }, 'lifetime.presets_days'],
-      [{ lifetime: { presets_days: [7], minimum_days: 30 } }, 'lifetime.presets_days'],
-      [{ lifetime: { default_days: 400, maximum_days: 365 } }, 'lifetime.default_days'],
-      [{ lifetime: { allow_no_expiry: true, maximum_days: 365 } }, 'lifetime.allow_no_expiry'],
-      [{ allowed_types: ['api', 'nonsense'] }, 'allowed_types'],
-      [{ expiry_warning: { warning_days: 1, imminent_hours: 25 } }, 'expiry_warning.imminent_hours'],
-    ]
-    for (const [body, field] of cases) {
-      for (const method of ['PUT', 'PATCH']) {
-        const answer = await world.ask(method, url, { body })
-        t.match(
-          answer,
-          { status: 422, body: { code: 'invalid_value', errors: [{ in: 'body', field }] } },
-          field,
-        )
-      }
+t.test('contradictory rules are rejected by member, and nothing is changed', async (t) => {
+  const { url } = await organization()
+  const cases: [object, string][] = [
+    [{ lifetime: { minimum_days: 30, maximum_days: 7 } }, 'lifetime.minimum_days'],
+    [{ lifetime: { presets_days: [7, 400], maximum_days: 365 } }, 'lifetime.presets_days'],
+    [{ lifetime: { presets_days: [7], minimum_days: 30 } }, 'lifetime.presets_days'],
+    [{ lifetime: { default_days: 400, maximum_days: 365 } }, 'lifetime.default_days'],
+    [{ lifetime: { allow_no_expiry: true, maximum_days: 365 } }, 'lifetime.allow_no_expiry'],
+    [{ allowed_types: ['api', 'nonsense'] }, 'allowed_types'],
+    [{ expiry_warning: { warning_days: 1, imminent_hours: 25 } }, 'expiry_warning.imminent_hours'],
+  ]
+  for (const [body, field] of cases) {
+    for (const method of ['PUT', 'PATCH']) {
+      const answer = await world.ask(method, url, { body })
+      t.match(
+        answer,
+        { status: 422, body: { code: 'invalid_value', errors: [{ in: 'body', field }] } },
+        field,
+      )
     }
-    t.match(await world.ask('GET', url), { headers: { etag: '"1"' }, body: { own: {} } })
-  },
-)
+  }
+  t.match(await world.ask('GET', url), { headers: { etag: '"1"' }, body: { own: {} } })
+})
 
-t.test('what is no policy at all is a 400 that names the member', async (t) => {
+t.test('a malformed policy is a 400 that names the member', async (t) => {
   const { url } = await organization()
   const cases: [object, string][] = [
     [{ lifetime: { minimum_days: 0 } }, 'lifetime.minimum_days'],
@@ -214,7 +211,7 @@ t.test('allowed_types does not restrict management tokens', async (t) => {
   await world.issue(token, key)
 })
 
-t.test('a change of policy says which tokens break it, and leaves them as they are', async (t) => {
+t.test('a policy change lists tokens that break it, without changing them', async (t) => {
   const { key, url } = await organization()
   const owner = { subject: 'u-1', identity_source: 'sso' }
   const tokens = {
@@ -261,7 +258,7 @@ t.test('a change of policy says which tokens break it, and leaves them as they a
   }
 })
 
-t.test('the list of tokens that break a policy ends at 100, and says that there are more', async (t) => {
+t.test('the list of tokens that break a policy has at most 100, and says that there are more', async (t) => {
   const { key, url } = await organization()
   for (let i = 0; i < 103; i++) await world.issue({ name: `T${i}` }, key)
   const { body } = await world.ask('PATCH', `${url}?dry_run=true`, {
@@ -271,7 +268,7 @@ t.test('the list of tokens that break a policy ends at 100, and says that there 
   t.equal(body.breaking_tokens.items.length, 100)
 })
 
-t.test('a change says what its own rules would refuse, and not what the others would', async (t) => {
+t.test('a change lists only breaches of the rules that it changes', async (t) => {
   const { key, url } = await organization()
   await world.issue({ name: 'Long', lifetime_days: 400 }, key)
   const breaches = async (body: object) =>
@@ -286,7 +283,7 @@ t.test('a change says what its own rules would refuse, and not what the others w
   })
 })
 
-t.test('the change log has a policy before and after its change, and no dry run', async (t) => {
+t.test('the change log has a policy before and after a change, but no dry runs', async (t) => {
   const { key, id, url } = await organization()
   await world.ask('PUT', url, { body: { name: { unique: true } } })
   await world.ask('PATCH', `${url}?dry_run=true`, { body: { name: { unique: false } } })
@@ -322,7 +319,7 @@ t.test('policy:read reads and policy:write writes, and neither does the other', 
   t.equal((await world.ask('GET', url, { token: stranger })).status, 404)
 })
 
-t.test('the thresholds of the policy are the ones that tokens are shown by', async (t) => {
+t.test("tokens are shown with the policy's thresholds", async (t) => {
   const { key, url } = await organization()
   const token = await world.issue({ lifetime_days: 10 }, key)
   const expiry = async () =>

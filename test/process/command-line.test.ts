@@ -6,7 +6,7 @@ import manifest from '../../package.json' with { type: 'json' }
 import { cloneDatabase } from '../support/database.ts'
 import { freePort, run, said } from '../support/process.ts'
 
-t.test('--help and --version say so and end well', async (t) => {
+t.test('--help and --version print their output and end with 0', async (t) => {
   const help = run(t, ['--help'])
   t.match(await help.exit, { code: 0 })
   t.match(help.output(), /serve.*migrate.*openapi/s)
@@ -47,7 +47,7 @@ t.test('a malformed variable ends with 78 and a sentence that names it and not i
   }
 })
 
-t.test('a secret comes by its variable or by its file, not by both', async (t) => {
+t.test('a secret is set by a variable or a file, not both', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'counterfoil-config-'))
   t.teardown(() => rm(directory, { recursive: true }))
   const file = join(directory, 'url')
@@ -65,25 +65,22 @@ t.test('a database that cannot be reached ends with 69', async (t) => {
   t.match(started.output(), /The database cannot be reached/)
 })
 
-t.test(
-  'a port that is taken ends with 78, a data directory that is in use with 69, and a sentence',
-  async (t) => {
-    const dataDir = await mkdtemp(join(tmpdir(), 'counterfoil-twice-'))
-    t.teardown(() => rm(dataDir, { recursive: true, force: true }))
-    const env = { DATA_DIR: dataDir, PORT: String(await freePort()) }
-    const first = run(t, [], env)
-    await said(first, 'Counterfoil runs')
-    const sameDirectory = run(t, [], { ...env, PORT: String(await freePort()) })
-    t.match(await sameDirectory.exit, { code: 69 })
-    t.match(sameDirectory.output(), /^counterfoil: another Counterfoil is using .+\n$/)
-    const url = { DATABASE_URL: await cloneDatabase(), ADMIN_TOKEN: 'an-administrator-token-of-this-test' }
-    const samePort = run(t, [], { ...url, PORT: env.PORT })
-    t.match(await samePort.exit, { code: 78 })
-    t.match(samePort.output(), /counterfoil: HOST and PORT cannot be listened on: .+\n$/)
-    first.child.kill('SIGTERM')
-    t.match(await first.exit, { code: 0 })
-  },
-)
+t.test('a port in use ends with 78 and a data directory in use with 69, each with a sentence', async (t) => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'counterfoil-twice-'))
+  t.teardown(() => rm(dataDir, { recursive: true, force: true }))
+  const env = { DATA_DIR: dataDir, PORT: String(await freePort()) }
+  const first = run(t, [], env)
+  await said(first, 'Counterfoil runs')
+  const sameDirectory = run(t, [], { ...env, PORT: String(await freePort()) })
+  t.match(await sameDirectory.exit, { code: 69 })
+  t.match(sameDirectory.output(), /^counterfoil: another Counterfoil is using .+\n$/)
+  const url = { DATABASE_URL: await cloneDatabase(), ADMIN_TOKEN: 'an-administrator-token-of-this-test' }
+  const samePort = run(t, [], { ...url, PORT: env.PORT })
+  t.match(await samePort.exit, { code: 78 })
+  t.match(samePort.output(), /counterfoil: HOST and PORT cannot be listened on: .+\n$/)
+  first.child.kill('SIGTERM')
+  t.match(await first.exit, { code: 0 })
+})
 
 t.test('an empty database without ADMIN_TOKEN ends with 78', async (t) => {
   const started = run(t, [], { DATABASE_URL: await cloneDatabase() })
@@ -97,7 +94,7 @@ t.test('openapi prints the document', async (t) => {
   t.match(JSON.parse(printed.output()), { openapi: '3.1.0', info: { version: manifest.version } })
 })
 
-t.test('an AUTH_SECRET that nothing can come of is said at start, and the service starts', async (t) => {
+t.test('an AUTH_SECRET without effect is reported at startup, and the service starts', async (t) => {
   const url = await cloneDatabase()
   const start = async (env: object) => {
     const started = run(t, [], {

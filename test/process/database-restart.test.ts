@@ -6,7 +6,7 @@ import { recordSecret } from '../support/records.ts'
 import { retried } from '../support/retried.ts'
 
 t.test(
-  'PostgreSQL that crashes and restarts costs some 503s, no restart of ours and no wrong answer',
+  'a PostgreSQL crash and restart causes some 503s, but no restart of the service and no wrong answer',
   async (t) => {
     const database = await start(t, await newDirectory(t))
     const admin = generateSecret('cfm').reveal()

@@ -29,7 +29,7 @@ t.test('instances that migrate at the same time run every migration once', async
   for (const db of instances) t.same(await pendingMigrations(db), [])
 })
 
-t.test('when a token was last used is known as before the migration', async (t) => {
+t.test('last use is preserved by the migration', async (t) => {
   const url = await createEmptyDatabase()
   const db = createDb({ url, poolSize: 1 }).withoutPlugins()
   t.teardown(() => db.destroy())
@@ -55,7 +55,7 @@ t.test('when a token was last used is known as before the migration', async (t) 
   )
 })
 
-t.test('instances that start at the same time on an empty database make one administrator', async (t) => {
+t.test('instances that start at the same time on an empty database create one administrator', async (t) => {
   const url = await createEmptyDatabase()
   const starts = await Promise.all(
     [1, 2, 3].map(async () => {
@@ -101,7 +101,7 @@ t.test('a database that is newer than the code stops the start', async (t) => {
   }
 })
 
-t.test('an administrator who was revoked or deleted does not come back by a restart', async (t) => {
+t.test('a revoked or deleted administrator is not recreated by a restart', async (t) => {
   const url = await createEmptyDatabase()
   const port = String(await freePort())
   const env = { DATABASE_URL: url, ADMIN_TOKEN: adminToken, PORT: port }

@@ -50,7 +50,7 @@ function walk(code: Mistake['code'], mistakes: Record<string, Omit<Mistake, 'cod
     t.test(`${name} ends the start with ${code} and a sentence`, (t) => fails(t, { ...mistake, code }))
 }
 
-t.test('a malformed URL ends the start with 78, and no part of it is said', async (t) => {
+t.test('a malformed URL ends the start with 78, and no part of it is printed', async (t) => {
   const says =
     /^counterfoil: DATABASE_URL has [^:]+: percent-encode special characters in the user name and password\.$/m
   await fails(t, { env: { DATABASE_URL: 'postgres://u:hunter2@ss/w#rd@host/db' }, code: 78, says })
@@ -172,7 +172,7 @@ walk(78, {
   },
 })
 
-t.test('foreign tables are as before, and there is nothing beside them', async (t) => {
+t.test('foreign tables are unchanged, and nothing was added', async (t) => {
   for (const table of ['tokens', 'organizations', 'kysely_migration']) {
     const database = `foreign_${table}`
     t.same(await admin(`select * from ${table}`, database), [{ number: 7 }])
@@ -215,7 +215,7 @@ t.test('an address that cannot be listened on ends the start with 78 and a sente
 })
 
 t.test(
-  'a port that takes a privilege ends the start with 78 and a sentence',
+  'a privileged port ends the start with 78 and a sentence',
   { skip: !works([...withoutLowPorts, process.execPath, '-e', lowPort]) && 'every port is permitted here' },
   (t) =>
     fails(t, {
@@ -226,7 +226,7 @@ t.test(
     }),
 )
 
-t.test('a file of the embedded database that lost its content ends the start with 78', async (t) => {
+t.test('an empty file of the embedded database ends the start with 78', async (t) => {
   const dataDir = join(folder, 'emptied')
   const first = run(t, [], { DATA_DIR: dataDir, PORT: String(await freePort()) })
   await said(first, 'Counterfoil runs')

@@ -3,7 +3,7 @@ import { readConfig } from '../../src/config.ts'
 
 const read = (PUBLIC_URL: string) => readConfig({ PUBLIC_URL }).publicUrl
 
-t.test('PUBLIC_URL may have a port and a path, and stays as it is written', async (t) => {
+t.test('PUBLIC_URL may have a port and a path, and is used as written', async (t) => {
   const fit = [
     'https://tokens.example',
     'https://Tokens.Example:443',
@@ -20,7 +20,7 @@ t.test('a slash at the end of PUBLIC_URL is ignored', async (t) => {
 })
 
 t.test(
-  'an unusable PUBLIC_URL is refused with a sentence that names the flaw and not the value',
+  'an unusable PUBLIC_URL is rejected with a sentence that has the reason but not the value',
   async (t) => {
     const flaws: [RegExp, string[]][] = [
       [/http:\/\/ or https:\/\//, ['hunter2', 'hunter2.example/path', 'ftp://hunter2.example', '/hunter2']],

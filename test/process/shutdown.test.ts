@@ -39,7 +39,7 @@ function hold(port: number) {
   return { outgoing, taken: once(outgoing, 'continue'), finish: () => outgoing.end(body) }
 }
 
-t.test('SIGTERM lets what is in flight finish, and ends with 0', async (t) => {
+t.test('SIGTERM lets requests in flight finish, and ends with 0', async (t) => {
   const { started, port } = await start(t, { SHUTDOWN_GRACE_SECONDS: '2' })
   const held = hold(port)
   await held.taken
@@ -52,7 +52,7 @@ t.test('SIGTERM lets what is in flight finish, and ends with 0', async (t) => {
   await t.rejects(fetch(`http://127.0.0.1:${port}/livez`), 'nothing listens any more')
 })
 
-t.test('in the grace time it is not ready, and answers what comes with Connection: close', async (t) => {
+t.test('in the grace period it is not ready, and answers with Connection: close', async (t) => {
   const { started, port } = await start(t, { SHUTDOWN_GRACE_SECONDS: '2' })
   started.child.kill('SIGTERM')
   await said(started, '"stopping"')
@@ -114,7 +114,7 @@ for (const workers of ['1', '2']) {
   })
 }
 
-t.test('clients that have sent only a part of a request do not hold it up', async (t) => {
+t.test('clients with incomplete requests do not delay it', async (t) => {
   const { started, port } = await start(t)
   const headers = `Host: x\r\nAuthorization: Bearer ${adminToken}\r\nContent-Length: 40\r\n`
   const form = 'Content-Type: application/x-www-form-urlencoded\r\n'
@@ -140,7 +140,7 @@ t.test('clients that have sent only a part of a request do not hold it up', asyn
   for (const socket of sockets) socket.destroy()
 })
 
-t.test('a stream of revocations ends as a complete response', async (t) => {
+t.test('a revocation stream ends as a complete response', async (t) => {
   const { started, port } = await start(t)
   const headers = { authorization: `Bearer ${adminToken}` }
   const response = await fetch(`http://127.0.0.1:${port}/v1/revocations/stream`, { headers })
@@ -151,7 +151,7 @@ t.test('a stream of revocations ends as a complete response', async (t) => {
   t.match(await started.exit, { code: 0 })
 })
 
-t.test('a second signal ends it at once', async (t) => {
+t.test('a second signal ends the process at once', async (t) => {
   for (const workers of ['1', '2']) {
     const { started, port } = await start(t, { SHUTDOWN_GRACE_SECONDS: '300', WORKERS: workers })
     const held = hold(port)
@@ -164,7 +164,7 @@ t.test('a second signal ends it at once', async (t) => {
   }
 })
 
-t.test('Ctrl-C does without the grace time', async (t) => {
+t.test('Ctrl-C skips the grace period', async (t) => {
   for (const workers of ['1', '2']) {
     const { started } = await start(t, { SHUTDOWN_GRACE_SECONDS: '300', WORKERS: workers })
     started.child.kill('SIGINT')
@@ -172,7 +172,7 @@ t.test('Ctrl-C does without the grace time', async (t) => {
   }
 })
 
-t.test('a defect ends it with 70', async (t) => {
+t.test('an unexpected error ends the process with 70', async (t) => {
   const defect = `setTimeout(() => { throw new Error('a defect') }, 0)`
   const started = run(t, [], {
     DATABASE_URL: await createEmptyDatabase(),

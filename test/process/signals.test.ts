@@ -108,7 +108,7 @@ async function stopIn(t: Test, phase: Phase, signal: NodeJS.Signals) {
 }
 
 t.test(
-  'process 1 of a container can be tried here',
+  'process 1 of a container can be tested here',
   {
     skip:
       !canBeProcessOne() && 'unshare --pid is not permitted: the signals are tried on an ordinary process',
@@ -126,7 +126,7 @@ for (const [name, phase] of Object.entries(phases)) {
   })
 }
 
-t.test('a data directory that was being made when the signal came can be used afterwards', async (t) => {
+t.test('a data directory whose creation was interrupted by a signal can be used afterwards', async (t) => {
   const phase = phases['making the data directory of the embedded database'] as Phase
   const env = await embedded(t)
   await stopIn(t, { ...phase, env: async () => env }, 'SIGTERM')
@@ -142,7 +142,7 @@ t.test('a data directory that was being made when the signal came can be used af
   )
 })
 
-t.test('a command that a signal breaks off ends with 128 and the number of the signal', async (t) => {
+t.test("a command interrupted by a signal ends with 128 plus the signal's number", async (t) => {
   for (const [signal, code] of [
     ['SIGTERM', 143],
     ['SIGINT', 130],

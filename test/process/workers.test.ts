@@ -65,7 +65,7 @@ t.test('two workers share the port, one that dies is replaced, and SIGTERM ends 
   for (const pid of [pids[1] ?? 0, replacement.pid]) t.throws(() => process.kill(pid, 0), { code: 'ESRCH' })
 })
 
-t.test('when no worker can start it ends with the exit code of the first', async (t) => {
+t.test('if no worker can start it ends with the exit code of the first', async (t) => {
   const occupant = createServer().listen(0, '127.0.0.1')
   t.teardown(() => void occupant.close())
   await once(occupant, 'listening')

@@ -17,7 +17,7 @@ t.test('tokens are generated for a customisable lifespan', async (t) => {
   }
 })
 
-t.test('tokens are JWTs, which anybody verifies who has the published keys', async (t) => {
+t.test('tokens are JWTs that can be verified with the published keys', async (t) => {
   const { body } = await create({ ...api, lifetime_days: 30 })
   t.match(body.secret, /^eyJ[\w-]+\.[\w-]+\.[\w-]+$/)
   const keys = jose.createLocalJWKSet((await http('GET', '/.well-known/jwks.json', { token: '' })).body)

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { formatCursor, parseCursor } from '../../src/revocations/cursor.ts'
 
-t.test('a cursor that is written is read as it was', async () => {
+t.test('a formatted cursor parses to the same value', async () => {
   const epoch = fc.string({ unit: fc.constantFrom(...'0123456789ABCDEF'), minLength: 8, maxLength: 8 })
   const position = fc.integer({ min: 0, max: 999_999_999_999_999 })
   fc.assert(
@@ -12,7 +12,7 @@ t.test('a cursor that is written is read as it was', async () => {
   )
 })
 
-t.test('what is read is written as it was, and anything else is no cursor', async () => {
+t.test('a parsed cursor formats to the same text, and other text is rejected', async () => {
   const near = fc.string({ unit: fc.constantFrom(...'0123456789ABCDEF.-e '), maxLength: 26 })
   fc.assert(
     fc.property(fc.oneof(near, fc.string()), (text) => {

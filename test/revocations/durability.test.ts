@@ -32,7 +32,7 @@ async function commitOf(world: World, statement: string, preset = 'local'): Prom
   return rows[0].synchronous_commit
 }
 
-t.test('what takes a credential away waits for a standby where that was asked for', async (t) => {
+t.test('changes that take a credential away wait for a standby if configured', async (t) => {
   const world = await createWorld(t)
   await world.issue()
   await makeClient(world)
@@ -52,7 +52,7 @@ t.test('what takes a credential away waits for a standby where that was asked fo
   )
 })
 
-t.test('at the start it is said where nothing can be waited for', async (t) => {
+t.test('a warning at startup says if there is no standby to wait for', async (t) => {
   const { db } = await createWorld(t)
   const database = { db, prepares: true }
   t.same(await databaseWarnings(database, readConfig({})), [])
@@ -73,7 +73,7 @@ async function startSynchronous(t: Test) {
   return { ...pair, waitFor }
 }
 
-t.test('a revocation that no standby has is not acknowledged, and nothing is answered', async (t) => {
+t.test('a revocation that no standby has is not acknowledged, and introspection stops', async (t) => {
   const { primary, standby, waitFor } = await startSynchronous(t)
   const world = await createWorld(t, { databaseUrl: primary.url, hot: { durability: 'remote' } })
   await setDurability(world.db, 'remote')

@@ -15,7 +15,7 @@ async function connect(t: Test): Promise<pg.Client> {
 const now = async () => (await readFeed(world.db, undefined, 0)).cursor
 const revoke = 'update tokens set revoked_at = now() where id = $1'
 
-t.test('events come in the order of commits, however their transactions overlap', async (t) => {
+t.test('events are in commit order, however their transactions overlap', async (t) => {
   const [one, other] = [await connect(t), await connect(t)]
   const [first, second] = [await world.issue(), await world.issue()]
   const start = await now()
@@ -28,7 +28,7 @@ t.test('events come in the order of commits, however their transactions overlap'
   t.match((await readFeed(world.db, between.cursor, 10)).events, [{ tokenId: first.id }])
 })
 
-t.test('nothing is numbered past a transaction that has its number and is not committed yet', async (t) => {
+t.test('no event is numbered while a numbered transaction has yet to commit', async (t) => {
   const [one, other] = [await connect(t), await connect(t)]
   const [first, second] = [await world.issue(), await world.issue()]
   const start = await now()
@@ -43,7 +43,7 @@ t.test('nothing is numbered past a transaction that has its number and is not co
   t.match((await readFeed(world.db, start, 10)).events, [{ tokenId: first.id }, { tokenId: second.id }])
 })
 
-t.test('what is rolled back is not told of', async (t) => {
+t.test('rolled-back changes are not reported', async (t) => {
   const one = await connect(t)
   const { id } = await world.issue()
   const start = await now()
@@ -53,7 +53,7 @@ t.test('what is rolled back is not told of', async (t) => {
   t.same((await readFeed(world.db, start, 10)).events, [])
 })
 
-t.test('a reader who follows many writers misses nothing and sees nothing twice', async (t) => {
+t.test('a reader of many concurrent writers misses nothing and sees nothing twice', async (t) => {
   const ids: string[] = []
   for (let i = 0; i < 60; i++) ids.push((await world.issue()).id)
   const seen: (string | null)[] = []

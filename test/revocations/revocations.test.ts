@@ -20,28 +20,25 @@ async function eventsOf(work: () => Promise<unknown>): Promise<any[]> {
 
 const tokens = '/v1/organizations/default/tokens'
 
-t.test('without a cursor there are no events: it tells where the feed stands', async (t) => {
+t.test('without a cursor there are no events, only the end of the feed', async (t) => {
   await world.ask('POST', `${tokens}/${(await world.issue()).id}/revoke`)
   t.match((await page()).body, { items: [], cursor: /^[0-9A-F]{8}\.\d+$/, more: false })
 })
 
-t.test(
-  'a token that is revoked or deleted is told of once, by its id and the hash of its secret',
-  async (t) => {
-    const revoked = await world.issue()
-    const [event, ...others] = await eventsOf(async () => {
-      for (let i = 0; i < 2; i++) await world.ask('POST', `${tokens}/${revoked.id}/revoke`)
-    })
-    t.match(event, { reason: 'revoked', organization: 'default', type: 'api', token_id: revoked.id })
-    t.equal(event.hash, hashOf(revoked.secret))
-    t.same(others, [])
-    const deleted = await world.issue()
-    const told = await eventsOf(() => world.ask('DELETE', `${tokens}/${deleted.id}`))
-    t.match(told, [{ reason: 'deleted', token_id: deleted.id, hash: hashOf(deleted.secret) }])
-  },
-)
+t.test('a revoked or deleted token is reported once, with its id and the hash of its secret', async (t) => {
+  const revoked = await world.issue()
+  const [event, ...others] = await eventsOf(async () => {
+    for (let i = 0; i < 2; i++) await world.ask('POST', `${tokens}/${revoked.id}/revoke`)
+  })
+  t.match(event, { reason: 'revoked', organization: 'default', type: 'api', token_id: revoked.id })
+  t.equal(event.hash, hashOf(revoked.secret))
+  t.same(others, [])
+  const deleted = await world.issue()
+  const told = await eventsOf(() => world.ask('DELETE', `${tokens}/${deleted.id}`))
+  t.match(told, [{ reason: 'deleted', token_id: deleted.id, hash: hashOf(deleted.secret) }])
+})
 
-t.test('what leaves a token as good as it was is not told of', async (t) => {
+t.test('changes that do not affect whether a token is good are not reported', async (t) => {
   const { id, secret } = await world.issue()
   const told = await eventsOf(async () => {
     await world.issue()
@@ -52,21 +49,18 @@ t.test('what leaves a token as good as it was is not told of', async (t) => {
   t.same(told, [])
 })
 
-t.test(
-  'what is changed by hand counts as well, and so does a secret that ends before its token',
-  async (t) => {
-    const { id, secret } = await world.issue({ lifetime_days: 30 })
-    const about = { token_id: id, hash: hashOf(secret) }
-    const sooner = () => world.sql(`update tokens set expires_at = now() where id = $1`, [id])
-    t.match(await eventsOf(sooner), [{ ...about, reason: 'changed' }])
-    const hinted = () => world.sql(`update token_secrets set hint = 'x' where token_id = $1`, [id])
-    t.match(await eventsOf(hinted), [{ ...about, reason: 'changed' }])
-    const gone = () => world.sql('delete from token_secrets where token_id = $1', [id])
-    t.match(await eventsOf(gone), [{ ...about, reason: 'secret_ended' }])
-  },
-)
+t.test('changes by SQL are reported too, and so is a secret that ends before its token', async (t) => {
+  const { id, secret } = await world.issue({ lifetime_days: 30 })
+  const about = { token_id: id, hash: hashOf(secret) }
+  const sooner = () => world.sql(`update tokens set expires_at = now() where id = $1`, [id])
+  t.match(await eventsOf(sooner), [{ ...about, reason: 'changed' }])
+  const hinted = () => world.sql(`update token_secrets set hint = 'x' where token_id = $1`, [id])
+  t.match(await eventsOf(hinted), [{ ...about, reason: 'changed' }])
+  const gone = () => world.sql('delete from token_secrets where token_id = $1', [id])
+  t.match(await eventsOf(gone), [{ ...about, reason: 'secret_ended' }])
+})
 
-t.test('of an organization or a type that is suspended one event tells, and of its end too', async (t) => {
+t.test('suspending or resuming an organization or type is one event', async (t) => {
   await world.ask('POST', '/v1/organizations', { body: { key: 'large', name: 'Large' } })
   await world.issue({}, 'large')
   await world.issue({}, 'large')
@@ -84,14 +78,14 @@ t.test('of an organization or a type that is suspended one event tells, and of i
   t.match(ofType, [{ reason: 'suspended', organization: null, type: 'brief', hash: null }])
 })
 
-t.test('a table that is emptied by hand resets everybody', async (t) => {
+t.test('truncating a table resets all readers', async (t) => {
   const other = await createWorld(t)
   const { cursor } = await readFeed(other.db, undefined, 0)
   await other.sql('truncate token_secrets')
   t.match((await readFeed(other.db, cursor, 10)).events, [{ reason: 'reset', hash: null }])
 })
 
-t.test('a resource server sees its own organization only, and types, which are everybody’s', async (t) => {
+t.test('a resource server sees only its own organization, and all types', async (t) => {
   await world.ask('POST', '/v1/organizations', { body: { key: 'mine', name: 'Mine' } })
   const mine = await world.manager(['tokens:introspect'], 'mine')
   const since = await now()
@@ -107,7 +101,7 @@ t.test('a resource server sees its own organization only, and types, which are e
   t.equal((await page(since)).body.items.length, 3, 'a resource server of the platform sees all')
 })
 
-t.test('a narrowed resource server is told only of what it is meant for', async (t) => {
+t.test('a narrowed resource server sees only events of its tokens', async (t) => {
   await world.ask('POST', '/v1/organizations', { body: { key: 'narrow', name: 'Narrow' } })
   const narrowed = await world.manager(['tokens:introspect'], 'narrow', {
     narrowed_to: { audience: ['https://a.example'], types: ['api'] },
@@ -128,7 +122,7 @@ t.test('a narrowed resource server is told only of what it is meant for', async 
   t.equal(seen.items.length, 2)
 })
 
-t.test('pages of any size hold the same events in the same order', async (t) => {
+t.test('pages of any size contain the same events in the same order', async (t) => {
   const since = await now()
   for (let i = 0; i < 7; i++) await world.ask('POST', `${tokens}/${(await world.issue()).id}/revoke`)
   const whole = (await page(since)).body
@@ -157,7 +151,7 @@ t.test('hashes are shortened on request', async (t) => {
   t.match(await page(since, 'hash_prefix=3'), { status: 400, body: { errors: [{ field: 'hash_prefix' }] } })
 })
 
-t.test('a cursor that is too old, of a later time or of another time line is 410', async (t) => {
+t.test('a cursor that is too old, too new or of another timeline is a 410', async (t) => {
   const before = await now()
   const [epoch, position] = before.split('.')
   await world.ask('POST', `${tokens}/${(await world.issue()).id}/revoke`)

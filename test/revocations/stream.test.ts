@@ -19,7 +19,7 @@ async function revoke({ ask }: World, id: string): Promise<void> {
   await ask('POST', `/v1/organizations/default/tokens/${id}/revoke`)
 }
 
-t.test('a stream begins with a beat, and then tells of revocations as they happen', async (t) => {
+t.test('a stream begins with a beat, and then reports revocations as they happen', async (t) => {
   const stream = await follow(t)
   t.equal(stream.response.status, 200)
   t.match(stream.response.headers.get('content-type'), /^text\/event-stream/)
@@ -32,7 +32,7 @@ t.test('a stream begins with a beat, and then tells of revocations as they happe
   t.ok((await stream.nextOf('beat')).age_ms > 0, 'a beat dates from the reading that it reports')
 })
 
-t.test('the reason a reader hears of it at once is the notification: no beat is due', async (t) => {
+t.test('events arrive with the notification, without waiting for a beat', async (t) => {
   const still = await createWorld(t, { feed: { lifetimeMs, every: () => () => {} } })
   const base = await still.app.listen({ host: '127.0.0.1', port: 0 })
   const stream = await openStream(t, `${base}/v1/revocations/stream`, { token: still.admin })
@@ -42,7 +42,7 @@ t.test('the reason a reader hears of it at once is the notification: no beat is 
   t.match(await stream.nextOf('revocation'), { token_id: id })
 })
 
-t.test('without notifications it is read with the next beat', async (t) => {
+t.test('without notifications events arrive with the next beat', async (t) => {
   const quiet = await createWorld(t, { feed: { lifetimeMs }, hot: { onChange: () => {} } })
   const base = await quiet.app.listen({ host: '127.0.0.1', port: 0 })
   const stream = await openStream(t, `${base}/v1/revocations/stream`, { token: quiet.admin })
@@ -52,7 +52,7 @@ t.test('without notifications it is read with the next beat', async (t) => {
   t.match(await stream.nextOf('revocation'), { token_id: id })
 })
 
-t.test('with Last-Event-ID a stream goes on where another one ended', async (t) => {
+t.test('with Last-Event-ID a stream continues where another one ended', async (t) => {
   const first = await follow(t)
   const { cursor } = await first.nextOf('beat')
   const ids: string[] = []
@@ -72,7 +72,7 @@ t.test('with Last-Event-ID a stream goes on where another one ended', async (t) 
   t.match(await third.nextOf('revocation'), { token_id: ids[2] })
 })
 
-t.test('whoever comes from a cursor that says nothing here, or is far behind, is reset', async (t) => {
+t.test('a reader with an unknown cursor, or far behind, is reset', async (t) => {
   const { cursor } = await (await follow(t)).nextOf('beat')
   const elsewhere = await follow(t, { lastEventId: cursor.replace(/^\w+/, 'FFFFFFFF') })
   t.match(await elsewhere.next(), { event: 'reset' })
@@ -89,7 +89,7 @@ t.test('whoever comes from a cursor that says nothing here, or is far behind, is
 })
 
 t.test(
-  'a resource server of an organization hears of its own tokens only, its cursor goes on all the same',
+  'a resource server of an organization gets only events of its own tokens, and its cursor advances anyway',
   async (t) => {
     const own = await world.manager(['tokens:introspect'])
     await world.ask('POST', '/v1/organizations', { body: { key: 'other', name: 'Other' } })
@@ -116,14 +116,14 @@ t.test('a stream ends when the token that reads it is revoked', async (t) => {
   t.equal(names.filter((name) => name === 'revocation').length, 1, 'of which it is told too')
 })
 
-t.test('a stream ends with its life', async (t) => {
+t.test('a stream ends after its maximum lifetime', async (t) => {
   const brief = await createWorld(t)
   const base = await brief.app.listen({ host: '127.0.0.1', port: 0 })
   const stream = await openStream(t, `${base}/v1/revocations/stream`, { token: brief.admin })
   t.same(await stream.rest(), ['beat'])
 })
 
-t.test('streams end when the database is gone, and none begins', async (t) => {
+t.test('streams end when the database is unavailable, and none can start', async (t) => {
   const proxy = await createProxy(t, world.databaseUrl)
   const cut = await createWorld(t, {
     databaseUrl: world.databaseUrl,
@@ -150,7 +150,7 @@ t.test('streams do not keep the service from closing', async (t) => {
   await stream.rest()
 })
 
-t.test('there are so many streams at most, and other requests are not in their way', async (t) => {
+t.test('the number of streams is limited, independent of other requests', async (t) => {
   const small = await createWorld(t, { limits: { streams: 1, management: 1 }, feed: { lifetimeMs } })
   const base = await small.app.listen({ host: '127.0.0.1', port: 0 })
   const open = () => openStream(t, `${base}/v1/revocations/stream`, { token: small.admin })
@@ -163,7 +163,7 @@ t.test('there are so many streams at most, and other requests are not in their w
   while ((await open()).response.status === 503);
 })
 
-t.test('a reader who does not read is cut off, and not waited for', async (t) => {
+t.test('a reader who does not read is disconnected', async (t) => {
   const cursor = { epoch: '00000001', position: 1 }
   let followers: Follower[] = []
   const follow = async (_after: unknown, follower: Follower) => {

@@ -22,7 +22,7 @@ async function run(...names: string[]) {
   return { code, stdout, stderr, last: stdout.trimEnd().split('\n').at(-1) }
 }
 
-t.test('files that pass end the run with 0', async (t) => {
+t.test('a run whose files pass ends with 0', async (t) => {
   const { code, last } = await run('passes')
   t.match({ code, last }, { code: 0, last: '1 passed, 0 failed' })
 })

@@ -9,7 +9,7 @@ const mapped = v4.map((address) => `::ffff:${address}`)
 const any = fc.oneof(v4, v6, mapped)
 const width = (address: string) => (isIPv4(address) ? 32 : 128)
 
-t.test('an address stays the address that it is, and IPv4 is IPv4 however it comes', async (t) => {
+t.test('an address is normalized, and an IPv4-mapped address becomes IPv4', async (t) => {
   const parse = (address: string) => new SocketAddress({ address, family: 'ipv6' }).address
   fc.assert(
     fc.property(v4, v6, (four, six) => {
@@ -27,7 +27,7 @@ t.test('an address stays the address that it is, and IPv4 is IPv4 however it com
   )
 })
 
-t.test('what is no address is none, and nothing throws', async (t) => {
+t.test('text that is not an address gives null and does not throw', async (t) => {
   const odd = [
     '',
     ' 10.0.0.1',
@@ -54,7 +54,7 @@ t.test('what is no address is none, and nothing throws', async (t) => {
   )
 })
 
-t.test('a network has one way to be written, with its own address in it', async (t) => {
+t.test('a network has one canonical form', async (t) => {
   fc.assert(
     fc.property(any, fc.nat(128), (address, bits) => {
       fc.pre(bits <= width(address))
@@ -77,7 +77,7 @@ t.test('a network has one way to be written, with its own address in it', async 
     t.equal(plainNetwork(given), plain)
 })
 
-t.test('what is no network is none', async (t) => {
+t.test('text that is not a network gives undefined', async (t) => {
   for (const text of [
     '',
     '10.0.0.0/33',
@@ -93,7 +93,7 @@ t.test('what is no network is none', async (t) => {
     t.equal(plainNetwork(text), undefined, text)
 })
 
-t.test('a network holds the addresses with its bits, and no others', async (t) => {
+t.test('a network contains exactly the addresses with its prefix', async (t) => {
   const inside = networksOf(['192.0.2.0/24', '2001:db8::/32', '198.51.100.7/32'])
   for (const address of ['192.0.2.0', '192.0.2.255', '::ffff:192.0.2.9', '2001:db8:ffff::1', '198.51.100.7'])
     t.equal(inside(address), true, address)
@@ -101,7 +101,7 @@ t.test('a network holds the addresses with its bits, and no others', async (t) =
     t.equal(inside(address), false, address)
 })
 
-t.test('networks are within others where each of them is within one of those', async (t) => {
+t.test('networks are within others if each of them is within one of the others', async (t) => {
   const within: [string[] | null, string[] | null][] = [
     [null, null],
     [['192.0.2.0/24'], null],

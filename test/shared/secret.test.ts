@@ -17,7 +17,7 @@ t.test('a secret is its label, 30 random characters and a checksum of 6', async 
   t.equal(generateSecret('wxt', () => 0).reveal(), 'wxt_0000000000000000000000000000002wjQ3G')
 })
 
-t.test('a generated secret is never taken for a typo', async () => {
+t.test('a generated secret is never mistaken for a typo', async () => {
   fc.assert(fc.property(secret, (text) => !new Secret(text).isMistyped()))
 })
 
@@ -42,7 +42,7 @@ t.test('a swap of two neighbours is always noticed', async () => {
   )
 })
 
-t.test('what is not of our shape is left to the database to know', async (t) => {
+t.test('text of another format is looked up in the database', async (t) => {
   for (const text of ['', 'x', 'eyJhbGciOiJFZERTQSJ9.e30.c2ln', 'A'.repeat(40), `api_${'a'.repeat(35)}`]) {
     t.equal(new Secret(text).isMistyped(), false, text)
   }
@@ -58,7 +58,7 @@ t.test('the hint shows the start and the last four characters and no more', asyn
   fc.assert(fc.property(secret, (text) => !text.includes(new Secret(text).hint().slice(-10))))
 })
 
-t.test('a short secret of somebody else’s making shows even less', async (t) => {
+t.test('the hint of a short foreign secret shows even less', async (t) => {
   const given = 'a-token-of-thirty-two-characters'
   const hint = new Secret(given).hint()
   t.ok(hint.length < given.length / 2, hint)
@@ -76,7 +76,7 @@ t.test('a secret cannot be logged or serialised by accident', async (t) => {
   }
 })
 
-t.test('secrets are found and masked wherever they stand in a text', async () => {
+t.test('secrets are found and masked anywhere in a text', async () => {
   fc.assert(
     fc.property(fc.string(), secret, fc.string(), (before, text, after) => {
       const whole = `${before} ${text} ${after}`
@@ -85,7 +85,7 @@ t.test('secrets are found and masked wherever they stand in a text', async () =>
   )
 })
 
-t.test('ordinary text holds no secret', async () => {
+t.test('ordinary text contains no secret', async () => {
   fc.assert(
     fc.property(fc.lorem({ mode: 'sentences' }), (text) => !holdsSecret(text) && maskSecrets(text) === text),
   )

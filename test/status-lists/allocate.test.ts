@@ -11,7 +11,7 @@ async function allocate(organization = 'default') {
   return getStatusListFromJWT((await world.issue({ type: 'listed' }, organization)).secret)
 }
 
-t.test('tokens that are made at the same time, the first ones too, share a list and no place', async (t) => {
+t.test('tokens created at the same time, including the first ones, share a list but no index', async (t) => {
   const indexes = await Promise.all(Array.from({ length: 20 }, () => allocate()))
   t.equal(new Set(indexes.map(({ uri }) => uri)).size, 1)
   t.equal(new Set(indexes.map(({ idx }) => idx)).size, 20)
@@ -19,7 +19,7 @@ t.test('tokens that are made at the same time, the first ones too, share a list 
   t.same(rows, [{ free: listSize / 2 - 20 }])
 })
 
-t.test('a place says nothing of the order: indexes go up and down, all over the list', async (t) => {
+t.test('an index reveals no order: indexes are spread randomly over the list', async (t) => {
   const indexes = []
   for (let i = 0; i < 40; i++) indexes.push((await allocate()).idx)
   t.notSame(
@@ -29,11 +29,11 @@ t.test('a place says nothing of the order: indexes go up and down, all over the 
   t.ok(indexes.some((idx) => idx > listSize / 2) && indexes.some((idx) => idx < listSize / 2))
 })
 
-t.test('every organization has lists of its own', async (t) => {
+t.test('every organization has its own lists', async (t) => {
   t.not((await allocate('other')).uri, (await allocate()).uri)
 })
 
-t.test('a place that is taken is not given again, however full the list is', async (t) => {
+t.test('a used index is not assigned again, however full the list is', async (t) => {
   const { uri } = await allocate('other')
   const list = uri.split('/').at(-1)
   await world.sql('delete from status_list_entries where list_id = $1', [list])
@@ -51,17 +51,14 @@ t.test('a place that is taken is not given again, however full the list is', asy
   )
 })
 
-t.test(
-  'when half of a list is given away another one is begun, by one of those who come at once',
-  async (t) => {
-    const { uri } = await allocate()
-    await world.sql('update status_lists set free = 1 where id = $1', [uri.split('/').at(-1)])
-    const lists = (await Promise.all(Array.from({ length: 10 }, () => allocate()))).map((place) => place.uri)
-    t.equal(lists.filter((list) => list === uri).length, 1)
-    t.equal(new Set(lists).size, 2)
-    t.equal(
-      (await allocate()).uri,
-      lists.find((list) => list !== uri),
-    )
-  },
-)
+t.test('when half of a list is used, one of the concurrent requests starts another one', async (t) => {
+  const { uri } = await allocate()
+  await world.sql('update status_lists set free = 1 where id = $1', [uri.split('/').at(-1)])
+  const lists = (await Promise.all(Array.from({ length: 10 }, () => allocate()))).map((place) => place.uri)
+  t.equal(lists.filter((list) => list === uri).length, 1)
+  t.equal(new Set(lists).size, 2)
+  t.equal(
+    (await allocate()).uri,
+    lists.find((list) => list !== uri),
+  )
+})

@@ -21,7 +21,7 @@ async function statusOf(jwt: string, { ask, clock }: World = world): Promise<num
   return getListFromStatusListJWT(text).getStatus(idx)
 }
 
-t.test('a JWT says where its status is, and introspects and verifies like any other', async (t) => {
+t.test('a JWT refers to its status, and introspects and verifies like any other', async (t) => {
   const { secret } = await world.issue({ type: 'listed', lifetime_days: 1 })
   const { status } = decodeJwt(secret) as { status?: { status_list: { idx: number; uri: string } } }
   t.match(status, {
@@ -51,7 +51,7 @@ t.test('draft-ietf-oauth-status-list §5.1: the list is a signed JWT of its own 
   t.ok(answer.text.length < 1000, 'it is small')
 })
 
-t.test('RFC 8725 §3.11: a list does not pass for a token', async (t) => {
+t.test('RFC 8725 §3.11: a status list cannot be mistaken for a token', async (t) => {
   const { secret } = await world.issue({ type: 'listed' })
   const { text } = await world.ask('GET', new URL(getStatusListFromJWT(secret).uri).pathname)
   t.same(await world.introspect(text), { active: false })
@@ -81,7 +81,7 @@ for (const [how, end] of Object.entries(ends)) {
   })
 }
 
-t.test('what is suspended and resumed is good again, and nothing else was concerned', async (t) => {
+t.test('suspended and resumed tokens are good again, and others are unaffected', async (t) => {
   const suspended = (await world.issue({ type: 'listed' })).secret
   const other = (await world.issue({ type: 'other' })).secret
   await world.ask('POST', '/v1/token-types/listed/suspend')
@@ -90,13 +90,13 @@ t.test('what is suspended and resumed is good again, and nothing else was concer
   t.same([await statusOf(suspended), await statusOf(other)], [0, 0])
 })
 
-t.test('what has expired says so itself', async (t) => {
+t.test('an expired token has status 0, since its exp says so', async (t) => {
   const { secret } = await world.issue({ type: 'listed', lifetime_days: 1 })
   world.clock.advance(2 * day)
   t.equal(await statusOf(secret), 0)
 })
 
-t.test('an instance gives out one list for ten seconds, and then what has changed', async (t) => {
+t.test('an instance serves the same list for ten seconds', async (t) => {
   const { id, secret } = await world.issue({ type: 'listed' })
   const path = new URL(getStatusListFromJWT(secret).uri).pathname
   const get = (headers: Record<string, string> = {}) => world.ask('GET', path, { token: '', headers })
@@ -114,7 +114,7 @@ t.test('an instance gives out one list for ten seconds, and then what has change
   t.equal(getListFromStatusListJWT(second.text).getStatus(getStatusListFromJWT(secret).idx), 1)
 })
 
-t.test('RFC 9110 §12.5.1: who takes no such JWT is told so', async (t) => {
+t.test('RFC 9110 §12.5.1: a client that does not accept the JWT gets 406', async (t) => {
   const { secret } = await world.issue({ type: 'listed' })
   const path = new URL(getStatusListFromJWT(secret).uri).pathname
   const status = async (accept: string) => (await world.ask('GET', path, { headers: { accept } })).status
@@ -122,7 +122,7 @@ t.test('RFC 9110 §12.5.1: who takes no such JWT is told so', async (t) => {
   t.equal(await status('application/statuslist+cwt'), 406)
 })
 
-t.test('a list that is not there is 404, and one that cannot be signed 503', async (t) => {
+t.test('an unknown list is a 404, and one that cannot be signed a 503', async (t) => {
   const get = (id: string, where = world) => where.ask('GET', `/status-lists/${id}`, { token: '' })
   t.match(await get('019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d'), { status: 404, body: { code: 'not_found' } })
   t.equal((await get('x')).status, 400)
@@ -133,7 +133,7 @@ t.test('a list that is not there is 404, and one that cannot be signed 503', asy
   t.match(await get(id, bare), { status: 503, body: { code: 'unavailable' } })
 })
 
-t.test('only JWTs have a place in a list, and only where the type has it so', async (t) => {
+t.test('only JWTs have an index in a list, and only if their type uses one', async (t) => {
   const create = (body: object) => world.ask('POST', '/v1/token-types', { body: { name: 'odd', ...body } })
   const refusal = { status: 422, body: { errors: [{ in: 'body', field: 'status_list' }] } }
   t.match(await create({ prefix: 'odd', status_list: true }), refusal)
@@ -144,7 +144,7 @@ t.test('only JWTs have a place in a list, and only where the type has it so', as
   t.ok('status' in decodeJwt((await world.issue({ type: 'odd' })).secret))
 })
 
-t.test('a token that is not made takes no place', async (t) => {
+t.test('a failed create uses no index', async (t) => {
   const free = async () => (await world.sql('select sum(free) as free from status_lists')).rows[0].free
   const before = await free()
   const audience = Array.from({ length: 20 }, (_, i) => `https://${i}.example/${'x'.repeat(470)}`)
@@ -153,7 +153,7 @@ t.test('a token that is not made takes no place', async (t) => {
   t.equal(await free(), before)
 })
 
-t.test('bits are where a library that we did not write looks for them', async () => {
+t.test('a third-party library reads the same bits', async () => {
   await fc.assert(
     fc.asyncProperty(fc.uniqueArray(fc.nat({ max: listSize - 1 }), { maxLength: 300 }), async (places) => {
       const list = StatusList.decompressStatusList(await encodeBits(listSize, places), 1)

@@ -6,7 +6,7 @@ const { ask, issue } = world
 const create = (name: string, more: object = {}) =>
   ask('POST', '/v1/token-types', { body: { name, prefix: 'x', ...more } })
 
-t.test('the first start makes api, mcp, scim and management', async (t) => {
+t.test('the first start creates api, mcp, scim and management', async (t) => {
   const { body } = await ask('GET', '/v1/token-types')
   t.same(
     body.items.map((type: any) => type.name),
@@ -14,7 +14,7 @@ t.test('the first start makes api, mcp, scim and management', async (t) => {
   )
 })
 
-t.test('a type is created, read, changed; name and prefix are for ever', async (t) => {
+t.test('a type is created, read and changed; name and prefix never change', async (t) => {
   const created = await create('um', { prefix: 'um', allowed_scopes: ['um:read', 'um:write'] })
   t.match(created, { status: 201, headers: { location: '/v1/token-types/um' } })
   t.match(created.body, {
@@ -34,14 +34,14 @@ t.test('a type is created, read, changed; name and prefix are for ever', async (
   }
 })
 
-t.test('a change of a type leaves the tokens that exist as they are', async (t) => {
+t.test('a change of a type does not change existing tokens', async (t) => {
   await create('old-scopes', { default_scopes: ['a'] })
   const { id } = await issue({ type: 'old-scopes' })
   await ask('PATCH', '/v1/token-types/old-scopes', { body: { allowed_scopes: ['b'], default_scopes: ['b'] } })
   t.same((await ask('GET', `/v1/organizations/default/tokens/${id}`)).body.scopes, ['a'])
 })
 
-t.test('a type that makes no sense is refused, naming the field', async (t) => {
+t.test('a contradictory type is rejected, naming the field', async (t) => {
   const refused: [object, number, string][] = [
     [{ prefix: 'Upper' }, 400, 'prefix'],
     [{ prefix: 'ends_' }, 400, 'prefix'],
@@ -59,7 +59,7 @@ t.test('a type that makes no sense is refused, naming the field', async (t) => {
   t.match(await create('api'), { status: 409, body: { code: 'already_exists' } })
 })
 
-t.test('while a type is suspended none of its tokens is good, and none is made', async (t) => {
+t.test('while a type is suspended none of its tokens is good, and none can be created', async (t) => {
   await create('risky')
   const { secret } = await issue({ type: 'risky' })
   t.equal((await ask('POST', '/v1/token-types/risky/suspend')).status, 200)
@@ -73,7 +73,7 @@ t.test('while a type is suspended none of its tokens is good, and none is made',
   t.match(await world.introspect(secret), { active: true })
 })
 
-t.test('a type is deleted only when the last of its tokens is gone', async (t) => {
+t.test('a type can be deleted only when its last token is deleted', async (t) => {
   await create('brief')
   const { id } = await issue({ type: 'brief' })
   await ask('POST', `/v1/organizations/default/tokens/${id}/revoke`)
@@ -83,7 +83,7 @@ t.test('a type is deleted only when the last of its tokens is gone', async (t) =
   t.equal((await ask('GET', '/v1/token-types/brief')).status, 404)
 })
 
-t.test('the type of our own tokens stays as it is', async (t) => {
+t.test('the built-in type management cannot be changed', async (t) => {
   t.match(await ask('DELETE', '/v1/token-types/management'), { status: 409, body: { code: 'built_in' } })
   t.match(await ask('POST', '/v1/token-types/management/suspend'), {
     status: 409,

@@ -17,13 +17,13 @@ t.test('AUTH_SECRET is read with its organization, from the environment or from 
   t.equal(readConfig({}).staticSecret, undefined)
 })
 
-t.test('the one without the other stops the start with a sentence that names both', async (t) => {
+t.test('one variable without the other ends the start with a sentence that names both', async (t) => {
   for (const env of [{ AUTH_SECRET: long }, { AUTH_SECRET_ORGANIZATION: 'acme' }]) {
     t.throws(() => readConfig(env), /^AUTH_SECRET\w* is set without AUTH_SECRET\w*\.$/)
   }
 })
 
-t.test('a secret of less than 32 characters is warned of, without being quoted', async (t) => {
+t.test('a secret shorter than 32 characters causes a warning that does not quote it', async (t) => {
   const warnings = (secret: string) =>
     configWarnings(readConfig({ AUTH_SECRET: secret, AUTH_SECRET_ORGANIZATION: 'acme' }))
   t.same(warnings(long), [])

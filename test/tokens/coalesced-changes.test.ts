@@ -23,31 +23,28 @@ async function eventsOf(organization: string, action: string) {
   return body.items
 }
 
-t.test(
-  'tokens that are created at once are each made, by the organization and with the name that were asked for',
-  async (t) => {
-    await organizations('left', 'right')
-    const asked = Array.from({ length: 40 }, (_, index) => ({
-      organization: index % 2 ? 'left' : 'right',
-      name: `Token ${index}`,
-    }))
-    const answers = await Promise.all(
-      asked.map(async (token) => ({ token, ...(await create(token.organization, token.name)) })),
-    )
-    for (const { token, status, body } of answers) {
-      t.match({ status, body }, { status: 201, body: token })
-      const { organization } = token
-      t.match(await introspect(body.secret), { active: true, organization, jti: body.id })
-    }
-    for (const organization of ['left', 'right']) {
-      const made = answers.filter(({ body }) => body.organization === organization).map(({ body }) => body.id)
-      const recorded = (await eventsOf(organization, 'token.created')).map(({ target }: any) => target.id)
-      t.same(recorded.sort(), made.sort())
-    }
-  },
-)
+t.test('tokens created concurrently each get the right organization and name', async (t) => {
+  await organizations('left', 'right')
+  const asked = Array.from({ length: 40 }, (_, index) => ({
+    organization: index % 2 ? 'left' : 'right',
+    name: `Token ${index}`,
+  }))
+  const answers = await Promise.all(
+    asked.map(async (token) => ({ token, ...(await create(token.organization, token.name)) })),
+  )
+  for (const { token, status, body } of answers) {
+    t.match({ status, body }, { status: 201, body: token })
+    const { organization } = token
+    t.match(await introspect(body.secret), { active: true, organization, jti: body.id })
+  }
+  for (const organization of ['left', 'right']) {
+    const made = answers.filter(({ body }) => body.organization === organization).map(({ body }) => body.id)
+    const recorded = (await eventsOf(organization, 'token.created')).map(({ target }: any) => target.id)
+    t.same(recorded.sort(), made.sort())
+  }
+})
 
-t.test('whoever asks for too much is refused alone', async (t) => {
+t.test('an invalid create fails without affecting the others', async (t) => {
   const answers = await Promise.all([
     create('default', 'Good'),
     create('nowhere', 'Misplaced'),
@@ -60,7 +57,7 @@ t.test('whoever asks for too much is refused alone', async (t) => {
   )
 })
 
-t.test('who has to wait for a change of their organization does not keep others waiting', async (t) => {
+t.test('a create that waits for a change of its organization does not delay others', async (t) => {
   await organizations('changing', 'free')
   let waiting: ReturnType<typeof create> | undefined
   await world.db.transaction().execute(async (tx) => {
@@ -73,30 +70,25 @@ t.test('who has to wait for a change of their organization does not keep others 
   t.equal((await eventsOf('changing', 'token.created')).length, 1)
 })
 
-t.test(
-  'who has to wait for a change of the token that they revoke does not keep others waiting',
-  async (t) => {
-    const [changing, free] = [await issue(), await issue()]
-    let waiting: ReturnType<typeof revoke> | undefined
-    await world.db.transaction().execute(async (tx) => {
-      await sql`update tokens set name = 'Changed', version = version + 1 where id = ${changing.id}`.execute(
-        tx,
-      )
-      waiting = revoke(changing.id, 'waited')
-      t.match(await revoke(free.id, 'free'), { status: 200, body: { status: 'revoked' } })
-    })
-    t.match(await waiting, {
-      status: 200,
-      body: { name: 'Changed', status: 'revoked', revoked_reason: 'waited' },
-    })
-    t.same(await Promise.all([changing, free].map(({ secret }) => introspect(secret))), [
-      { active: false },
-      { active: false },
-    ])
-  },
-)
+t.test('a revocation that waits for a change of its token does not delay others', async (t) => {
+  const [changing, free] = [await issue(), await issue()]
+  let waiting: ReturnType<typeof revoke> | undefined
+  await world.db.transaction().execute(async (tx) => {
+    await sql`update tokens set name = 'Changed', version = version + 1 where id = ${changing.id}`.execute(tx)
+    waiting = revoke(changing.id, 'waited')
+    t.match(await revoke(free.id, 'free'), { status: 200, body: { status: 'revoked' } })
+  })
+  t.match(await waiting, {
+    status: 200,
+    body: { name: 'Changed', status: 'revoked', revoked_reason: 'waited' },
+  })
+  t.same(await Promise.all([changing, free].map(({ secret }) => introspect(secret))), [
+    { active: false },
+    { active: false },
+  ])
+})
 
-t.test('of many who revoke a token at once all are told so, and one is recorded', async (t) => {
+t.test('concurrent revocations of a token all succeed, and one is recorded', async (t) => {
   const token = await issue()
   const reasons = ['first', 'second', 'third', 'fourth']
   const answers = await Promise.all(reasons.map((reason) => revoke(token.id, reason)))
@@ -110,7 +102,7 @@ t.test('of many who revoke a token at once all are told so, and one is recorded'
   t.same(await introspect(token.secret), { active: false })
 })
 
-t.test('tokens that are revoked at once are each revoked, for the reason that was given', async (t) => {
+t.test('tokens revoked concurrently are each revoked with their own reason', async (t) => {
   const tokens = await Promise.all(Array.from({ length: 20 }, () => issue()))
   const answers = await Promise.all(tokens.map(({ id }) => revoke(id, `reason of ${id}`)))
   for (const { status, body } of answers) {

@@ -21,7 +21,7 @@ async function mergeEntry(type: object = {}) {
   return { name, url, createBehind, events }
 }
 
-t.test('a create that meets a suspension of its organization makes nothing', async (t) => {
+t.test('a create concurrent with a suspension of its organization creates nothing', async (t) => {
   const { name, createBehind, events } = await mergeEntry()
   const answer = await createBehind((tx) =>
     sql`update organizations set suspended_at = now() where key = ${name}`.execute(tx),
@@ -30,7 +30,7 @@ t.test('a create that meets a suspension of its organization makes nothing', asy
   t.same(await events(), [])
 })
 
-t.test('a create that meets a suspension of its type makes nothing', async (t) => {
+t.test('a create concurrent with a suspension of its type creates nothing', async (t) => {
   const { name, createBehind, events } = await mergeEntry()
   const answer = await createBehind((tx) =>
     sql`update token_types set suspended_at = now() where name = ${name}`.execute(tx),
@@ -39,20 +39,20 @@ t.test('a create that meets a suspension of its type makes nothing', async (t) =
   t.same(await events(), [])
 })
 
-t.test('a create that meets a deletion of its organization finds none', async (t) => {
+t.test('a create concurrent with a deletion of its organization is a 404', async (t) => {
   const { name, createBehind } = await mergeEntry()
   const answer = await createBehind((tx) => tx.deleteFrom('organizations').where('key', '=', name).execute())
   t.match(answer, { status: 404, body: { code: 'not_found' } })
 })
 
-t.test('a create that meets a deletion of its type is refused by the name of the field', async (t) => {
+t.test('a create concurrent with a deletion of its type is rejected by field', async (t) => {
   const { name, createBehind, events } = await mergeEntry()
   const answer = await createBehind((tx) => tx.deleteFrom('tokenTypes').where('name', '=', name).execute())
   t.match(answer, { status: 422, body: { code: 'invalid_value', errors: [{ field: 'type' }] } })
   t.same(await events(), [])
 })
 
-t.test('a create that meets an edit of its type is made by what the type says then, once', async (t) => {
+t.test('a create concurrent with an edit of its type uses the edited type, once', async (t) => {
   const { name, createBehind, events } = await mergeEntry({ default_scopes: ['before'] })
   const answer = await createBehind((tx) =>
     sql`update token_types set default_scopes = '{after}' where name = ${name}`.execute(tx),
@@ -61,7 +61,7 @@ t.test('a create that meets an edit of its type is made by what the type says th
   t.match(await events(), [{ target: { id: answer.body.id } }])
 })
 
-t.test('tokens are made past each other, and past who only reads their organization', async (t) => {
+t.test('creates do not block each other, nor readers of their organization', async (t) => {
   const { name, url } = await mergeEntry()
   await world.db.transaction().execute(async (tx) => {
     await sql`select from organizations where key = ${name} for share`.execute(tx)

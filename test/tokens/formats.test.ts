@@ -13,7 +13,7 @@ t.test('a type decides the prefix (I3)', async (t) => {
   t.match(await world.introspect(secret), { active: true, type: 'organization-scim' })
 })
 
-t.test('a type decides whether the organization stands in the token (I4)', async (t) => {
+t.test('a type decides whether the token contains the organization (I4)', async (t) => {
   await createType({ name: 'platform-api', prefix: 'pat', carries_organization: true })
   await ask('POST', '/v1/organizations', { body: { key: 'acme-corp', name: 'Acme' } })
   const { secret } = await issue({ type: 'platform-api' }, 'acme-corp')
@@ -33,7 +33,7 @@ t.test('a type decides the endpoint, which every token of it shows (I8)', async 
   t.equal((await world.introspect(secret)).endpoint, endpoint)
 })
 
-t.test('a type decides scopes and audience where the token asks for none', async (t) => {
+t.test('a type decides the default scopes and audience', async (t) => {
   await createType({
     name: 'scoped',
     prefix: 'sc',

@@ -10,7 +10,7 @@ const jws = fc
     [JSON.stringify(header), JSON.stringify(claims), Buffer.from(signature)].map(encode).join('.'),
   )
 
-t.test('a compact JWS is found and masked, wherever in a text it stands', async () => {
+t.test('a compact JWS is found and masked anywhere in a text', async () => {
   const around = fc.constantFrom('', ' ', '"', 'Bearer ', '\n', '(', 'token=', 'https://host.example/?t=')
   fc.assert(
     fc.property(around, jws, fc.constantFrom('', ' ', '"', '\n', ')', '&x=1'), (before, token, after) => {
@@ -20,13 +20,13 @@ t.test('a compact JWS is found and masked, wherever in a text it stands', async 
   )
 })
 
-t.test('its hint shows four characters of either end', async () => {
+t.test('its hint shows four characters of each end', async () => {
   fc.assert(
     fc.property(jws, (token) => new Secret(token).hint() === `${token.slice(0, 4)}…${token.slice(-4)}`),
   )
 })
 
-t.test('what only begins like one is left alone', async (t) => {
+t.test('text that only starts like one is not masked', async (t) => {
   for (const text of [
     'eyJ',
     'eyJhbGciOiJub25lIn0',

@@ -87,13 +87,13 @@ const attacks: Record<string, string> = {
   'RFC 7515 §4.1.11: a critical extension that nobody knows': `${encode({ ...header, crit: ['exp2'], exp2: 1 })}.${body}.${signature}`,
 }
 
-t.test('what we issue is accepted, so that the refusals below mean something', async (t) => {
+t.test('issued tokens are accepted, so the rejections below are meaningful', async (t) => {
   t.equal(await accepts(issued), true)
   t.equal((await world.introspect(issued)).active, true)
 })
 
 for (const [attack, token] of Object.entries(attacks)) {
-  t.test(`${attack}: inactive here, refused there`, async (t) => {
+  t.test(`${attack}: inactive here, rejected by verifiers`, async (t) => {
     const answer = await world.ask('POST', '/introspect', { form: { token } })
     t.match({ status: answer.status, body: answer.body }, { status: 200, body: { active: false } })
     t.same(Object.keys(answer.body), ['active'])
@@ -102,19 +102,22 @@ for (const [attack, token] of Object.entries(attacks)) {
   })
 }
 
-t.test('a token of ours for another audience is refused by a verifier that checks it', async (t) => {
+t.test('a token for another audience is rejected by a verifier that checks it', async (t) => {
   const { secret } = await world.issue({ type: 'other', lifetime_days: 2 })
   t.equal(await accepts(secret), false)
 })
 
-t.test('RFC 8725 §3.11: a signed introspection answer does not pass for an access token', async (t) => {
-  const accept = 'application/token-introspection+jwt'
-  const { text } = await world.ask('POST', '/introspect', { form: { token: issued }, headers: { accept } })
-  t.equal(await accepts(text), false)
-  t.same(await world.introspect(text), { active: false })
-})
+t.test(
+  'RFC 8725 §3.11: a signed introspection response cannot be mistaken for an access token',
+  async (t) => {
+    const accept = 'application/token-introspection+jwt'
+    const { text } = await world.ask('POST', '/introspect', { form: { token: issued }, headers: { accept } })
+    t.equal(await accepts(text), false)
+    t.same(await world.introspect(text), { active: false })
+  },
+)
 
-t.test('a JWT before its time, and after it, is refused here and there', async (t) => {
+t.test('a JWT outside its validity is rejected here and by verifiers', async (t) => {
   const at = (ms: number) => new Date(world.clock.now.getTime() + ms).toISOString()
   const token = (await world.issue({ type: 'jwt', not_before: at(day), expires_at: at(3 * day) })).secret
   const verdicts = async () => [(await world.introspect(token)).active, await accepts(token)]

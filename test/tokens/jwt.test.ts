@@ -39,7 +39,7 @@ t.test('a JWT has the claims that its introspection shows, and verifies from the
   t.match(await world.introspect(issued.secret), { active: true, ...shown })
 })
 
-t.test('RFC 9068 §2.2: it is an at+jwt only with everything that this requires', async (t) => {
+t.test('RFC 9068 §2.2: it is an at+jwt only with all required claims', async (t) => {
   const typ = async (input: object) =>
     decodeProtectedHeader((await world.issue({ type: 'jwt', ...input })).secret).typ
   t.equal(await typ({ lifetime_days: 1 }), 'at+jwt')
@@ -47,7 +47,7 @@ t.test('RFC 9068 §2.2: it is an at+jwt only with everything that this requires'
   t.equal(await typ({ expires_at: null }), 'JWT')
 })
 
-t.test('what a token has not is not among its claims', async (t) => {
+t.test('missing facts are not among the claims', async (t) => {
   const { secret, id } = await world.issue({ type: 'jwt', scopes: [], audience: [], expires_at: null })
   t.same(Object.keys(decodeJwt(secret)).sort(), [
     ...['client_id', 'iat', 'iss', 'jti', 'nbf', 'organization', 'sub', 'type'],
@@ -55,7 +55,7 @@ t.test('what a token has not is not among its claims', async (t) => {
   t.equal(decodeJwt(secret).sub, id, 'of a service the subject is the token itself')
 })
 
-t.test('the seconds of a JWT never make it good for longer', async (t) => {
+t.test("rounding to seconds never extends a JWT's validity", async (t) => {
   world.clock.advance(300)
   const later = (ms: number) => new Date(world.clock.now.getTime() + ms).toISOString()
   const { secret } = await world.issue({ type: 'jwt', not_before: later(400), expires_at: later(2 * day) })
@@ -74,7 +74,7 @@ t.test('a JWT shows its first and last four characters and no more', async (t) =
   t.notOk(text.includes(secret.split('.')[2]))
 })
 
-t.test('a generated name is made of the ends of the JWT', async (t) => {
+t.test('a generated name consists of the ends of the JWT', async (t) => {
   await world.ask('PUT', '/v1/organizations/default/policy', { body: { name: { required: false } } })
   const { name, secret } = await world.issue({ type: 'jwt', name: undefined })
   t.match(name, /^eyJh\.\.[0-9A-Za-z]{11}\.\.[\w-]{4}$/)
@@ -99,7 +99,7 @@ t.test('an expired JWT is inactive', async (t) => {
   t.same(await world.introspect(secret), { active: false })
 })
 
-t.test('a JWT that is pasted into a name or a comment is refused and not kept', async (t) => {
+t.test('a JWT pasted into a name or comment is rejected and not stored', async (t) => {
   const { secret, id } = await world.issue({ type: 'jwt' })
   for (const body of [{ name: secret }, { comment: `Mine is ${secret}, thanks` }]) {
     const refusal = { status: 400, body: { code: 'invalid_request', errors: [{ in: 'body' }] } }
@@ -107,7 +107,7 @@ t.test('a JWT that is pasted into a name or a comment is refused and not kept', 
   }
 })
 
-t.test('a JWT that no header would carry is refused, and nothing of it is kept', async (t) => {
+t.test('a JWT too long for a header is rejected, and nothing of it is stored', async (t) => {
   const audience = Array.from({ length: 20 }, (_, i) => `https://${i}.example/${'x'.repeat(470)}`)
   const before = (await world.ask('GET', tokens)).body.items.length
   const answer = await world.ask('POST', tokens, { body: { name: 'Long', type: 'jwt', audience } })
@@ -115,20 +115,17 @@ t.test('a JWT that no header would carry is refused, and nothing of it is kept',
   t.equal((await world.ask('GET', tokens)).body.items.length, before)
 })
 
-t.test(
-  'a JWT type has neither prefix nor organization in front, and every other type needs a prefix',
-  async (t) => {
-    const create = (body: object) => world.ask('POST', '/v1/token-types', { body: { name: 'odd', ...body } })
-    const refusal = (field: string) => ({ status: 422, body: { errors: [{ in: 'body', field }] } })
-    t.match(await create({ format: 'jwt', prefix: 'pat' }), refusal('prefix'))
-    t.match(await create({ format: 'jwt', carries_organization: true }), refusal('carries_organization'))
-    t.match(await create({}), refusal('prefix'))
-    t.match(await create({ format: 'opaque' }), refusal('prefix'))
-    t.match(await create({ format: 'jwt' }), { status: 201, body: { format: 'jwt', prefix: '' } })
-  },
-)
+t.test('a JWT type has no prefix or organization label, and every other type needs a prefix', async (t) => {
+  const create = (body: object) => world.ask('POST', '/v1/token-types', { body: { name: 'odd', ...body } })
+  const refusal = (field: string) => ({ status: 422, body: { errors: [{ in: 'body', field }] } })
+  t.match(await create({ format: 'jwt', prefix: 'pat' }), refusal('prefix'))
+  t.match(await create({ format: 'jwt', carries_organization: true }), refusal('carries_organization'))
+  t.match(await create({}), refusal('prefix'))
+  t.match(await create({ format: 'opaque' }), refusal('prefix'))
+  t.match(await create({ format: 'jwt' }), { status: 201, body: { format: 'jwt', prefix: '' } })
+})
 
-t.test('without a master key there are no JWTs, and this is said', async (t) => {
+t.test('without a master key creating a JWT fails with a reason', async (t) => {
   const refusal = { status: 409, body: { code: 'signing_unavailable', detail: /MASTER_KEY/ } }
   const bare = await createWorld(t, { signing: { masterKeys: [] } })
   const type = { name: 'jwt', format: 'jwt' }

@@ -16,7 +16,7 @@ async function policy(lifetime: object) {
   if (status !== 200) throw new Error(text)
 }
 
-t.test('a lifetime is said in days, as an instant, as none, or not at all', async (t) => {
+t.test('a lifetime is given in days, as an instant, as null, or not at all', async (t) => {
   await policy({})
   t.equal((await create({ lifetime_days: 182 })).body.expires_at, inDays(182))
   t.equal((await create({ expires_at: inDays(2.5) })).body.expires_at, inDays(2.5))
@@ -29,14 +29,14 @@ t.test('a lifetime is said in days, as an instant, as none, or not at all', asyn
   t.match(await create({ lifetime_days: 3, expires_at: inDays(3) }), { status: 422 })
 })
 
-t.test('what is not said is as the policy has it', async (t) => {
+t.test("a missing lifetime defaults to the policy's", async (t) => {
   await policy({ default_days: 90 })
   t.equal((await create({})).body.expires_at, inDays(90))
   t.equal((await create({ expires_at: null })).body.expires_at, inDays(90), 'null is not given')
   t.equal((await create({ never_expires: true })).body.expires_at, null)
 })
 
-t.test('where tokens may not live for ever a lifetime is needed', async (t) => {
+t.test('if tokens must expire, a lifetime is required', async (t) => {
   await policy({ allow_no_expiry: false })
   for (const body of [{}, { expires_at: null }]) {
     t.match(await create(body), { status: 422, body: { errors: [{ in: 'body', field: 'expires_at' }] } })
@@ -44,7 +44,7 @@ t.test('where tokens may not live for ever a lifetime is needed', async (t) => {
   t.match(await create({ lifetime_days: 30 }), { status: 201, body: { warnings: [] } })
 })
 
-t.test('shorter than the minimum is refused, a day at the least', async (t) => {
+t.test('a lifetime shorter than the minimum (at least a day) is rejected', async (t) => {
   await policy({})
   const almost = new Date(world.clock.now.getTime() + day - 1).toISOString()
   const refusal = { status: 422, body: { detail: 'expires_at must be at least one day ahead' } }
@@ -58,7 +58,7 @@ t.test('shorter than the minimum is refused, a day at the least', async (t) => {
   t.equal((await create({ lifetime_days: 7 })).status, 201)
 })
 
-t.test('longer than the maximum is refused or, never in silence, reduced', async (t) => {
+t.test('a lifetime longer than the maximum is rejected, or reduced with a warning', async (t) => {
   await policy({ maximum_days: 365 })
   t.match(await create({ lifetime_days: 366 }), {
     status: 422,
@@ -93,7 +93,7 @@ t.test('longer than the maximum is refused or, never in silence, reduced', async
   t.match(await create({ expires_at: inDays(0.5) }), { status: 422 }, 'too short stays too short')
 })
 
-t.test('what is left of a life is shown as data', async (t) => {
+t.test('the remaining lifetime is shown as data', async (t) => {
   await policy({})
   const { body: token } = await create({ lifetime_days: 10 })
   const expiry = async () => (await world.ask('GET', `${url}/${token.id}`)).body.expiry
@@ -115,7 +115,7 @@ t.test('what is left of a life is shown as data', async (t) => {
   t.same(forever.expiry, { state: 'never', seconds_left: null, days_left: null })
 })
 
-t.test('the state of a life only ever gets worse', async () => {
+t.test('the expiry status only moves toward expired', async () => {
   const order = ['ok', 'warning', 'imminent', 'expired']
   const expiresAt = new Date('2027-01-01T00:00:00Z')
   fc.assert(

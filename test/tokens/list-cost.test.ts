@@ -70,7 +70,7 @@ async function costsOfPage(t: Test, asked: TokenQuery): Promise<Cost> {
 }
 
 for (const sort of sorts) {
-  t.test(`page 10,000 by ${sort} costs what page 1 costs: the rows it shows`, async (t) => {
+  t.test(`page 10,000 by ${sort} costs as much as page 1: the rows it shows`, async (t) => {
     const after = await positionAfter(100_000, query({ sort, descending: false }))
     for (const order of both(sort)) {
       const first = await costsOfPage(t, query(order))
@@ -102,7 +102,7 @@ const filters: { what: string; filter: Partial<TokenFilter>; quick: Order[]; ski
 ]
 
 for (const { what, filter, quick, skip = 300 } of filters) {
-  t.test(`the list of ${what} costs what it shows, wherever the page is`, async (t) => {
+  t.test(`the list of ${what} costs only the rows it shows, on every page`, async (t) => {
     for (const order of quick) {
       const asked = query(order, filter)
       const first = await costsOfPage(t, asked)
@@ -114,7 +114,7 @@ for (const { what, filter, quick, skip = 300 } of filters) {
     }
   })
 
-  t.test(`the list of ${what} in any other order goes on behind the last page`, async (t) => {
+  t.test(`the list of ${what} in any other order continues after the last page`, async (t) => {
     for (const order of everyOrder.filter(({ sort }) => !quick.some((known) => known.sort === sort))) {
       const asked = query(order, filter)
       await costsOfPage(t, asked)

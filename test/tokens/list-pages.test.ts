@@ -44,7 +44,7 @@ t.test('pages show every token once, in every order, whatever their size', async
 })
 
 t.test(
-  'tokens created and deleted while one reads, the one a page ended with too, hide and repeat no other',
+  'tokens created and deleted while paging, including the last one of a page, hide and repeat no others',
   async (t) => {
     const ids = await organizationOf('moving', letters)
     let turn = 0
@@ -58,7 +58,7 @@ t.test(
   },
 )
 
-t.test('the size of a page may change on the way', async (t) => {
+t.test('the page size may change while paging', async (t) => {
   const first = await ask('GET', `${list('paged')}?sort=name&limit=2`)
   const rest = await ask('GET', `${list('paged')}?sort=name&limit=200&cursor=${first.body.next_cursor}`)
   t.same(
@@ -75,7 +75,7 @@ t.test('names of any length and script are positions too', async (t) => {
   t.same(read.flat().toSorted(), names.toSorted())
 })
 
-t.test('a cursor is good for the list it came from only: same organization, order and filters', async (t) => {
+t.test('a cursor is valid only for its list: same organization, order and filters', async (t) => {
   const cursor = (await ask('GET', `${list('paged')}?sort=name&limit=2`)).body.next_cursor
   for (const url of [
     `${list('moving')}?sort=name`,
@@ -92,13 +92,13 @@ t.test('a cursor is good for the list it came from only: same organization, orde
   }
 })
 
-t.test('a list without a page behind it has no cursor', async (t) => {
+t.test('the last page has no cursor', async (t) => {
   const answer = await ask('GET', `${list('paged')}?limit=10`)
   t.equal(answer.body.next_cursor, null)
   t.equal(answer.headers.link, undefined)
 })
 
-t.test('a cursor stays good when time goes by', async (t) => {
+t.test('a cursor stays valid as time passes', async (t) => {
   const first = await ask('GET', `${list('paged')}?sort=name&limit=2`)
   world.clock.advance(400 * day)
   t.equal((await ask('GET', next(first) ?? '')).status, 200)

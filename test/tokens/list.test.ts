@@ -32,7 +32,7 @@ const names = async (query: Record<string, string>) => {
   return body.items.map((item: any) => item.name)
 }
 
-t.test('sorted by creation, name, expiry or last use, and back', async (t) => {
+t.test('lists are sorted by creation, name, expiry or last use, in both directions', async (t) => {
   const byName = ['Alpha', 'bravo', 'charlie', 'delta 100%', 'Echo_1']
   const byCreation = ['bravo', 'Alpha', 'charlie', 'delta 100%', 'Echo_1']
   t.same(await names({}), byCreation.toReversed(), 'the newest first unless asked otherwise')
@@ -53,14 +53,14 @@ t.test('sorted by creation, name, expiry or last use, and back', async (t) => {
   t.same(await names({ sort: '-last_used_at' }), byUse.toReversed())
 })
 
-t.test('each status has its tokens, and every token one status', async (t) => {
+t.test('every token has exactly one status', async (t) => {
   t.same(await names({ status: 'active', sort: 'name' }), ['Alpha', 'charlie'])
   t.same(await names({ status: 'expired' }), ['bravo'])
   t.same(await names({ status: 'revoked' }), ['Echo_1'])
   t.same(await names({ status: 'not_yet_valid' }), ['delta 100%'])
 })
 
-t.test('a range includes its start, not its end, and nothing that never happens', async (t) => {
+t.test('a range includes its start but not its end, and excludes events that never happen', async (t) => {
   const range = (name: string, from?: number, to?: number) => ({
     ...(from !== undefined && { [`${name}_from`]: at(from).toISOString() }),
     ...(to !== undefined && { [`${name}_to`]: at(to).toISOString() }),
@@ -77,13 +77,13 @@ t.test('a range includes its start, not its end, and nothing that never happens'
   t.same(await names(range('last_used', undefined, 3)), ['bravo'])
 })
 
-t.test('tokens never used can be told from those that were', async (t) => {
+t.test('unused tokens can be filtered', async (t) => {
   t.same(await names({ never_used: 'true', sort: 'name' }), ['Alpha', 'delta 100%', 'Echo_1'])
   t.same(await names({ never_used: 'false', sort: 'name' }), ['bravo', 'charlie'])
   t.same(await names({ never_used: 'true', last_used_from: at(0).toISOString() }), [])
 })
 
-t.test('a search finds what starts so, in any case, and takes every character as it is', async (t) => {
+t.test('a search matches the start of names, case-insensitively and literally', async (t) => {
   t.same(await names({ search: 'ALP' }), ['Alpha'])
   t.same(await names({ search: 'e' }), ['Echo_1'])
   t.same(await names({ search: 'lpha' }), [], 'a part in the middle is not the start')
@@ -94,14 +94,14 @@ t.test('a search finds what starts so, in any case, and takes every character as
   t.same(await names({ search: 'echo_' }), ['Echo_1'])
 })
 
-t.test('filters add up', async (t) => {
+t.test('filters combine', async (t) => {
   t.same(await names({ owner: 'u-1', sort: 'name' }), ['Alpha', 'charlie'])
   t.same(await names({ owner: 'u-1', type: 'scim' }), ['Alpha'])
   t.same(await names({ owner: 'u-1', type: 'scim', status: 'expired' }), [])
   t.ok(alpha && delta)
 })
 
-t.test('what is not a filter, an order, an instant or a limit is a 400 that names it', async (t) => {
+t.test('an invalid filter, order, instant or limit is a 400 that names it', async (t) => {
   for (const [field, value] of Object.entries({
     colour: 'red',
     status: 'gone',

@@ -51,7 +51,7 @@ const underLocks: Record<string, { most: number; ask: (db: Db) => Promise<unknow
   'whether a token type has tokens, for its deletion': { most: 1, ask: (db) => hasTokens(db, 'scim') },
 }
 for (const [what, { most, ask }] of Object.entries(underLocks)) {
-  t.test(`${what}: at most ${most} of 20,000 tokens are looked at`, async (t) => {
+  t.test(`${what}: at most ${most} of 20,000 tokens are examined`, async (t) => {
     const { examined, scanned } = await costOf(world.db, 'tokens', ask)
     t.same(scanned, [])
     t.ok(examined <= most, `${examined} rows`)

@@ -8,7 +8,7 @@ const world = await createWorld(t)
 let organizations = 0
 
 t.test(
-  'any sequence of create, rename, revoke, delete, expire and policy change does as the model does',
+  'any sequence of create, rename, revoke, delete, expire and policy change matches the model',
   async (t) => {
     const steps = fc.array(anyStep, { minLength: 10, maxLength: 30, size: 'max' })
     const property = fc.asyncProperty(anyPolicy, steps, async (policy, steps) => {

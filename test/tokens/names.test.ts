@@ -7,11 +7,11 @@ const url = '/v1/organizations/default/tokens'
 const create = (body: object) => world.ask('POST', url, { body: { type: 'api', ...body } })
 const policy = (body: object) => world.ask('PUT', '/v1/organizations/default/policy', { body })
 
-t.test('a name is needed where the policy does not say otherwise', async (t) => {
+t.test('a name is required unless the policy says otherwise', async (t) => {
   t.match(await create({}), { status: 422, body: { errors: [{ in: 'body', field: 'name' }] } })
 })
 
-t.test('where it is not needed one is made from the first four and the last four characters', async (t) => {
+t.test('if no name is required, one is generated from the first and last four characters', async (t) => {
   await policy({ name: { required: false, minimum_length: 40, unique: true } })
   const { body } = await create({})
   t.match(body.name, /^api_\.\.[0-9A-Za-z]{11}\.\.[0-9A-Za-z]{4}$/)
@@ -22,7 +22,7 @@ t.test('where it is not needed one is made from the first four and the last four
   t.equal(new Set(names).size, 8)
 })
 
-t.test('a name has the length that the policy asks for, counted in characters', async (t) => {
+t.test('a name must have the length that the policy requires, counted in characters', async (t) => {
   await policy({ name: { minimum_length: 8 } })
   for (const name of ['1234567', '👩🚀👩🚀👩🚀👩']) {
     const refusal = { status: 422, body: { detail: 'name must have at least 8 characters' } }
@@ -42,7 +42,7 @@ t.test('a token whose name became too short can still be commented on', async (t
   t.equal((await world.ask('PATCH', `${url}/${body.id}`, { body: change })).status, 200)
 })
 
-t.test('where the policy wants it a delete repeats the name', async (t) => {
+t.test('if the policy requires it, a delete must repeat the name', async (t) => {
   await policy({ delete: { confirm_name: true } })
   const { body } = await create({ name: 'Nightly & masked' })
   const item = `${url}/${body.id}`
@@ -57,7 +57,7 @@ t.test('where the policy wants it a delete repeats the name', async (t) => {
   t.same(await world.introspect(body.secret), { active: false })
 })
 
-t.test('where it does not a wrong name is refused all the same', async (t) => {
+t.test('otherwise a wrong name is rejected all the same', async (t) => {
   await policy({})
   const { body } = await create({ name: 'Right' })
   t.equal((await world.ask('DELETE', `${url}/${body.id}?confirm=Wrong`)).status, 422)

@@ -74,7 +74,7 @@ t.test('the options are everything that a form needs', async (t) => {
   t.match((await options()).body, { creation: { allowed: true }, limits: { owner: null } })
 })
 
-t.test('every preset that is offered is granted, just as it is', async (t) => {
+t.test('every offered preset is granted exactly', async (t) => {
   const { body } = await options()
   for (const { days, expires_at } of body.lifetime.presets) {
     t.match(await world.issue({ name: 'A preset', lifetime_days: days }), { expires_at, warnings: [] })
@@ -90,7 +90,7 @@ t.test('a suspended type is not offered', async (t) => {
   await world.ask('POST', '/v1/token-types/um/resume')
 })
 
-t.test('of the permissions those are offered that the caller can grant', async (t) => {
+t.test('only permissions that the caller can grant are offered', async (t) => {
   await world.ask('PUT', `${base}/policy`, { body: {} })
   const scopes = async (token?: string) =>
     (await options('', token)).body.types.find(({ name }: any) => name === 'management').allowed_scopes
@@ -99,7 +99,7 @@ t.test('of the permissions those are offered that the caller can grant', async (
   t.notOk((await scopes()).includes('platform:admin'), 'which is for the platform organization only')
 })
 
-t.test('at least one scope is needed where the policy or the type says so', async (t) => {
+t.test('at least one scope is required if the policy or type says so', async (t) => {
   const create = (body: object) => world.ask('POST', `${base}/tokens`, { body: { name: 'Scoped', ...body } })
   const refusal = { status: 422, body: { errors: [{ in: 'body', field: 'scopes' }] } }
   t.match(await create({ type: 'um', scopes: [] }), refusal)
@@ -111,7 +111,7 @@ t.test('at least one scope is needed where the policy or the type says so', asyn
   t.match((await options()).body.types, [{ scopes_required: true }, { scopes_required: true }])
 })
 
-t.test('a type that the policy does not allow is refused by name', async (t) => {
+t.test('a type that the policy does not allow is rejected by name', async (t) => {
   await world.ask('PUT', `${base}/policy`, { body: { allowed_types: ['scim'] } })
   const { status, body } = await world.ask('POST', `${base}/tokens`, { body: { name: 'X', type: 'api' } })
   t.match({ status, body }, { status: 422, body: { errors: [{ in: 'body', field: 'type' }] } })

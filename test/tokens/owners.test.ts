@@ -15,7 +15,7 @@ const sso = { subject: 'u-sso', identity_source: 'sso' }
 const internal = { subject: 'u-int', identity_source: 'internal' }
 const noSso = { creation: { sso_users: false } }
 
-t.test('where single sign-on users have no new tokens a create is a 403 of its own kind', async (t) => {
+t.test('if single sign-on users cannot have new tokens, a create is a 403 with its own code', async (t) => {
   const { key, url } = await organization()
   const old = await world.issue({ owner: sso }, key)
   await world.ask('PUT', `/v1/organizations/${key}/policy`, { body: noSso })
@@ -30,7 +30,7 @@ t.test('where single sign-on users have no new tokens a create is a 403 of its o
   t.match(list.body.creation, { allowed: false, code: 'creation_disabled', reason: refused.body.detail })
 })
 
-t.test('the list says what a create would be answered, for the owner that it is filtered by', async (t) => {
+t.test('the list says whether a create would succeed for the owner it is filtered by', async (t) => {
   const { key, url, base } = await organization({ ...noSso, limits: { active_per_owner: 1 } })
   const creation = async (query: string, token?: string) =>
     (await world.ask('GET', `${url}${query}`, { ...(token && { token }) })).body.creation
@@ -59,7 +59,7 @@ t.test('the list says what a create would be answered, for the owner that it is 
   t.equal((await creation('')).code, 'suspended')
 })
 
-t.test('with tokens:own the list says it of oneself', async (t) => {
+t.test('with tokens:own the list says it for the caller', async (t) => {
   const { key, url, base } = await organization()
   const own = await world.manager(['tokens:own'], key, { owner: sso })
   const creation = async (query = '') =>
@@ -130,7 +130,7 @@ t.test('tokens that are just being created for an owner do not slip through', as
   t.same((await world.ask('POST', `${base}/owners/u-sso/revoke-tokens`)).body, { revoked: 8 - revoked })
 })
 
-t.test('with tokens:own one can end what one has oneself, and nobody else', async (t) => {
+t.test('with tokens:own, owners can revoke only their own tokens', async (t) => {
   const { key, base } = await organization()
   const own = await world.manager(['tokens:own'], key, { owner: internal })
   const reader = await world.manager(['tokens:read'], key)

@@ -21,7 +21,7 @@ async function revocationsOf(id: string) {
   return body.items
 }
 
-t.test('a revocation that meets an edit is made on top of it, and recorded once', async (t) => {
+t.test('a revocation concurrent with an edit is applied on top of it, and recorded once', async (t) => {
   const { id, secret } = await issue()
   const answer = await revokeBehind(id, (tx) =>
     sql`update tokens set name = 'Edited', version = version + 1 where id = ${id}`.execute(tx),
@@ -32,7 +32,7 @@ t.test('a revocation that meets an edit is made on top of it, and recorded once'
   t.same(await world.introspect(secret), { active: false })
 })
 
-t.test('of two who revoke at once the first is recorded, and both are told of it', async (t) => {
+t.test('of two concurrent revocations the first is recorded, and both return it', async (t) => {
   const { id } = await issue()
   const answer = await revokeBehind(id, (tx) =>
     sql`update tokens set revoked_at = now(), revoked_reason = 'before', version = version + 1
@@ -42,7 +42,7 @@ t.test('of two who revoke at once the first is recorded, and both are told of it
   t.same(await revocationsOf(id), [], 'what did not happen is not recorded')
 })
 
-t.test('a revocation that meets a deletion finds no token, and records nothing', async (t) => {
+t.test('a revocation concurrent with a deletion finds no token, and records nothing', async (t) => {
   const { id } = await issue()
   const answer = await revokeBehind(id, (tx) => tx.deleteFrom('tokens').where('id', '=', id).execute())
   t.match(answer, { status: 404, body: { code: 'not_found' } })

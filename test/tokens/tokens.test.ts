@@ -33,7 +33,7 @@ t.test('only the SHA-256 hash of a secret is stored', async (t) => {
   t.same(rows, [{ hash: createHash('sha256').update(secret).digest('hex') }])
 })
 
-t.test('a token has all that was asked for', async (t) => {
+t.test('a token gets everything that was requested', async (t) => {
   const wanted = {
     name: 'Full',
     comment: 'CHG-1042',
@@ -76,7 +76,7 @@ t.test('neither lifetime nor expiry, or null, means never', async (t) => {
   t.equal((await issue({ expires_at: null })).expires_at, null)
 })
 
-t.test('what cannot be a token is refused, naming the field', async (t) => {
+t.test('an invalid token is rejected, naming the field', async (t) => {
   const refused: [Record<string, unknown>, number, string][] = [
     [{ name: '' }, 422, 'name'],
     [{ name: '   ' }, 400, 'name'],
@@ -108,7 +108,7 @@ t.test('what cannot be a token is refused, naming the field', async (t) => {
   t.equal((await ask('GET', `${tokens}?limit=200`)).body.items.length, before, 'nothing was made')
 })
 
-t.test('a token pasted into a comment is refused and not repeated', async (t) => {
+t.test('a token pasted into a comment is rejected and not repeated', async (t) => {
   const { secret } = await issue()
   const answer = await ask('POST', tokens, {
     body: { name: 'Oops', type: 'api', comment: `old one: ${secret}` },
@@ -132,7 +132,7 @@ t.test('name and comment can be edited, nothing else', async (t) => {
   }
 })
 
-t.test('RFC 9110 §13.1.1: If-Match guards against a change by somebody else', async (t) => {
+t.test('RFC 9110 §13.1.1: If-Match prevents lost updates', async (t) => {
   const { id } = await issue({ name: 'Guarded' })
   const read = await ask('GET', `${tokens}/${id}`)
   const headers = { 'if-match': read.headers.etag as string }
@@ -196,7 +196,7 @@ t.test('a token can be revoked without a body', async (t) => {
   })
 })
 
-t.test('a deleted token is gone for good, whatever its status', async (t) => {
+t.test('a deleted token is gone permanently, whatever its status', async (t) => {
   const active = await issue()
   const revoked = await issue()
   await ask('POST', `${tokens}/${revoked.id}/revoke`)
@@ -227,7 +227,7 @@ t.test('status follows the clock', async (t) => {
   t.same(await seen(), ['expired', false], 'no longer good at expires_at')
 })
 
-t.test('RFC 9562 §4: a token is found by its id in capitals too', async (t) => {
+t.test('RFC 9562 §4: a token is found by its id in upper case too', async (t) => {
   const { id } = await world.issue()
   const url = `/v1/organizations/default/tokens/${id.toUpperCase()}`
   t.match(await world.ask('GET', url), { status: 200, body: { id } })

@@ -8,7 +8,7 @@ t.test(
   },
 )
 
-t.test('header fields are read in any case, networks of either kind', async (t) => {
+t.test('header fields are case-insensitive, and networks may be IPv4 or IPv6', async (t) => {
   const { verification } = readConfig({
     VERIFY_HEADERS: 'X-Deploy-Personal-Token, x-api-key',
     VERIFY_TRUSTED_NETWORKS: '127.0.0.1, 10.0.0.0/8,::1',
@@ -19,7 +19,7 @@ t.test('header fields are read in any case, networks of either kind', async (t) 
   })
 })
 
-t.test('what is no header field, or one with another meaning, ends the start and is named', async (t) => {
+t.test('an invalid or reserved header field ends the start and is named', async (t) => {
   for (const name of ['x token', 'x-töken', 'x-token:', 'Authorization', 'X-Counterfoil-Gateway'])
     t.throws(
       () => readConfig({ VERIFY_HEADERS: name }),
@@ -28,7 +28,7 @@ t.test('what is no header field, or one with another meaning, ends the start and
     )
 })
 
-t.test('what is no network ends the start and is named', async (t) => {
+t.test('an invalid network ends the start and is named', async (t) => {
   for (const network of ['localhost', '10.0.0.0/33', '10.0.0', '*'])
     t.throws(
       () => readConfig({ VERIFY_TRUSTED_NETWORKS: network }),

@@ -12,7 +12,7 @@ async function statusFor(as: string | undefined, secret = token.secret, { ask }:
   return (await ask('GET', '/verify', { token: secret, headers })).status
 }
 
-t.test('a gateway that does not say who it is gets no answer, and is told what to do', async (t) => {
+t.test('an unauthenticated gateway is rejected and told what to do', async (t) => {
   const answer = await world.ask('GET', '/verify', { token: token.secret })
   t.match(answer, { status: 401, body: { code: 'unauthenticated', detail: /X-Counterfoil-Gateway/ } })
   const challenge = [answer.headers['www-authenticate']].flat()
@@ -25,7 +25,7 @@ t.test('a gateway that does not say who it is gets no answer, and is told what t
   )
 })
 
-t.test('a credential of a gateway that is not good, or not for this, is refused', async (t) => {
+t.test('a bad or insufficient gateway credential is rejected', async (t) => {
   for (const as of ['unknown', '', 'two tokens', await manager(['tokens:read']), token.secret])
     t.equal(await statusFor(as), 401, as.slice(0, 4))
   const good = await manager(['tokens:introspect'], 'platform')
@@ -33,7 +33,7 @@ t.test('a credential of a gateway that is not good, or not for this, is refused'
   t.equal(await statusFor(`${good}, ${good}`), 401, 'sent twice')
 })
 
-t.test('a gateway sees what its token sees: its organization, and what that is narrowed to', async (t) => {
+t.test('a gateway sees what its token sees: its organization, within its narrowing', async (t) => {
   const api = await issue({ audience: ['https://a.example'] }, 'acme')
   for (const [organization, narrowed_to, status] of [
     ['acme', null, 200],
@@ -50,7 +50,7 @@ t.test('a gateway sees what its token sees: its organization, and what that is n
   }
 })
 
-t.test('a network that is trusted needs no credential, but one that is sent has to be good', async (t) => {
+t.test('a trusted network needs no credential, but a bad one is rejected', async (t) => {
   const verification = { fields: [], trustedNetworks: ['127.0.0.0/8'] }
   const trusting = await createWorld(t, { verification })
   const { secret } = await trusting.issue()
@@ -58,7 +58,7 @@ t.test('a network that is trusted needs no credential, but one that is sent has 
   t.equal(await statusFor('unknown', secret, trusting), 401)
 })
 
-t.test('who is trusted is told by the connection, never by X-Forwarded-For', async (t) => {
+t.test('trust depends on the connection, never on X-Forwarded-For', async (t) => {
   const verification = { fields: [], trustedNetworks: ['192.0.2.0/24'] }
   const wary = await createWorld(t, { verification, trustProxy: ['127.0.0.1'] })
   const { secret } = await wary.issue()
@@ -66,7 +66,7 @@ t.test('who is trusted is told by the connection, never by X-Forwarded-For', asy
   t.equal((await wary.ask('GET', '/verify', { token: secret, headers })).status, 401)
 })
 
-t.test('a gateway whose token has networks is held to the address of its connection', async (t) => {
+t.test("the networks of a gateway's token apply to the address of its connection", async (t) => {
   const proxied = await createWorld(t, { trustProxy: ['127.0.0.1'] })
   const { secret } = await proxied.issue()
   const headers = { 'x-forwarded-for': '192.0.2.1' }
@@ -83,7 +83,7 @@ t.test('a gateway whose token has networks is held to the address of its connect
   }
 })
 
-t.test('a token with networks is good if a trusted proxy says that the user is there', async (t) => {
+t.test('a token with networks is accepted if a trusted proxy reports a matching user address', async (t) => {
   const cases: [trustProxy: string[], forwarded: [string | undefined, number][]][] = [
     [
       ['127.0.0.1'],

@@ -7,7 +7,7 @@ const gateway = await world.manager(['tokens:introspect'])
 const { secret } = await world.issue()
 const headers = { authorization: `Bearer ${secret}`, 'x-counterfoil-gateway': gateway }
 
-t.test('when it cannot know it says so, and lets nobody through', async (t) => {
+t.test('if a token cannot be verified, the request is rejected with a reason', async (t) => {
   const { app, cable } = await appBehindCable(t, world)
   const ask = () => app.inject({ method: 'GET', url: '/verify', headers })
   t.equal((await ask()).statusCode, 200)
@@ -21,7 +21,7 @@ t.test('when it cannot know it says so, and lets nobody through', async (t) => {
   t.equal((await ask()).statusCode, 200)
 })
 
-t.test('of more questions at once than it can answer it turns away some', async (t) => {
+t.test('requests beyond the limit are rejected', async (t) => {
   const limits = { introspection: 0, management: 200 }
   const busy = await createWorld(t, { limits })
   const answer = await busy.ask('GET', '/verify', { headers })

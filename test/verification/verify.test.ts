@@ -20,7 +20,7 @@ function ask(headers: Record<string, string>, url = '/verify', method = 'GET', a
   return world.ask(method, url, { token: '', headers: { 'x-counterfoil-gateway': as, ...headers } })
 }
 
-t.test('a good token is let through, and said whose it is', async (t) => {
+t.test('a good token passes, with its identity', async (t) => {
   const owner = { subject: 'u-9' }
   const { id, secret, expires_at } = await issue({ name: 'Report', scopes, owner, lifetime_days: 3 })
   const answer = await ask(bearer(secret))
@@ -51,20 +51,17 @@ t.test('every method is answered alike, at /verify and below', async (t) => {
     }
 })
 
-t.test(
-  'the token is read from Bearer, from Basic as the password, and from a field set up for it',
-  async (t) => {
-    const { secret } = token
-    for (const headers of [
-      bearer(secret),
-      basic('', secret),
-      basic('anybody', secret),
-      { 'x-deploy-personal-token': secret },
-    ])
-      t.equal((await ask(headers)).status, 200, JSON.stringify(Object.keys(headers)))
-    t.equal((await ask({ 'x-other-token': secret })).status, 401)
-  },
-)
+t.test('the token is read from Bearer, from Basic as the password, and from configured fields', async (t) => {
+  const { secret } = token
+  for (const headers of [
+    bearer(secret),
+    basic('', secret),
+    basic('anybody', secret),
+    { 'x-deploy-personal-token': secret },
+  ])
+    t.equal((await ask(headers)).status, 200, JSON.stringify(Object.keys(headers)))
+  t.equal((await ask({ 'x-other-token': secret })).status, 401)
+})
 
 t.test('RFC 6750 §3.1: without a token there is a challenge and no error, for Basic too', async (t) => {
   const answer = await ask({})
@@ -73,7 +70,7 @@ t.test('RFC 6750 §3.1: without a token there is a challenge and no error, for B
   t.same(challenge, ['Bearer realm="counterfoil"', 'Basic realm="counterfoil", charset="UTF-8"'])
 })
 
-t.test('RFC 6750 §3.1: whatever is not good is 401, and why is not said', async (t) => {
+t.test('RFC 6750 §3.1: a token that is not good is a 401 without a reason', async (t) => {
   const soon = new Date(clock.now.getTime() + day).toISOString()
   const late = new Date(clock.now.getTime() + 9 * day).toISOString()
   const expired = await issue({ expires_at: soon })
@@ -99,14 +96,14 @@ t.test('RFC 6750 §3.1: whatever is not good is 401, and why is not said', async
   t.match((await ask(basic('me', revoked.secret))).headers['www-authenticate'], /^Basic realm=/)
 })
 
-t.test('a revocation counts at the very next request', async (t) => {
+t.test('a revocation takes effect with the next request', async (t) => {
   const { id, secret } = await issue()
   t.equal((await ask(bearer(secret))).status, 200)
   await world.ask('POST', `/v1/organizations/default/tokens/${id}/revoke`)
   t.equal((await ask(bearer(secret))).status, 401)
 })
 
-t.test('RFC 6750 §3.1: too little scope is 403, with what is needed and what is missing', async (t) => {
+t.test('RFC 6750 §3.1: insufficient scope is a 403 that says what is required and missing', async (t) => {
   const { secret } = await issue({ scopes: ['read'] })
   const answer = await ask(bearer(secret), '/verify?scope=read+write+admin')
   t.match(answer, {
@@ -118,7 +115,7 @@ t.test('RFC 6750 §3.1: too little scope is 403, with what is needed and what is
   t.equal((await ask(bearer(token.secret), '/verify?scope=write%20read')).status, 200)
 })
 
-t.test('a token for another audience, type or organization is as good as none', async (t) => {
+t.test('a token for another audience, type or organization counts as no token', async (t) => {
   for (const [query, status] of [
     ['audience=https%3A%2F%2Fa.example', 200],
     ['audience=https%3A%2F%2Fb.example', 401],
@@ -137,7 +134,7 @@ t.test('a token for another audience, type or organization is as good as none', 
   }
 })
 
-t.test('a question that is not understood is 400, so that nobody relies on half of it', async (t) => {
+t.test('an invalid requirement is a 400, so that it is never half applied', async (t) => {
   for (const [field, query] of [
     ['scopes', 'scopes=read'],
     ['scope', 'scope=read&scope=write'],
@@ -161,7 +158,7 @@ t.test('a question that is not understood is 400, so that nobody relies on half 
   }
 })
 
-t.test('below /verify/ the query is that of the original request and asks for nothing', async (t) => {
+t.test('below /verify/ the query belongs to the original request and is no requirement', async (t) => {
   const { secret } = await issue({ scopes: [] })
   t.equal((await ask(bearer(secret), '/verify/orders?scope=admin&anything=1')).status, 200)
   const headers = { ...bearer(secret), 'x-counterfoil-require': 'scope=admin' }
@@ -169,7 +166,7 @@ t.test('below /verify/ the query is that of the original request and asks for no
   t.equal((await ask(headers, '/verify')).status, 200, 'where the query counts the field does not')
 })
 
-t.test('uses are noted', async (t) => {
+t.test('uses are recorded', async (t) => {
   const { id, secret } = await issue()
   await ask(bearer(secret))
   await world.usage.flush()
@@ -177,7 +174,7 @@ t.test('uses are noted', async (t) => {
   t.equal(body.last_used_at, clock.now.toISOString())
 })
 
-t.test('answers are counted by their outcome', async (t) => {
+t.test('responses are counted by outcome', async (t) => {
   const counted = await createWorld(t)
   const as = await counted.manager(['tokens:introspect'])
   const { secret } = await counted.issue({ scopes: ['read'] })
@@ -200,7 +197,7 @@ t.test('answers are counted by their outcome', async (t) => {
     t.match(text, `counterfoil_verifications_total{outcome="${outcome}"} ${times}`)
 })
 
-t.test('what is in memory is answered without waiting for anything', async (t) => {
+t.test('cached tokens are answered without waiting', async (t) => {
   const held = Promise.withResolvers<void>()
   const { credentials, usage, issue } = await createWorld(t, {
     hot: { ...createTime(), onLease: () => held.resolve() },
