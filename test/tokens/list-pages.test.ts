@@ -68,7 +68,7 @@ t.test('the page size may change while paging', async (t) => {
   t.equal(rest.body.next_cursor, null)
 })
 
-t.test('names of any length and script are positions too', async (t) => {
+t.test('names of any length and script work as positions', async (t) => {
   const names = ['\u{1D11E}'.repeat(1000), `${'\u200f'.repeat(999)}x`, 'İ'.repeat(1000), '"\\'.repeat(500)]
   await organizationOf('odd', names)
   const read = await pages(`${list('odd')}?sort=name&limit=1`)
