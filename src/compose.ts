@@ -8,6 +8,7 @@ import { createUsageRecorder, type UsageRecorder } from './credentials/usage-rec
 import { createOutbound, type OutboundOptions } from './outbound/outbound.ts'
 import { createTail, type TailOptions } from './revocations/tail.ts'
 import { type Interval, startInterval } from './shared/interval.ts'
+import { createRotations, type Rotations } from './tokens/rotate/rotations.ts'
 import { staticSecretLookup } from './tokens/static-secret/static-secret.ts'
 
 export type Composition = Omit<AppOptions, 'pooled' | 'credentials' | 'usage' | 'tail' | 'outbound'> & {
@@ -18,7 +19,7 @@ export type Composition = Omit<AppOptions, 'pooled' | 'credentials' | 'usage' | 
   feed?: Partial<TailOptions>
   /** How the background work of the parts is repeated. */
   every?: Interval
-  /** How writing of uses is repeated, if differently. */
+  /** How writing of uses, and of what rotations leave behind, is repeated, if differently. */
   flushEvery?: Interval
 }
 
@@ -26,6 +27,7 @@ export type Composed = {
   app: Awaited<ReturnType<typeof buildApp>>
   credentials: CredentialVerifier
   usage: UsageRecorder
+  rotations: Rotations
   /** Refuses new readers of the revocation feed and ends those that there are. */
   endFeed(): Promise<void>
   /** Writes what is pending and closes the connections of the parts. The app has to be closed before. */
@@ -53,6 +55,12 @@ export async function compose({
     onError,
     ...feed,
   })
+  const rotations = createRotations(db, {
+    now: options.now,
+    every: flushEvery,
+    onError,
+    forget: (hash) => credentials.forget(hash),
+  })
   const credentials = createCredentialVerifier({
     databaseUrl,
     staticSecret: staticSecret && staticSecretLookup(db, staticSecret),
@@ -68,6 +76,8 @@ export async function compose({
         'the database continues on another timeline: acknowledged changes may be missing, and readers of the revocation feed start again',
       ),
     onChange: tail.wake,
+    activate: rotations.activate,
+    onEnded: rotations.presented,
     ...verifier,
   })
   const usage = createUsageRecorder(db, { onError, every: flushEvery })
@@ -83,10 +93,12 @@ export async function compose({
     app,
     credentials,
     usage,
+    rotations,
     endFeed: tail.close,
     async close() {
       await tail.close()
       await usage.close()
+      await rotations.close()
       await credentials.close()
     },
   }

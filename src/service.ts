@@ -14,6 +14,7 @@ import { deleteOldRevocations } from './revocations/revocations.ts'
 import { ConfigError } from './shared/config-files.ts'
 import { startInterval } from './shared/interval.ts'
 import type { Shutdown } from './shutdown.ts'
+import { deleteOldSuperseded } from './tokens/rotate/overlap.ts'
 
 const hourMs = 60 * 60 * 1000
 
@@ -73,6 +74,9 @@ export async function startService({
     )
     deleteExpiredAssertions(db, new Date()).catch((err) =>
       log.warn({ err }, 'deleting expired client assertions failed'),
+    )
+    deleteOldSuperseded(db, new Date()).catch((err) =>
+      log.warn({ err }, 'deleting old superseded secrets failed'),
     )
     deleteOldRevocations(db, new Date()).catch((err) => log.warn({ err }, 'deleting old revocations failed'))
   })

@@ -31,6 +31,12 @@ export type Credential = Validity &
   Use & {
     hash: HashText
     tokenId: string
+    /** The id of the secret itself, which is that of the token until the token is rotated. */
+    secretId: string
+    /** When the overlap of a superseded secret ends, which `expiresAt` takes into account; null: not superseded. */
+    validUntil: Date | null
+    /** When a pending secret lapses; null: not pending. Its first use makes it the token's current secret. */
+    lapsesAt: Date | null
     name: string
     type: string
     typeSuspendedAt: Date | null
@@ -52,6 +58,20 @@ export type Credential = Validity &
   }
 
 export function isGood(credential: Credential, now: Date): boolean {
+  return credential.lapsesAt === null && isGoodOtherwise(credential, now)
+}
+
+/** Whether a pending secret would be good as the current one. */
+export function canActivate(credential: Credential, now: Date): boolean {
+  return credential.lapsesAt !== null && credential.lapsesAt > now && isGoodOtherwise(credential, now)
+}
+
+/** Whether an overlap, in which the secret was good, is over. */
+export function hasEnded({ validUntil }: Credential, now: Date): boolean {
+  return validUntil !== null && validUntil <= now
+}
+
+function isGoodOtherwise(credential: Credential, now: Date): boolean {
   const { organizationSuspendedAt, typeSuspendedAt, ownerSuspendedAt } = credential
   if (organizationSuspendedAt || typeSuspendedAt || ownerSuspendedAt) return false
   return statusOf(credential, now) === 'active'

@@ -58,7 +58,7 @@ export function authenticate({
     if (!presented) return void done()
     const { secret, clientId } = presented
     const at = now()
-    const found = credentials.verify(secret, at)
+    const found = credentials.verify(secret, at, plainAddress(request.ip))
     if (found instanceof Promise) {
       found.then((principal) => done(decide(request, principal, clientId, at)), done)
     } else done(decide(request, found, clientId, at))

@@ -5,7 +5,7 @@ import type { HashText } from '../shared/secret.ts'
 
 type Key = { organizationId: string; tokenId: string }
 
-/** The client that an assertion claims to be from: the token by the hash of its newest secret, and its keys. */
+/** The client that an assertion claims to be from: the token by the hash of its current secret, and its keys. */
 export type Client = Pick<ClientKeys, 'organizationId' | 'tokenId' | 'jwks' | 'jwksUri'> & { hash: HashText }
 
 export async function findClientKeys(db: Db, { organizationId, tokenId }: Key) {
@@ -23,7 +23,9 @@ export async function findClient(db: Db, tokenId: string): Promise<Client | unde
     .innerJoin('tokenSecrets', (join) =>
       join
         .onRef('tokenSecrets.organizationId', '=', 'clientKeys.organizationId')
-        .onRef('tokenSecrets.tokenId', '=', 'clientKeys.tokenId'),
+        .onRef('tokenSecrets.tokenId', '=', 'clientKeys.tokenId')
+        .on('tokenSecrets.supersededAt', 'is', null)
+        .on('tokenSecrets.lapsesAt', 'is', null),
     )
     .where('clientKeys.tokenId', '=', tokenId)
     .select(['clientKeys.organizationId', 'clientKeys.tokenId', 'jwks', 'jwksUri'])

@@ -1,4 +1,4 @@
-import { type Credential, isGood } from '../access/credential.ts'
+import { type Credential, canActivate, hasEnded, isGood } from '../access/credential.ts'
 import { isUnavailable } from '../db/database.ts'
 import type { Durability } from '../db/installation.ts'
 import { openPipeline } from '../db/pipeline.ts'
@@ -26,6 +26,13 @@ export type CredentialVerifierOptions = {
   onTimeline?: LeaseOptions['onTimeline']
   /** Called for every announced change. */
   onChange?(): void
+  /** Makes a pending secret the current one of its token, unless it lapsed or was cancelled in the meantime. */
+  activate?(hash: HashText, now: Date, from: string | null): Promise<void>
+  /**
+   * Called when a secret is presented that is unknown or whose overlap has ended, and not again while that is cached:
+   * it may be the reuse of a superseded secret.
+   */
+  onEnded?(hash: HashText, now: Date, from: string | null): void
 } & Pick<LeaseOptions, 'every'> &
   Partial<Pick<LeaseOptions, 'elapsed'>>
 
@@ -35,14 +42,17 @@ export type Recalled = Credential | null | undefined
 
 /** Checks every presented secret. */
 export type CredentialVerifier = {
-  /** The credential of a secret if it is good now. Callers cannot tell why it is not. */
-  verify(secret: Secret, now: Date): Found | Promise<Found>
+  /**
+   * The credential of a secret if it is good now. Callers cannot tell why it is not. A pending secret becomes the
+   * current one by being presented. `from` is the address that it was presented from, if known.
+   */
+  verify(secret: Secret, now: Date, from?: string | null): Found | Promise<Found>
   /** The same for many secrets, in their order, with at most one statement. */
   verifyAll(secrets: Secret[], now: Date): Promise<Found[]>
   /** The same from the cache only: null if the secret is not good, undefined if a lookup is needed. */
   recall(secret: Secret, now: Date): Recalled
-  /** The same for many secrets that are not cached, in their order. */
-  lookUp(secrets: Secret[], now: Date): Promise<Found[]>
+  /** The same for many secrets that are not cached, in their order, with the addresses they were presented from. */
+  lookUp(secrets: Secret[], now: Date, from?: (string | null)[]): Promise<Found[]>
   /** The same by hash, bypassing the cache. */
   verifyFresh(hash: HashText, now: Date): Promise<Found>
   /** Await this between a change and its response: afterwards this process has seen the change. */
@@ -66,6 +76,7 @@ const batches = { atOnce: 3, size: 16 }
 
 export function createCredentialVerifier(options: CredentialVerifierOptions): CredentialVerifier {
   const { databaseUrl, listenUrl, durability = 'local', cacheSize, staticSecret, onError } = options
+  const { activate, onEnded } = options
   const prepares = listenUrl === undefined
   const pipelineOptions = { url: databaseUrl, connectMs: 2_000, queryMs: 2_000, prepares, onError }
   const pipeline = openPipeline(pipelineOptions)
@@ -119,22 +130,50 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
   })
   const find = memory?.lookUp ?? lookUpBatched
 
-  function recall(secret: Secret, now: Date): Recalled {
+  function recall(secret: Secret, now: Date, from: string | null = null): Recalled {
     const known = memory?.recall(secret.hashText())
     // A cached secret was issued, so its checksum need not be verified.
-    if (known) return ifGood(known, now) ?? null
+    if (known) {
+      if (isGood(known, now)) return known
+      if (canActivate(known, now)) return undefined
+      if (hasEnded(known, now)) onEnded?.(known.hash, now, from)
+      return null
+    }
     return known === null || secret.isMistyped() ? null : undefined
   }
 
-  async function lookUp(secrets: Secret[], now: Date) {
-    const found = await find(secrets.map((secret) => secret.hashText()))
-    return found.map((credential) => ifGood(credential, now))
+  async function lookUp(secrets: Secret[], now: Date, from: (string | null)[] = []) {
+    const hashes = secrets.map((secret) => secret.hashText())
+    let found = await find(hashes)
+    if (found.some((credential) => credential && canActivate(credential, now))) {
+      await activateAll(found, now, from)
+      found = await lookUpBatched(hashes)
+    }
+    return found.map((credential, place) => {
+      if (credential && isGood(credential, now)) return credential
+      if (!credential || hasEnded(credential, now))
+        onEnded?.(hashes[place] as HashText, now, from[place] ?? null)
+      return undefined
+    })
+  }
+
+  /** A secret is pending once, so it costs only these callers a transaction. */
+  async function activateAll(found: Found[], now: Date, from: (string | null)[]): Promise<void> {
+    await Promise.all(
+      found.map(async (credential, place) => {
+        if (!credential || !canActivate(credential, now)) return
+        await activate?.(credential.hash, now, from[place] ?? null)
+        memory?.forget(credential.hash)
+      }),
+    )
   }
 
   return {
-    verify(secret, now) {
-      const known = recall(secret, now)
-      return known === undefined ? lookUp([secret], now).then(([found]) => found) : (known ?? undefined)
+    verify(secret, now, from = null) {
+      const known = recall(secret, now, from)
+      return known === undefined
+        ? lookUp([secret], now, [from]).then(([found]) => found)
+        : (known ?? undefined)
     },
     async verifyAll(secrets, now) {
       const known = secrets.map((secret) => recall(secret, now))

@@ -36,9 +36,12 @@ const byHash = new PreparedStatement(
   select json_build_array(${server}, json_agg(json_build_array(
     asked.position, token.id, token.name, token.owner_subject, token.owner_email,
     coalesce(owner.identity_source, token.owner_source), token.narrowed_to,
-    ${milliseconds('token.revoked_at')}, ${milliseconds('token.expires_at')}, ${milliseconds('token.not_before')},
-    floor(date_part('epoch', token.created_at)), organization.facts, type.facts,
-    array_to_json(token.scopes)::text, array_to_json(token.audience)::text, array_to_json(token.allowed_cidrs)::text, ${milliseconds('owner.suspended_at')}
+    ${milliseconds('token.revoked_at')}, ${milliseconds('least(token.expires_at, secret.valid_until)')},
+    ${milliseconds('token.not_before')}, floor(date_part('epoch', secret.created_at)), organization.facts, type.facts,
+    array_to_json(token.scopes)::text, array_to_json(token.audience)::text, array_to_json(token.allowed_cidrs)::text,
+    ${milliseconds('owner.suspended_at')},
+    case when coalesce(secret.valid_until, secret.lapses_at) is not null or secret.id is not null then
+      json_build_array(secret.id, ${milliseconds('secret.valid_until')}, ${milliseconds('secret.lapses_at')}) end
   ))) as answer
   from unnest(string_to_array($1, ',')) with ordinality as asked (hash, position)
   join token_secrets as secret on secret.hash = decode(asked.hash, 'base64')
@@ -77,6 +80,8 @@ type Row = [
   audience: string,
   allowedCidrs: string | null,
   ownerSuspendedAt: Milliseconds,
+  /** Null: the only secret of a token that was never rotated. */
+  rotation: [secretId: string | null, validUntil: Milliseconds, lapsesAt: Milliseconds] | null,
 ]
 
 const organizationIn = createInterning(([id, key, suspendedAt]: [string, string, Milliseconds]) => ({
@@ -104,12 +109,15 @@ class Issued implements Credential {
   readonly typeSuspendedAt
   readonly organizationSuspendedAt
   readonly ownerSuspendedAt
+  readonly lapsesAt
   readonly organizationId
   readonly allowedCidrs
   uses = unused.uses
   usedAt = unused.usedAt
   usedFrom = unused.usedFrom
   readonly tokenId
+  readonly secretId
+  readonly validUntil
   readonly name
   readonly type
   readonly endpoint
@@ -132,9 +140,12 @@ class Issued implements Credential {
     this.typeSuspendedAt = type.suspendedAt
     this.organizationSuspendedAt = organization.suspendedAt
     this.ownerSuspendedAt = instant(row[16])
+    this.lapsesAt = row[17] === null ? null : instant(row[17][2])
     this.organizationId = organization.id
     this.allowedCidrs = row[15] === null ? null : listIn(row[15])
     this.tokenId = row[1]
+    this.secretId = row[17]?.[0] ?? row[1]
+    this.validUntil = row[17] === null ? null : instant(row[17][1])
     this.name = row[2]
     this.type = type.name
     this.endpoint = type.endpoint

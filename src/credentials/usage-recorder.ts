@@ -29,15 +29,15 @@ export function createUsageRecorder(
   db: Db,
   { onError, every, capacity = 100_000 }: UsageRecorderOptions,
 ): UsageRecorder {
-  // By token id.
+  // By secret id.
   const waiting = new Map<string, UsedToken>()
   let flushing: Promise<void> | undefined
 
   function add(use: UsedToken, count: number, at: number, from: string | null): void {
-    const known = use.uses > 0 ? use : (waiting.get(use.tokenId) ?? use)
+    const known = use.uses > 0 ? use : (waiting.get(use.secretId) ?? use)
     if (known.uses === 0) {
       if (waiting.size >= capacity) return
-      waiting.set(use.tokenId, known)
+      waiting.set(use.secretId, known)
       known.usedFrom = null
     }
     known.uses += count
@@ -49,9 +49,9 @@ export function createUsageRecorder(
     const uses: UsedToken[] = []
     for (const use of waiting.values()) {
       if (uses.length === rowsAtOnce) break
-      const { organizationId, tokenId, uses: count, usedAt, usedFrom, isStatic } = use
-      uses.push({ organizationId, tokenId, uses: count, usedAt, usedFrom, isStatic })
-      waiting.delete(tokenId)
+      const { organizationId, tokenId, secretId, uses: count, usedAt, usedFrom, isStatic } = use
+      uses.push({ organizationId, tokenId, secretId, uses: count, usedAt, usedFrom, isStatic })
+      waiting.delete(secretId)
       use.uses = 0
     }
     let missed = uses

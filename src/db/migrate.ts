@@ -19,6 +19,7 @@ import * as organizationDeletion from '../../migrations/0016-organization-deleti
 import * as owners from '../../migrations/0017-owners.ts'
 import * as ownerSuspension from '../../migrations/0018-owner-suspension.ts'
 import * as longNames from '../../migrations/0019-long-names.ts'
+import * as rotation from '../../migrations/0020-rotation.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -41,6 +42,7 @@ const migrations = {
   '0017-owners': owners,
   '0018-owner-suspension': ownerSuspension,
   '0019-long-names': longNames,
+  '0020-rotation': rotation,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

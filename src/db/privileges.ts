@@ -12,6 +12,8 @@ const tables: Record<keyof Tables, string[]> = {
   tokenTypes: readAndWrite,
   tokens: readAndWrite,
   tokenSecrets: readAndWrite,
+  supersededSecrets: readAndWrite,
+  secretUses: readAndWrite,
   tokenUses: readAndWrite,
   staticSecretUses: readAndWrite,
   // Append-only.

@@ -82,6 +82,8 @@ type TokenTypesTable = {
   endpoint: string | null
   /** Whether its JWTs refer to a status list. */
   statusList: Generated<boolean>
+  /** Whether a token may rotate itself, whatever its scopes. */
+  selfRotation: Generated<boolean>
   suspendedAt: Date | null
   version: Generated<number>
   createdAt: Date
@@ -118,6 +120,8 @@ type TokensTable = {
 type TokenUsesTable = {
   organizationId: string
   tokenId: string
+  /** Null with a last use: first used before this was recorded. */
+  firstUsedAt: Generated<Date | null>
   lastUsedAt: Date | null
   lastUsedIp: string | null
   useCount: Generated<string>
@@ -131,14 +135,53 @@ type StaticSecretUsesTable = {
   useCount: string
 }
 
+/** Secrets that are or may become good: the current one, one in its overlap, and a pending one. */
 type TokenSecretsTable = {
   hash: SecretHash
   organizationId: string
   tokenId: string
+  /** Null: the token's first secret, which has the id of the token. */
+  id: Generated<string | null>
   hint: string
   /** For a JWT: the kid. */
   signedBy: Generated<string | null>
   createdAt: Date
+  supersededAt: Generated<Date | null>
+  /** When the overlap of a superseded secret ends. */
+  validUntil: Generated<Date | null>
+  /** Null unless the secret is pending: it has not been used, and will not be accepted from then on. */
+  lapsesAt: Generated<Date | null>
+  /** How long the current secret stays good once the pending one is used. */
+  overlapSeconds: Generated<number | null>
+  /** The token's expiry once the pending secret is used. Null: kept; infinity: none. */
+  newExpiresAt: ColumnType<Date | number | null, Date | 'infinity' | null | undefined, null>
+  /** Uses counted by earlier versions. */
+  useCount: Generated<string>
+}
+
+/** Secrets that are no longer good, kept to recognize their reuse. */
+type SupersededSecretsTable = {
+  hash: SecretHash
+  organizationId: string
+  tokenId: string
+  id: string
+  hint: string
+  createdAt: Date
+  supersededAt: Date
+  validUntil: Date
+  reusedAt: Date | null
+  reusedIp: string | null
+}
+
+/** Uses of each secret of a token that was rotated. */
+type SecretUsesTable = {
+  organizationId: string
+  tokenId: string
+  secretId: string
+  firstUsedAt: Date | null
+  lastUsedAt: Date | null
+  lastUsedIp: string | null
+  useCount: Generated<string>
 }
 
 type AuditEventsTable = {
@@ -254,6 +297,8 @@ type StatusListEntriesTable = {
   listId: string
   idx: number
   tokenId: string
+  /** Null: the token's first secret. */
+  secretId: Generated<string | null>
 }
 
 export type Tables = {
@@ -263,6 +308,8 @@ export type Tables = {
   tokenTypes: TokenTypesTable
   tokens: TokensTable
   tokenSecrets: TokenSecretsTable
+  supersededSecrets: SupersededSecretsTable
+  secretUses: SecretUsesTable
   tokenUses: TokenUsesTable
   staticSecretUses: StaticSecretUsesTable
   auditEvents: AuditEventsTable

@@ -33,7 +33,7 @@ export function lookUp(
   viewer: Viewer,
   { secret, now, ip }: Presentation,
 ): Answer | Promise<Answer> {
-  const found = credentials.verify(secret, now)
+  const found = credentials.verify(secret, now, ip)
   if (found instanceof Promise) return found.then((credential) => decide(usage, viewer, credential, now, ip))
   return decide(usage, viewer, found, now, ip)
 }

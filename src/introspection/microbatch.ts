@@ -88,8 +88,10 @@ export function microbatch<Asked extends Question>(
       ...callers.map(({ presented }) => presented.secret),
       ...tokens.map(({ asked }) => asked.secret),
     ]
+    // Requests with the address of the client take the ordinary path.
+    const from = callers.map((one) => addressOfCaller(missing, one))
     try {
-      const found = await credentials.lookUp(secrets, at).finally(() => {
+      const found = await credentials.lookUp(secrets, at, from).finally(() => {
         for (const { slot } of missing) slot.free()
       })
       for (const [index, caller] of callers.entries()) caller.principal = found[index] ?? null
@@ -101,6 +103,11 @@ export function microbatch<Asked extends Question>(
     const decisions: Decision<Asked>[] = []
     for (const { asked, caller, recalled } of missing) settle(asked, caller, recalled, at, decisions)
     answer(decisions)
+  }
+
+  function addressOfCaller(missing: Missing<Asked>[], one: Caller): string | null {
+    const first = missing.find(({ caller }) => caller === one)
+    return first ? addressOf(first.asked) : null
   }
 
   function settle(

@@ -43,7 +43,12 @@ export const IntrospectionResponse = Type.Object(
     client_id: Type.Optional(Type.String({ description: 'The id of the token.' })),
     username: Type.Optional(Type.String({ description: 'The e-mail address of the owner.' })),
     token_type: Type.Optional(Type.Literal('Bearer')),
-    exp: Type.Optional(Type.Integer({ description: 'Seconds since 1970.' })),
+    exp: Type.Optional(
+      Type.Integer({
+        description:
+          'Seconds since 1970. For a secret that was rotated: the end of its overlap, if that is earlier.',
+      }),
+    ),
     iat: Type.Optional(Type.Integer()),
     nbf: Type.Optional(Type.Integer()),
     sub: Type.Optional(
@@ -51,7 +56,9 @@ export const IntrospectionResponse = Type.Object(
     ),
     aud: Type.Optional(Type.Array(Type.String())),
     iss: Type.Optional(Type.String()),
-    jti: Type.Optional(Type.String({ description: 'The id of the token.' })),
+    jti: Type.Optional(
+      Type.String({ description: 'The id of the secret: that of the token until the token is rotated.' }),
+    ),
     organization: Type.Optional(Type.String({ description: 'The key of the organization.' })),
     type: Type.Optional(Type.String({ description: 'The token type.' })),
     token_name: Type.Optional(Type.String()),
@@ -118,7 +125,7 @@ export function presentCredential(
     sub: credential.ownerSubject ?? tokenId,
     ...(audience.length > 0 && { aud: audience }),
     iss: issuer,
-    jti: tokenId,
+    jti: credential.secretId,
     organization: organizationKey,
     type: credential.type,
     token_name: credential.name,

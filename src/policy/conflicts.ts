@@ -14,6 +14,7 @@ export function conflictsIn(
 ): FieldError[] {
   return [
     ...lifetimeConflicts({ ...platformPolicy.lifetime, ...own.lifetime }, requested.lifetime ?? {}),
+    ...rotationConflicts({ ...platformPolicy.rotation, ...own.rotation }, requested.rotation ?? {}),
     ...otherConflicts(effectivePolicy(own), typeNames),
   ].map(([field, detail]) => ({ in: 'body', field, detail }))
 }
@@ -40,6 +41,14 @@ function lifetimeConflicts(
   if (allow_no_expiry && maximum !== null)
     conflicts.push(['lifetime.allow_no_expiry', `must be false if there is a maximum (${maximum} days)`])
   return conflicts
+}
+
+function rotationConflicts(
+  { maximum_overlap_seconds: maximum }: Policy['rotation'],
+  { default_overlap_seconds: usual }: MergePatch<Policy['rotation']>,
+): Conflict[] {
+  if (typeof usual !== 'number' || usual <= maximum) return []
+  return [['rotation.default_overlap_seconds', `is more than the maximum of ${maximum} seconds`]]
 }
 
 function otherConflicts({ allowed_types, expiry_warning }: Policy, typeNames: string[]): Conflict[] {

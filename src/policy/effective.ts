@@ -18,6 +18,14 @@ export const platformPolicy: Policy = {
   delete: { confirm_name: false },
   allowed_types: null,
   expiry_warning: { warning_days: 5, imminent_hours: 24 },
+  rotation: {
+    default_overlap_seconds: 24 * 60 * 60,
+    maximum_overlap_seconds: 30 * 24 * 60 * 60,
+    first_use_within_days: 7,
+    every_days: null,
+    keep_superseded_days: 90,
+    on_superseded_use: 'notify',
+  },
 }
 
 export type Source = 'platform' | 'organization'
@@ -33,6 +41,7 @@ export function effectivePolicy(own: PolicyDocument): Policy {
     delete: { ...platformPolicy.delete, ...own.delete },
     allowed_types: own.allowed_types === undefined ? platformPolicy.allowed_types : own.allowed_types,
     expiry_warning: { ...platformPolicy.expiry_warning, ...own.expiry_warning },
+    rotation: consistentRotation({ ...platformPolicy.rotation, ...own.rotation }),
   }
 }
 
@@ -48,6 +57,12 @@ export function sourcesOf(own: PolicyDocument): Record<string, Source> {
       isOwn(member) ? 'organization' : 'platform',
     ]),
   )
+}
+
+/** The default overlap yields to the maximum. */
+function consistentRotation(rotation: Policy['rotation']): Policy['rotation'] {
+  const { default_overlap_seconds: usual, maximum_overlap_seconds: maximum } = rotation
+  return { ...rotation, default_overlap_seconds: Math.min(usual, maximum) }
 }
 
 /** Presets, default and tokens without expiry yield to the limits, so that limits can be set and removed alone. */

@@ -107,6 +107,28 @@ export const catalogue = {
     advice:
       'Wait until the published key starts to sign, or rotate with `immediately` if the current key has leaked.',
   },
+  not_rotatable: {
+    status: 409,
+    title: 'The token cannot be rotated',
+    advice: 'Create a new token: one that has expired or been revoked gets no new secret.',
+  },
+  rotation_in_progress: {
+    status: 409,
+    title: 'Two secrets of the token are in use',
+    advice:
+      'Finish the rotation or wait until its overlap ends; if a secret has leaked, rotate with `overlap_seconds` 0.',
+  },
+  not_pending: {
+    status: 409,
+    title: 'No rotation waits for the first use of its secret',
+    advice: 'List the secrets of the token: the new one may already be in use.',
+  },
+  superseded_secret: {
+    status: 409,
+    title: 'The presented secret was superseded',
+    advice:
+      'Rotate with the current secret of the token; a secret in its overlap can be used, but not rotated.',
+  },
   cursor_gone: {
     status: 410,
     title: 'The cursor has expired or is unknown',

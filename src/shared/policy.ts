@@ -109,6 +109,39 @@ const ExpiryWarning = Type.Object(
   closed,
 )
 
+const seconds = { minimum: 0, maximum: 366 * 24 * 60 * 60 }
+
+const Rotation = Type.Object(
+  {
+    default_overlap_seconds: Type.Integer({
+      ...seconds,
+      description: 'How long the previous secret stays good after a rotation that does not say.',
+    }),
+    maximum_overlap_seconds: Type.Integer({ ...seconds, description: 'The longest overlap.' }),
+    first_use_within_days: Type.Integer({
+      minimum: 1,
+      maximum: 365,
+      description: 'After how long a rotation with `activation: first_use` lapses if its secret is not used.',
+    }),
+    every_days: nullableInteger({
+      ...days,
+      description: 'How old a secret may become before it is due for rotation. Null: it never is.',
+    }),
+    keep_superseded_days: Type.Integer({
+      minimum: 1,
+      maximum: 3_650,
+      description: 'How long the hash of a superseded secret is kept to recognize its reuse.',
+    }),
+    on_superseded_use: Type.Enum(['ignore', 'notify', 'revoke'], {
+      type: 'string',
+      description:
+        'What happens when a superseded secret is presented although its successor is in use: `notify` writes an ' +
+        'entry to the change log, `revoke` also revokes the token.',
+    }),
+  },
+  closed,
+)
+
 /** Every rule there is: the single definition of what a policy can contain. */
 export const Policy = Type.Object(
   {
@@ -120,6 +153,7 @@ export const Policy = Type.Object(
     delete: Deletion,
     allowed_types: AllowedTypes,
     expiry_warning: ExpiryWarning,
+    rotation: Rotation,
   },
   { $id: 'Policy', ...closed, description: 'The rules of an organization for its tokens.' },
 )
@@ -135,6 +169,7 @@ export const PolicyDocument = Type.Object(
     delete: Type.Optional(Type.Partial(Deletion, closed)),
     allowed_types: Type.Optional(AllowedTypes),
     expiry_warning: Type.Optional(Type.Partial(ExpiryWarning, closed)),
+    rotation: Type.Optional(Type.Partial(Rotation, closed)),
   },
   {
     $id: 'PolicyDocument',

@@ -12,11 +12,16 @@ const maxTokens = listSize / 2
 /** The `status_list` claim of a JWT. */
 export type StatusReference = { idx: number; uri: string }
 
-/** Assigns a token its index. It is random, so that it reveals neither how many tokens there are nor their order. */
+/** Assigns a JWT its index. It is random, so that it reveals neither how many tokens there are nor their order. */
 export async function allocateIndex(
   tx: Db,
   issuer: string,
-  { organizationId, tokenId, now }: { organizationId: string; tokenId: string; now: Date },
+  {
+    organizationId,
+    tokenId,
+    secretId,
+    now,
+  }: { organizationId: string; tokenId: string; secretId: string; now: Date },
 ): Promise<StatusReference> {
   let list = await store.takeAllocation(tx, organizationId)
   while (!list) {
@@ -25,7 +30,8 @@ export async function allocateIndex(
     list = await store.takeAllocation(tx, organizationId)
   }
   let idx = randomInt(list.size)
-  while (!(await store.insertEntry(tx, { listId: list.id, idx, tokenId }))) idx = randomInt(list.size)
+  while (!(await store.insertEntry(tx, { listId: list.id, idx, tokenId, secretId })))
+    idx = randomInt(list.size)
   return { idx, uri: uriOf(issuer, list.id) }
 }
 

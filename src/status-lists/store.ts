@@ -32,7 +32,7 @@ export async function insertList(
 /** False if that index is taken. */
 export async function insertEntry(
   tx: Db,
-  entry: { listId: string; idx: number; tokenId: string },
+  entry: { listId: string; idx: number; tokenId: string; secretId: string },
 ): Promise<boolean> {
   const inserted = await tx
     .insertInto('statusListEntries')
@@ -47,7 +47,10 @@ export async function findList(db: Db, id: string): Promise<{ id: string; size: 
   return db.selectFrom('statusLists').select(['id', 'size']).where('id', '=', id).executeTakeFirst()
 }
 
-/** The indexes of tokens that are revoked or deleted, or whose organization, type or owner is suspended or deleted. */
+/**
+ * The indexes of JWTs whose token is revoked or deleted, whose organization, type or owner is suspended or deleted, or
+ * that ended by a rotation.
+ */
 export async function selectInvalid(db: Db, listId: string): Promise<number[]> {
   const rows = await db
     .selectFrom('statusListEntries')
@@ -56,6 +59,12 @@ export async function selectInvalid(db: Db, listId: string): Promise<number[]> {
       join
         .onRef('tokens.organizationId', '=', 'statusLists.organizationId')
         .onRef('tokens.id', '=', 'statusListEntries.tokenId'),
+    )
+    .leftJoin('tokenSecrets', (join) =>
+      join
+        .onRef('tokenSecrets.organizationId', '=', 'tokens.organizationId')
+        .onRef('tokenSecrets.tokenId', '=', 'tokens.id')
+        .on(sql<boolean>`coalesce(token_secrets.id, tokens.id) = coalesce(secret_id, tokens.id)`),
     )
     .leftJoin('organizations', 'organizations.id', 'tokens.organizationId')
     .leftJoin('tokenTypes', 'tokenTypes.name', 'tokens.type')
@@ -68,6 +77,7 @@ export async function selectInvalid(db: Db, listId: string): Promise<number[]> {
     .where((where) =>
       where.or([
         where('tokens.id', 'is', null),
+        where('tokenSecrets.hash', 'is', null),
         where('tokens.revokedAt', 'is not', null),
         where('organizations.suspendedAt', 'is not', null),
         where('tokenTypes.suspendedAt', 'is not', null),

@@ -34,6 +34,9 @@ const changeable = {
       description: 'Whether new JWTs refer to a status list, from which verifiers learn of revocations.',
     }),
   ),
+  self_rotation: Type.Optional(
+    Type.Boolean({ description: 'Whether its tokens may rotate themselves, whatever their scopes.' }),
+  ),
   endpoint: Type.Optional(
     nullable.string({
       pattern: '^https?://[^\\s{}]*(\\{organization\\}[^\\s{}]*)*$',
@@ -99,6 +102,7 @@ export const TokenType = Type.Object(
     audience: Type.Array(Type.String(), { examples: [['https://host.example']] }),
     endpoint: nullable.string({ examples: ['https://host.example/mcp/v1/{organization}/mcp'] }),
     status_list: Type.Boolean({ description: 'Whether its JWTs refer to a status list.' }),
+    self_rotation: Type.Boolean({ description: 'Whether its tokens may rotate themselves.' }),
     suspended_at: nullable.dateTime({
       description: 'When it was suspended; since then none of its tokens is good.',
     }),
@@ -127,13 +131,14 @@ export function parseTokenType(body: Static<typeof NewTokenType>): ParsedType {
 }
 
 export function parseTokenTypeChange(body: Static<typeof TokenTypeChange>): ParsedChange {
-  const { allowed_scopes, default_scopes, scopes_required, status_list, ...same } = body
+  const { allowed_scopes, default_scopes, scopes_required, status_list, self_rotation, ...same } = body
   return {
     ...same,
     ...(allowed_scopes !== undefined && { allowedScopes: allowed_scopes }),
     ...(default_scopes !== undefined && { defaultScopes: default_scopes }),
     ...(scopes_required !== undefined && { scopesRequired: scopes_required }),
     ...(status_list !== undefined && { statusList: status_list }),
+    ...(self_rotation !== undefined && { selfRotation: self_rotation }),
   }
 }
 
@@ -150,6 +155,7 @@ export function presentTokenType(row: Row): Static<typeof TokenType> {
     audience: row.audience,
     endpoint: row.endpoint,
     status_list: row.statusList,
+    self_rotation: row.selfRotation,
     suspended_at: row.suspendedAt?.toISOString() ?? null,
     created_at: row.createdAt.toISOString(),
     updated_at: row.updatedAt.toISOString(),

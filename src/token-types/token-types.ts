@@ -21,6 +21,7 @@ export type TokenTypeChange = Partial<
     | 'audience'
     | 'endpoint'
     | 'statusList'
+    | 'selfRotation'
   >
 >
 
@@ -58,6 +59,7 @@ export async function addTokenType(tx: Db, origin: Origin, input: NewTokenType):
     audience: input.audience ?? [],
     endpoint: input.endpoint ?? null,
     statusList: input.statusList ?? false,
+    selfRotation: input.selfRotation ?? false,
     createdAt: origin.now,
     updatedAt: origin.now,
   }

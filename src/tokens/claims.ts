@@ -4,6 +4,8 @@ import type { StatusReference } from '../status-lists/allocate.ts'
 /** The facts about a token that its JWT states. */
 export type TokenFacts = {
   id: string
+  /** The id of the secret that the JWT is. */
+  secretId: string
   type: string
   organizationKey: string
   ownerSubject: string | null
@@ -11,6 +13,7 @@ export type TokenFacts = {
   audience: string[]
   notBefore: Date | null
   expiresAt: Date | null
+  /** When the secret is created. */
   createdAt: Date
   /** Where its status is published; undefined if its type uses no status list. */
   status: StatusReference | undefined
@@ -31,7 +34,7 @@ export function claimsOf(token: TokenFacts, issuer: string): JWTPayload {
     iat,
     nbf: notBefore ? Math.ceil(notBefore.getTime() / 1000) : iat,
     ...(expiresAt && { exp: Math.floor(expiresAt.getTime() / 1000) }),
-    jti: id,
+    jti: token.secretId,
     ...(scopes.length > 0 && { scope: scopes.join(' ') }),
     organization: token.organizationKey,
     type: token.type,

@@ -6,11 +6,14 @@ import { statement } from '../db/statement.ts'
 import type { SecretHash } from '../shared/secret.ts'
 import { findToken, type Token, tokens } from './store.ts'
 
-const instants = ['notBefore', 'expiresAt', 'createdAt', 'updatedAt', 'revokedAt', 'lastUsedAt'] as const
+const instants = [
+  ...['notBefore', 'expiresAt', 'createdAt', 'updatedAt', 'revokedAt', 'lastUsedAt', 'secretCreatedAt'],
+] as const
 const others = [
   ...['id', 'organizationId', 'organizationKey', 'type', 'name', 'comment', 'ownerSubject', 'ownerEmail'],
   ...['ownerSource', 'scopes', 'audience', 'metadata', 'allowedCidrs', 'narrowedTo', 'createdBy'],
   ...['revokedBy', 'revokedReason', 'version', 'endpoint', 'hint', 'lastUsedIp', 'expiryWarning'],
+  ...['secretId', 'rotateEveryDays'],
 ] as const
 
 type Asked = { key: string; id: string }
@@ -50,6 +53,7 @@ function tokenIn({ hash, ...found }: Found): Token {
     updatedAt: new Date(found.updatedAt),
     revokedAt: found.revokedAt === null ? null : new Date(found.revokedAt),
     lastUsedAt: found.lastUsedAt === null ? null : new Date(found.lastUsedAt),
+    secretCreatedAt: new Date(found.secretCreatedAt),
     hash: Buffer.from(hash, 'base64') as SecretHash,
   }
 }

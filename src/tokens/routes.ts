@@ -17,6 +17,7 @@ import { getSelf, getToken } from './find.ts'
 import { listTokens } from './list/list.ts'
 import { parseTokenQuery, TokenPosition, TokenQuery } from './list/schema.ts'
 import { revokeSelf, revokeToken } from './revoke.ts'
+import { rotationRoutes } from './rotate/routes.ts'
 import * as schema from './schema.ts'
 import type { StaticSecret } from './static-secret/static-secret.ts'
 import * as tokens from './tokens.ts'
@@ -44,6 +45,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
   const { db, credentials, cursorKey, staticSecret, issuer, signing } = deps
   for (const shape of [...schema.components, ...creationSchema.components]) app.addSchema(shape)
   await app.register(creationRoutes, { db, signing })
+  await app.register(rotationRoutes, deps)
 
   app.route({
     method: 'POST',

@@ -8,6 +8,7 @@ import { plainName } from '../shared/text.ts'
 import { expandEndpoint } from '../token-types/endpoint.ts'
 import { Creation } from './create/form-schema.ts'
 import type { Issued } from './create/issue.ts'
+import { daysFrom } from './create/lifetime.ts'
 import { AllowedCidrs, Comment, Metadata, Name, NarrowedTo, NewToken, ownerMembers } from './create/schema.ts'
 import { expiryOf, expiryStates } from './expiry.ts'
 import type { SignedIn } from './find.ts'
@@ -68,6 +69,10 @@ const tokenMembers = {
     },
     { description: 'The remaining lifetime, with the thresholds of the policy.' },
   ),
+  rotation_due_at: nullable.dateTime({
+    description: 'When its secret will be as old as the policy allows (`rotation.every_days`). Null: never.',
+    examples: [null],
+  }),
   last_used_at: nullable.dateTime(),
   last_used_ip: nullable.string(),
   revoked_at: nullable.dateTime(),
@@ -250,6 +255,7 @@ export function presentToken(token: StoredToken, now: Date): Static<typeof Token
     not_before: token.notBefore?.toISOString() ?? null,
     expires_at: token.expiresAt?.toISOString() ?? null,
     expiry: { state, seconds_left: secondsLeft, days_left: daysLeft },
+    rotation_due_at: rotationDueAt(token)?.toISOString() ?? null,
     last_used_at: token.lastUsedAt?.toISOString() ?? null,
     last_used_ip: token.lastUsedIp,
     revoked_at: token.revokedAt?.toISOString() ?? null,
@@ -260,4 +266,8 @@ export function presentToken(token: StoredToken, now: Date): Static<typeof Token
     updated_at: token.updatedAt.toISOString(),
     read_only: token.readOnly ?? false,
   }
+}
+
+function rotationDueAt({ secretCreatedAt, rotateEveryDays, revokedAt }: StoredToken): Date | null {
+  return rotateEveryDays === null || revokedAt ? null : daysFrom(secretCreatedAt, rotateEveryDays)
 }

@@ -5,7 +5,7 @@ import type { Tables, TokenRow } from '../db/tables.ts'
 import type { Policy } from '../shared/policy.ts'
 import type { SecretHash } from '../shared/secret.ts'
 
-/** A token as shown, with facts from its organization, type, secret and uses. */
+/** A token as shown, with facts from its organization, type, current secret and uses. */
 export type Token = TokenRow & {
   lastUsedAt: Date | null
   lastUsedIp: string | null
@@ -13,8 +13,13 @@ export type Token = TokenRow & {
   /** The organization's own setting. */
   expiryWarning: Partial<Policy['expiry_warning']> | null
   endpoint: string | null
+  /** Of the current secret. */
+  secretId: string
+  secretCreatedAt: Date
   hint: string
   hash: SecretHash
+  /** The organization's own setting: how often secrets are to be rotated. */
+  rotateEveryDays: number | null
   readOnly?: true
   /** In lists: the comment is longer than what is there of it. */
   isCommentCut?: boolean
@@ -33,9 +38,16 @@ const columns = [
 
 const qualifiedColumns = columns.filter((name) => name !== 'comment').map((name) => `tokens.${name}` as const)
 
-/** The token that a secret was issued for, whatever its status. */
+/** The token that a secret was issued for, whatever its status, unless the secret has ended. */
 export async function findTokenByHash(db: Db, hash: SecretHash): Promise<Token | undefined> {
-  return tokens(db).where('tokenSecrets.hash', '=', hash).executeTakeFirst()
+  return tokens(db)
+    .innerJoin('tokenSecrets as presented', (join) =>
+      join
+        .onRef('presented.organizationId', '=', 'tokens.organizationId')
+        .onRef('presented.tokenId', '=', 'tokens.id'),
+    )
+    .where('presented.hash', '=', hash)
+    .executeTakeFirst()
 }
 
 const selectOne = statement<Key, Token>('token', (builder, parameter) =>
@@ -99,7 +111,9 @@ export function tokensWithoutComment(db: Db) {
     .innerJoin('tokenSecrets', (join) =>
       join
         .onRef('tokenSecrets.organizationId', '=', 'tokens.organizationId')
-        .onRef('tokenSecrets.tokenId', '=', 'tokens.id'),
+        .onRef('tokenSecrets.tokenId', '=', 'tokens.id')
+        .on('tokenSecrets.supersededAt', 'is', null)
+        .on('tokenSecrets.lapsesAt', 'is', null),
     )
     .leftJoin('tokenUses', (join) =>
       join
@@ -111,5 +125,10 @@ export function tokensWithoutComment(db: Db) {
     .select(qualifiedColumns)
     .select(['organizations.key as organizationKey', 'tokenTypes.endpoint', 'tokenSecrets.hint'])
     .select(['tokenSecrets.hash', 'tokenUses.lastUsedAt', 'tokenUses.lastUsedIp'])
+    .select(sql<string>`coalesce(token_secrets.id, tokens.id)`.as('secretId'))
+    .select('tokenSecrets.createdAt as secretCreatedAt')
     .select(sql<Token['expiryWarning']>`organizations.policy -> 'expiry_warning'`.as('expiryWarning'))
+    .select(
+      sql<Token['rotateEveryDays']>`organizations.policy -> 'rotation' -> 'every_days'`.as('rotateEveryDays'),
+    )
 }

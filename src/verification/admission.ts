@@ -42,7 +42,7 @@ export function admission(credentials: CredentialVerifier, usage: UsageRecorder,
       usage.note(principal, now, peer)
       return principal
     }
-    const found = credentials.verify(secretIn(field), now)
+    const found = credentials.verify(secretIn(field), now, peer)
     return found instanceof Promise ? found.then(admit) : admit(found)
   }
 }

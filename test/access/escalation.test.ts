@@ -112,6 +112,10 @@ const putKeys = (more: object = {}, organization = 'platform') =>
   }))
 
 const elsewhere = { allowed_cidrs: ['203.0.113.0/24'] }
+
+const rotateIt = (token: object = {}, organization = 'acme') =>
+  about({ ...ordinary, ...token }, organization, (path) => ({ path: `${path}/rotate`, body: {} }))
+
 /** Lets a token be used from one more network. */
 const widen = (
   token: object = {},
@@ -289,6 +293,24 @@ const table: Row[] = [
     within: widen(),
   },
   {
+    ...{ operation: 'rotateToken', what: 'a new secret of a token' },
+    beyond: {
+      permissions: [rotateIt({ ...server, scopes: ['audit:read'], narrowed_to: null }, 'platform')],
+      organizations: [
+        rotateIt({}, 'other'),
+        rotateIt({ ...server, ...withoutLimit('organizations') }, 'platform'),
+      ],
+      audiences: [
+        rotateIt({ audience: [] }),
+        rotateIt({ audience: [a, 'https://b.example'] }),
+        rotateIt({ ...server, ...withoutLimit('audience') }, 'platform'),
+      ],
+      types: [rotateIt({ type: 'mcp' }), rotateIt({ ...server, ...withoutLimit('types') }, 'platform')],
+      networks: [rotateIt({ allowed_cidrs: null }), rotateIt(elsewhere)],
+    },
+    within: rotateIt(),
+  },
+  {
     ...{ operation: 'replaceClientKeys', what: 'a key of one’s own' },
     beyond: {
       permissions: [putKeys({ scopes: ['tokens:introspect', 'audit:read'] })],
@@ -359,6 +381,7 @@ const givesNothing: Record<string, string> = {
       ...['live', 'ready', 'metrics', 'describeProblem', 'getJwks', 'getStatusList', 'getServerMetadata'],
       ...['introspect', 'introspectBatch', 'verify', 'listRevocations', 'followRevocations'],
       ...['listTokens', 'getToken', 'getTokenOptions', 'getSelf', 'getOwner', 'getClientKeys'],
+      'listTokenSecrets',
       ...['listTokenTypes', 'getTokenType', 'listOrganizations', 'getOrganization', 'getPolicy'],
       ...[
         'listSigningKeys',
@@ -374,6 +397,8 @@ const givesNothing: Record<string, string> = {
       ...[
         'revokeBySecret',
         'revokeToken',
+        'finishRotation',
+        'cancelRotation',
         'revokeSelf',
         'revokeOwnerTokens',
         'deleteToken',
@@ -384,6 +409,7 @@ const givesNothing: Record<string, string> = {
     ].map((id) => [id, takes]),
   ),
   updateOrganization: 'it changes a name',
+  rotateSelf: 'it gives a caller what the caller has',
 }
 
 t.test('every operation is in the table, or listed as granting nothing', async (t) => {

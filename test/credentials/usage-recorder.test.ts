@@ -28,7 +28,7 @@ async function shown(id: string) {
 }
 
 const { rows } = await world.sql("select id from organizations where key = 'default'")
-const used = (tokenId: string) => ({ ...unused, organizationId: rows[0].id, tokenId })
+const used = (tokenId: string) => ({ ...unused, organizationId: rows[0].id, tokenId, secretId: tokenId })
 
 t.test('a token shows when it was last introspected as active, and counts it', async (t) => {
   const { id, secret } = await world.issue()

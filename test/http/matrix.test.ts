@@ -29,7 +29,7 @@ for (const operation of operations) {
 
   t.test(`${operation.id}: permitted callers succeed`, async (t) => {
     const allowed = callers.filter((caller) => expectedStatus(row, caller) < 400)
-    const fresh = operation.id === 'revokeSelf' ? await makeSelves(allowed) : allowed
+    const fresh = /^(revoke|rotate)Self$/.test(operation.id) ? await makeSelves(allowed) : allowed
     await answersAsExpected(t, operation, row, fresh, () => makeSpare(world, operation.id, ++count))
   })
 }
@@ -83,7 +83,7 @@ t.test(
   },
 )
 
-/** Copies of callers whose tokens are revoked by the operation. */
+/** Copies of callers whose tokens are revoked or rotated by the operation. */
 async function makeSelves(originals: Caller[]): Promise<Caller[]> {
   const copies = originals
     .filter(({ good }) => good)

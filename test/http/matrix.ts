@@ -78,6 +78,11 @@ export const matrix: Record<string, Row> = {
   },
   revokeToken: { needs: 'tokens:write', own, ok: 200, elsewhere: 404 },
   deleteToken: { needs: 'tokens:write', own, ok: 204, elsewhere: 404 },
+  rotateToken: { needs: 'tokens:write', own, ok: 200, elsewhere: 404 },
+  finishRotation: { needs: 'tokens:write', own, ok: 200, elsewhere: 404 },
+  cancelRotation: { needs: 'tokens:write', own, ok: 200, elsewhere: 404 },
+  listTokenSecrets: { needs: 'tokens:read', own, ok: 200, elsewhere: 404 },
+  rotateSelf: { needs: 'tokens:own', or: 'tokens:write', ok: 200, elsewhere: 200 },
   getTokenOptions: {
     needs: 'tokens:read',
     or: 'tokens:write',
@@ -234,6 +239,10 @@ export async function makeSpare(world: World, operationId: string, n: number): P
     await world.ask('PUT', url, { body: { jwks_uri: 'https://other.example/jwks.json' } })
     return { ...target, token }
   }
+  if (operationId === 'cancelRotation')
+    await world.ask('POST', `/v1/organizations/default/tokens/${target.token.id}/rotate`, {
+      body: { activation: 'first_use' },
+    })
   if (/^(replace|delete)TrustedIssuer$/.test(operationId))
     return { ...target, issuer: await newIssuer(world, n) }
   if (operationId === 'retireSigningKey')

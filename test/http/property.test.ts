@@ -38,7 +38,10 @@ for (const operation of operations) {
           const after = await snapshot(world.db)
           const wrong = [...violations(operation, answer), ...wrongWrites(operation, answer, before, after)]
           before = after
-          if (answer.status < 300 && /delete|revoke|replaceClientKeys/i.test(operation.id))
+          if (
+            answer.status < 300 &&
+            /delete|revoke|rotateToken|Rotation|replaceClientKeys/i.test(operation.id)
+          )
             before = await renew(operation.id)
           if (answer.status < 300 && /SigningKey$/.test(operation.id)) before = await renewKeys()
           if (wrong.length > 0) throw new Error(`${answer.status}: ${wrong.join('; ')}`)
@@ -77,6 +80,9 @@ function wrongWrites(
   const expected = { ...additions[id], ...(tables.length > 0 && { audit_events: 1 }) }
   // The number of secrets in the feed depends on what was revoked; a new token may have a new owner.
   const { revocations: _, owners: __, ...actual } = growth(before, after)
+  // A rotation adds, moves or replaces secrets, depending on what the token has and what the body asks for.
+  if (id === 'rotateToken')
+    for (const table of ['token_secrets', 'superseded_secrets', 'secret_uses']) delete actual[table]
   const same =
     JSON.stringify(Object.entries(actual).sort()) === JSON.stringify(Object.entries(expected).sort())
   return same ? [] : [`rows added: ${JSON.stringify(actual)}`]

@@ -115,7 +115,7 @@ t.test('optional query parameters, headers and bodies are not marked as required
     if (body)
       t.equal(
         definition.requestBody.required,
-        !/^(revoke(Token|Self|OwnerTokens)|rotateSigningKey)$/.test(id),
+        !/^(revoke(Token|Self|OwnerTokens)|rotate(Token|Self|SigningKey))$/.test(id),
         id,
       )
   }

@@ -18,6 +18,7 @@ import type { Signing } from '../../src/keys/signing.ts'
 import type { OutboundOptions } from '../../src/outbound/outbound.ts'
 import type { TailOptions } from '../../src/revocations/tail.ts'
 import { generateSecret } from '../../src/shared/secret.ts'
+import type { Rotations } from '../../src/tokens/rotate/rotations.ts'
 import type { StaticSecret } from '../../src/tokens/static-secret/static-secret.ts'
 import type { VerificationOptions } from '../../src/verification/options.ts'
 import { openDatabase } from './database.ts'
@@ -41,6 +42,8 @@ export type World = {
   credentials: CredentialVerifier
   /** Uses are written only when the test flushes them. */
   usage: UsageRecorder
+  /** Ends overlaps and records reuse only when the test flushes. */
+  rotations: Rotations
   databaseUrl: string
   signing: Signing
   admin: string
@@ -111,7 +114,7 @@ export async function createWorld(
   t.teardown(() => recordPrivateKeys(db, signing.masterKeys))
   const log = createLogger(logLevel, { write: recordLog })
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
-  const { app, credentials, usage, close } = await compose({
+  const { app, credentials, usage, rotations, close } = await compose({
     db,
     databaseUrl,
     log,
@@ -176,6 +179,7 @@ export async function createWorld(
     db,
     credentials,
     usage,
+    rotations,
     databaseUrl,
     signing,
     admin,

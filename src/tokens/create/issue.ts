@@ -90,7 +90,7 @@ async function draftToken(
   const minted: Minted =
     secretFrom instanceof Secret
       ? { secret: secretFrom, signedBy: null }
-      : await mintSecret(db, secretFrom, { ...facts, type, organizationKey: organization.key })
+      : await mintSecret(db, secretFrom, { ...facts, secretId: id, type, organizationKey: organization.key })
   const given = {
     ...facts,
     type: type.name,
@@ -122,12 +122,15 @@ function issued(
 ): Issued {
   const token = {
     ...row,
+    secretId: row.id,
+    secretCreatedAt: row.createdAt,
     hash,
     hint,
     lastUsedAt: null,
     lastUsedIp: null,
     organizationKey: organization.key,
     expiryWarning: organization.policy.expiry_warning ?? null,
+    rotateEveryDays: organization.policy.rotation?.every_days ?? null,
     endpoint: type.endpoint,
   }
   return { token, secret: minted.secret, warnings }

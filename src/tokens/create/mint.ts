@@ -17,7 +17,7 @@ type NewFacts = { type: TypeRules; organizationId: string }
 /** The limit of /introspect; longer ones would not fit into a header either. */
 const longestJwt = 8000
 
-/** The secret of a new token, in the format of its type. */
+/** A new secret of a token, in the format of its type. */
 export async function mintSecret(
   tx: Db,
   { issuer, signing }: Issuing,
@@ -27,9 +27,9 @@ export async function mintSecret(
     const label = type.carriesOrganization ? `${type.prefix}_${facts.organizationKey}` : type.prefix
     return { secret: generateSecret(label), signedBy: null }
   }
-  const { id: tokenId, createdAt: now } = facts
+  const { id: tokenId, secretId, createdAt: now } = facts
   const status = type.statusList
-    ? await allocateIndex(tx, issuer, { organizationId, tokenId, now })
+    ? await allocateIndex(tx, issuer, { organizationId, tokenId, secretId, now })
     : undefined
   const claims = claimsOf({ ...facts, type: type.name, status }, issuer)
   const signer = await holdActiveSigner(tx, signing, now)

@@ -75,7 +75,7 @@ export const NarrowedTo = Type.Object(
 )
 
 /** The same schema with null allowed, for an optional member of a create: null is as good as leaving it out. */
-function orNull<T extends TSchema>(schema: T, options: object = {}) {
+export function orNull<T extends TSchema>(schema: T, options: object = {}) {
   const { type } = schema as unknown as { type: string }
   return Type.Optional(Type.Unsafe<Static<T> | null>({ ...schema, type: [type, 'null'], ...options }))
 }
@@ -95,6 +95,21 @@ const NewOwner = Type.Object(
   },
   { additionalProperties: false },
 )
+
+/** Left out or null: the default of the policy, or of a rotation what the token has. */
+export const expiryMembers = {
+  lifetime_days: orNull(Type.Integer({ minimum: 1, maximum: 36_525 }), {
+    description: 'Days from now. Give at most one of `lifetime_days`, `expires_at` and `never_expires`.',
+  }),
+  expires_at: Type.Optional(
+    nullable.dateTime({ description: 'When the token stops being good; at least a day ahead.' }),
+  ),
+  never_expires: orNull(Type.Boolean(), {
+    description: 'True: the token never expires, even if the policy has another default.',
+  }),
+}
+
+type ExpiryMembers = Pick<Static<typeof NewToken>, keyof typeof expiryMembers>
 
 export const NewToken = Type.Object(
   {
@@ -125,16 +140,7 @@ export const NewToken = Type.Object(
       }),
     ),
     not_before: Type.Optional(nullable.dateTime({ description: 'When the token becomes good.' })),
-    lifetime_days: orNull(Type.Integer({ minimum: 1, maximum: 36_525 }), {
-      description:
-        'Days from now. Give one of `lifetime_days`, `expires_at` and `never_expires`, or none for the default of the policy.',
-    }),
-    expires_at: Type.Optional(
-      nullable.dateTime({ description: 'When the token stops being good; at least a day ahead.' }),
-    ),
-    never_expires: orNull(Type.Boolean(), {
-      description: 'True: the token never expires, even if the policy has another default.',
-    }),
+    ...expiryMembers,
   },
   {
     $id: 'NewToken',
@@ -180,7 +186,7 @@ function parseOwner({ subject, email, identity_source: source }: Static<typeof N
   return { subject, email: email?.normalize('NFC') ?? null, source: source ?? undefined }
 }
 
-function askedExpiry(body: Static<typeof NewToken>, now: Date): AskedExpiry | undefined {
+export function askedExpiry(body: ExpiryMembers, now: Date): AskedExpiry | undefined {
   const asked: AskedExpiry[] = []
   if (body.lifetime_days) asked.push({ at: daysFrom(now, body.lifetime_days), field: 'lifetime_days' })
   if (body.expires_at) asked.push({ at: new Date(body.expires_at), field: 'expires_at' })

@@ -22,13 +22,15 @@ export function mergeEntry<Row extends Placed>(
 }
 
 export function fits(token: Token, query: TokenQuery): boolean {
-  const { status, type, owner, search, neverUsed, created, expires, lastUsed, now } = query
+  const { status, type, owner, search, neverUsed, rotationDue, created, expires, lastUsed, now } = query
   return (
     (status === undefined || status === statusOf(token, now)) &&
     (type === undefined || type === token.type) &&
     (owner === undefined || owner === token.ownerSubject) &&
     (search === undefined || token.name.toLowerCase().startsWith(search.toLowerCase())) &&
     (neverUsed === undefined || neverUsed === (token.lastUsedAt === null)) &&
+    // It is changed where Counterfoil runs.
+    rotationDue !== true &&
     isWithin(created, token.createdAt) &&
     isWithin(expires, token.expiresAt) &&
     isWithin(lastUsed, token.lastUsedAt)

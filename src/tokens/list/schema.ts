@@ -31,6 +31,13 @@ export const TokenQuery = Type.Object(
     last_used_from: from('Last used'),
     last_used_to: to('Last used'),
     never_used: Type.Optional(Type.Boolean({ description: 'True: never used. False: used at least once.' })),
+    rotation_due: Type.Optional(
+      Type.Boolean({
+        description:
+          'True: neither revoked nor expired, and its secret is older than the policy allows (`rotation.every_days`). ' +
+          'False: all others. If few tokens are due, reading the first page may take longer.',
+      }),
+    ),
     sort: Type.Enum([...sorts, ...sorts.map((sort) => `-${sort}` as const)], {
       type: 'string',
       default: '-created_at',
@@ -51,12 +58,14 @@ export function parseTokenQuery(
   after: Position | undefined,
 ): Omit<Query, 'now'> {
   const { status, type, owner, search, never_used: neverUsed, sort, limit } = query
+  const { rotation_due: rotationDue } = query
   return {
     ...(status !== undefined && { status }),
     ...(type !== undefined && { type }),
     ...(owner !== undefined && { owner }),
     ...(search !== undefined && { search }),
     ...(neverUsed !== undefined && { neverUsed }),
+    ...(rotationDue !== undefined && { rotationDue }),
     created: range(query, 'created_from', 'created_to'),
     expires: range(query, 'expires_from', 'expires_to'),
     lastUsed: range(query, 'last_used_from', 'last_used_to'),

@@ -17,6 +17,7 @@ export type TokenFilter = {
   /** The start of the name, in any case. */
   search?: string
   neverUsed?: boolean
+  rotationDue?: boolean
   created: Range
   expires: Range
   lastUsed: Range
@@ -118,6 +119,7 @@ function conditionsOf(query: TokenQuery): Condition[] {
   return [
     ...bounds,
     ...statusConditions(query),
+    ...rotationConditions(query),
     ...(type === undefined ? [] : [sql<SqlBool>`type = ${type}`]),
     ...(owner === undefined ? [] : [sql<SqlBool>`owner_subject = ${owner}`]),
   ]
@@ -177,4 +179,16 @@ function statusConditions({ status, now }: TokenQuery): Condition[] {
   if (status === 'expired') return [unrevoked]
   if (status === 'not_yet_valid') return [unrevoked, sql`not_before > ${now}`]
   return [unrevoked, sql`(not_before is null or not_before <= ${now})`]
+}
+
+/** Without `every_days` nothing is due: the comparison with null is not true. */
+function rotationConditions({ rotationDue, now }: TokenQuery): Condition[] {
+  if (rotationDue === undefined) return []
+  const due: Condition = sql`revoked_at is null and coalesce(expires_at, 'infinity') > ${now} and exists (
+    select from token_secrets join organizations on organizations.id = token_secrets.organization_id
+    where token_secrets.organization_id = tokens.organization_id and token_secrets.token_id = tokens.id
+      and superseded_at is null and lapses_at is null and token_secrets.created_at <=
+        ${now}::timestamptz - make_interval(days => (policy -> 'rotation' ->> 'every_days')::integer)
+  )`
+  return [rotationDue ? due : sql`not (${due})`]
 }

@@ -42,9 +42,19 @@ async function staticCredential(
   if (!found) return undefined
   const tokenId = staticTokenId(found.organizationId)
   const { createdAt, lastUsedAt, lastUsedIp, ...rest } = found
-  const use = { ...unused, isStatic: true as const }
+  const use = { ...unused, isStatic: true as const, validUntil: null, lapsesAt: null }
   const issuedAt = seconds(createdAt)
-  return { ...rest, ...unlimited, ...use, hash: secret.hashText(), tokenId, name, type, issuedAt }
+  return {
+    ...rest,
+    ...unlimited,
+    ...use,
+    hash: secret.hashText(),
+    tokenId,
+    secretId: tokenId,
+    name,
+    type,
+    issuedAt,
+  }
 }
 
 /** Its entry among the organization's tokens; undefined if it belongs to another organization. */
@@ -71,6 +81,9 @@ export async function staticToken(
     endpoint,
     metadata: {},
     hint: '…',
+    secretId: staticTokenId(organizationId),
+    secretCreatedAt: createdAt,
+    rotateEveryDays: null,
     hash: staticSecret.secret.hash(),
     revokedBy: null,
     revokedReason: null,

@@ -1,0 +1,47 @@
+import { batchSize, inBatches } from '../../db/batches.ts'
+import type { Db } from '../../db/database.ts'
+import { platformPolicy } from '../../policy/effective.ts'
+import type { Token } from '../store.ts'
+import * as store from './store.ts'
+
+/**
+ * The current secret stays good for the overlap, but never longer than it would have been without the rotation. A secret
+ * still in the overlap of an earlier rotation ends, so that at most two are good.
+ */
+export async function supersedeCurrent(
+  tx: Db,
+  token: Token,
+  live: store.LiveSecret[],
+  overlapSeconds: number,
+  now: Date,
+): Promise<void> {
+  for (const { hash, supersededAt, validUntil, lapsesAt } of live) {
+    if (lapsesAt !== null) continue
+    if (supersededAt !== null || overlapSeconds === 0)
+      await store.endSecret(tx, hash, earlier(validUntil, now))
+    else {
+      const end = new Date(now.getTime() + overlapSeconds * 1000)
+      await store.supersede(tx, hash, { supersededAt: now, validUntil: earlier(token.expiresAt, end) })
+    }
+  }
+}
+
+/** Null: never. */
+export function earlier(one: Date | null, other: Date): Date {
+  return one !== null && one < other ? one : other
+}
+
+export function later(one: Date, other: Date): Date {
+  return one > other ? one : other
+}
+
+/** Moves secrets whose overlap is over out of the way; this also announces their end. Deletes what lapsed. */
+export async function endDueSecrets(db: Db, now: Date): Promise<void> {
+  await inBatches(() => store.endDue(db, now, batchSize))
+}
+
+/** Deletes, in batches, superseded secrets that were kept long enough. */
+export async function deleteOldSuperseded(db: Db, now: Date): Promise<void> {
+  const usualDays = platformPolicy.rotation.keep_superseded_days
+  await inBatches(() => store.deleteSuperseded(db, now, { usualDays, limit: batchSize }))
+}

@@ -1,0 +1,62 @@
+import { v7 as uuid } from 'uuid'
+import type { Actor } from '../../access/caller.ts'
+import { record } from '../../audit/audit.ts'
+import type { Db } from '../../db/database.ts'
+import { holdOrganization } from '../../organizations/lookup.ts'
+import { effectivePolicy } from '../../policy/effective.ts'
+import type { HashText } from '../../shared/secret.ts'
+import { statusOf } from '../../shared/status.ts'
+import { tokenEvent } from '../audit-event.ts'
+import { lockToken, updateToken } from '../store.ts'
+import * as store from './store.ts'
+
+/** A secret that was presented and is not good, with when and from where. */
+export type Presented = { hash: HashText; at: Date; from: string | null }
+
+const actor: Actor = { type: 'system', id: 'reuse', name: 'Reuse of a superseded secret' }
+
+/**
+ * Records those that were superseded although their tokens are in use with another secret: two parties then hold the
+ * token, and one may be a thief. Returns those for which that is not so yet.
+ */
+export async function recordReuses(db: Db, presented: Presented[]): Promise<HashText[]> {
+  const undecided: HashText[] = []
+  const superseded = await store.findSuperseded(
+    db,
+    presented.map(({ hash }) => hash),
+  )
+  for (const one of superseded) {
+    const { at, from } = presented.find(({ hash }) => hash === one.hash) as Presented
+    const decided = await db.transaction().execute((tx) => recordReuse(tx, one, at, from))
+    if (!decided) undecided.push(one.hash)
+  }
+  return undecided
+}
+
+async function recordReuse(
+  tx: Db,
+  { hash, organizationId, tokenId: id }: store.Superseded,
+  now: Date,
+  from: string | null,
+): Promise<boolean> {
+  // Always lock the organization before the token, to prevent deadlocks.
+  const { policy } = await holdOrganization(tx, organizationId)
+  const token = await lockToken(tx, { organizationId, id })
+  const secret = await store.readSuperseded(tx, hash)
+  if (!token || !secret || statusOf(token, now) !== 'active') return true
+  if (!secret.successorUsed) return false
+  // Once per family of secrets, until the token is rotated again.
+  if (secret.lastReusedAt && secret.lastReusedAt >= token.secretCreatedAt) return true
+  await store.markReused(tx, hash, now, from)
+  const { on_superseded_use: reaction } = effectivePolicy(policy).rotation
+  if (reaction === 'ignore') return true
+  const origin = { actor, requestId: uuid(), ip: from, now }
+  const after = { secret_id: secret.id, hint: secret.hint, valid_until: secret.validUntil.toISOString() }
+  await record(tx, origin, tokenEvent('token.superseded_secret_used', token, { before: {}, after }))
+  if (reaction === 'notify') return true
+  const reason = 'A superseded secret was used'
+  const revocation = { revokedAt: now, revokedBy: JSON.stringify(actor), revokedReason: reason }
+  await updateToken(tx, token, { ...revocation, updatedAt: now })
+  await record(tx, origin, tokenEvent('token.revoked', token, { before: {}, after: { reason } }))
+  return true
+}

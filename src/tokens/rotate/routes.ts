@@ -1,0 +1,164 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
+import type { Deps } from '../../http/deps.ts'
+import { etag, expectedVersions } from '../../http/etag.ts'
+import { idempotencyKey } from '../../http/idempotency-key.ts'
+import { answer, IfMatch, problems, ref } from '../../http/schemas.ts'
+import type { Signing } from '../../keys/signing.ts'
+import { presentToken, Token, TokenParams } from '../schema.ts'
+import { cancelRotation, finishRotation, type Rotated, rotateSelf, rotateToken } from './rotate.ts'
+import * as schema from './schema.ts'
+import { listTokenSecrets } from './secrets.ts'
+
+const item = '/organizations/:organization/tokens/:token'
+const tags = ['Tokens']
+
+/** A token outlives its secret. */
+export const rotationRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing }> = async (
+  app,
+  { db, issuer, signing },
+) => {
+  for (const shape of schema.components) app.addSchema(shape)
+  const issuing = { issuer, signing }
+  const present = (now: Date) => (rotated: Rotated) => ({
+    etag: etag(rotated.token),
+    body: schema.presentRotated(rotated, now),
+  })
+  const rotated = {
+    200: answer(schema.RotatedToken, 'The token, with its new secret', 'ETag', 'Idempotency-Replayed'),
+  }
+
+  app.route({
+    method: 'POST',
+    url: `${item}/rotate`,
+    schema: {
+      operationId: 'rotateToken',
+      summary: 'Give a token a new secret, which is shown this once',
+      description:
+        'Id, history, scopes and limits stay. The previous secret stays good for the overlap. If the answer was lost, ' +
+        'repeat the request: a new secret that was never used is replaced.',
+      tags,
+      params: TokenParams,
+      headers: schema.RotationHeaders,
+      body: ref(schema.TokenRotation),
+      response: { ...rotated, ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 500, 503) },
+    },
+    handler: async (request, reply) => {
+      const { caller, params, body } = request
+      return show(
+        reply,
+        await rotateToken(db, caller, params.organization, params.token, {
+          rotation: schema.parseRotation(body, caller.now),
+          attempt: { key: idempotencyKey(request), request: ['rotateToken', params.token, body] },
+          issuing,
+          expected: expectedVersions(request),
+          present: present(caller.now),
+        }),
+      )
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/self/rotate',
+    schema: {
+      operationId: 'rotateSelf',
+      summary: 'Give the token that this very request presents a new secret',
+      description:
+        'For tokens with `tokens:own` or `tokens:write`, and for those whose type has `self_rotation`. A secret in its ' +
+        'overlap can be used, but not rotated.',
+      tags,
+      headers: schema.RotationHeaders,
+      body: ref(schema.TokenRotation),
+      response: { ...rotated, ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 500, 503) },
+    },
+    handler: async (request, reply) => {
+      const { caller, body } = request
+      return show(
+        reply,
+        await rotateSelf(db, caller, {
+          rotation: schema.parseRotation(body, caller.now),
+          attempt: { key: idempotencyKey(request), request: ['rotateSelf', body] },
+          issuing,
+          expected: expectedVersions(request),
+          present: present(caller.now),
+        }),
+      )
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: `${item}/rotate/finish`,
+    schema: {
+      operationId: 'finishRotation',
+      summary: 'End the overlap of a rotation now',
+      description: 'The previous secret ends at once, everywhere. Without an overlap nothing changes.',
+      tags,
+      params: TokenParams,
+      headers: IfMatch,
+      response: {
+        200: answer(Token, 'The token', 'ETag'),
+        ...problems(400, 401, 403, 404, 409, 412, 413, 415, 500, 503),
+      },
+    },
+    handler: async (request, reply) => {
+      const { caller, params } = request
+      const expected = expectedVersions(request)
+      const token = await finishRotation(db, caller, params.organization, params.token, expected)
+      reply.header('etag', etag(token))
+      return presentToken(token, caller.now)
+    },
+  })
+
+  app.route({
+    method: 'POST',
+    url: `${item}/rotate/cancel`,
+    schema: {
+      operationId: 'cancelRotation',
+      summary: 'Cancel a rotation whose new secret has not been used',
+      tags,
+      params: TokenParams,
+      headers: IfMatch,
+      response: {
+        200: answer(Token, 'The token', 'ETag'),
+        ...problems(400, 401, 403, 404, 409, 412, 413, 415, 500, 503),
+      },
+    },
+    handler: async (request, reply) => {
+      const { caller, params } = request
+      const expected = expectedVersions(request)
+      const token = await cancelRotation(db, caller, params.organization, params.token, expected)
+      reply.header('etag', etag(token))
+      return presentToken(token, caller.now)
+    },
+  })
+
+  app.route({
+    method: 'GET',
+    url: `${item}/secrets`,
+    schema: {
+      operationId: 'listTokenSecrets',
+      summary: 'List the secrets of a token: which are good, and when and from where each was used',
+      tags,
+      params: TokenParams,
+      response: {
+        200: answer(schema.TokenSecretList, 'Its secrets'),
+        ...problems(400, 401, 403, 404, 500, 503),
+      },
+    },
+    handler: async ({ caller, params }) => {
+      const secrets = await listTokenSecrets(db, caller, params.organization, params.token)
+      return { items: secrets.map(schema.presentSecret) }
+    },
+  })
+}
+
+function show<Body>(
+  reply: FastifyReply,
+  { answer, replayed }: { answer: { etag: string; body: Body }; replayed: boolean },
+): Body {
+  reply.header('etag', answer.etag)
+  if (replayed) reply.header('idempotency-replayed', 'true')
+  return answer.body
+}

@@ -1,0 +1,44 @@
+import type { Caller } from '../../access/caller.ts'
+import type { Db } from '../../db/database.ts'
+import { getToken } from '../find.ts'
+import { type LiveSecret, type SupersededSecret, selectLive, selectSuperseded } from './store.ts'
+
+export const secretStatuses = ['pending', 'current', 'overlapping', 'superseded'] as const
+
+/** One of the secrets that a token has or had. */
+export type TokenSecret = Omit<LiveSecret, 'hash' | 'overlapSeconds' | 'newExpiresAt'> &
+  Pick<SupersededSecret, 'reusedAt' | 'reusedIp'> & { status: (typeof secretStatuses)[number] }
+
+/** How many superseded secrets are shown, so that the answer stays bounded. */
+export const mostSupersededShown = 100
+
+/** The secrets of a token that the caller may read, without the secrets themselves. */
+export async function listTokenSecrets(
+  db: Db,
+  caller: Caller,
+  organizationKey: string,
+  id: string,
+): Promise<TokenSecret[]> {
+  const token = await getToken(db, caller, organizationKey, id, undefined)
+  return listSecrets(db, token, caller.now)
+}
+
+/** The newest first. */
+export async function listSecrets(
+  db: Db,
+  token: { organizationId: string; id: string },
+  now: Date,
+): Promise<TokenSecret[]> {
+  const live = (await selectLive(db, token)).filter(({ lapsesAt }) => lapsesAt === null || lapsesAt > now)
+  const superseded = await selectSuperseded(db, token, mostSupersededShown)
+  return [
+    ...live.map((one) => ({ ...one, reusedAt: null, reusedIp: null, status: statusOf(one, now) })),
+    ...superseded.map((one) => ({ ...one, lapsesAt: null, status: 'superseded' as const })),
+  ]
+}
+
+function statusOf({ lapsesAt, validUntil }: LiveSecret, now: Date): TokenSecret['status'] {
+  if (lapsesAt !== null) return 'pending'
+  if (validUntil === null) return 'current'
+  return validUntil > now ? 'overlapping' : 'superseded'
+}
