@@ -1,6 +1,6 @@
 import { v7 as uuid } from 'uuid'
 import type { Origin } from './access/caller.ts'
-import { hasHappened } from './change-log/change-log.ts'
+import { hasEvent } from './change-log/change-log.ts'
 import type { Db } from './db/database.ts'
 import { lockSetup } from './db/migrate.ts'
 import { addOrganization } from './organizations/organizations.ts'
@@ -41,7 +41,7 @@ export async function bootstrap(
 ): Promise<boolean> {
   return db.transaction().execute(async (tx) => {
     await lockSetup(tx)
-    if (await hasHappened(tx, platformId, 'token.created')) return false
+    if (await hasEvent(tx, platformId, 'token.created')) return false
     if (!adminToken) throw new NoAdministratorError()
     const origin: Origin = {
       actor: { type: 'system', id: 'start', name: 'First start' },

@@ -6,8 +6,8 @@ import { type Load, type Tally, WrongAnswers } from './load.ts'
 import { headOf } from './questions.ts'
 
 /**
- * Loads a target with wrk, one thread with keep-alive connections, so that the speeds are those that a load generator
- * of somebody else gives. wrk counts answers other than 2xx as wrong; only generator.ts checks which tokens are active.
+ * Loads a target with wrk, one thread with keep-alive connections, so that the speeds are those of an independent load
+ * generator. wrk counts answers other than 2xx as wrong; only generator.ts checks which tokens are active.
  */
 export async function runWrk(load: Load): Promise<Pick<Tally, 'answers' | 'seconds'>> {
   const { port, ask, population, connections, seconds } = load

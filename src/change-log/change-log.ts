@@ -35,6 +35,6 @@ export function positionOf({ occurredAt, id }: AuditEvent): EventPosition {
   return { occurred_at: occurredAt.toISOString(), id }
 }
 
-export async function hasHappened(db: Db, organizationId: string, action: Action): Promise<boolean> {
+export async function hasEvent(db: Db, organizationId: string, action: Action): Promise<boolean> {
   return (await selectEvents(db, organizationId, { action, limit: 0 })).length > 0
 }

@@ -10,7 +10,7 @@ export const nameForm = { ...notBlank, format: 'name' }
 
 type Members = { properties: object }
 
-/** For the body of a PATCH: what is said of members that are shown, or were given at creation, but that it cannot change. */
+/** Details for members that are shown, or given at creation, but cannot be changed by a PATCH. */
 export function unchangeableOf(shown: Members, created: Members) {
   const say = ({ properties }: Members, message: string) =>
     Object.keys(properties).map((name) => [name, message])

@@ -4,7 +4,7 @@ import { AppError, invalidValue } from '../shared/errors.ts'
 import type { Policy } from '../shared/policy.ts'
 
 /**
- * Where an owner comes from: as is known, whatever a request says, so that nobody evades a rule for single sign-on users
+ * Where an owner comes from: as is known, whatever a request says, so that rules for single sign-on users cannot be evaded
  * by what they leave out or claim. Only `sso` is taken from a request for a known owner, since it can only restrict.
  */
 export function sourceOf(

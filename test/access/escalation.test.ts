@@ -209,7 +209,7 @@ const administration = (operation: string, what: string, make: Make): Row => ({
     organizations: 'it takes platform:admin',
     audiences: 'it takes platform:admin',
     types: 'it takes platform:admin',
-    networks: 'no token becomes usable from more networks than whoever made it could give',
+    networks: 'no token becomes usable from more networks than its creator could grant',
   },
 })
 const typeNamed = async (name: string) => {

@@ -150,6 +150,6 @@ t.test('with tokens:own, owners see, create and revoke only their own tokens', a
 })
 
 t.test('tokens:own requires an owner', async (t) => {
-  const body = { name: 'Nobody’s', type: 'management', scopes: ['tokens:own'] }
+  const body = { name: 'Service’s', type: 'management', scopes: ['tokens:own'] }
   t.match(await ask('POST', tokens, { body }), { status: 422, body: { errors: [{ field: 'owner' }] } })
 })

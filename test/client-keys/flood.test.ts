@@ -29,9 +29,9 @@ t.test(
       return socket
     })
     t.teardown(() => strangers.map((socket) => socket.destroy()))
-    const nobody = () => world.ask('POST', '/introspect', { token: '', form: { token: 'x' } })
+    const anonymous = () => world.ask('POST', '/introspect', { token: '', form: { token: 'x' } })
     await heard.promise
-    t.match(await nobody(), {
+    t.match(await anonymous(), {
       status: 503,
       headers: { 'retry-after': '1' },
       body: { error: 'temporarily_unavailable' },

@@ -23,7 +23,7 @@ async function remote(path: string) {
 
 t.test('keys are fetched from the jwks_uri of the client and cached', async (t) => {
   const { ask, fetched } = await remote('good')
-  t.equal(fetched(), 0, 'nobody is called by a registration')
+  t.equal(fetched(), 0, 'registering fetches nothing')
   for (let i = 0; i < 3; i++) t.match(await ask(), { status: 200, body: { active: false } })
   t.equal(fetched(), 1)
   t.match(await ask(other.privateKey), { status: 401, body: { error: 'invalid_client' } })

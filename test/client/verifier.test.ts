@@ -25,7 +25,7 @@ t.test('a good token resolves to its introspection, the next time from the cache
   t.match(found, { active: true, jti: id, scope: 'read', organization: 'default', type: 'api' })
   t.equal(await verifier.verify(secret), found)
   t.same(asked, [[secret]])
-  t.throws(() => Object.assign(found, { scope: 'everything' }), 'which nobody can change')
+  t.throws(() => Object.assign(found, { scope: 'everything' }), 'which cannot be changed')
 })
 
 t.test('a token that is not good is invalid_token, without further details', async (t) => {

@@ -16,7 +16,7 @@ import {
 } from '../support/embedded.ts'
 
 const inUse = /^another Counterfoil is using \S+$/
-const nobody = 65534
+const otherUid = 65534
 
 // Shared by the tests that only read.
 const running = await newDirectory(t)
@@ -236,21 +236,21 @@ if (isRoot) {
 
   t.test('an ordinary user can start it, and root can go on with the same data', async (t) => {
     const directory = await newDirectory(t)
-    const ordinary = await startElsewhere(t, directory, nobody)
+    const ordinary = await startElsewhere(t, directory, otherUid)
     await query(ordinary.report.url ?? '', 'create table kept as select 42 as answer')
-    t.equal((await stat(`/proc/${await postmasterPid(directory)}`)).uid, nobody)
+    t.equal((await stat(`/proc/${await postmasterPid(directory)}`)).uid, otherUid)
     t.equal((await stat(directory)).mode & 0o777, 0o700)
     await kill(ordinary.child)
     const root = await start(t, directory)
     t.same(await query(root.url, 'select answer from kept'), [{ answer: 42 }])
     await root.stop()
-    t.type((await startElsewhere(t, directory, nobody)).report.url, 'string')
+    t.type((await startElsewhere(t, directory, otherUid)).report.url, 'string')
   })
 
   t.test('an ordinary user is told that the directory belongs to root', async (t) => {
     const directory = await newDirectory(t)
     await (await start(t, directory)).stop()
-    const { report } = await startElsewhere(t, directory, nobody)
+    const { report } = await startElsewhere(t, directory, otherUid)
     t.match(
       report.error,
       /^the embedded PostgreSQL cannot use .*start Counterfoil as the owner of that directory/,

@@ -30,7 +30,7 @@ const headers: [what: string, header: string, status: 'ok' | 412 | 400][] = [
   ['a weak one, as nginx makes it', 'W/"1"', 412],
   ['weak ones only', 'W/"1", W/"2"', 412],
   ['weak and suffixed', 'W/"1-gzip"', 412],
-  ['a tag of somebody else', '"abc"', 412],
+  ['a foreign tag', '"abc"', 412],
   ['an empty tag', '""', 412],
   ['more than there can be', '"99999999999999999999"', 412],
   ['no quotes', '1', 400],

@@ -133,7 +133,7 @@ const rows: Row[] = [
     }),
   },
   {
-    what: 'a user whose issuer takes its time',
+    what: 'a user of a slow issuer',
     make: async () => {
       const exp = Math.floor(world.clock.now.getTime() / 1000) + 600
       const token = await provider.sign({ iss: provider.issuer, aud: audience, sub: unknown(), exp })

@@ -25,7 +25,7 @@ t.test('it does not open with another key, scope or request, or with a changed b
   const seal = deriveSeal(secret, scope)
   const fingerprint = seal.fingerprint('request')
   const closed = seal.close('the answer', fingerprint)
-  const others = [deriveSeal(key(), scope), deriveSeal(secret, ['organization', 'somebody else'])]
+  const others = [deriveSeal(key(), scope), deriveSeal(secret, ['organization', 'another'])]
   for (const other of others) {
     t.notSame(other.hash, seal.hash)
     t.notSame(other.fingerprint('request'), fingerprint)

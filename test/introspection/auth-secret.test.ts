@@ -187,7 +187,7 @@ t.test('uses while its organization is locked are recorded later', async (t) => 
   await world.db.transaction().execute(async (tx) => {
     await tx.selectFrom('organizations').select('id').where('key', '=', 'on-premises').forUpdate().execute()
     await world.usage.flush()
-    t.equal(await used(), before, 'nobody waits for that')
+    t.equal(await used(), before, 'the request does not wait for it')
   })
   await world.usage.flush()
   t.ok((await used()) > before)

@@ -59,7 +59,7 @@ t.test('their management tokens and sign-ins do not work either', async (t) => {
   for (const one of [token, signIn]) t.equal((await list(one)).status, 200)
   await act('u-3', 'suspend')
   for (const one of [token, signIn]) t.equal((await list(one)).status, 401)
-  t.equal((await act('u-3', 'resume', signIn)).status, 401, 'nobody resumes themselves')
+  t.equal((await act('u-3', 'resume', signIn)).status, 401, 'users cannot resume themselves')
   await act('u-3', 'resume')
   for (const one of [token, signIn]) t.equal((await list(one)).status, 200)
 })

@@ -7,11 +7,11 @@ const { create, list, introspect, http, tokens, clock, inDays } = product
 const day = 24 * 60 * 60 * 1000
 const endpoint = 'https://dpms.yourcompany.com/pp/mcp/v1/abc123/mcp'
 const reader = await product.credential(['tokens:read'])
-const nobody = await product.credential(['policy:read'])
+const unpermitted = await product.credential(['policy:read'])
 
 t.test('the screen is readable with the read permission; without it there is a clear 403', async (t) => {
   t.equal((await http('GET', tokens, { token: reader })).status, 200)
-  const denied = await http('GET', tokens, { token: nobody })
+  const denied = await http('GET', tokens, { token: unpermitted })
   t.match(denied, { status: 403, body: { code: 'insufficient_scope' } })
   t.match(denied.headers.get('www-authenticate'), /scope="tokens:read"/)
 })

@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
 import { isRoot } from './embedded.ts'
 
-const nobody = 65534
+const unprivileged = 65534
 
 export function hasPgbouncer(): boolean {
   try {
@@ -44,10 +44,10 @@ export async function startPgbouncer(t: Test, databaseUrl: string, more: string[
   const file = join(directory, 'pgbouncer.ini')
   await writeFile(file, settings.join('\n'))
   if (isRoot) {
-    await chown(file, nobody, nobody)
+    await chown(file, unprivileged, unprivileged)
     await chmod(directory, 0o755)
   }
-  const user = isRoot ? { uid: nobody, gid: nobody } : {}
+  const user = isRoot ? { uid: unprivileged, gid: unprivileged } : {}
   const child = spawn('pgbouncer', [file], { ...user, stdio: ['ignore', 'ignore', 'pipe'] })
   t.teardown(async () => {
     child.kill('SIGKILL')

@@ -50,7 +50,7 @@ t.test('null, "" and absence are the same for every optional member of a create'
   t.match(await create({ name: '' }), { status: 422, body: { errors: [{ field: 'name' }] } })
 })
 
-t.test('a token can be made to live for ever although the policy has another default', async (t) => {
+t.test('a token can be created without expiry although the policy has another default', async (t) => {
   await policy({ lifetime: { default_days: 30, presets_days: [30] } })
   t.equal((await create({ never_expires: true })).body.expires_at, null)
   t.equal((await create({ never_expires: false })).body.expires_at, '2026-03-31T12:00:00.000Z')

@@ -84,7 +84,7 @@ const attacks: Record<string, string> = {
   'RFC 7515 §4.1.2: a jku': await forged({ jku: 'https://evil.example/jwks.json' }),
   'RFC 7515 §4.1.5: an x5u': await forged({ x5u: 'https://evil.example/chain.pem' }),
   'RFC 7515 §4.1.6: an x5c': await forged({ x5c: [Buffer.from('not a certificate').toString('base64')] }),
-  'RFC 7515 §4.1.11: a critical extension that nobody knows': `${encode({ ...header, crit: ['exp2'], exp2: 1 })}.${body}.${signature}`,
+  'RFC 7515 §4.1.11: an unknown critical extension': `${encode({ ...header, crit: ['exp2'], exp2: 1 })}.${body}.${signature}`,
 }
 
 t.test('issued tokens are accepted, so the rejections below are meaningful', async (t) => {

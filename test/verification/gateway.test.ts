@@ -16,7 +16,7 @@ t.test('an unauthenticated gateway is rejected and told what to do', async (t) =
   const answer = await world.ask('GET', '/verify', { token: token.secret })
   t.match(answer, { status: 401, body: { code: 'unauthenticated', detail: /X-Counterfoil-Gateway/ } })
   const challenge = [answer.headers['www-authenticate']].flat()
-  t.same(challenge, ['Bearer realm="counterfoil"'], 'and nobody is asked for a password')
+  t.same(challenge, ['Bearer realm="counterfoil"'], 'no password prompt')
   const unknown = await world.ask('GET', '/verify', { token: 'unknown' })
   t.same(
     { ...unknown.body, request_id: '' },
