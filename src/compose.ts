@@ -28,9 +28,9 @@ export type Composed = {
   credentials: CredentialVerifier
   usage: UsageRecorder
   rotations: Rotations
-  /** Refuses new readers of the revocation feed and ends those that there are. */
+  /** Rejects new readers of the revocation feed and ends the current ones. */
   endFeed(): Promise<void>
-  /** Writes what is pending and closes the connections of the parts. The app has to be closed before. */
+  /** Writes what is pending and closes the connections of the parts. Close the app before. */
   close(): Promise<void>
 }
 

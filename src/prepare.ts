@@ -14,9 +14,9 @@ import { ConfigError } from './shared/config-files.ts'
 
 export type Database = {
   db: Db
-  /** As the role that serves. */
+  /** For the role that serves. */
   url: string
-  /** As the role that migrates: in the embedded database the owner of the tables, elsewhere the same one. */
+  /** For the role that migrates: in the embedded database the owner of the tables, elsewhere the same role. */
   ownerUrl: string
   prepares: boolean
   /** The database is the embedded server, which is stopped with Counterfoil. */

@@ -5,13 +5,13 @@ export type Item = Record<string, unknown>
 
 export type Answer = { status: number; body: Item; etag: string | undefined }
 
-/** The service did not answer; the message says why. */
+/** The service did not respond; the message says why. */
 export class ServiceUnreachableError extends Error {}
 
 /** Calls the running service. */
 export type Api = (method: string, path: string, body?: unknown, etag?: string) => Promise<Answer>
 
-/** An error of the service becomes an ApplyError in its words, except for a GET of what is not there. */
+/** Errors of the service become ApplyErrors with the same message, except 404 for a GET. */
 export function openApi(url: string, token: Secret): Api {
   return async (method, path, body, etag) => {
     const response = await fetch(`${url}${path}`, {

@@ -3,13 +3,13 @@ import type { Api, Item } from './api.ts'
 import { type Difference, differences } from './difference.ts'
 import { ApplyError, type Configuration } from './file.ts'
 
-/** What was done to a resource, or would be. */
+/** A change to a resource that was made, or would be. */
 export type Step = { action: 'create' | 'change'; resource: string; differences: Difference[] }
 
 /**
- * Makes the service have what the file says: creates what is missing, changes what differs, and leaves alone what the
- * file does not mention. Each step is a request of its own, and a second run continues where one failed. A dry run only
- * returns the steps.
+ * Makes the service match the file: creates what is missing, changes what differs, and leaves alone what the file does
+ * not mention. Each step is a request of its own, and a second run continues where one failed. A dry run only returns
+ * the steps.
  */
 export async function apply(
   api: Api,

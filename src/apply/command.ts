@@ -11,7 +11,7 @@ type Options = {
   print(text: string): void
 }
 
-/** Applies a file to the service at `url`, and prints what was changed, or would be. */
+/** Applies a file to the service at `url`, and prints what was changed or would be. */
 export async function applyFile(file: string, { url, token, dryRun, json, print }: Options): Promise<void> {
   const steps: Step[] = []
   await apply(openApi(url.replace(/\/$/, ''), token), readConfiguration(file), dryRun, (step) => {

@@ -11,7 +11,7 @@ import { NewTokenType } from '../token-types/schema.ts'
 const closed = { additionalProperties: false }
 const list = <T extends TObject>(schema: T) => Type.Optional(Type.Array(schema))
 
-/** What the file can hold. Members have the names and values of the API. */
+/** What the file can contain. Members have the names and values of the API. */
 const Configuration = Type.Object(
   {
     token_types: list(NewTokenType),
@@ -31,7 +31,7 @@ const Configuration = Type.Object(
 
 export type Configuration = Static<typeof Configuration>
 
-/** A file of `counterfoil apply` that cannot be applied, or that the service refuses; the message says why. */
+/** A file of `counterfoil apply` that cannot be applied, or that the service rejects; the message says why. */
 export class ApplyError extends Error {}
 
 /** Reads a file of YAML 1.2, which includes JSON. */

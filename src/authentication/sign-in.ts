@@ -40,7 +40,7 @@ export function authenticateUsers(options: AuthenticateOptions, signIn: SignIn) 
   }
 }
 
-/** The organization whose issuers may decide. In a query it is text only if it is given once. */
+/** The organization whose issuers may decide. A query parameter counts only if it is given once. */
 function organizationIn({ params, query, routeOptions }: FastifyRequest): string | undefined {
   const named = routeOptions.config.organizationInQuery ? query : params
   const { organization } = named as { organization?: unknown }

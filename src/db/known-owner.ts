@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import type { OwnerSource } from '../access/credential.ts'
 import type { Db } from './database.ts'
 
-/** What is known of an owner: from their record or, if they have none yet, from their tokens. */
+/** The known facts about an owner: from their record or, without one, from their tokens. */
 export type KnownOwner = {
   email: string | null
   source: OwnerSource
@@ -21,10 +21,10 @@ export function recordedOwner(
     from owners where organization_id = ${organizationId} and subject = ${subject})`
 }
 
-/** Limits what finding out costs for an owner with many tokens and no record. */
+/** Bounds the cost for an owner with many tokens and no record. */
 const mostExamined = 1000
 
-/** What the newest tokens of an owner without a record say. One that says `sso` counts more than any other. */
+/** The facts in the newest tokens of an owner without a record. A token with the source `sso` takes precedence. */
 export async function ownerByTokens(
   db: Db,
   organizationId: string,

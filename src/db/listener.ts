@@ -8,7 +8,7 @@ const Client = clientWith({ queryMs: 2_000, prepares: false })
 
 export type Notify = (channel: string, payload: string) => void
 
-/** Listens until the connection breaks or is closed; resolves once everything committed from then on will be onNotification. */
+/** Listens until the connection breaks or is closed; resolves once everything committed from then on will be heard. */
 export async function listen(
   url: string,
   channels: string[],

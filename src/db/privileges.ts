@@ -77,7 +77,7 @@ export async function missingGrants(db: Db): Promise<string[]> {
   return [...hidden.rows, ...lacking.rows].map((row) => row.grant)
 }
 
-/** Gives the role of the second connection what it lacks; the first one is that of the tables' owner. */
+/** Grants the role of the second connection what it lacks; the first one belongs to the tables' owner. */
 export async function grantMissing(owner: Db, service: Db): Promise<void> {
   for (const grant of await missingGrants(service)) await sql.raw(grant).execute(owner)
 }

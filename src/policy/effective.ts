@@ -45,7 +45,10 @@ export function effectivePolicy(own: PolicyDocument): Policy {
   }
 }
 
-/** The origin of each value of the effective policy, by name. A default that an own limit changes is the organization's. */
+/**
+ * The origin of each value of the effective policy, by name. A default that an own limit changes counts as the
+ * organization's.
+ */
 export function sourcesOf(own: PolicyDocument): Record<string, Source> {
   const ownValues = membersOf(own)
   const platform = membersOf(platformPolicy)

@@ -230,7 +230,7 @@ export class AppError extends Error {
 
 const mostListed = 20
 
-/** The values that are allowed, as an error names them: not all of them if they are many. */
+/** The allowed values, as an error lists them; abbreviated if there are many. */
 export function listed(names: readonly string[]): string {
   if (names.length === 0) return 'none'
   const more = names.length > mostListed ? ` and ${names.length - mostListed} more` : ''

@@ -1,4 +1,4 @@
-/** What to write in order to suspend or resume something; undefined if it is in that state already. */
+/** What to write to suspend or resume something; undefined if it is in that state already. */
 export function suspension(
   current: { suspendedAt: Date | null },
   suspended: boolean,

@@ -4,7 +4,7 @@ import type { StatusReference } from '../status-lists/allocate.ts'
 /** The facts about a token that its JWT states. */
 export type TokenFacts = {
   id: string
-  /** The id of the secret that the JWT is. */
+  /** The id of the secret, which is the JWT itself. */
   secretId: string
   type: string
   organizationKey: string
@@ -13,7 +13,7 @@ export type TokenFacts = {
   audience: string[]
   notBefore: Date | null
   expiresAt: Date | null
-  /** When the secret is created. */
+  /** When the secret was created. */
   createdAt: Date
   /** Where its status is published; undefined if its type uses no status list. */
   status: StatusReference | undefined

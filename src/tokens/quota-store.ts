@@ -45,7 +45,7 @@ export async function isNameTaken(
   name: string,
   except?: string,
 ): Promise<boolean> {
-  // An index has the hash only: the name itself may be too long for an entry.
+  // The index contains only the hash: the name itself may be too long for an entry.
   const key = sql`lower(normalize(name))`
   const namesake = await db
     .selectFrom('tokens')

@@ -12,7 +12,7 @@ export function onlyOwner(caller: Caller, permission: 'tokens:read' | 'tokens:wr
   return undefined
 }
 
-/** The caller as an owner. Of a token's owner the record says where they come from, not the token. */
+/** The caller as an owner. The source of a token's owner comes from the owner's record, not from the token. */
 export function selfAsOwner({ principal }: Caller): AskedOwner | null {
   const { ownerSubject: subject, ownerEmail: email } = principal
   if (subject === null) return null

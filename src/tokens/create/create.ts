@@ -12,7 +12,7 @@ import { findRules } from './rules-store.ts'
 
 type Creation<Answer> = {
   organizationKey: string
-  /** Without a type, the only one that can be created is meant. */
+  /** Without a type, the only type that can be created is used. */
   input: Omit<NewToken, 'type'> & { type: string | undefined }
   attempt: Attempt
   issuing: Issuing

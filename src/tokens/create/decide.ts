@@ -33,7 +33,7 @@ export type Decision = {
   policy: Policy
   type: TypeRules
   owner: Owner | null
-  /** Whether the record of the owner lacks something of `owner`, or there is none. */
+  /** Whether the owner's record is missing or lacks something of `owner`. */
   recordsOwner: boolean
   scopes: string[]
   audience: string[]
@@ -81,7 +81,7 @@ function isKnown(known: IssuanceRules['owner'], { email, source }: Owner): boole
   return known?.isRecorded === true && known.source === source && (email === null || known.email === email)
 }
 
-/** Tells the caller that the owner's identity source is not what the request says. */
+/** Tells the caller that the recorded identity source of the owner differs from the request's. */
 function keptSource(asked: AskedOwner | null, owner: Owner | null): Warning | undefined {
   if (!asked?.source || !owner || asked.source === owner.source) return undefined
   return {

@@ -36,7 +36,7 @@ export async function getTokenOptions(
   return { ...eligibility, types }
 }
 
-/** The type of a new token that names none, if there is no choice: `management` aside, only one can be created. */
+/** The type of a new token that names none, if besides `management` only one can be created. */
 export async function onlyType(
   db: Db,
   caller: Caller,

@@ -96,7 +96,7 @@ const NewOwner = Type.Object(
   { additionalProperties: false },
 )
 
-/** Left out or null: the default of the policy, or of a rotation what the token has. */
+/** Missing or null: the default of the policy or, for a rotation, the token's own expiry. */
 export const expiryMembers = {
   lifetime_days: orNull(Type.Integer({ minimum: 1, maximum: 36_525 }), {
     description: 'Days from now. Give at most one of `lifetime_days`, `expires_at` and `never_expires`.',
@@ -162,7 +162,7 @@ export const NewToken = Type.Object(
   },
 )
 
-/** Its type may still have to be found. */
+/** Its type may still have to be determined. */
 export type AskedToken = Omit<ParsedToken, 'type'> & { type: string | undefined }
 
 export function parseNewToken(body: Static<typeof NewToken>, now: Date): AskedToken {

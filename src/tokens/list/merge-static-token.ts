@@ -29,7 +29,7 @@ export function fits(token: Token, query: TokenQuery): boolean {
     (owner === undefined || owner === token.ownerSubject) &&
     (search === undefined || token.name.toLowerCase().startsWith(search.toLowerCase())) &&
     (neverUsed === undefined || neverUsed === (token.lastUsedAt === null)) &&
-    // It is changed where Counterfoil runs.
+    // It is changed in Counterfoil's configuration, so no rotation is due.
     rotationDue !== true &&
     isWithin(created, token.createdAt) &&
     isWithin(expires, token.expiresAt) &&

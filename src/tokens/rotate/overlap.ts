@@ -35,7 +35,7 @@ export function later(one: Date, other: Date): Date {
   return one > other ? one : other
 }
 
-/** Moves secrets whose overlap is over out of the way; this also announces their end. Deletes what lapsed. */
+/** Removes secrets whose overlap is over, which also announces their end, and deletes lapsed ones. */
 export async function endDueSecrets(db: Db, now: Date): Promise<void> {
   await inBatches(() => store.endDue(db, now, batchSize))
 }

@@ -16,8 +16,8 @@ export type Presented = { hash: HashText; at: Date; from: string | null }
 const actor: Actor = { type: 'system', id: 'reuse', name: 'Reuse of a superseded secret' }
 
 /**
- * Records those that were superseded although their tokens are in use with another secret: two parties then hold the
- * token, and one may be a thief. Returns those for which that is not so yet.
+ * Records the use of superseded secrets whose tokens are in use with another secret: two parties then hold the token,
+ * and one may be a thief. Returns the hashes for which this is not (yet) the case.
  */
 export async function recordReuses(db: Db, presented: Presented[]): Promise<HashText[]> {
   const undecided: HashText[] = []

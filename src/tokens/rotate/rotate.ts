@@ -58,7 +58,7 @@ export async function rotateToken<Answer>(
   const { organizationId, token } = await reachableToken(db, caller, organizationKey, id)
   const owner = onlyOwner(caller, 'tokens:write')
   if (!token) refuseStaticToken(organizationId, id)
-  // The caller gets the secret, and with it everything that the token may do.
+  // The caller gets the secret, and with it everything that the token can do.
   const check = (token: Token | undefined) => refuseEscalation(caller, grantOfToken(visible(token, owner)))
   check(token)
   return rotate(db, caller, { organizationId, id }, request, check)
@@ -231,8 +231,8 @@ function newExpiry(
 }
 
 /**
- * Makes room for a new current secret. At most two secrets are good: while an overlap is running, a secret that was
- * never used is replaced, since the answer with it may have been lost.
+ * Makes room for a new current secret. At most two secrets are good: during an overlap, a secret that was never used is
+ * replaced, since the response with it may have been lost.
  */
 async function replaceCurrent(
   tx: Db,

@@ -19,7 +19,7 @@ export type RotationsOptions = {
 export type Rotations = {
   /** For a pending secret that is presented. */
   activate(hash: HashText, now: Date, from: string | null): Promise<void>
-  /** For a secret that is presented and is not good. Does not wait. */
+  /** For a presented secret that is not good. Does not wait. */
   presented(hash: HashText, at: Date, from: string | null): void
   /** Ends overlaps that are over, and examines what was presented. */
   flush(): Promise<void>
@@ -66,7 +66,7 @@ export function createRotations(
     presented(hash, at, from) {
       if (waiting.has(hash)) return
       if (waiting.size < capacity) waiting.set(hash, { hash, at, from })
-      // A flood of unknown secrets must not hide this one for good.
+      // A flood of unknown secrets must not hide this one permanently.
       else forget(hash)
     },
     flush,

@@ -9,7 +9,7 @@ export const secretStatuses = ['pending', 'current', 'overlapping', 'superseded'
 export type TokenSecret = Omit<LiveSecret, 'hash' | 'overlapSeconds' | 'newExpiresAt'> &
   Pick<SupersededSecret, 'reusedAt' | 'reusedIp'> & { status: (typeof secretStatuses)[number] }
 
-/** How many superseded secrets are shown, so that the answer stays bounded. */
+/** How many superseded secrets are shown, so that the response stays bounded. */
 export const mostSupersededShown = 100
 
 /** The secrets of a token that the caller may read, without the secrets themselves. */
