@@ -74,7 +74,7 @@ type Flags = ReturnType<typeof parseArgs<{ options: typeof options }>>['values']
 
 type Command = {
   run(shutdown: Shutdown, flags: Flags, file: string): Promise<void>
-  /** The options that it has. */
+  /** The options of the command. */
   flags?: (keyof Flags)[]
   takesFile?: true
 }

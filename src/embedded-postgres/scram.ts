@@ -1,12 +1,12 @@
 import { createHash, createHmac, pbkdf2, randomBytes } from 'node:crypto'
 import { promisify } from 'node:util'
 
-// What PostgreSQL uses by default.
+// PostgreSQL's default.
 const iterations = 4096
 
 /**
- * What PostgreSQL stores of a password in ASCII (RFC 5803). Computed here because the server may log the statement that
- * sets it.
+ * The verifier that PostgreSQL stores for an ASCII password (RFC 5803). Computed here because the server may log the
+ * statement that sets it.
  */
 export async function scramVerifier(password: string): Promise<string> {
   const salt = randomBytes(16)

@@ -1,7 +1,7 @@
 const patternMessage = 'x-pattern-message'
 const unchangeable = 'x-unchangeable'
 
-/** Keywords of our schemas that say nothing about validity: what errors say. */
+/** Custom keywords of our schemas that do not validate, but contain error messages. */
 export const messageKeywords = [patternMessage, unchangeable]
 
 export const notBlank = { pattern: '\\S', [patternMessage]: 'must not be blank' }
@@ -33,7 +33,7 @@ export function describePattern(schema: ViolatedSchema | undefined): string {
   return schema?.[patternMessage] ?? 'does not have the form that is required'
 }
 
-/** What is wrong with a member that the schema does not have. */
+/** The error for a member that the schema does not have. */
 export function describeUnknown(member: string, schema: ViolatedSchema | undefined): string {
   const fixed = schema?.[unchangeable]
   if (fixed && Object.hasOwn(fixed, member)) return fixed[member] as string
@@ -41,7 +41,7 @@ export function describeUnknown(member: string, schema: ViolatedSchema | undefin
   return meant === undefined ? 'is not known here' : `is not known here; did you mean ${meant}?`
 }
 
-/** Whether one letter too many, too few or wrong, or two letters in the wrong order, is all that tells them apart. */
+/** Whether the two differ only by one extra, missing or wrong letter, or by two swapped letters. */
 export function isOneEditApart(one: string, other: string): boolean {
   const [short, long] = one.length <= other.length ? [one, other] : [other, one]
   if (long.length - short.length > 1 || short === long) return false

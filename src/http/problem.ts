@@ -89,10 +89,11 @@ export function answerClientError(
   socket: Socket & { _httpMessage?: ServerResponse | null },
 ): void {
   const { _httpMessage: response } = socket
-  // A second response in the middle of one would be read as a part of it.
+  // A second response in the middle of another would be read as part of it.
   if (reason === 'ECONNRESET' || !socket.writable || response?.headersSent) return void socket.destroy()
   if (response?.req.complete) {
-    // The error is in what follows this request: an answer now would be taken for the answer to this one. Close after it.
+    // The error is in what follows this request: a response now would be taken for the response to this one. Close
+    // afterwards.
     response.shouldKeepAlive = false
     return
   }

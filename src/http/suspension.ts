@@ -4,7 +4,7 @@ import type { Caller } from '../access/caller.ts'
 import { answer, problems } from './schemas.ts'
 
 export type SuspensionRoutes<Params extends TObject, Answer extends TSchema> = {
-  /** The URL of what is suspended. */
+  /** The URL of the resource to suspend. */
   item: string
   /** The end of the operationIds: `suspendOwner`, `resumeOwner`. */
   noun: string

@@ -46,7 +46,7 @@ const longestName = 100
 
 const parts = { body: 'body', querystring: 'query', params: 'path', headers: 'header' } as const
 
-/** With Ajv's option `verbose`; Fastify's types do not know of it. */
+/** With Ajv's option `verbose`, which Fastify's types do not cover. */
 type Violation = FastifySchemaValidationError & { parentSchema?: object }
 
 function invalid({ validation, validationContext }: FastifyError): AppError {

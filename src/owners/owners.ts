@@ -37,8 +37,8 @@ export async function getOwner(
 }
 
 /**
- * Changes the record of an owner. The identity source decides who may have tokens where the policy restricts single
- * sign-on users, so changing it takes what changing the policy takes.
+ * Changes the record of an owner. The identity source decides who may have tokens if the policy restricts single
+ * sign-on users, so changing it requires the permission to change the policy.
  */
 export async function updateOwner(
   db: Db,
@@ -71,9 +71,9 @@ export async function updateOwner(
 }
 
 /**
- * While an owner is suspended, all of their tokens are inactive and no new ones can be created. Resuming gives what the
- * tokens let their holder do: the caller has to hold their permissions and must not be limited to audiences, types or
- * networks.
+ * While an owner is suspended, all of their tokens are inactive and no new ones can be created. Resuming grants what
+ * the tokens let their holder do: the caller has to hold their permissions and must not be limited to audiences, types
+ * or networks.
  */
 export async function setOwnerSuspended(
   db: Db,
@@ -101,7 +101,7 @@ export async function setOwnerSuspended(
   return { ...owner, organizationKey: key }
 }
 
-/** Makes the record of the owner of a new token, or adds to it what the request says. */
+/** Creates the record of the owner of a new token, or adds the facts in the request to it. */
 export async function recordOwner(
   tx: Db,
   owner: Pick<Owner, 'organizationId' | 'subject' | 'email' | 'identitySource'>,

@@ -4,8 +4,9 @@ import { AppError, invalidValue } from '../shared/errors.ts'
 import type { Policy } from '../shared/policy.ts'
 
 /**
- * Where an owner comes from: as is known, whatever a request says, so that rules for single sign-on users cannot be evaded
- * by what they leave out or claim. Only `sso` is taken from a request for a known owner, since it can only restrict.
+ * The source of an owner: the recorded one, whatever a request says, so that rules for single sign-on users cannot be
+ * evaded by what it leaves out or claims. Only `sso` is taken from a request for a known owner, since it can only
+ * restrict.
  */
 export function sourceOf(
   known: Pick<KnownOwner, 'source'> | null,
@@ -21,7 +22,7 @@ export function ownerSuspensionRefusal(
   return known?.isSuspended ? new AppError('suspended', `The owner ${subject} is suspended.`) : undefined
 }
 
-/** Why the policy does not let an owner have new tokens; undefined if it does. An unknown source may be `sso`. */
+/** Why the policy does not allow new tokens for an owner; undefined if it does. An unknown source may be `sso`. */
 export function sourceRefusal({ creation }: Policy, source: OwnerSource | undefined): AppError | undefined {
   if (creation.sso_users) return undefined
   if (source === undefined)

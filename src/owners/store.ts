@@ -32,7 +32,7 @@ export async function lockOwner(tx: Db, { organizationId, subject }: Key): Promi
     .executeTakeFirst()
 }
 
-/** Makes the record of an owner who has tokens and no record. */
+/** Creates the record of an owner who has tokens but no record. */
 export async function insertOwnerOfTokens(
   db: Db,
   { organizationId, subject }: Key,
@@ -48,7 +48,7 @@ export async function insertOwnerOfTokens(
     .execute()
 }
 
-/** Makes the record of an owner, or adds to it what a request says. Who was `sso` stays so. */
+/** Creates the record of an owner, or adds the facts in a request to it. The source `sso` is never replaced. */
 export async function upsertOwner(
   tx: Db,
   owner: Pick<Owner, 'organizationId' | 'subject' | 'email' | 'identitySource'>,
@@ -82,7 +82,7 @@ export async function updateOwner(
     .executeTakeFirstOrThrow()
 }
 
-/** What the owner's management tokens that are neither revoked nor expired let their holder do. */
+/** The permissions of the owner's management tokens that are neither revoked nor expired. */
 export async function selectManagementScopes(
   tx: Db,
   { organizationId, subject }: Key,
