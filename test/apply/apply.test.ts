@@ -149,7 +149,7 @@ t.test('a policy with every member is applied once', async (t) => {
   t.same(await apply(content), { steps: [], error: undefined })
 })
 
-t.test('what failed half-way is completed by the next run', async (t) => {
+t.test('the next run completes one that failed half-way', async (t) => {
   const organization = { key: 'halfway', name: 'Half-way' }
   const issuers = [{ name: 'X', issuer: 'https://one.example', audience: 'x' }]
   const refused = { lifetime: { minimum_days: 9, maximum_days: 8 } }
@@ -162,7 +162,7 @@ t.test('what failed half-way is completed by the next run', async (t) => {
 
 const list = (anchor: string) => `[${`${anchor},`.repeat(9)}]`
 
-t.test('a file that cannot be applied changes nothing, and the message names what is wrong', async (t) => {
+t.test('a file that cannot be applied changes nothing, and the message says what is wrong', async (t) => {
   const wrong: [string, unknown, RegExp][] = [
     ['an unknown member', { organisations: [] }, /organisations .+did you mean organizations\?/],
     ['an unknown member within', { token_types: [{ name: 'x1', prefx: 'x' }] }, /token_types\.0\.prefx/],

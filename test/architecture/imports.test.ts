@@ -34,7 +34,7 @@ t.test('no module imports one of a layer above its own', async (t) => {
   t.same(between.filter(({ from, to }) => depth(to) < depth(from)).map(say), [])
 })
 
-t.test('a circle is found, however long it is', async (t) => {
+t.test('a cycle of any length is found', async (t) => {
   t.same(
     circlesIn([
       ['a', 'b'],
@@ -51,7 +51,7 @@ t.test('there are no import cycles', async (t) => {
   t.same(circlesIn(between.map(({ from, to }) => [from, to])), [])
 })
 
-t.test('no folder imports itself by way of others', async (t) => {
+t.test('there are no cycles between folders', async (t) => {
   const arrows = between.map(({ from, to }): [string, string] => [roomOf(from), roomOf(to)])
   t.same(circlesIn(arrows.filter(([from, to]) => from !== to)), [])
 })
@@ -101,7 +101,7 @@ t.test('only server.ts and main.ts use process', async (t) => {
   t.same(touching, ['src/main.ts', 'src/server.ts'])
 })
 
-t.test('the application is put together in one place, for the service and the tests alike', async (t) => {
+t.test('the application is composed in one place, for the service and the tests', async (t) => {
   const root = join(import.meta.dirname, '../..')
   const tests = globSync('test/**/*.ts', { cwd: root })
   const building = [...modules, ...tests].filter((file) =>

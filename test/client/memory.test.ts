@@ -102,7 +102,7 @@ t.test('an ended secret is rejected without a request while an instance may not 
   }
 })
 
-t.test('the suspension of an owner concerns their tokens in that organization only', async (t) => {
+t.test('the suspension of an owner affects only their tokens in that organization', async (t) => {
   const { memory, time } = create()
   memory.trust(100_000)
   time.ms = 10_000

@@ -145,7 +145,7 @@ t.test('100-continue is answered before the body', async (t) => {
 })
 
 t.test(
-  'what cannot be parsed gets no answer that would be taken for that of the request before it',
+  'an unparsable request gets no response that could be taken for that of the previous request',
   async (t) => {
     const answer = await exchange(`GET ${path} HTTP/1.1\r\n${credentials}\r\nhello\r\n\r\n`)
     t.same(answer.match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 200'])
@@ -153,7 +153,7 @@ t.test(
   },
 )
 
-t.test('what cannot be parsed is not answered in the middle of a response', async (t) => {
+t.test('an unparsable request is not answered in the middle of a response', async (t) => {
   const socket = await open()
   const stream = 'GET /v1/revocations/stream HTTP/1.1\r\nAccept: text/event-stream\r\n'
   socket.write(`${stream}${credentials}\r\n`)

@@ -30,7 +30,7 @@ const asking = (subject: string, identity_source: string | undefined) => ({
   ...(identity_source && { identity_source }),
 })
 
-t.test('a create that names an owner makes a record of them, and adds to it', async (t) => {
+t.test('a create that names an owner creates their record, or adds to it', async (t) => {
   const { create, owner } = await organization()
   t.match(await owner('u-1'), { status: 404, body: { code: 'not_found' } })
   await create({ subject: 'u-1', email: 'ada@example.com' })
@@ -104,7 +104,7 @@ for (const by of ['record', 'tokens of before there were records'])
         }
       })
 
-t.test('an unknown source has to be said where single sign-on is restricted', async (t) => {
+t.test('an unknown source must be given if single sign-on is restricted', async (t) => {
   const { create } = await organization(restricted)
   t.match(await create({ subject: 'u-1' }), {
     status: 422,
@@ -114,7 +114,7 @@ t.test('an unknown source has to be said where single sign-on is restricted', as
   t.equal((await create({ subject: 'u-1' })).status, 201, 'said once, it is known')
 })
 
-t.test('one old token that says sso counts more than newer ones that do not', async (t) => {
+t.test('an old token with the source sso takes precedence over newer ones without it', async (t) => {
   const { create, put } = await organization()
   await create({ subject: 'u-1', identity_source: 'sso' })
   await world.sql('delete from owners')
@@ -125,7 +125,7 @@ t.test('one old token that says sso counts more than newer ones that do not', as
   t.match(await create({ subject: 'u-1' }), { body: { code: 'creation_disabled' } })
 })
 
-t.test('who may change where an owner comes from', async (t) => {
+t.test('only callers with the right permissions may change the source of an owner', async (t) => {
   const { key, base, create, change, owner, put } = await organization()
   await create({ subject: 'u-1', identity_source: 'sso' })
   const body = { identity_source: 'internal' }
@@ -152,7 +152,7 @@ t.test('who may change where an owner comes from', async (t) => {
   t.equal((await owner('u-1')).body.external_id, '00u1')
 })
 
-t.test('with tokens:own one reads the record of oneself', async (t) => {
+t.test('with tokens:own, owners read their own record', async (t) => {
   const { key, base, create } = await organization()
   await create({ subject: 'u-2' })
   const token = await world.manager(['tokens:own'], key, { owner: { subject: 'u-1' } })
@@ -160,7 +160,7 @@ t.test('with tokens:own one reads the record of oneself', async (t) => {
   t.equal((await world.ask('GET', `${base}/owners/u-2`, { token })).status, 403)
 })
 
-t.test('a change of the record counts for tokens that the owner makes with an older one', async (t) => {
+t.test('a change of the record applies to tokens that the owner creates with an older one', async (t) => {
   const { key, base, change, put } = await organization()
   const token = await world.manager(['tokens:own'], key, {
     owner: { subject: 'u-1', identity_source: 'sso' },
@@ -172,7 +172,7 @@ t.test('a change of the record counts for tokens that the owner makes with an ol
   t.match(await create(), { status: 201, body: { owner: { identity_source: 'ldap' } } })
 })
 
-t.test('the first tokens of an owner, created at once, make one record', async (t) => {
+t.test('concurrent first tokens of an owner create one record', async (t) => {
   const { key, create, owner } = await organization()
   const sent = Array.from({ length: 12 }, (_, i) => create(asking('u-1', i % 3 ? undefined : 'sso')))
   for (const { status } of await Promise.all(sent)) t.equal(status, 201)
@@ -184,7 +184,7 @@ t.test('the first tokens of an owner, created at once, make one record', async (
   t.equal(rows.length, 1)
 })
 
-t.test('owners go with their organization', async (t) => {
+t.test('owners are deleted with their organization', async (t) => {
   const { base, create } = await organization()
   await create({ subject: 'u-of-deleted' })
   await world.ask('POST', `${base}/suspend`)

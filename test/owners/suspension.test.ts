@@ -12,7 +12,7 @@ const act = (subject: string, action: string, token = world.admin) =>
 const create = (subject: string) =>
   world.ask('POST', `${base}/tokens`, { body: { name: 'New', type: 'api', owner: { subject } } })
 
-t.test('suspended and resumed, the record and the change log say so', async (t) => {
+t.test('suspending and resuming shows in the record and the change log', async (t) => {
   await create('u-1')
   t.match(await act('u-1', 'suspend'), {
     status: 200,
@@ -37,7 +37,7 @@ t.test('an owner of tokens from before there were records can be suspended', asy
   t.same(await world.introspect(secret), { active: false })
 })
 
-t.test('a create for a suspended owner is refused, and the form says so', async (t) => {
+t.test('a create for a suspended owner is rejected, and the form says so', async (t) => {
   await create('u-2')
   await act('u-2', 'suspend')
   const refused = await create('u-2')
@@ -98,7 +98,7 @@ t.test('their JWTs are marked in the status list while they are suspended', asyn
   t.equal(await status(), 0)
 })
 
-t.test('where the record says they come from is what their tokens introspect as', async (t) => {
+t.test("introspection shows the source in the owner's record", async (t) => {
   const { secret } = await world.issue({
     type: 'management',
     scopes: ['policy:write'],

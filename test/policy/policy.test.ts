@@ -55,7 +55,7 @@ t.test('a maximum can be set alone: platform defaults yield to it', async (t) =>
   })
 })
 
-t.test('limits can be set and taken back alone, whatever else the organization says', async (t) => {
+t.test('limits can be set and removed alone, whatever else the organization sets', async (t) => {
   const { url } = await organization()
   const own = { presets_days: [7, 182, 548], allow_no_expiry: true, default_days: 182 }
   await world.ask('PUT', url, { body: { lifetime: own } })
@@ -79,7 +79,7 @@ t.test('limits can be set and taken back alone, whatever else the organization s
   }
 })
 
-t.test('sources name the organization for exactly what would be otherwise without it', async (t) => {
+t.test('sources name the organization for exactly the values that it changes', async (t) => {
   const { url } = await organization()
   await world.ask('PUT', url, { body: { lifetime: { maximum_days: 365 } } })
   const { body } = await world.ask('GET', url)
@@ -88,7 +88,7 @@ t.test('sources name the organization for exactly what would be otherwise withou
   t.same(own, ['lifetime.maximum_days', 'lifetime.allow_no_expiry'])
 })
 
-t.test('a patch that names what its limits do not allow is refused', async (t) => {
+t.test('a patch with values beyond its own limits is rejected', async (t) => {
   const { url } = await organization()
   await world.ask('PUT', url, { body: { lifetime: { minimum_days: 7, maximum_days: 90 } } })
   const cases: [object, string][] = [

@@ -66,7 +66,7 @@ t.test('a token can be created without expiry although the policy has another de
   await policy({})
 })
 
-t.test('in a PATCH absence leaves a member as it is, and null or "" clears it', async (t) => {
+t.test('in a PATCH, a missing member is unchanged, and null or "" clears it', async (t) => {
   const full = { comment: 'Old', allowed_cidrs: ['192.0.2.0/24'] }
   for (const empty of [null, '']) {
     const { body } = await create(full)
@@ -84,7 +84,7 @@ t.test('in a PATCH absence leaves a member as it is, and null or "" clears it', 
   }
 })
 
-t.test('the type may be left out where only one can be created', async (t) => {
+t.test('the type is optional if only one can be created', async (t) => {
   await policy({ allowed_types: ['mcp', 'management'] })
   for (const type of [undefined, null, '']) t.equal((await create({ type })).body.type, 'mcp')
   await policy({ allowed_types: ['mcp', 'api'] })
@@ -123,7 +123,7 @@ t.test('names are stored and compared without surrounding spaces and in NFC', as
   await policy({})
 })
 
-t.test('control and direction characters are refused in every name, and the field is named', async (t) => {
+t.test('control and direction characters are rejected in every name, naming the field', async (t) => {
   const { body: token } = await create({})
   const trusted = {
     issuer: 'https://login.example',

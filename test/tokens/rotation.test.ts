@@ -57,7 +57,7 @@ t.test('a rotated token keeps its id, history, scopes and limits', async (t) => 
   )
 })
 
-t.test('both secrets are good in the overlap, and the old one not a moment longer', async (t) => {
+t.test('both secrets are good during the overlap, and the old one no longer', async (t) => {
   const token = await world.issue()
   const { secret } = await rotated(token, { overlap_seconds: 3600 })
   const end = Math.floor(clock.now.getTime() / 1000) + 3600
@@ -94,7 +94,7 @@ t.test('without an overlap the old secret ends at once, whatever else is good', 
   t.same(await statuses(token), ['current', 'superseded', 'superseded'])
 })
 
-t.test('the old secret does not outlive the expiry that the token had', async (t) => {
+t.test("the old secret does not outlive the token's previous expiry", async (t) => {
   const token = await world.issue({ lifetime_days: 1 })
   const { secret, expires_at } = await rotated(token, { overlap_seconds: 2 * 86_400, lifetime_days: 10 })
   t.equal(expires_at, new Date(clock.now.getTime() + 10 * day).toISOString())
@@ -183,7 +183,7 @@ t.test('an overlap can be finished, and a pending rotation cancelled', async (t)
   ])
 })
 
-t.test('a lost answer locks nobody out', async (t) => {
+t.test('a lost response does not lock the client out', async (t) => {
   const token = await world.issue()
   const headers = { 'idempotency-key': randomUUID() }
   const first = await rotate(token, { overlap_seconds: 60 }, { headers })
@@ -265,7 +265,7 @@ t.test('policy sets the overlap and its maximum, and what a new expiry may be', 
   t.equal(secrets[1].valid_until, new Date(clock.now.getTime() + 60_000).toISOString())
 })
 
-t.test('the default overlap fits its maximum: named, or else by yielding', async (t) => {
+t.test('the default overlap must fit the maximum, or yields to it', async (t) => {
   const path = '/v1/organizations/default/policy'
   const put = (rotation: object) => world.ask('PUT', path, { body: { rotation } })
   t.teardown(() => world.ask('PUT', path, { body: {} }))
@@ -292,7 +292,7 @@ t.test('a revoked, expired or suspended token is not rotated', async (t) => {
   t.match(answer, { status: 409, body: { code: 'suspended' } })
 })
 
-t.test('If-Match guards against rotating twice', async (t) => {
+t.test('If-Match prevents rotating twice', async (t) => {
   const token = await world.issue()
   const { headers } = await world.ask('GET', pathOf(token))
   const once = { headers: { 'if-match': headers.etag } }
@@ -386,7 +386,7 @@ t.test('each JWT of a token has its own jti, which the status list and the feed 
   t.match(items.at(-1), { reason: 'secret_ended', token_id: token.id })
 })
 
-t.test('what is due for rotation is shown', async (t) => {
+t.test('tokens due for rotation are shown', async (t) => {
   const policy = '/v1/organizations/default/policy'
   await world.ask('PUT', policy, { body: { rotation: { every_days: 30 } } })
   t.teardown(() => world.ask('PUT', policy, { body: {} }))
