@@ -63,7 +63,10 @@ export function coalesce<Item, Result>({
     queues.delete(db)
   }
 
-  return async (db, item) => (await join(db, item)) ?? one(db, item)
+  return async (db, item) => {
+    const result = await join(db, item)
+    return result === undefined ? one(db, item) : result
+  }
 }
 
 /**

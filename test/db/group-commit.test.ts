@@ -42,6 +42,14 @@ t.test('concurrent items are handled by one statement, and each gets its own res
   t.same([sizes, alone], [[20], []])
 })
 
+t.test('null is a result: only an item that is left alone is done on its own', async (t) => {
+  const find = coalesce<string, string | null>({
+    all: async (_db, items) => items.map((item) => (item === 'left' ? undefined : null)),
+    one: async (_db, item) => `${item} alone`,
+  })
+  t.same(await Promise.all([find(db, 'absent'), find(db, 'left')]), [null, 'left alone'])
+})
+
 t.test('what comes in while a statement is on its way goes with the next one', async (t) => {
   const later: Promise<unknown>[] = []
   const { mark, sizes } = marking(async (db, asked) => {

@@ -1,9 +1,11 @@
 // The ways in which PostgreSQL rejects connections while the service runs.
+
 import { execFileSync } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { startOwnServer, until } from '../support/own-server.ts'
+import { startOwnServer } from '../support/own-server.ts'
+import { until } from '../support/until.ts'
 import { createWorld } from '../support/world.ts'
 
 const server = await startOwnServer(t)
