@@ -13,7 +13,7 @@ import { ConfigError, withFiles } from './shared/config-files.ts'
 import { publicUrlProblem } from './shared/public-url.ts'
 import { Secret } from './shared/secret.ts'
 import type { StaticSecret } from './tokens/static-secret/static-secret.ts'
-import type { VerificationOptions } from './verification/options.ts'
+import type { VerificationOptions } from './verification/admission.ts'
 
 /** Every environment variable. A test compares docs/configuration.md with it. */
 export const Environment = Type.Object({

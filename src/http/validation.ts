@@ -1,5 +1,7 @@
 import AjvCompiler, { type BuildCompilerFromPool } from '@fastify/ajv-compiler'
 import SerializerCompiler from '@fastify/fast-json-stringify-compiler'
+import type { FastifyRequest } from 'fastify'
+import { validate as isUuid } from 'uuid'
 import { formats } from './formats.ts'
 import { messageKeywords } from './messages.ts'
 
@@ -53,3 +55,15 @@ const buildSerializer: SerializerCompiler.SerializerFactory = (externalSchemas, 
 }
 
 export const schemaController = { compilersFactory: { buildValidator, buildSerializer } }
+
+/** A preHandler hook. Ids in upper case are the same ids (RFC 9562 §4); normalizes them to lower case. */
+export async function lowerCaseIds({ params, routeOptions }: FastifyRequest): Promise<void> {
+  const { properties = {} } = (routeOptions.schema?.params ?? {}) as Described
+  const given = params as Record<string, string>
+  for (const [name, value] of Object.entries(given)) {
+    const isId = properties[name]?.format === 'uuid' || (name === 'organization' && isUuid(value))
+    if (isId) given[name] = value.toLowerCase()
+  }
+}
+
+type Described = { properties?: Record<string, { format?: string }> }

@@ -1,4 +1,4 @@
-import type { JWTPayload } from 'jose'
+import type { JWTPayload, JWTVerifyGetKey } from 'jose'
 import { validate as isUuid } from 'uuid'
 import type { User } from '../access/caller.ts'
 import type { Db } from '../db/database.ts'
@@ -6,7 +6,8 @@ import type { TrustedIssuer } from '../db/tables.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { badCredential } from '../shared/errors.ts'
 import type { Secret } from '../shared/secret.ts'
-import { createKeys } from './keys.ts'
+import { createBulkhead } from './bulkhead.ts'
+import { createMetadata } from './metadata.ts'
 import { findOrganization, selectRegistrations } from './store.ts'
 import { isKey, isOfPlatform, organizationNamed, userFrom } from './user.ts'
 import { type Address, addressOf, verifySignIn } from './verify.ts'
@@ -68,4 +69,16 @@ async function organizationOf(
   if (organization.suspendedAt) throw badCredential('its organization is suspended')
   if (organization.ownerSuspendedAt) throw badCredential('its user is suspended in the organization')
   return organization.id
+}
+
+/** The keys of registered issuers, fetched on demand and cached. */
+function createKeys(outbound: Outbound): (registration: TrustedIssuer) => JWTVerifyGetKey {
+  const jwksUriOf = createMetadata(outbound)
+  const wait = createBulkhead()
+  return ({ organizationId, issuer, jwksUri }) =>
+    (header, token) =>
+      wait(organizationId, async () => {
+        const uri = jwksUri ?? (await jwksUriOf(issuer, organizationId))
+        return outbound.jwks(uri, organizationId)(header, token)
+      })
 }

@@ -11,6 +11,7 @@ import { canSign, type Signing, sealingKey } from './signing.ts'
 import * as store from './store.ts'
 
 const dayMs = 24 * 60 * 60 * 1000
+const maintainEveryMs = 60 * 60 * 1000
 
 /** None of the configured master keys opens the keys in the database. */
 export class MasterKeyError extends Error {}
@@ -118,4 +119,27 @@ function cannotOpen(kid: string): MasterKeyError {
 
 function raise(message: string): never {
   throw new Error(message)
+}
+
+/** Maintains the keys once an hour until it is stopped; failures are logged and retried an hour later. */
+export function scheduleKeyMaintenance(
+  db: Db,
+  signing: Signing,
+  rotationDays: number,
+  log: { error(facts: object, message: string): void },
+): { stop(): Promise<void> } {
+  let running = Promise.resolve()
+  const maintain = () => {
+    running = maintainKeys(db, signing, rotationDays, new Date()).catch((err: unknown) => {
+      log.error({ err }, 'signing-key maintenance failed')
+    })
+  }
+  maintain()
+  const timer = setInterval(maintain, maintainEveryMs).unref()
+  return {
+    async stop() {
+      clearInterval(timer)
+      await running
+    },
+  }
 }

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
+import { promisify } from 'node:util'
+import { deflate } from 'node:zlib'
 import { LRUCache } from 'lru-cache'
 import type { Db } from '../db/database.ts'
 import { activeSigner, canSign, type Signing, signJwt } from '../keys/signing.ts'
 import { AppError } from '../shared/errors.ts'
 import { uriOf } from './allocate.ts'
-import { encodeBits } from './bits.ts'
 import * as store from './store.ts'
 
 /** In seconds: how long a verifier may use a list before fetching a newer one. */
@@ -15,6 +16,8 @@ const lifetime = 300
 export const keptMs = 10_000
 /** How many lists an instance caches. */
 const capacity = 100
+
+const compress = promisify(deflate)
 
 export type StatusList = { jwt: string; etag: string }
 
@@ -66,4 +69,14 @@ async function signList(
     status_list: { bits: 1, lst },
   })
   return { jwt, etag: `"${createHash('sha256').update(jwt).digest('base64url')}"` }
+}
+
+/**
+ * The `lst` of a list with one bit per token, in which these indexes are set: counted from the least significant bit of
+ * the first byte, and compressed (draft-ietf-oauth-status-list §4.1 and §4.2).
+ */
+export async function encodeBits(size: number, indexes: Iterable<number>): Promise<string> {
+  const bytes = Buffer.alloc(size / 8)
+  for (const index of indexes) bytes[index >> 3] = (bytes[index >> 3] ?? 0) | (1 << (index & 7))
+  return (await compress(bytes, { level: 9 })).toString('base64url')
 }

@@ -8,6 +8,14 @@ import { AppError } from '../shared/errors.ts'
 import { platformId } from '../shared/platform.ts'
 import { Secret } from '../shared/secret.ts'
 
+/** Settings of /verify; without trusted networks every gateway needs a credential. */
+export type VerificationOptions = {
+  /** Lower-case names of header fields, besides Authorization, in which users may present a token. */
+  fields: string[]
+  /** Peers in these networks need no credential, and see every token. */
+  trustedNetworks: string[]
+}
+
 /** What identifies a gateway: its header field, and the peer address of its connection. */
 export type Gateway = { field: string | string[] | undefined; peer: string | null }
 

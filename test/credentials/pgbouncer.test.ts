@@ -4,10 +4,10 @@ import { createDb } from '../../src/db/database.ts'
 import { sessionProblem } from '../../src/db/session.ts'
 import { databaseWarnings } from '../../src/prepare.ts'
 import { revokeBySql, revokeWithoutNotification, startInstance } from '../support/credentials.ts'
-import { until } from '../support/own-server.ts'
 import { hasPgbouncer, startPgbouncer } from '../support/pgbouncer.ts'
 import { run } from '../support/process.ts'
 import { createProxy } from '../support/proxy.ts'
+import { until } from '../support/until.ts'
 import { createWorld } from '../support/world.ts'
 
 if (hasPgbouncer()) {

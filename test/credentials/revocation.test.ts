@@ -7,6 +7,7 @@ import { issueInTransaction } from '../../src/tokens/create/issue.ts'
 import { createTime, revokeBySql, revokeWithoutNotification, startInstance } from '../support/credentials.ts'
 import { createProxy } from '../support/proxy.ts'
 import { recordSecret } from '../support/records.ts'
+import { until } from '../support/until.ts'
 import { createWorld, day } from '../support/world.ts'
 
 // One caller gets a quarter of the slots, and creates 150 tokens at a time below.
@@ -180,7 +181,7 @@ t.test('a change is acknowledged only after the instance has seen it itself', as
     isAcknowledged = true
   })
   const isThere = () => world.db.selectFrom('tokens').select('id').where('id', '=', deleted.id).execute()
-  while ((await isThere()).length > 0) await new Promise(setImmediate)
+  await until(async () => (await isThere()).length === 0)
   await introspect(deleted.secret)
   t.equal(isAcknowledged, false)
   proxy.thaw()

@@ -2,9 +2,10 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { newDirectory, postmasterPid } from '../support/embedded.ts'
-import { freePort, type Run, run, said, until } from '../support/process.ts'
+import { freePort, type Run, run, said } from '../support/process.ts'
 import { recordSecret } from '../support/records.ts'
 import { retried } from '../support/retried.ts'
+import { until } from '../support/until.ts'
 
 const restarted = 'the embedded PostgreSQL ended unexpectedly and was restarted'
 

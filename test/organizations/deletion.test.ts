@@ -1,4 +1,3 @@
-import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
 import pg from 'pg'
 import t from 'tap'
@@ -6,6 +5,7 @@ import { listen } from '../../src/db/listener.ts'
 import { deleteOrganization } from '../../src/organizations/organizations.ts'
 import { callerOf } from '../support/credentials.ts'
 import { affectedBy } from '../support/plans.ts'
+import { until } from '../support/until.ts'
 import { createWorld } from '../support/world.ts'
 
 const world = await createWorld(t)
@@ -125,7 +125,3 @@ t.test('a deletion that was interrupted leaves a suspended organization, and can
   )
   t.equal(log.body.items.length, 1)
 })
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await setTimeout(5)
-}

@@ -1,4 +1,3 @@
-import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { setOrganizationSuspended } from '../../src/organizations/organizations.ts'
@@ -7,6 +6,7 @@ import { selectBreaches } from '../../src/policy/store.ts'
 import { tightened } from '../../src/policy/tightened.ts'
 import { callerOf } from '../support/credentials.ts'
 import { costOf } from '../support/plans.ts'
+import { until } from '../support/until.ts'
 import { createWorld } from '../support/world.ts'
 
 const world = await createWorld(t)
@@ -108,8 +108,4 @@ async function hold(t: Test, statement: string): Promise<pg.Client> {
   t.teardown(() => client.end())
   await client.query(`begin; ${statement}`)
   return client
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await setTimeout(5)
 }

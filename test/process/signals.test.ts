@@ -1,13 +1,15 @@
 // What a signal does in each phase, to process 1 of a container: the kernel gives it no default actions, so a signal
 // that arrives before there is a handler is lost.
+
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { createEmptyDatabase } from '../support/database.ts'
-import { freePort, type Run, run, said, until } from '../support/process.ts'
+import { freePort, type Run, run, said } from '../support/process.ts'
 import { canBeProcessOne, runAsProcessOne } from '../support/process-one.ts'
+import { until } from '../support/until.ts'
 
 type Env = Record<string, string>
 type Phase = {

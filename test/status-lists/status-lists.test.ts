@@ -3,8 +3,7 @@ import fc from 'fast-check'
 import { createLocalJWKSet, decodeJwt, jwtVerify } from 'jose'
 import t from 'tap'
 import { listSize } from '../../src/status-lists/allocate.ts'
-import { encodeBits } from '../../src/status-lists/bits.ts'
-import { keptMs } from '../../src/status-lists/status-lists.ts'
+import { encodeBits, keptMs } from '../../src/status-lists/status-lists.ts'
 import { createWorld, day, issuer, type World } from '../support/world.ts'
 
 const world = await createWorld(t)

@@ -58,8 +58,3 @@ export async function startOwnServer(t: Test): Promise<OwnServer> {
     },
   }
 }
-
-/** Polls a condition that cannot be awaited in another way. */
-export async function until(isSo: () => Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await new Promise(setImmediate)
-}

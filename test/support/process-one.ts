@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import type { Test } from 'tap'
-import { type Run, run, until } from './process.ts'
+import { type Run, run } from './process.ts'
+import { until } from './until.ts'
 
 const namespace = ['unshare', '--fork', '--pid', '--mount-proc', '--kill-child']
 

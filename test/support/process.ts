@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { recordLog } from './records.ts'
@@ -57,13 +56,4 @@ export async function freePort(): Promise<number> {
   server.close()
   await once(server, 'close')
   return port
-}
-
-/** Repeats a query until its result is not empty. */
-export async function until<T>(ask: () => Promise<T>): Promise<T> {
-  for (;;) {
-    const answer = await ask()
-    if (answer) return answer
-    await delay(5)
-  }
 }
