@@ -87,11 +87,25 @@ function describe(
   message: string | undefined,
   schema: object | undefined,
 ): string {
+  // That null is accepted as well is of no help to those who meant to give a value.
+  if (keyword === 'type')
+    return `must be ${[params.type]
+      .flat()
+      .filter((type) => type !== 'null')
+      .join(' or ')}`
   if (keyword === 'pattern') return describePattern(schema)
   if (keyword === 'required') return 'is required'
   if (keyword === 'enum') return `must be one of ${(params.allowedValues as unknown[]).join(', ')}`
   if (keyword === 'format') return formats[String(params.format)]?.message ?? message ?? 'is not valid'
   return message ?? 'is not valid'
+}
+
+/** The members of the body (by name) that validation rejected; undefined if it rejected anything else. */
+export function invalidMembers({ validation = [], validationContext }: FastifyError): string[] | undefined {
+  const names = validation.map(
+    ({ instancePath, params }) => instancePath.split('/')[1] ?? params.additionalProperty,
+  )
+  return validationContext !== 'body' || names.includes(undefined) ? undefined : names.map(String)
 }
 
 function inUnits(bytes: number): string {

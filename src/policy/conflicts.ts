@@ -1,5 +1,5 @@
 import type { FieldError } from '../shared/errors.ts'
-import type { Policy, PolicyDocument } from '../shared/policy.ts'
+import { type Policy, type PolicyDocument, shortestLifetime } from '../shared/policy.ts'
 import { effectivePolicy, platformPolicy } from './effective.ts'
 import type { MergePatch } from './merge-patch.ts'
 
@@ -22,9 +22,11 @@ export function conflictsIn(
 type Conflict = [field: string, detail: string]
 
 function lifetimeConflicts(
-  { minimum_days: minimum, maximum_days: maximum }: Policy['lifetime'],
+  lifetime: Policy['lifetime'],
   requested: MergePatch<Policy['lifetime']>,
 ): Conflict[] {
+  const { maximum_days: maximum } = lifetime
+  const minimum = Math.ceil(shortestLifetime(lifetime).seconds / 86_400)
   if (maximum !== null && minimum > maximum)
     return typeof requested.minimum_days === 'number'
       ? [['lifetime.minimum_days', `is more than the maximum of ${maximum} days`]]

@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Policy, PolicyDocument } from '../shared/policy.ts'
+import { type Policy, type PolicyDocument, shortestLifetime } from '../shared/policy.ts'
 
 /** The defaults for whatever an organization does not set. */
 export const platformPolicy: Policy = {
   lifetime: {
     presets_days: [7, 30, 60, 90, 365],
     minimum_days: 1,
+    minimum_seconds: null,
     maximum_days: null,
     on_too_long: 'refuse',
     allow_no_expiry: true,
@@ -70,7 +71,8 @@ function consistentRotation(rotation: Policy['rotation']): Policy['rotation'] {
 
 /** Presets, default and tokens without expiry yield to the limits, so that limits can be set and removed alone. */
 function consistentLifetime(lifetime: Policy['lifetime']): Policy['lifetime'] {
-  const { minimum_days: minimum, maximum_days, presets_days, default_days } = lifetime
+  const { maximum_days, presets_days, default_days } = lifetime
+  const minimum = Math.ceil(shortestLifetime(lifetime).seconds / 86_400)
   const maximum = maximum_days ?? Number.POSITIVE_INFINITY
   return {
     ...lifetime,

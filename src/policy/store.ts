@@ -6,7 +6,7 @@ import type { PolicyDocument } from '../shared/policy.ts'
 /** The rules that became stricter, with their new values; null for all others. */
 export type Tightened = {
   maximumDays: number | null
-  minimumDays: number | null
+  minimum: { seconds: number; rule: string } | null
   /** A token has to expire. */
   expiry: true | null
   minimumLength: number | null
@@ -79,8 +79,8 @@ export async function selectBreaches(
       select id, name, type, array_remove(array[
         case when expires_at - created_at > ${rules.maximumDays}::int * interval '24 hours'
           then 'lifetime.maximum_days' end,
-        case when expires_at - created_at < ${rules.minimumDays}::int * interval '24 hours'
-          then 'lifetime.minimum_days' end,
+        case when expires_at - created_at < ${rules.minimum?.seconds ?? null}::bigint * interval '1 second'
+          then ${rules.minimum?.rule ?? null}::text end,
         case when expires_at is null and ${rules.expiry}::boolean then 'lifetime.allow_no_expiry' end,
         case when char_length(name) < ${rules.minimumLength}::int then 'name.minimum_length' end,
         case when ${hasNamesake} then 'name.unique' end,

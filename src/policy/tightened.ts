@@ -1,10 +1,10 @@
-import type { Policy } from '../shared/policy.ts'
+import { type Policy, shortestLifetime } from '../shared/policy.ts'
 import type { Tightened } from './store.ts'
 
 export function tightened(before: Policy, after: Policy): Tightened {
   return {
     maximumDays: lowered(before.lifetime.maximum_days, after.lifetime.maximum_days),
-    minimumDays: raised(before.lifetime.minimum_days, after.lifetime.minimum_days),
+    minimum: raisedMinimum(before.lifetime, after.lifetime),
     expiry: turned(!before.lifetime.allow_no_expiry, !after.lifetime.allow_no_expiry),
     minimumLength: raised(before.name.minimum_length, after.name.minimum_length),
     uniqueName: turned(before.name.unique, after.name.unique),
@@ -22,6 +22,11 @@ export function tightened(before: Policy, after: Policy): Tightened {
 /** Null means no limit. */
 function lowered(before: number | null, after: number | null): number | null {
   return after !== null && (before === null || after < before) ? after : null
+}
+
+function raisedMinimum(before: Policy['lifetime'], after: Policy['lifetime']): Tightened['minimum'] {
+  const minimum = shortestLifetime(after)
+  return minimum.seconds > shortestLifetime(before).seconds ? minimum : null
 }
 
 function raised(before: number, after: number): number | null {

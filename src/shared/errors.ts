@@ -228,6 +228,52 @@ export class AppError extends Error {
   }
 }
 
+/** Collects what several checks reject, so that one error can tell the caller all of it. */
+export class Refusals {
+  readonly #errors: AppError[] = []
+
+  add(error: AppError | undefined): void {
+    if (error) this.#errors.push(error)
+  }
+
+  /** The result of a check, or undefined if it rejected something. */
+  check<T>(work: () => T): T | undefined {
+    try {
+      return work()
+    } catch (error) {
+      this.add(appError(error))
+      return undefined
+    }
+  }
+
+  async checkLater(work: () => Promise<unknown>): Promise<void> {
+    await work().catch((error) => this.add(appError(error)))
+  }
+
+  /** The first error, with the fields of all; undefined if nothing was rejected. */
+  combined(): AppError | undefined {
+    const [first, ...others] = this.#errors
+    if (!first || others.length === 0) return first
+    const fields = new Map(
+      this.#errors
+        .flatMap(fieldsOf)
+        .toReversed()
+        .map((field) => [`${field.in} ${field.field}`, field]),
+    )
+    return new AppError(first.code, first.message, { fields: [...fields.values()].toReversed() })
+  }
+}
+
+function appError(error: unknown): AppError {
+  if (error instanceof AppError) return error
+  throw error
+}
+
+/** An error about the request as a whole has no field. */
+function fieldsOf({ fields, message: detail }: AppError): FieldError[] {
+  return fields ?? [{ in: 'body', field: '', detail }]
+}
+
 const mostListed = 20
 
 /** The allowed values, as an error lists them; abbreviated if there are many. */

@@ -16,6 +16,12 @@ const Lifetime = Type.Object(
       examples: [[182, 365, 548, 731]],
     }),
     minimum_days: Type.Integer({ ...days, description: 'The shortest lifetime. At least one day.' }),
+    minimum_seconds: nullableInteger({
+      minimum: 60,
+      maximum: 86_399,
+      description:
+        'A shortest lifetime of less than a day, in place of `minimum_days`. Null: `minimum_days` holds.',
+    }),
     maximum_days: nullableInteger({ ...days, description: 'The longest lifetime. Null: no maximum.' }),
     on_too_long: Type.Enum(['refuse', 'reduce'], {
       type: 'string',
@@ -180,3 +186,10 @@ export const PolicyDocument = Type.Object(
 
 export type Policy = Static<typeof Policy>
 export type PolicyDocument = Static<typeof PolicyDocument>
+
+/** The shortest lifetime that the policy allows, with the rule that says so. */
+export function shortestLifetime({ minimum_days, minimum_seconds }: Policy['lifetime']) {
+  return minimum_seconds === null
+    ? { seconds: minimum_days * 86_400, rule: 'lifetime.minimum_days' }
+    : { seconds: minimum_seconds, rule: 'lifetime.minimum_seconds' }
+}

@@ -68,7 +68,7 @@ export function limitRefusal({ owner, organization }: QuotaUsages): AppError | u
   return undefined
 }
 
-async function refuseTakenName(
+export async function refuseTakenName(
   tx: Db,
   { organizationId, name, except }: { organizationId: string; name: string; except?: string },
 ): Promise<void> {

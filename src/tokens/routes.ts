@@ -1,18 +1,20 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply } from 'fastify'
+import type { FastifyError, FastifyReply } from 'fastify'
 import type { Deps } from '../http/deps.ts'
 import { clearEmptyMembers, dropEmptyMembers } from '../http/empty-members.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
 import { IdempotencyHeader, idempotencyKey } from '../http/idempotency-key.ts'
 import { page, positionIn } from '../http/pages.ts'
 import { answer, IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
+import { invalidMembers, toAppError } from '../http/to-app-error.ts'
 import type { Signing } from '../keys/signing.ts'
+import { Refusals } from '../shared/errors.ts'
 import { hashText, Secret } from '../shared/secret.ts'
-import { createToken } from './create/create.ts'
+import { createToken, previewToken } from './create/create.ts'
 import { eligibilityOf } from './create/eligibility.ts'
 import { creationRoutes } from './create/form-routes.ts'
 import * as creationSchema from './create/form-schema.ts'
-import { NewToken, parseNewToken } from './create/schema.ts'
+import { CreationQuery, NewToken, parseForPreview, parseNewToken } from './create/schema.ts'
 import { getSelf, getToken } from './find.ts'
 import { listTokens } from './list/list.ts'
 import { parseTokenQuery, TokenPosition, TokenQuery } from './list/schema.ts'
@@ -53,14 +55,18 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
     bodyLimit,
     config: { forgets: true },
     preValidation: dropEmptyMembers('owner'),
+    // A dry run reports what the schema rejects together with what the rules do.
+    attachValidation: true,
     schema: {
       operationId: 'createToken',
       summary: 'Create a token; its secret is shown only once',
       tags,
       params: OrganizationParams,
+      querystring: CreationQuery,
       headers: IdempotencyHeader,
       body: ref(NewToken),
       response: {
+        200: answer(schema.TokenPreview, 'With `dry_run`: what the token would be'),
         201: answer(
           schema.IssuedToken,
           'The token, with its secret',
@@ -72,14 +78,27 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
       },
     },
     handler: async (request, reply) => {
-      const { caller, params, body } = request
+      const { caller, params, body, validationError: invalid } = request
+      const issuing = { issuer, signing }
+      // A query that comes with an invalid body is not converted.
+      if (String(request.query.dry_run) === 'true') {
+        const refusals = new Refusals()
+        const members = invalid ? invalidMembers(invalid as FastifyError) : []
+        if (!members) throw invalid
+        if (invalid) refusals.add(toAppError(invalid, bodyLimit))
+        const input = parseForPreview(body, members, caller.now, refusals)
+        const asked = { organizationKey: params.organization, input, issuing }
+        reply.code(200)
+        return schema.presentPreview(await previewToken(db, caller, asked, refusals), caller.now)
+      }
+      if (invalid) throw invalid
       const input = parseNewToken(body, caller.now)
       const attempt = { key: idempotencyKey(request), request: ['createToken', body] }
       const { answer, replayed } = await createToken(db, caller, {
         organizationKey: params.organization,
         input,
         attempt,
-        issuing: { issuer, signing },
+        issuing,
         present: (issued) => ({
           etag: etag(issued.token),
           location: `/v1/organizations/${issued.token.organizationKey}/tokens/${issued.token.id}`,

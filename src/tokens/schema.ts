@@ -6,11 +6,12 @@ import { Actor, DateTime, Id, nullable, OrganizationParams, ref } from '../http/
 import { statuses, statusOf } from '../shared/status.ts'
 import { plainName } from '../shared/text.ts'
 import { expandEndpoint } from '../token-types/endpoint.ts'
+import type { Preview } from './create/create.ts'
 import { Creation } from './create/form-schema.ts'
 import type { Issued } from './create/issue.ts'
 import { daysFrom } from './create/lifetime.ts'
 import { AllowedCidrs, Comment, Metadata, Name, NarrowedTo, NewToken, ownerMembers } from './create/schema.ts'
-import { expiryOf, expiryStates } from './expiry.ts'
+import { type Expiry, expiryOf, expiryStates } from './expiry.ts'
 import type { SignedIn } from './find.ts'
 import { parseNetworks } from './networks.ts'
 import type { TokenChange as StoredChange, Token as StoredToken } from './store.ts'
@@ -173,6 +174,27 @@ export const IssuedToken = Type.Object(
   },
   { $id: 'IssuedToken', description: 'A new token.' },
 )
+export const TokenPreview = Type.Object(
+  {
+    organization: tokenMembers.organization,
+    type: tokenMembers.type,
+    name: nullable.string({ description: 'Null: one is generated.', examples: ['Okta SCIM connector'] }),
+    comment: nullable.string(),
+    owner: tokenMembers.owner,
+    scopes: tokenMembers.scopes,
+    audience: tokenMembers.audience,
+    metadata: tokenMembers.metadata,
+    allowed_cidrs: tokenMembers.allowed_cidrs,
+    narrowed_to: tokenMembers.narrowed_to,
+    endpoint: tokenMembers.endpoint,
+    not_before: tokenMembers.not_before,
+    expires_at: tokenMembers.expires_at,
+    expiry: tokenMembers.expiry,
+    warnings: Type.Array(ref(Warning), { description: 'Differences between the request and the token.' }),
+  },
+  { $id: 'TokenPreview', description: 'What a token would be, if it were created now.' },
+)
+
 export const TokenPage = Type.Object(
   { ...Page(Token, 'TokenPage').properties, creation: ref(Creation) },
   { $id: 'TokenPage', description: 'One page of a list.' },
@@ -185,6 +207,7 @@ export const components = [
   SignedInUser,
   Self,
   IssuedToken,
+  TokenPreview,
   TokenPage,
   NarrowedTo,
   NewToken,
@@ -230,9 +253,36 @@ export function presentSignedIn({ user, organization }: SignedIn): Static<typeof
   }
 }
 
+export function presentPreview(
+  { input, decision, organization }: Preview,
+  now: Date,
+): Static<typeof TokenPreview> {
+  const { type, owner, scopes, audience, expiresAt, warnings, policy } = decision
+  return {
+    organization: organization.key,
+    type: type.name,
+    name: input.name ?? null,
+    comment: input.comment,
+    owner: owner && { subject: owner.subject, email: owner.email, identity_source: owner.source },
+    scopes,
+    audience,
+    metadata: input.metadata as Static<typeof Metadata>,
+    allowed_cidrs: input.allowedCidrs,
+    narrowed_to: input.narrowedTo,
+    endpoint: expandEndpoint(type.endpoint, organization.key),
+    not_before: input.notBefore?.toISOString() ?? null,
+    expires_at: expiresAt?.toISOString() ?? null,
+    expiry: presentExpiry(expiryOf(expiresAt, policy.expiry_warning, now)),
+    warnings,
+  }
+}
+
+function presentExpiry({ state, secondsLeft, daysLeft }: Expiry): Static<typeof Token>['expiry'] {
+  return { state, seconds_left: secondsLeft, days_left: daysLeft }
+}
+
 export function presentToken(token: StoredToken, now: Date): Static<typeof Token> {
   const { ownerSubject, ownerSource } = token
-  const { state, secondsLeft, daysLeft } = expiryOf(token.expiresAt, token.expiryWarning, now)
   return {
     id: token.id,
     organization: token.organizationKey,
@@ -254,7 +304,7 @@ export function presentToken(token: StoredToken, now: Date): Static<typeof Token
     endpoint: expandEndpoint(token.endpoint, token.organizationKey),
     not_before: token.notBefore?.toISOString() ?? null,
     expires_at: token.expiresAt?.toISOString() ?? null,
-    expiry: { state, seconds_left: secondsLeft, days_left: daysLeft },
+    expiry: presentExpiry(expiryOf(token.expiresAt, token.expiryWarning, now)),
     rotation_due_at: rotationDueAt(token)?.toISOString() ?? null,
     last_used_at: token.lastUsedAt?.toISOString() ?? null,
     last_used_ip: token.lastUsedIp,

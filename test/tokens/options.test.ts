@@ -59,6 +59,7 @@ t.test('the options are everything that a form needs', async (t) => {
       ],
       latest_expires_at: inDays(90),
       minimum_days: 1,
+      minimum_seconds: null,
       maximum_days: 90,
       on_too_long: 'reduce',
       allow_no_expiry: false,

@@ -2,9 +2,10 @@ import type { AskedOwner, Narrowing, Owner } from '../../access/credential.ts'
 import type { Organization } from '../../db/tables.ts'
 import { ownerSuspensionRefusal, sourceOf, sourceRefusal } from '../../owners/source.ts'
 import { effectivePolicy } from '../../policy/effective.ts'
-import { AppError, invalidValue, listed } from '../../shared/errors.ts'
+import { AppError, invalidValue, listed, Refusals } from '../../shared/errors.ts'
 import { managementType, platformId } from '../../shared/platform.ts'
 import type { Policy } from '../../shared/policy.ts'
+import { refuseWrongName } from '../name.ts'
 import { type AskedExpiry, grantExpiry, type Warning } from './lifetime.ts'
 import type { IssuanceRules, TypeRules } from './rules-store.ts'
 
@@ -42,28 +43,31 @@ export type Decision = {
 }
 
 /**
- * What a new token gets under these rules at `now`. Throws an `AppError` if the rules reject it. Limits on the number
+ * What a new token gets under these rules at `now`. Throws one `AppError` for everything that the rules reject. Limits on the number
  * of tokens, unique names and references to other objects need the database and are checked when the token is stored.
  */
 export function decideIssuance(rules: IssuanceRules, input: NewToken, now: Date): Decision {
   const { organization } = rules
   const policy = effectivePolicy(organization.policy)
   const source = sourceOf(rules.owner, input.owner?.source)
-  const refusal =
+  const refusals = new Refusals()
+  refusals.add(
     suspensionRefusal(organization) ??
-    (input.owner &&
-      (ownerSuspensionRefusal(rules.owner, input.owner.subject) ?? sourceRefusal(policy, source)))
-  if (refusal) throw refusal
+      (input.owner
+        ? (ownerSuspensionRefusal(rules.owner, input.owner.subject) ?? sourceRefusal(policy, source))
+        : undefined),
+  )
+  refusals.check(() => refuseWrongName(policy.name, input.name))
   const owner = input.owner && { ...input.owner, source: source ?? 'internal' }
-  const type = usableType(input.type, rules)
-  refuseDisallowedType(policy, type)
-  const scopes = [...new Set(input.scopes ?? type.defaultScopes)]
-  refuseForeignScopes(type, scopes)
-  if (scopes.length === 0 && needsScopes(policy, type)) throw invalidValue('scopes', 'must name at least one')
-  if (type.name === managementType) refuseMisplacedPermissions(organization.id, input.owner, scopes)
-  const { expiresAt, warnings } = grantExpiry(policy.lifetime, input.expiry, now)
-  if (input.notBefore && expiresAt && input.notBefore >= expiresAt)
-    throw invalidValue('not_before', 'must be before expires_at')
+  const type = refusals.check(() => usableType(input.type, policy, rules))
+  const scopes = [...new Set(input.scopes ?? type?.defaultScopes ?? [])]
+  if (type) refusals.check(() => refuseWrongScopes(type, scopes, policy, organization.id, input.owner))
+  const expiry = refusals.check(() => grantExpiry(policy.lifetime, input.expiry, now))
+  if (input.notBefore && expiry?.expiresAt && input.notBefore >= expiry.expiresAt)
+    refusals.add(invalidValue('not_before', 'must be before expires_at'))
+  const refusal = refusals.combined()
+  if (refusal || !type || !expiry) throw refusal
+  const { expiresAt, warnings } = expiry
   const kept = keptSource(input.owner, owner)
   return {
     policy,
@@ -100,15 +104,23 @@ export function needsScopes(
   return scopes.required || scopesRequired || name === managementType
 }
 
-function usableType(name: string, { type }: IssuanceRules): TypeRules {
+function usableType(name: string, { allowed_types: allowed }: Policy, { type }: IssuanceRules): TypeRules {
   if (!type) throw invalidValue('type', `${name} is not a token type`)
   if (type.isSuspended) throw new AppError('suspended', `The token type ${name} is suspended.`)
-  return type
+  if (!allowed || name === managementType || allowed.includes(name)) return type
+  throw invalidValue('type', `${name} is not a type that the policy allows; it allows ${listed(allowed)}`)
 }
 
-function refuseDisallowedType({ allowed_types: allowed }: Policy, { name }: TypeRules): void {
-  if (!allowed || name === managementType || allowed.includes(name)) return
-  throw invalidValue('type', `${name} is not a type that the policy allows; it allows ${listed(allowed)}`)
+function refuseWrongScopes(
+  type: TypeRules,
+  scopes: string[],
+  policy: Policy,
+  organizationId: string,
+  owner: AskedOwner | null,
+): void {
+  refuseForeignScopes(type, scopes)
+  if (scopes.length === 0 && needsScopes(policy, type)) throw invalidValue('scopes', 'must name at least one')
+  if (type.name === managementType) refuseMisplacedPermissions(organizationId, owner, scopes)
 }
 
 function refuseForeignScopes({ name, allowedScopes }: TypeRules, scopes: string[]): void {

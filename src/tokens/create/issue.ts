@@ -6,7 +6,7 @@ import { noSuchOrganization } from '../../organizations/lookup.ts'
 import { recordOwner } from '../../owners/owners.ts'
 import { Secret } from '../../shared/secret.ts'
 import { grantSnapshot, tokenEvent } from '../audit-event.ts'
-import { nameFor } from '../name.ts'
+import { generateName } from '../name.ts'
 import { claimQuota, hasQuota } from '../quota.ts'
 import type { Token } from '../store.ts'
 import { refuseWrongNarrowing } from '../view-limits.ts'
@@ -94,7 +94,7 @@ async function draftToken(
   const given = {
     ...facts,
     type: type.name,
-    name: nameFor(decision.policy.name, input.name, minted.secret),
+    name: input.name ?? generateName(minted.secret),
     comment,
     ownerEmail: owner?.email ?? null,
     ownerSource: owner?.source ?? null,

@@ -1,8 +1,11 @@
 import { invalidValue } from '../../shared/errors.ts'
-import type { Policy } from '../../shared/policy.ts'
+import { type Policy, shortestLifetime } from '../../shared/policy.ts'
 
-/** The requested expiry and the member that gave it: days, or an instant; null means no expiry. */
-export type AskedExpiry = { at: Date | null; field: 'lifetime_days' | 'expires_at' | 'never_expires' }
+/** The requested expiry and the member that gave it; null means no expiry. */
+export type AskedExpiry = {
+  at: Date | null
+  field: 'lifetime_days' | 'lifetime_seconds' | 'expires_at' | 'never_expires'
+}
 
 /** A difference between the request and the token. */
 export type Warning = {
@@ -21,7 +24,8 @@ export function grantExpiry(
   asked: AskedExpiry | undefined,
   now: Date,
 ): { expiresAt: Date | null; warnings: Warning[] } {
-  const { minimum_days: minimum, maximum_days: maximum, default_days } = policy
+  const { maximum_days: maximum, default_days } = policy
+  const minimum = shortestLifetime(policy).seconds
   if (asked === undefined && default_days !== null)
     return { expiresAt: daysFrom(now, default_days), warnings: [] }
   const { at, field } = asked ?? { at: null, field: 'expires_at' }
@@ -30,7 +34,8 @@ export function grantExpiry(
     if (asked && maximum !== null && policy.on_too_long === 'reduce') return reducedTo(maximum, null, now)
     throw invalidValue(field, 'is required: the organization does not allow tokens that never expire')
   }
-  if (at < daysFrom(now, minimum)) throw invalidValue(field, `must be at least ${inDays(minimum)} ahead`)
+  if (at.getTime() - now.getTime() < minimum * 1000)
+    throw invalidValue(field, `must be at least ${inWords(minimum)} ahead`)
   if (maximum === null || at <= daysFrom(now, maximum)) return { expiresAt: at, warnings: [] }
   if (policy.on_too_long === 'refuse') throw invalidValue(field, `must be at most ${inDays(maximum)} ahead`)
   return reducedTo(maximum, at, now)
@@ -57,4 +62,10 @@ function reducedTo(
 
 function inDays(days: number): string {
   return days === 1 ? 'one day' : `${days} days`
+}
+
+function inWords(seconds: number): string {
+  if (seconds % 86_400 === 0) return inDays(seconds / 86_400)
+  if (seconds % 60 !== 0) return `${seconds} seconds`
+  return seconds === 60 ? 'one minute' : `${seconds / 60} minutes`
 }

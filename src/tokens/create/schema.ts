@@ -2,10 +2,10 @@ import { type Static, type TSchema, Type } from 'typebox'
 import type { AskedOwner } from '../../access/credential.ts'
 import { nameForm } from '../../http/messages.ts'
 import { Audience, IdentitySource, nullable, Scopes, Subject } from '../../http/schemas.ts'
-import { invalidValue } from '../../shared/errors.ts'
+import { AppError, invalidValue, type Refusals } from '../../shared/errors.ts'
 import { plainName } from '../../shared/text.ts'
 import { parseNetworks } from '../networks.ts'
-import type { NewToken as ParsedToken } from './decide.ts'
+import type { AskedToken } from './create.ts'
 import { type AskedExpiry, daysFrom } from './lifetime.ts'
 
 const nameRules = { minLength: 1, maxLength: 1000, ...nameForm, examples: ['Okta SCIM connector'] }
@@ -99,10 +99,17 @@ const NewOwner = Type.Object(
 /** Missing or null: the default of the policy or, for a rotation, the token's own expiry. */
 export const expiryMembers = {
   lifetime_days: orNull(Type.Integer({ minimum: 1, maximum: 36_525 }), {
-    description: 'Days from now. Give at most one of `lifetime_days`, `expires_at` and `never_expires`.',
+    description:
+      'Days from now. Give at most one of `lifetime_days`, `lifetime_seconds`, `expires_at` and `never_expires`.',
+  }),
+  lifetime_seconds: orNull(Type.Integer({ minimum: 60, maximum: 36_525 * 86_400 }), {
+    description:
+      'Seconds from now; less than a day only if the policy allows it (`lifetime.minimum_seconds`).',
   }),
   expires_at: Type.Optional(
-    nullable.dateTime({ description: 'When the token stops being good; at least a day ahead.' }),
+    nullable.dateTime({
+      description: 'When the token stops being good; at least a day ahead, unless the policy allows less.',
+    }),
   ),
   never_expires: orNull(Type.Boolean(), {
     description: 'True: the token never expires, even if the policy has another default.',
@@ -162,9 +169,6 @@ export const NewToken = Type.Object(
   },
 )
 
-/** Its type may still have to be determined. */
-export type AskedToken = Omit<ParsedToken, 'type'> & { type: string | undefined }
-
 export function parseNewToken(body: Static<typeof NewToken>, now: Date): AskedToken {
   const { owner } = body
   return {
@@ -189,9 +193,53 @@ function parseOwner({ subject, email, identity_source: source }: Static<typeof N
 export function askedExpiry(body: ExpiryMembers, now: Date): AskedExpiry | undefined {
   const asked: AskedExpiry[] = []
   if (body.lifetime_days) asked.push({ at: daysFrom(now, body.lifetime_days), field: 'lifetime_days' })
+  if (body.lifetime_seconds)
+    asked.push({ at: new Date(now.getTime() + body.lifetime_seconds * 1000), field: 'lifetime_seconds' })
   if (body.expires_at) asked.push({ at: new Date(body.expires_at), field: 'expires_at' })
   if (body.never_expires) asked.push({ at: null, field: 'never_expires' })
   const [first, second] = asked
   if (first && second) throw invalidValue(second.field, `cannot be given together with ${first.field}`)
   return first
 }
+
+/**
+ * As far as the body can be parsed: members that `invalid` names, or that are rejected here, are left out, and
+ * `refusals` has the reasons.
+ */
+export function parseForPreview(
+  body: Static<typeof NewToken>,
+  invalid: string[],
+  now: Date,
+  refusals: Refusals,
+): AskedToken {
+  let rest = without(body, invalid)
+  for (;;) {
+    try {
+      return parseNewToken(rest, now)
+    } catch (error) {
+      if (!(error instanceof AppError) || !error.fields) throw error
+      refusals.add(error)
+      rest = without(
+        rest,
+        error.fields.map(({ field }) => field),
+      )
+    }
+  }
+}
+
+function without(body: Static<typeof NewToken>, fields: string[]): Static<typeof NewToken> {
+  const names = new Set(fields.map((field) => field.split('.')[0]))
+  return Object.fromEntries(Object.entries(body).filter(([name]) => !names.has(name)))
+}
+
+export const CreationQuery = Type.Object(
+  {
+    dry_run: Type.Boolean({
+      default: false,
+      description:
+        'Only say what would happen, for a form: nothing is stored, logged, counted or locked, and an Idempotency-Key has ' +
+        'no effect. The answer is 200, or one error that names everything that is wrong.',
+    }),
+  },
+  { additionalProperties: false },
+)
