@@ -95,6 +95,7 @@ function describe(
       .join(' or ')}`
   if (keyword === 'pattern') return describePattern(schema)
   if (keyword === 'required') return 'is required'
+  if (keyword === 'type') return `must be ${[params.type].flat().join(' or ')}`
   if (keyword === 'enum') return `must be one of ${(params.allowedValues as unknown[]).join(', ')}`
   if (keyword === 'format') return formats[String(params.format)]?.message ?? message ?? 'is not valid'
   return message ?? 'is not valid'

@@ -22,7 +22,7 @@ for (const shell of ['sh', 'bash']) {
   })
 
   t.test(`the curl lines that the service itself prints work when pasted into ${shell}`, async (t) => {
-    const [, script = ''] = /Try it:\n\n(.*)\n\n/s.exec(service.welcome) ?? []
+    const [, script = ''] = /revoke a token:\n\n(.*)\n\n/s.exec(service.welcome) ?? []
     const [before, after] = answers(await service.paste(shell, script)) ?? []
     t.match(before, { active: true, token_name: 'My first token' })
     t.same(after, { active: false })
