@@ -119,8 +119,9 @@ function* opaqueIn(text: string): Generator<{ start: number; end: number }> {
     for (let i = index - 1; i >= passed && /[a-z0-9_-]/.test(text.charAt(i)); i--) {
       if (/[a-z]/.test(text.charAt(i)) && !/\w/.test(text.charAt(i - 1))) start = i
     }
+    // What was searched without success is not searched again for the next end.
+    passed = start === undefined ? index : index + found.length
     if (start === undefined) continue
-    passed = index + found.length
     yield { start, end: passed }
   }
 }
