@@ -39,7 +39,7 @@ export const auditRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
         ...(before && { before }),
         limit: query.limit,
       })
-      return page(request, reply, cursorKey, rows, schema.presentEvent, positionOf)
+      return page(request, reply, { cursorKey, rows, present: schema.presentEvent, positionOf })
     },
   })
 

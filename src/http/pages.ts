@@ -26,6 +26,13 @@ export function Page<T extends TSchema>(item: T, $id: string) {
 
 type ListRequest = FastifyRequest<{ Querystring: { limit: number; cursor?: string } }>
 
+type PageOptions<Row, Item> = {
+  cursorKey: Buffer
+  rows: Row[]
+  present: (row: Row) => Item
+  positionOf: (row: Row) => unknown
+}
+
 /**
  * Makes a page of the result of a query for one row more than `limit`, with a Link header to the next page (RFC 8288).
  * `positionOf` returns the position of a row in the list.
@@ -33,10 +40,7 @@ type ListRequest = FastifyRequest<{ Querystring: { limit: number; cursor?: strin
 export function page<Row, Item>(
   request: ListRequest,
   reply: FastifyReply,
-  cursorKey: Buffer,
-  rows: Row[],
-  present: (row: Row) => Item,
-  positionOf: (row: Row) => unknown,
+  { cursorKey, rows, present, positionOf }: PageOptions<Row, Item>,
 ): { items: Item[]; next_cursor: string | null } {
   const { limit } = request.query
   const shown = rows.slice(0, limit)

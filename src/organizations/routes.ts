@@ -57,7 +57,12 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
         limit,
         ...(after !== undefined && { after }),
       })
-      return page(request, reply, cursorKey, rows, schema.presentOrganization, ({ key }) => key)
+      return page(request, reply, {
+        cursorKey,
+        rows,
+        present: schema.presentOrganization,
+        positionOf: ({ key }) => key,
+      })
     },
   })
 

@@ -43,10 +43,8 @@ export async function getOwner(
 export async function updateOwner(
   db: Db,
   caller: Caller,
-  organization: string,
-  subject: string,
+  { organization, subject, expected }: { organization: string; subject: string; expected: ExpectedVersions },
   change: OwnerChange,
-  expected: ExpectedVersions,
 ): Promise<OwnerOf> {
   const { id: organizationId, key: organizationKey } = await reachableOrganization(db, caller, organization)
   requirePermission(caller, 'policy:write')

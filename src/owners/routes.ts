@@ -48,10 +48,9 @@ export const ownerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) 
     },
     handler: async (request, reply) => {
       const { caller, params, body } = request
-      const { organization, subject } = params
       const change = schema.parseOwnerChange(body)
       const expected = expectedVersions(request)
-      return show(reply, await owners.updateOwner(db, caller, organization, subject, change, expected))
+      return show(reply, await owners.updateOwner(db, caller, { ...params, expected }, change))
     },
   })
 

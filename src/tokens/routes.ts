@@ -137,14 +137,12 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
       const candidate = { subject: query.owner, source: query.owner_identity_source }
       const eligibility = await eligibilityOf(db, caller, params.organization, candidate)
       return {
-        ...page(
-          request,
-          reply,
+        ...page(request, reply, {
           cursorKey,
           rows,
-          (token) => schema.presentToken(token, caller.now),
-          ({ sortValue: value, id }) => ({ value, id }),
-        ),
+          present: (token) => schema.presentToken(token, caller.now),
+          positionOf: ({ sortValue: value, id }) => ({ value, id }),
+        }),
         creation: creationSchema.presentCreation(eligibility),
       }
     },
@@ -187,7 +185,8 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
       const { caller, params, body } = request
       const expected = expectedVersions(request)
       const change = schema.parseTokenChange(body)
-      const token = await tokens.updateToken(db, caller, params.organization, params.token, change, expected)
+      const where = { organizationKey: params.organization, id: params.token, expected }
+      const token = await tokens.updateToken(db, caller, where, change)
       return show(reply, token, caller.now)
     },
   })

@@ -21,14 +21,11 @@ import { onlyOwner } from './token-owner-scope.ts'
 export async function updateToken(
   db: Db,
   caller: Caller,
-  organizationKey: string,
-  id: string,
+  where: { organizationKey: string; id: string; expected: ExpectedVersions },
   change: store.TokenChange,
-  expected: ExpectedVersions,
 ): Promise<store.Token> {
   const holdPolicy = change.name !== undefined
-  const where = { organizationKey, id, expected, holdPolicy }
-  return changing(db, caller, where, async (tx, token, policy) => {
+  return changing(db, caller, { ...where, holdPolicy }, async (tx, token, policy) => {
     const changes = differences(token, change)
     if (!changes) return token
     if (change.allowedCidrs !== undefined) refuseWiderNetworks(caller, token, change.allowedCidrs)
