@@ -41,7 +41,7 @@ t.test('a dry run tells the expiry and the warnings, and changes nothing at all'
   await policy({})
 })
 
-t.test('a dry run tells everything that is wrong at once, whoever finds it', async (t) => {
+t.test('a dry run reports all errors at once', async (t) => {
   await ask('POST', '/v1/token-types', { body: { name: 'few', prefix: 'few', allowed_scopes: ['read'] } })
   await policy({
     lifetime: { maximum_days: 365, allow_no_expiry: false },
