@@ -31,6 +31,8 @@ type PageOptions<Row, Item> = {
   rows: Row[]
   present: (row: Row) => Item
   positionOf: (row: Row) => unknown
+  /** Where to continue after a page that ended before it was full. */
+  resume?: unknown
 }
 
 /**
@@ -40,13 +42,14 @@ type PageOptions<Row, Item> = {
 export function page<Row, Item>(
   request: ListRequest,
   reply: FastifyReply,
-  { cursorKey, rows, present, positionOf }: PageOptions<Row, Item>,
+  { cursorKey, rows, present, positionOf, resume }: PageOptions<Row, Item>,
 ): { items: Item[]; next_cursor: string | null } {
   const { limit } = request.query
   const shown = rows.slice(0, limit)
   const last = shown.at(-1)
   const more = rows.length > limit && last !== undefined
-  const next = more ? sealCursor(cursorKey, listOf(request), positionOf(last)) : null
+  const position = more ? positionOf(last) : resume
+  const next = position === undefined ? null : sealCursor(cursorKey, listOf(request), position)
   if (next) {
     const url = new URL(request.url, 'http://relative')
     url.searchParams.set('cursor', next)

@@ -16,8 +16,8 @@ import { creationRoutes } from './create/form-routes.ts'
 import * as creationSchema from './create/form-schema.ts'
 import { CreationQuery, NewToken, parseForPreview, parseNewToken } from './create/schema.ts'
 import { getSelf, getToken } from './find.ts'
-import { listTokens } from './list/list.ts'
-import { parseTokenQuery, TokenPosition, TokenQuery } from './list/schema.ts'
+import { countTokens, listTokens } from './list/list.ts'
+import { CountQuery, parseTokenQuery, TokenCounts, TokenPosition, TokenQuery } from './list/schema.ts'
 import { revokeSelf, revokeToken } from './revoke.ts'
 import { rotationRoutes } from './rotate/routes.ts'
 import * as schema from './schema.ts'
@@ -45,7 +45,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
   Deps & { signing: Signing; staticSecret: StaticSecret | undefined }
 > = async (app, deps) => {
   const { db, credentials, cursorKey, staticSecret, issuer, signing } = deps
-  for (const shape of [...schema.components, ...creationSchema.components]) app.addSchema(shape)
+  for (const shape of [...schema.components, ...creationSchema.components, TokenCounts]) app.addSchema(shape)
   await app.register(creationRoutes, { db, signing })
   await app.register(rotationRoutes, deps)
 
@@ -133,7 +133,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
       const { caller, params, query } = request
       const after = positionIn(TokenPosition, request, cursorKey)
       const asked = parseTokenQuery(query, after)
-      const rows = await listTokens(db, caller, params.organization, asked, staticSecret)
+      const { rows, resume } = await listTokens(db, caller, params.organization, asked, staticSecret)
       const candidate = { subject: query.owner, source: query.owner_identity_source }
       const eligibility = await eligibilityOf(db, caller, params.organization, candidate)
       return {
@@ -142,10 +142,29 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
           rows,
           present: (token) => schema.presentToken(token, caller.now),
           positionOf: ({ sortValue: value, id }) => ({ value, id }),
+          resume,
         }),
         creation: creationSchema.presentCreation(eligibility),
       }
     },
+  })
+
+  app.route({
+    method: 'GET',
+    url: `${collection}/counts`,
+    schema: {
+      operationId: 'countTokens',
+      summary: 'Count the tokens of each status',
+      tags,
+      params: OrganizationParams,
+      querystring: CountQuery,
+      response: {
+        200: answer(TokenCounts, 'The counts'),
+        ...problems(400, 401, 403, 404, 500, 503),
+      },
+    },
+    handler: async ({ caller, params, query }) =>
+      countTokens(db, caller, params.organization, query.owner, staticSecret),
   })
 
   app.route({
@@ -168,7 +187,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
     method: 'PATCH',
     url: item,
     bodyLimit,
-    preValidation: clearEmptyMembers('comment', 'allowed_cidrs'),
+    preValidation: clearEmptyMembers('comment', 'metadata', 'allowed_cidrs'),
     schema: {
       operationId: 'updateToken',
       summary: 'Change the name, comment or allowed networks of a token',

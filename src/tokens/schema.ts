@@ -148,6 +148,13 @@ export const TokenChange = Type.Object(
       description: 'Stored without surrounding spaces, and in Unicode NFC. It cannot be cleared.',
     }),
     comment: Type.Optional(Comment),
+    metadata: Type.Optional(
+      Type.Unsafe<Static<typeof Metadata> | null>({
+        ...Metadata,
+        type: ['object', 'null'],
+        description: 'Replaces the metadata as a whole.',
+      }),
+    ),
     allowed_cidrs: Type.Optional({
       ...AllowedCidrs,
       description:
@@ -230,10 +237,11 @@ export const DeletionQuery = Type.Object(
 export const TokenParams = Type.Object({ ...OrganizationParams.properties, token: Id })
 
 export function parseTokenChange(body: Static<typeof TokenChange>): StoredChange {
-  const { name, comment, allowed_cidrs: networks } = body
+  const { name, comment, metadata, allowed_cidrs: networks } = body
   return {
     ...(name !== undefined && { name: plainName(name) }),
-    ...(comment !== undefined && { comment }),
+    ...(comment !== undefined && { comment: comment?.normalize('NFC') ?? null }),
+    ...(metadata !== undefined && { metadata: metadata ?? {} }),
     ...(networks !== undefined && { allowedCidrs: networks && parseNetworks(networks) }),
   }
 }

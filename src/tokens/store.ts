@@ -26,7 +26,7 @@ export type Token = TokenRow & {
 }
 
 /** The members of a token that can be changed. */
-export type TokenChange = Partial<Pick<TokenRow, 'name' | 'comment' | 'allowedCidrs'>>
+export type TokenChange = Partial<Pick<TokenRow, 'name' | 'comment' | 'metadata' | 'allowedCidrs'>>
 
 type Key = { organizationId: string; id: string }
 

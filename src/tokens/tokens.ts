@@ -33,7 +33,12 @@ export async function updateToken(
       refuseShortName(policy.name, change.name)
       await claimName(tx, policy, token, change.name)
     }
-    const changed = await store.updateToken(tx, token, { ...change, updatedAt: caller.now })
+    const { metadata, ...rest } = change
+    const changed = await store.updateToken(tx, token, {
+      ...rest,
+      ...(metadata && { metadata: JSON.stringify(metadata) }),
+      updatedAt: caller.now,
+    })
     await record(tx, onBehalfOf(caller, token.ownerSubject), tokenEvent('token.updated', changed, changes))
     return changed
   })

@@ -380,7 +380,7 @@ const givesNothing: Record<string, string> = {
     [
       ...['live', 'ready', 'metrics', 'describeProblem', 'getJwks', 'getStatusList', 'getServerMetadata'],
       ...['introspect', 'introspectBatch', 'verify', 'listRevocations', 'followRevocations'],
-      ...['listTokens', 'getToken', 'getTokenOptions', 'getSelf', 'getOwner', 'getClientKeys'],
+      ...['listTokens', 'countTokens', 'getToken', 'getTokenOptions', 'getSelf', 'getOwner', 'getClientKeys'],
       'listTokenSecrets',
       ...['listTokenTypes', 'getTokenType', 'listOrganizations', 'getOrganization', 'getPolicy'],
       ...[

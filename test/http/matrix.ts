@@ -71,6 +71,7 @@ export const matrix: Record<string, Row> = {
     ask: () => ({ body: { name: 'Made', type: 'api' } }),
   },
   listTokens: { needs: 'tokens:read', own: { others: 200 }, ok: 200, elsewhere: 404 },
+  countTokens: { needs: 'tokens:read', own: { others: 200 }, ok: 200, elsewhere: 404 },
   getToken: { needs: 'tokens:read', own, ok: 200, elsewhere: 404 },
   updateToken: {
     ...{ needs: 'tokens:write', own, ok: 200, elsewhere: 404 },

@@ -93,7 +93,7 @@ const filters: { what: string; filter: Partial<TokenFilter>; quick: Order[]; ski
   { what: 'a common type', filter: { type: 'api' }, quick: everyOrder },
   { what: 'a rare type', filter: { type: 'rare' }, quick: everyOrder, skip: 10 },
   { what: 'an owner', filter: { owner: 'user-77' }, quick: everyOrder, skip: 5 },
-  { what: 'names that start alike', filter: { search: 'TOKEN 77' }, quick: both('name') },
+  { what: 'names that start alike', filter: { namePrefix: 'TOKEN 77' }, quick: both('name') },
   { what: 'tokens never used', filter: { neverUsed: true }, quick: both('last_used_at'), skip: 10_000 },
   { what: 'used tokens', filter: { neverUsed: false }, quick: both('last_used_at'), skip: 10_000 },
   { what: 'a month of creation', filter: { created: month }, quick: both('created_at'), skip: 10_000 },

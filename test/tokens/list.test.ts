@@ -83,15 +83,15 @@ t.test('unused tokens can be filtered', async (t) => {
   t.same(await names({ never_used: 'true', last_used_from: at(0).toISOString() }), [])
 })
 
-t.test('a search matches the start of names, case-insensitively and literally', async (t) => {
-  t.same(await names({ search: 'ALP' }), ['Alpha'])
-  t.same(await names({ search: 'e' }), ['Echo_1'])
-  t.same(await names({ search: 'lpha' }), [], 'a part in the middle is not the start')
-  t.same(await names({ search: 'delta 100%' }), ['delta 100%'])
-  t.same(await names({ search: '%' }), [])
-  t.same(await names({ search: '_cho' }), [])
-  t.same(await names({ search: 'echo\\_' }), [])
-  t.same(await names({ search: 'echo_' }), ['Echo_1'])
+t.test('a name prefix matches the start of names, case-insensitively and literally', async (t) => {
+  t.same(await names({ name_prefix: 'ALP' }), ['Alpha'])
+  t.same(await names({ name_prefix: 'e' }), ['Echo_1'])
+  t.same(await names({ name_prefix: 'lpha' }), [], 'a part in the middle is not the start')
+  t.same(await names({ name_prefix: 'delta 100%' }), ['delta 100%'])
+  t.same(await names({ name_prefix: '%' }), [])
+  t.same(await names({ name_prefix: '_cho' }), [])
+  t.same(await names({ name_prefix: 'echo\\_' }), [])
+  t.same(await names({ name_prefix: 'echo_' }), ['Echo_1'])
 })
 
 t.test('filters combine', async (t) => {

@@ -174,7 +174,7 @@ export function parseNewToken(body: Static<typeof NewToken>, now: Date): AskedTo
   return {
     name: body.name ? plainName(body.name) : undefined,
     type: body.type ?? undefined,
-    comment: body.comment ?? null,
+    comment: body.comment?.normalize('NFC') ?? null,
     owner: owner ? parseOwner(owner) : null,
     scopes: body.scopes ?? undefined,
     audience: body.audience ?? undefined,

@@ -1,9 +1,13 @@
 import { type Static, Type } from 'typebox'
+import { Value } from 'typebox/value'
 import { pageQuery } from '../../http/pages.ts'
 import { DateTime } from '../../http/schemas.ts'
+import { AppError } from '../../shared/errors.ts'
 import { statuses } from '../../shared/status.ts'
+import { plainName } from '../../shared/text.ts'
 import { candidateQuery } from '../create/form-schema.ts'
-import { type Position, type TokenQuery as Query, type Range, type Sort, sorts } from './store.ts'
+import { Metadata } from '../create/schema.ts'
+import { maxCounted, type Position, type TokenQuery as Query, type Range, type Sort, sorts } from './store.ts'
 
 const from = (what: string) => Type.Optional(DateTime({ description: `${what} at this instant or later.` }))
 const to = (what: string) => Type.Optional(DateTime({ description: `${what} before this instant.` }))
@@ -22,7 +26,27 @@ export const TokenQuery = Type.Object(
     owner: Type.Optional(Type.String({ maxLength: 255, description: 'The subject of the owner.' })),
     ...candidateQuery,
     search: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 200,
+        description:
+          'Any part of the name or the comment, in any case. A page examines at most 10,000 tokens, and can thus have few ' +
+          'items or none although there are more: go on while `next_cursor` is not null.',
+      }),
+    ),
+    name: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 1000, description: 'The whole name, in any case.' }),
+    ),
+    name_prefix: Type.Optional(
       Type.String({ minLength: 1, maxLength: 500, description: 'The start of the name, in any case.' }),
+    ),
+    metadata: Type.Optional(
+      Type.String({
+        maxLength: 2000,
+        description:
+          'A JSON object: tokens whose metadata has all of its members with the same values. Pages are as with `search`.',
+        examples: ['{"team":"identity"}'],
+      }),
     ),
     created_from: from('Created'),
     created_to: to('Created'),
@@ -51,19 +75,41 @@ export const TokenQuery = Type.Object(
   { additionalProperties: false },
 )
 
+export const CountQuery = Type.Object(
+  { owner: Type.Optional(Type.String({ maxLength: 255, description: 'The subject of the owner.' })) },
+  { additionalProperties: false },
+)
+
+const Count = Type.Object({
+  count: Type.Integer({ description: `At most ${maxCounted.toLocaleString('en')}: counting stops there.` }),
+  more: Type.Boolean({ description: 'Whether there are, or may be, more.' }),
+})
+
+export const TokenCounts = Type.Object(
+  { active: Count, expired: Count, revoked: Count, not_yet_valid: Count },
+  {
+    $id: 'TokenCounts',
+    description:
+      'How many tokens have each status. The cost of counting does not grow with the number of tokens.',
+  },
+)
+
 export const TokenPosition = Type.Object({ value: Type.String(), id: Type.String({ format: 'uuid' }) })
 
 export function parseTokenQuery(
   query: Static<typeof TokenQuery>,
   after: Position | undefined,
 ): Omit<Query, 'now'> {
-  const { status, type, owner, search, never_used: neverUsed, sort, limit } = query
+  const { status, type, owner, name, search, never_used: neverUsed, sort, limit } = query
   const { rotation_due: rotationDue } = query
   return {
     ...(status !== undefined && { status }),
     ...(type !== undefined && { type }),
     ...(owner !== undefined && { owner }),
-    ...(search !== undefined && { search }),
+    ...(name !== undefined && { name: plainName(name) }),
+    ...(query.name_prefix !== undefined && { namePrefix: query.name_prefix.normalize('NFC') }),
+    ...(search !== undefined && { search: search.normalize('NFC') }),
+    ...(query.metadata !== undefined && { metadata: parseMetadata(query.metadata) }),
     ...(neverUsed !== undefined && { neverUsed }),
     ...(rotationDue !== undefined && { rotationDue }),
     created: range(query, 'created_from', 'created_to'),
@@ -82,5 +128,22 @@ function range<Name extends string>(query: { [name in Name]?: string }, from: Na
   return {
     ...(start !== undefined && { from: new Date(start) }),
     ...(end !== undefined && { to: new Date(end) }),
+  }
+}
+
+function parseMetadata(text: string): Static<typeof Metadata> {
+  const metadata = parsed(text)
+  if (Value.Check(Metadata, metadata)) return metadata
+  const detail = 'must be a JSON object of strings, numbers, booleans and nulls, such as {"team":"identity"}'
+  throw new AppError('invalid_request', `query metadata ${detail}`, {
+    fields: [{ in: 'query', field: 'metadata', detail }],
+  })
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
   }
 }

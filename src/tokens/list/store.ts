@@ -1,4 +1,4 @@
-import { type RawBuilder, type SqlBool, sql } from 'kysely'
+import { type AliasedExpression, type RawBuilder, type SqlBool, sql } from 'kysely'
 import type { Db } from '../../db/database.ts'
 import type { Status } from '../../shared/status.ts'
 import { type Token, tokensWithoutComment } from '../store.ts'
@@ -14,8 +14,14 @@ export type TokenFilter = {
   type?: string
   /** The subject of the owner. */
   owner?: string
+  /** The whole name, in any case. */
+  name?: string
   /** The start of the name, in any case. */
+  namePrefix?: string
+  /** Any part of the name or the comment, in any case. */
   search?: string
+  /** Members that the metadata has, with these values. */
+  metadata?: Record<string, unknown>
   neverUsed?: boolean
   rotationDue?: boolean
   created: Range
@@ -38,6 +44,8 @@ export type Position = { value: string; id: string }
 /** How many characters of a comment a list shows, so that a page has bounds. */
 const listedComment = 10_000
 
+type Page = AliasedExpression<{ organizationId: string; id: string; sortKey: unknown }, 'page'>
+
 export type Listed = Token & { sortValue: string }
 
 /**
@@ -45,11 +53,94 @@ export type Listed = Token & { sortValue: string }
  * an index, and everything else is looked up only for its rows.
  */
 export async function selectTokens(db: Db, organizationId: string, query: TokenQuery): Promise<Listed[]> {
-  const { sort, descending, after, limit } = query
+  const direction = query.descending ? 'desc' : 'asc'
+  const page: Page = readsText(query)
+    ? examined(db, organizationId, query)
+        .select(['organizationId', 'id', 'sortKey'])
+        .where(isExamined)
+        .where((where) => where.and(textConditions(query)))
+        .orderBy('sortKey', direction)
+        .orderBy('id', direction)
+        .limit(query.limit + 1)
+        .as('page')
+    : ordered(db, organizationId, query, query.limit + 1).as('page')
+  return tokensWithoutComment(db)
+    .innerJoin(page, (join) =>
+      join.onRef('page.organizationId', '=', 'tokens.organizationId').onRef('page.id', '=', 'tokens.id'),
+    )
+    .select([
+      sql<string | null>`left(tokens.comment, ${listedComment})`.as('comment'),
+      sql<boolean>`coalesce(char_length(tokens.comment) > ${listedComment}, false)`.as('isCommentCut'),
+    ])
+    .select(sql<string>`to_json(page.sort_key) #>> '{}'`.as('sortValue'))
+    .orderBy('page.sortKey', direction)
+    .orderBy('page.id', direction)
+    .execute()
+}
+
+/** No index finds text within a name or comment, or metadata: a page examines so many tokens, and so much of comments. */
+const maxExamined = 10_000
+const maxBytes = 4 * 1024 * 1024
+const isExamined = sql<boolean>`n <= ${maxExamined} and (bytes <= ${maxBytes} or n = 1)`
+
+/** Where a page that found too few among those that it may examine ended; undefined if it examined all. */
+export async function lastExamined(
+  db: Db,
+  organizationId: string,
+  query: TokenQuery,
+): Promise<Position | undefined> {
+  if (!readsText(query)) return undefined
+  const last = await examined(db, organizationId, query)
+    .select(['id', 'hasNext', sql<string>`to_json(sort_key) #>> '{}'`.as('value')])
+    .where(isExamined)
+    .orderBy('n', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  return last?.hasNext ? { value: last.value, id: last.id } : undefined
+}
+
+function readsText({ search, metadata }: TokenQuery): boolean {
+  return search !== undefined || metadata !== undefined
+}
+
+/** Numbered in the order of the list, with the size of the comments up to each, which PostgreSQL knows without reading them. */
+function examined(db: Db, organizationId: string, query: TokenQuery) {
+  const direction = query.descending ? sql`desc` : sql`asc`
+  const order = sql`order by sort_key ${direction}, id ${direction}`
+  const rows = ordered(db, organizationId, query, maxExamined + 1)
+    .select(['tokens.name', 'tokens.comment', 'tokens.metadata'])
+    .as('rows')
+  const numbered = db
+    .selectFrom(rows)
+    .selectAll()
+    .select([
+      sql<number>`row_number() over (${order})`.as('n'),
+      sql<number>`sum(coalesce(octet_length(comment), 0)) over (${order} rows unbounded preceding)`.as(
+        'bytes',
+      ),
+      sql<boolean>`lead(id) over (${order}) is not null`.as('hasNext'),
+    ])
+  return db.selectFrom(numbered.as('numbered'))
+}
+
+function textConditions({ search, metadata }: TokenQuery): Condition[] {
+  return [
+    ...(search === undefined
+      ? []
+      : [
+          sql<SqlBool>`(position(lower(${search}) in lower(name)) > 0 or position(lower(${search}) in lower(comment)) > 0)`,
+        ]),
+    ...(metadata === undefined ? [] : [sql<SqlBool>`metadata @> ${JSON.stringify(metadata)}::jsonb`]),
+  ]
+}
+
+/** The first `limit` tokens in the order of the list that the conditions of an index, or cheap ones, let through. */
+function ordered(db: Db, organizationId: string, query: TokenQuery, limit: number) {
+  const { sort, descending, after } = query
   const { key, id, type } = sortKeys[sort]
   const behind = descending ? sql`<` : sql`>`
   const direction = descending ? 'desc' : 'asc'
-  const page = db
+  return db
     .selectFrom('tokens')
     .$if(readsUses(query), (rows) =>
       rows.innerJoin('tokenUses', (join) =>
@@ -66,32 +157,62 @@ export async function selectTokens(db: Db, organizationId: string, query: TokenQ
     )
     .orderBy(key, direction)
     .orderBy(id, direction)
-    .limit(limit + 1)
-  return tokensWithoutComment(db)
-    .innerJoin(page.as('page'), (join) =>
-      join.onRef('page.organizationId', '=', 'tokens.organizationId').onRef('page.id', '=', 'tokens.id'),
-    )
+    .limit(limit)
+}
+
+export type Count = { count: number; more: boolean }
+
+/** Counting stops at so many, and looks at no more than that many tokens for each status. */
+export const maxCounted = 10_000
+
+/** Tokens of one status, counted along the index that has them side by side. */
+export async function selectCount(
+  db: Db,
+  organizationId: string,
+  status: Status,
+  owner: string | undefined,
+  now: Date,
+): Promise<Count> {
+  const isUnrevoked: Condition = sql`revoked_at is null`
+  const isStarted: Condition = sql`(not_before is null or not_before <= ${now})`
+  const isUnexpired: Condition = sql`${expiresAt} > ${now}`
+  // What is read along an index, in which order, and which of the rows count.
+  const ways: Record<Status, [range: Condition, order: RawBuilder<unknown>, counts: Condition]> = {
+    active: [sql`${isUnrevoked} and ${isUnexpired}`, expiresAt, isStarted],
+    expired: [sql`${isUnrevoked} and ${expiresAt} <= ${now}`, expiresAt, sql`true`],
+    revoked: [sql`revoked_at is not null`, createdAt, sql`true`],
+    not_yet_valid: [sql`not_before > ${now}`, sql`not_before`, sql`${isUnrevoked} and ${isUnexpired}`],
+  }
+  const [range, order, counts] = ways[status]
+  const rows = db
+    .selectFrom('tokens')
+    .select(sql<boolean>`${counts}`.as('counts'))
+    .where('organizationId', '=', organizationId)
+    .where(range)
+    .$if(owner !== undefined, (tokens) => tokens.where('ownerSubject', '=', owner as string))
+    .orderBy(order)
+    .limit(maxCounted + 1)
+  const { count, read } = await db
+    .selectFrom(rows.as('rows'))
     .select([
-      sql<string | null>`left(tokens.comment, ${listedComment})`.as('comment'),
-      sql<boolean>`coalesce(char_length(tokens.comment) > ${listedComment}, false)`.as('isCommentCut'),
+      sql<number>`count(*) filter (where counts)::int`.as('count'),
+      sql<number>`count(*)::int`.as('read'),
     ])
-    .select(sql<string>`to_json(page.sort_key) #>> '{}'`.as('sortValue'))
-    .orderBy('page.sortKey', direction)
-    .orderBy('page.id', direction)
-    .execute()
+    .executeTakeFirstOrThrow()
+  return { count: Math.min(count, maxCounted), more: read > maxCounted }
 }
 
 // Each must be the expression of an index in the migrations.
 const createdAt = sql`created_at`
 // Names that are the same in their first 200 characters are in the order of their ids.
-const name = sql`left(lower(name), 200) collate "C"`
+const nameStart = sql`left(lower(tokens.name), 200) collate "C"`
 const expiresAt = sql`coalesce(expires_at, 'infinity')`
 const lastUsedAt = sql`coalesce(token_uses.last_used_at, '-infinity')`
 
 const id = sql`tokens.id`
 const sortKeys = {
   created_at: { key: createdAt, id, type: sql`timestamptz` },
-  name: { key: name, id, type: sql`text` },
+  name: { key: nameStart, id, type: sql`text` },
   expires_at: { key: expiresAt, id, type: sql`timestamptz` },
   last_used_at: { key: lastUsedAt, id: sql`token_uses.token_id`, type: sql`timestamptz` },
 }
@@ -110,7 +231,7 @@ type Bound = { condition: Condition; key: RawBuilder<unknown>; side: 'lower' | '
  * cursor already implies it, and PostgreSQL would otherwise start reading there.
  */
 function conditionsOf(query: TokenQuery): Condition[] {
-  const { type, owner, after, descending, sort } = query
+  const { type, owner, name, after, descending, sort } = query
   const start = descending ? 'upper' : 'lower'
   const bounds = boundsOf(query).flatMap(({ condition, key, side, instead }) => {
     const passed = after !== undefined && side === start && key === sortKeys[sort].key
@@ -121,18 +242,28 @@ function conditionsOf(query: TokenQuery): Condition[] {
     ...statusConditions(query),
     ...rotationConditions(query),
     ...(type === undefined ? [] : [sql<SqlBool>`type = ${type}`]),
+    ...(name === undefined ? [] : hasName(name)),
     ...(owner === undefined ? [] : [sql<SqlBool>`owner_subject = ${owner}`]),
   ]
 }
 
-function boundsOf({ status, search, neverUsed, created, expires, lastUsed, now }: TokenQuery): Bound[] {
+/** By the index that has the hashes of names. */
+function hasName(name: string): Condition[] {
+  const key = sql`lower(normalize(tokens.name))`
+  return [
+    sql`hashtextextended(${key}, 0) = hashtextextended(lower(${name}), 0)`,
+    sql`${key} = lower(${name})`,
+  ]
+}
+
+function boundsOf({ status, namePrefix, neverUsed, created, expires, lastUsed, now }: TokenQuery): Bound[] {
   return [
     ...within(created, createdAt),
     ...within(expires, expiresAt),
     ...within(lastUsed, lastUsedAt),
     ...(status === undefined || status === 'revoked' ? [] : [expiryBound(status, now)]),
     ...(neverUsed === undefined ? [] : [useBound(neverUsed)]),
-    ...(search === undefined ? [] : startBounds(search)),
+    ...(namePrefix === undefined ? [] : startBounds(namePrefix)),
   ]
 }
 
@@ -166,8 +297,12 @@ function useBound(never: boolean): Bound {
  */
 function startBounds(start: string): Bound[] {
   return [
-    { key: name, side: 'lower', condition: sql`${name} >= left(lower(${start}), 200)` },
-    { key: name, side: 'upper', condition: sql`${name} < left(lower(${start}), 200) || ${'\u{10FFFF}'}` },
+    { key: nameStart, side: 'lower', condition: sql`${nameStart} >= left(lower(${start}), 200)` },
+    {
+      key: nameStart,
+      side: 'upper',
+      condition: sql`${nameStart} < left(lower(${start}), 200) || ${'\u{10FFFF}'}`,
+    },
   ]
 }
 
