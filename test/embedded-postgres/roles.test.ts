@@ -43,7 +43,7 @@ async function serve(
 ): Promise<void> {
   const port = await freePort()
   const service = run(t, [], { DATA_DIR: dataDir, PORT: String(port), ...env })
-  await said(service, 'Counterfoil runs')
+  await said(service, 'Counterfoil is running')
   const admin = (await readFile(join(dataDir, 'admin-token'), 'utf8')).trim()
   recordSecret(admin)
   const post = async (path: string, body: URLSearchParams | string) => {

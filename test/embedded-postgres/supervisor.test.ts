@@ -14,7 +14,7 @@ type Service = Run & { url: string; admin: string }
 async function serve(t: Test, dataDir: string, more: Record<string, string> = {}): Promise<Service> {
   const port = await freePort()
   const started = run(t, [], { DATA_DIR: dataDir, PORT: String(port), ...more })
-  await said(started, 'Counterfoil runs')
+  await said(started, 'Counterfoil is running')
   const admin = (await readFile(join(dataDir, 'admin-token'), 'utf8')).trim()
   recordSecret(admin)
   return { ...started, url: `http://127.0.0.1:${port}`, admin }

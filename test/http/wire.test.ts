@@ -180,7 +180,7 @@ t.test('a URL that is too long is a 431 with the usual header fields', async (t)
 })
 
 t.test('RFC 9110 §15.5.14: a body that is too large is 413, whether it says its size or not', async (t) => {
-  const head = `POST ${path} HTTP/1.1\r\n${credentials}Connection: close\r\nContent-Type: application/json\r\n`
+  const head = `POST /v1/organizations HTTP/1.1\r\n${credentials}Connection: close\r\nContent-Type: application/json\r\n`
   const large = `{"name":"${'x'.repeat(70_000)}"}`
   const chunk = `${large.length.toString(16)}\r\n${large}\r\n0\r\n\r\n`
   for (const rest of [

@@ -70,7 +70,7 @@ t.test('a port in use ends with 78 and a data directory in use with 69, each wit
   t.teardown(() => rm(dataDir, { recursive: true, force: true }))
   const env = { DATA_DIR: dataDir, PORT: String(await freePort()) }
   const first = run(t, [], env)
-  await said(first, 'Counterfoil runs')
+  await said(first, 'Counterfoil is running')
   const sameDirectory = run(t, [], { ...env, PORT: String(await freePort()) })
   t.match(await sameDirectory.exit, { code: 69 })
   t.match(sameDirectory.output(), /^counterfoil: another Counterfoil is using .+\n$/)

@@ -17,7 +17,7 @@ t.test(
 
     for (let round = 0; round < 3; round++) {
       const started = run(t, [], env)
-      await said(started, 'Counterfoil runs')
+      await said(started, 'Counterfoil is running')
       const admin = (await readFile(join(dataDir, 'admin-token'), 'utf8')).trim()
       recordSecret(admin)
       const headers = { authorization: `Bearer ${admin}`, 'content-type': 'application/json' }
@@ -40,7 +40,7 @@ t.test(
     for (const secret of acknowledged) recordSecret(secret)
 
     const restarted = run(t, [], env)
-    await said(restarted, 'Counterfoil runs')
+    await said(restarted, 'Counterfoil is running')
     const admin = (await readFile(join(dataDir, 'admin-token'), 'utf8')).trim()
     const lost: string[] = []
     for (const secret of acknowledged) {

@@ -229,7 +229,7 @@ t.test(
 t.test('an empty file of the embedded database ends the start with 78', async (t) => {
   const dataDir = join(folder, 'emptied')
   const first = run(t, [], { DATA_DIR: dataDir, PORT: String(await freePort()) })
-  await said(first, 'Counterfoil runs')
+  await said(first, 'Counterfoil is running')
   first.child.kill('SIGTERM')
   await first.exit
   for (const name of ['master-key', 'postgres-password']) {

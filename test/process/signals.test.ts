@@ -85,7 +85,7 @@ const phases: Record<string, Phase> = {
   serving: { env: external, reached: (started) => said(started, 'Server listening') },
   'serving on the embedded database': {
     env: embedded,
-    reached: (started) => said(started, 'Counterfoil runs'),
+    reached: (started) => said(started, 'Counterfoil is running'),
   },
   'serving by workers': {
     env: async () => ({ ...(await external()), WORKERS: '2' }),
