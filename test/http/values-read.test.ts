@@ -98,9 +98,11 @@ t.test('an instant in a body is accepted, or rejected by name', async (t) => {
   )
   t.same(
     found.map(({ operation, name }) => `${operation.id} ${name}`),
-    ['createToken not_before', 'createToken expires_at'],
+    ['rotateToken expires_at', 'rotateSelf expires_at', 'createToken not_before', 'createToken expires_at'],
   )
-  for (const { operation, name } of found) {
+  // rotateSelf has the body of rotateToken, and would rotate the token that the test uses.
+  for (const { operation, name } of found.filter(({ operation }) => operation.id !== 'rotateSelf')) {
+    const status = operation.id === 'createToken' ? 201 : 200
     const at = (value: string, more: object = {}) =>
       ask(operation.method, urlOf(operation), {
         body: { ...(contentOf(operation).body as object), ...more, [name]: value },
@@ -113,7 +115,7 @@ t.test('an instant in a body is accepted, or rejected by name', async (t) => {
       )
     const lasting = name === 'not_before' ? { expires_at: null } : {}
     for (const [value, meant] of instants)
-      t.match(await at(value, lasting), { status: 201, body: { [name]: meant } }, `${name}: ${value}`)
+      t.match(await at(value, lasting), { status, body: { [name]: meant } }, `${name}: ${value}`)
   }
 })
 

@@ -336,6 +336,31 @@ t.test('a token rotates itself if it may, and only with its current secret', asy
   }
 })
 
+t.test('of two rotations at the same time with the same secret, one succeeds', async (t) => {
+  const scopes = ['tokens:write']
+  for (let round = 0; round < 5; round++) {
+    const { secret } = await world.issue({ type: 'management', scopes })
+    const self = () => world.ask('POST', '/v1/self/rotate', { token: secret, body: {} })
+    const answers = await Promise.all([self(), self(), self()])
+    t.same(answers.map(({ status }) => status).sort(), [200, 409, 409])
+    const won = answers.find(({ status }) => status === 200)
+    t.ok(await active(won?.body.secret))
+  }
+})
+
+t.test('an instance of an earlier version does not accept a secret that has ended', async (t) => {
+  // It accepts whatever is in this table.
+  const known = async ({ id }: { id: string }) =>
+    (await world.sql('select hint from token_secrets where token_id = $1', [id])).rows.map(({ hint }) => hint)
+  const token = await world.issue()
+  const leaked = await rotated(token, { overlap_seconds: 0 })
+  t.same(await known(token), [leaked.hint])
+  const { hint } = await rotated(token, { overlap_seconds: 60 })
+  clock.advance(60_000)
+  await world.rotations.flush()
+  t.same(await known(token), [hint])
+})
+
 t.test('a pending management secret authenticates its first request', async (t) => {
   const token = await world.issue({ type: 'management', scopes: ['tokens:read'] })
   const { secret } = await rotated(token, { activation: 'first_use', overlap_seconds: 0 })

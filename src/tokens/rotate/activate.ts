@@ -5,7 +5,7 @@ import type { HashText, SecretHash } from '../../shared/secret.ts'
 import { statusOf } from '../../shared/status.ts'
 import { tokenEvent } from '../audit-event.ts'
 import { lockToken, updateToken } from '../store.ts'
-import { supersedeCurrent } from './overlap.ts'
+import { currentOf, supersedeCurrent } from './overlap.ts'
 import * as store from './store.ts'
 
 /**
@@ -22,15 +22,15 @@ export async function activateSecret(db: Db, hash: HashText, now: Date, from: st
     if (pending?.hash.toString('base64') !== hash) return
     await supersedeCurrent(tx, token, live, pending.overlapSeconds ?? 0, now)
     await store.makeCurrent(tx, pending.hash)
-    await store.countUses(tx, token, pending.id)
     const { newExpiresAt } = pending
     await updateToken(tx, token, {
       updatedAt: now,
       ...(newExpiresAt !== null && { expiresAt: newExpiresAt instanceof Date ? newExpiresAt : null }),
     })
     const actor = { type: 'token', id: token.id, name: token.name } as const
+    const current = currentOf(live)
     const changes = {
-      before: { secret_id: token.secretId, hint: token.hint },
+      before: { secret_id: current.id, hint: current.hint },
       after: { secret_id: pending.id, hint: pending.hint, overlap_seconds: pending.overlapSeconds },
     }
     const event = tokenEvent('token.rotation_activated', token, changes)

@@ -26,6 +26,13 @@ export async function supersedeCurrent(
   }
 }
 
+/** A token always has exactly one. */
+export function currentOf(live: store.LiveSecret[]): store.LiveSecret {
+  const current = live.find((one) => one.supersededAt === null && one.lapsesAt === null)
+  if (!current) throw new Error('the token has no current secret')
+  return current
+}
+
 /** Null: never. */
 export function earlier(one: Date | null, other: Date): Date {
   return one !== null && one < other ? one : other

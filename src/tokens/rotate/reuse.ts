@@ -8,6 +8,7 @@ import type { HashText } from '../../shared/secret.ts'
 import { statusOf } from '../../shared/status.ts'
 import { tokenEvent } from '../audit-event.ts'
 import { lockToken, updateToken } from '../store.ts'
+import { currentOf } from './overlap.ts'
 import * as store from './store.ts'
 
 /** A secret that was presented and is not good, with when and from where. */
@@ -46,7 +47,8 @@ async function recordReuse(
   if (!token || !secret || statusOf(token, now) !== 'active') return true
   if (!secret.successorUsed) return false
   // Once per family of secrets, until the token is rotated again.
-  if (secret.lastReusedAt && secret.lastReusedAt >= token.secretCreatedAt) return true
+  const current = currentOf(await store.selectLive(tx, token))
+  if (secret.lastReusedAt && secret.lastReusedAt >= current.createdAt) return true
   await store.markReused(tx, hash, now, from)
   const { on_superseded_use: reaction } = effectivePolicy(policy).rotation
   if (reaction === 'ignore') return true

@@ -10,21 +10,21 @@ import { effectivePolicy } from '../../policy/effective.ts'
 import { AppError, invalidValue } from '../../shared/errors.ts'
 import type { Policy } from '../../shared/policy.ts'
 import { type ExpectedVersions, refuseStale } from '../../shared/preconditions.ts'
-import { hashText, type Secret } from '../../shared/secret.ts'
+import { type HashText, hashText, type Secret } from '../../shared/secret.ts'
 import { statusOf } from '../../shared/status.ts'
 import { tokenEvent } from '../audit-event.ts'
 import { suspensionRefusal } from '../create/decide.ts'
 import { type AskedExpiry, dayMs, grantExpiry, type Warning } from '../create/lifetime.ts'
 import { type Issuing, mintSecret } from '../create/mint.ts'
-import { holdRules, type IssuanceRules } from '../create/rules-store.ts'
+import { holdRules, type IssuanceRules, type TypeRules } from '../create/rules-store.ts'
 import { reachableToken, visible } from '../find.ts'
 import { refuseStaticToken } from '../static-secret/static-secret.ts'
 import type { Token } from '../store.ts'
 import * as tokens from '../store.ts'
 import { onlyOwner, presentedToken } from '../token-owner-scope.ts'
 import { changing } from '../tokens.ts'
-import { earlier, later, supersedeCurrent } from './overlap.ts'
-import { listSecrets, type TokenSecret } from './secrets.ts'
+import { currentOf, earlier, later, supersedeCurrent } from './overlap.ts'
+import { shownLive, type TokenSecret } from './secrets.ts'
 import * as store from './store.ts'
 
 export type Rotation = {
@@ -36,7 +36,15 @@ export type Rotation = {
   expiry: AskedExpiry | undefined
 }
 
-export type Rotated = { token: Token; secret: Secret; warnings: Warning[]; secrets: TokenSecret[] }
+export type Rotated = {
+  token: Token
+  secret: Secret
+  warnings: Warning[]
+  /** The secrets that are good or may become good. */
+  secrets: TokenSecret[]
+  /** The secrets that were good before, or that may be now. */
+  affected: HashText[]
+}
 
 type Request<Answer> = {
   rotation: Rotation
@@ -58,10 +66,11 @@ export async function rotateToken<Answer>(
   const { organizationId, token } = await reachableToken(db, caller, organizationKey, id)
   const owner = onlyOwner(caller, 'tokens:write')
   if (!token) refuseStaticToken(organizationId, id)
+  const found = visible(token, owner)
   // The caller gets the secret, and with it everything that the token can do.
-  const check = (token: Token | undefined) => refuseEscalation(caller, grantOfToken(visible(token, owner)))
-  check(token)
-  return rotate(db, caller, { organizationId, id }, request, check)
+  const check = (token: Token) => refuseEscalation(caller, grantOfToken(token))
+  check(found)
+  return rotate(db, caller, found, request, check)
 }
 
 /** The same for the token that the request presents, if it may rotate itself. */
@@ -72,7 +81,8 @@ export async function rotateSelf<Answer>(
 ): Promise<Outcome<Answer>> {
   const key = presentedToken(caller)
   refuseStaticToken(key.organizationId, key.id)
-  return rotate(db, caller, key, request, (_token, selfRotation) => {
+  const token = visible(await tokens.findToken(db, key), undefined)
+  return rotate(db, caller, token, request, (_token, selfRotation) => {
     if (selfRotation || holds(caller.principal, 'tokens:write') || holds(caller.principal, 'tokens:own'))
       return
     throw new AppError(
@@ -86,69 +96,94 @@ export async function rotateSelf<Answer>(
 async function rotate<Answer>(
   db: Db,
   caller: Caller,
-  { organizationId, id }: { organizationId: string; id: string },
+  found: Token,
   { rotation, attempt: { key, request }, issuing, expected, present }: Request<Answer>,
-  check: (token: Token | undefined, selfRotation: boolean) => void,
+  check: (token: Token, selfRotation: boolean) => void,
 ): Promise<Outcome<Answer>> {
   const work = async (tx: Db) => {
-    const { type, ownerSubject } = visible(await tokens.findToken(tx, { organizationId, id }), undefined)
-    // The rules before the token, to prevent deadlocks.
-    const rules = await holdRules(tx, { organization: organizationId, type, owner: ownerSubject })
-    const token = visible(await tokens.lockToken(tx, { organizationId, id }), undefined)
-    if (!rules?.type) throw noSuchOrganization()
-    check(token, rules.type.selfRotation)
+    const { token, rules, type, live } = await lockForRotation(tx, found)
+    check(token, type.selfRotation)
     refuseStale(token, expected)
-    const { organization } = rules
-    if (rules.type.isSuspended) throw new AppError('suspended', `The token type ${type} is suspended.`)
-    const refusal =
-      suspensionRefusal(organization) ??
-      (ownerSubject === null ? undefined : ownerSuspensionRefusal(rules.owner, ownerSubject))
-    if (refusal) throw refusal
-    refuseUnrotatable(caller, token)
-    const policy = effectivePolicy(organization.policy)
-    const overlapSeconds = grantOverlap(policy.rotation, rotation)
-    const { expiresAt, warnings } = newExpiry(policy, token, rules.owner, rotation, caller.now)
-    const secretId = uuid()
-    const facts = { ...token, secretId, type: rules.type, expiresAt, createdAt: caller.now }
+    refuseUnrotatable(caller, token, { ...rules, type }, live)
+    const decision = decideRotation(rules, token, rotation, caller.now)
+    const id = uuid()
+    const { expiresAt } = decision
+    const facts = { ...token, secretId: id, type, expiresAt, createdAt: caller.now }
     const { secret, signedBy } = await mintSecret(tx, issuing, facts)
-    const made = { hash: secret.hash(), id: secretId, hint: secret.hint(), signedBy, createdAt: caller.now }
-    const lapsesAt = new Date(caller.now.getTime() + policy.rotation.first_use_within_days * dayMs)
-    const before = await store.selectLive(tx, token)
-    const replaced = before.find((one) => one.lapsesAt !== null)
-    if (replaced) await store.deleteSecret(tx, replaced.hash)
-    if (rotation.activation === 'now') {
-      await replaceCurrent(tx, token, before, overlapSeconds, caller.now)
-      await store.insertSecret(tx, token, made)
-      await store.countUses(tx, token, secretId)
-    } else {
-      const newExpiresAt = rotation.expiry === undefined ? null : (expiresAt ?? 'infinity')
-      await store.insertSecret(tx, token, { ...made, pending: { lapsesAt, overlapSeconds, newExpiresAt } })
-    }
-    const changed = await tokens.updateToken(tx, token, {
-      updatedAt: caller.now,
-      ...(rotation.activation === 'now' && { expiresAt }),
-    })
+    const made = { hash: secret.hash(), id, hint: secret.hint(), signedBy, createdAt: caller.now }
+    const rotated = await storeRotation(tx, token, live, made, decision)
     const changes = {
-      before: { secret_id: token.secretId, hint: token.hint },
-      after: {
-        secret_id: secretId,
-        hint: made.hint,
-        activation: rotation.activation,
-        overlap_seconds: overlapSeconds,
-        ...(rotation.activation === 'first_use' && { lapses_at: lapsesAt.toISOString() }),
-        ...(rotation.expiry && { expires_at: expiresAt?.toISOString() ?? null }),
-      },
+      before: secretFacts(currentOf(live)),
+      after: { ...secretFacts(made), ...termsOf(decision) },
     }
     await record(tx, onBehalfOf(caller, token.ownerSubject), tokenEvent('token.rotated', token, changes))
-    const current =
-      rotation.activation === 'now'
-        ? { secretId, secretCreatedAt: caller.now, hint: made.hint, hash: made.hash }
-        : {}
-    const secrets = await listSecrets(tx, token, caller.now)
-    return present({ token: { ...changed, ...current }, secret, warnings, secrets })
+    const secrets = shownLive(await store.selectLive(tx, token), caller.now)
+    const affected = [...live.map((one) => hashText(one.hash)), secret.hashText()]
+    return present({ token: rotated, secret, warnings: decision.warnings, secrets, affected })
   }
-  if (key) return once(db, caller, organizationId, { key, request }, work)
+  if (key) return once(db, caller, found.organizationId, { key, request }, work)
   return { answer: await db.transaction().execute(work), replayed: false }
+}
+
+/** The token, which nothing else changes from now on, its secrets, and the rules that hold for it. */
+async function lockForRotation(tx: Db, found: Token) {
+  const { organizationId, type: name, ownerSubject: owner } = found
+  // The rules before the token, to prevent deadlocks.
+  const rules = await holdRules(tx, { organization: organizationId, type: name, owner })
+  const token = visible(await tokens.lockToken(tx, found), undefined)
+  if (!rules?.type) throw noSuchOrganization()
+  // Only now: what is read with the lock may be older than the lock.
+  const live = await store.selectLive(tx, token)
+  return { token, rules, type: rules.type, live }
+}
+
+type Decision = ReturnType<typeof decideRotation>
+
+function decideRotation(rules: IssuanceRules, token: Token, rotation: Rotation, now: Date) {
+  const policy = effectivePolicy(rules.organization.policy)
+  const lapsesAt = new Date(now.getTime() + policy.rotation.first_use_within_days * dayMs)
+  return {
+    now,
+    overlapSeconds: grantOverlap(policy.rotation, rotation),
+    /** Null: the overlap begins now. */
+    lapsesAt: rotation.activation === 'first_use' ? lapsesAt : null,
+    changesExpiry: rotation.expiry !== undefined,
+    ...newExpiry(policy, token, rules.owner, rotation, now),
+  }
+}
+
+async function storeRotation(
+  tx: Db,
+  token: Token,
+  live: store.LiveSecret[],
+  made: store.NewSecret,
+  { now, overlapSeconds, lapsesAt, changesExpiry, expiresAt }: Decision,
+): Promise<Token> {
+  const replaced = live.find((one) => one.lapsesAt !== null)
+  if (replaced) await store.deleteSecret(tx, replaced)
+  if (lapsesAt) {
+    const newExpiresAt = changesExpiry ? (expiresAt ?? 'infinity') : null
+    await store.insertSecret(tx, token, { ...made, pending: { lapsesAt, overlapSeconds, newExpiresAt } })
+    return tokens.updateToken(tx, token, { updatedAt: now })
+  }
+  await replaceCurrent(tx, token, live, overlapSeconds, now)
+  await store.insertSecret(tx, token, made)
+  const rotated = await tokens.updateToken(tx, token, { updatedAt: now, expiresAt })
+  return { ...rotated, secretId: made.id, secretCreatedAt: now, hint: made.hint, hash: made.hash }
+}
+
+/** What the change log says of a secret. */
+function secretFacts({ id, hint }: { id: string; hint: string }) {
+  return { secret_id: id, hint }
+}
+
+function termsOf({ overlapSeconds, lapsesAt, changesExpiry, expiresAt }: Decision) {
+  return {
+    activation: lapsesAt ? 'first_use' : 'now',
+    overlap_seconds: overlapSeconds,
+    ...(lapsesAt && { lapses_at: lapsesAt.toISOString() }),
+    ...(changesExpiry && { expires_at: expiresAt?.toISOString() ?? null }),
+  }
 }
 
 /** Ends the overlap now. Without one there is nothing to do. */
@@ -188,7 +223,7 @@ export async function cancelRotation(
         'not_pending',
         'No secret of the token waits for its first use: it may have been used.',
       )
-    await store.deleteSecret(tx, pending.hash)
+    await store.deleteSecret(tx, pending)
     const changes = { before: { secret_id: pending.id, hint: pending.hint }, after: {} }
     const event = tokenEvent('token.rotation_cancelled', token, changes)
     await record(tx, onBehalfOf(caller, token.ownerSubject), event)
@@ -196,13 +231,24 @@ export async function cancelRotation(
   })
 }
 
-/** A stolen secret must not outlive its overlap by rotating itself, so only the current one rotates its token. */
-function refuseUnrotatable({ principal, now }: Caller, token: Token): void {
+/** A stolen secret must not outlive its overlap by rotating its token, so only the current one does. */
+function refuseUnrotatable(
+  { principal, now }: Caller,
+  token: Token,
+  { organization, type, owner }: IssuanceRules & { type: TypeRules },
+  live: store.LiveSecret[],
+): void {
+  if (type.isSuspended) throw new AppError('suspended', `The token type ${type.name} is suspended.`)
+  const refusal =
+    suspensionRefusal(organization) ??
+    (token.ownerSubject === null ? undefined : ownerSuspensionRefusal(owner, token.ownerSubject))
+  if (refusal) throw refusal
   const status = statusOf(token, now)
   if (status === 'revoked' || status === 'expired')
     throw new AppError('not_rotatable', `The token is ${status}.`)
-  if (isUser(principal) || principal.tokenId !== token.id || principal.hash === hashText(token.hash)) return
-  throw new AppError('superseded_secret', 'The request presented a secret that has been rotated.')
+  if (isUser(principal) || principal.tokenId !== token.id) return
+  if (principal.hash !== hashText(currentOf(live).hash))
+    throw new AppError('superseded_secret', 'The request presented a secret that has been rotated.')
 }
 
 function grantOverlap(rules: Policy['rotation'], { overlapSeconds: asked }: Rotation): number {
@@ -242,8 +288,8 @@ async function replaceCurrent(
   now: Date,
 ): Promise<void> {
   const overlapping = live.find(({ validUntil }) => validUntil && validUntil > now)
-  const current = live.find((one) => one.supersededAt === null && one.lapsesAt === null)
-  if (!overlapping?.validUntil || !current || overlapSeconds === 0)
+  const current = currentOf(live)
+  if (!overlapping?.validUntil || overlapSeconds === 0)
     return supersedeCurrent(tx, token, live, overlapSeconds, now)
   if (current.lastUsedAt !== null)
     throw new AppError(

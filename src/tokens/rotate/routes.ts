@@ -4,6 +4,7 @@ import type { Deps } from '../../http/deps.ts'
 import { etag, expectedVersions } from '../../http/etag.ts'
 import { idempotencyKey } from '../../http/idempotency-key.ts'
 import { answer, IfMatch, problems, ref } from '../../http/schemas.ts'
+import type { Outcome } from '../../idempotency/idempotency.ts'
 import type { Signing } from '../../keys/signing.ts'
 import { presentToken, Token, TokenParams } from '../schema.ts'
 import { cancelRotation, finishRotation, type Rotated, rotateSelf, rotateToken } from './rotate.ts'
@@ -16,14 +17,24 @@ const tags = ['Tokens']
 /** A token outlives its secret. */
 export const rotationRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing }> = async (
   app,
-  { db, issuer, signing },
+  { db, credentials, issuer, signing },
 ) => {
   for (const shape of schema.components) app.addSchema(shape)
   const issuing = { issuer, signing }
   const present = (now: Date) => (rotated: Rotated) => ({
     etag: etag(rotated.token),
+    affected: rotated.affected,
     body: schema.presentRotated(rotated, now),
   })
+  const show = (
+    reply: FastifyReply,
+    { answer, replayed }: Outcome<ReturnType<ReturnType<typeof present>>>,
+  ) => {
+    for (const hash of answer.affected) credentials.forget(hash)
+    reply.header('etag', answer.etag)
+    if (replayed) reply.header('idempotency-replayed', 'true')
+    return answer.body
+  }
   const rotated = {
     200: answer(schema.RotatedToken, 'The token, with its new secret', 'ETag', 'Idempotency-Replayed'),
   }
@@ -31,6 +42,7 @@ export const rotationRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing
   app.route({
     method: 'POST',
     url: `${item}/rotate`,
+    config: { forgets: true },
     schema: {
       operationId: 'rotateToken',
       summary: 'Give a token a new secret, which is shown this once',
@@ -61,6 +73,7 @@ export const rotationRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing
   app.route({
     method: 'POST',
     url: '/self/rotate',
+    config: { forgets: true },
     schema: {
       operationId: 'rotateSelf',
       summary: 'Give the token that this very request presents a new secret',
@@ -152,13 +165,4 @@ export const rotationRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing
       return { items: secrets.map(schema.presentSecret) }
     },
   })
-}
-
-function show<Body>(
-  reply: FastifyReply,
-  { answer, replayed }: { answer: { etag: string; body: Body }; replayed: boolean },
-): Body {
-  reply.header('etag', answer.etag)
-  if (replayed) reply.header('idempotency-replayed', 'true')
-  return answer.body
 }

@@ -74,7 +74,9 @@ export const TokenSecretList = Type.Object(
 export const RotatedToken = Type.Object(
   {
     ...IssuedToken.properties,
-    secrets: Type.Array(ref(TokenSecret), { description: 'All secrets of the token, the newest first.' }),
+    secrets: Type.Array(ref(TokenSecret), {
+      description: 'The secrets that are good or wait for their first use, the newest first.',
+    }),
   },
   {
     $id: 'RotatedToken',

@@ -24,17 +24,23 @@ export async function listTokenSecrets(
 }
 
 /** The newest first. */
-export async function listSecrets(
+async function listSecrets(
   db: Db,
   token: { organizationId: string; id: string },
   now: Date,
 ): Promise<TokenSecret[]> {
-  const live = (await selectLive(db, token)).filter(({ lapsesAt }) => lapsesAt === null || lapsesAt > now)
   const superseded = await selectSuperseded(db, token, mostSupersededShown)
   return [
-    ...live.map((one) => ({ ...one, reusedAt: null, reusedIp: null, status: statusOf(one, now) })),
+    ...shownLive(await selectLive(db, token), now),
     ...superseded.map((one) => ({ ...one, lapsesAt: null, status: 'superseded' as const })),
   ]
+}
+
+/** The secrets that are good or may become good. */
+export function shownLive(live: LiveSecret[], now: Date): TokenSecret[] {
+  return live
+    .filter(({ lapsesAt }) => lapsesAt === null || lapsesAt > now)
+    .map((one) => ({ ...one, reusedAt: null, reusedIp: null, status: statusOf(one, now) }))
 }
 
 function statusOf({ lapsesAt, validUntil }: LiveSecret, now: Date): TokenSecret['status'] {

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Db } from '../../db/database.ts'
+import { statement } from '../../db/statement.ts'
 import { type HashText, hashText, type SecretHash } from '../../shared/secret.ts'
 
 type Key = { organizationId: string; id: string }
@@ -37,13 +38,12 @@ export type SupersededSecret = SecretUse & {
   reusedIp: string | null
 }
 
-/** The secrets in token_secrets, the newest first. */
-export async function selectLive(db: Db, { organizationId, id }: Key): Promise<LiveSecret[]> {
+const selectByToken = statement<Key, LiveSecret>('token-secrets', (builder, parameter) => {
   // Before its first rotation, the uses of a token's only secret are those of the token.
   const own = (column: string) =>
     sql`case when secret_uses.secret_id is null and token_secrets.id is null
       then token_uses.${sql.ref(column)} else secret_uses.${sql.ref(column)} end`
-  return db
+  return builder
     .selectFrom('tokenSecrets')
     .leftJoin('tokenUses', (join) =>
       join
@@ -56,8 +56,8 @@ export async function selectLive(db: Db, { organizationId, id }: Key): Promise<L
         .onRef('secretUses.tokenId', '=', 'tokenSecrets.tokenId')
         .on(sql<boolean>`secret_uses.secret_id = coalesce(token_secrets.id, token_secrets.token_id)`),
     )
-    .where('tokenSecrets.organizationId', '=', organizationId)
-    .where('tokenSecrets.tokenId', '=', id)
+    .where('tokenSecrets.organizationId', '=', parameter('organizationId'))
+    .where('tokenSecrets.tokenId', '=', parameter('id'))
     .select(['tokenSecrets.hash', 'hint', 'createdAt', 'supersededAt', 'validUntil', 'lapsesAt'])
     .select(['overlapSeconds', 'newExpiresAt'])
     .select(sql<string>`coalesce(token_secrets.id, token_secrets.token_id)`.as('id'))
@@ -68,7 +68,12 @@ export async function selectLive(db: Db, { organizationId, id }: Key): Promise<L
     .orderBy('createdAt', 'desc')
     .orderBy(sql`superseded_at is null`, 'desc')
     .orderBy(sql`lapses_at is null`)
-    .execute()
+    .compile()
+})
+
+/** The secrets in token_secrets, the newest first. */
+export async function selectLive(db: Db, { organizationId, id }: Key): Promise<LiveSecret[]> {
+  return selectByToken(db, { organizationId, id })
 }
 
 /** The newest `limit` that have ended and are still kept, the newest first. */
@@ -103,18 +108,50 @@ export type NewSecret = {
   signedBy: string | null
   createdAt: Date
   /** Given for a pending secret. */
-  pending?: { lapsesAt: Date; overlapSeconds: number; newExpiresAt: Date | 'infinity' | null }
+  pending?: Pending
 }
 
+type Pending = {
+  lapsesAt: Date | null
+  overlapSeconds: number | null
+  newExpiresAt: Date | 'infinity' | null
+}
+type Inserted = Omit<NewSecret, 'pending'> & Pending & { organizationId: string; tokenId: string }
+
+const insert = statement<Inserted, never>('token-secret-insert', (builder, parameter) =>
+  sql<never>`
+    with made as (
+      insert into token_secrets
+        (hash, organization_id, token_id, id, hint, signed_by, created_at, lapses_at, overlap_seconds, new_expires_at)
+      values (${parameter('hash')}, ${parameter('organizationId')}, ${parameter('tokenId')}, ${parameter('id')},
+        ${parameter('hint')}, ${parameter('signedBy')}, ${parameter('createdAt')}, ${parameter('lapsesAt')},
+        ${parameter('overlapSeconds')}, ${parameter('newExpiresAt')})
+    ), uses as (
+      select organization_id, token_id, first_used_at, last_used_at, last_used_ip, use_count from token_uses
+      where organization_id = ${parameter('organizationId')} and token_id = ${parameter('tokenId')}
+      for update
+    )
+    insert into secret_uses
+      (organization_id, token_id, secret_id, first_used_at, last_used_at, last_used_ip, use_count)
+    select organization_id, token_id, token_id, first_used_at, last_used_at, last_used_ip, use_count from uses
+    union all
+    select ${parameter('organizationId')}::uuid, ${parameter('tokenId')}::uuid, ${parameter('id')}::uuid,
+      null, null, null, 0
+    on conflict do nothing`.compile(builder),
+)
+
+const current: Pending = { lapsesAt: null, overlapSeconds: null, newExpiresAt: null }
+
+/**
+ * From now on the uses of the token's secrets are counted one by one. The first secret begins with the uses of the
+ * token, which are locked so that none is lost in between.
+ */
 export async function insertSecret(
   tx: Db,
   { organizationId, id: tokenId }: Key,
-  { pending, ...secret }: NewSecret,
+  { pending = current, ...secret }: NewSecret,
 ): Promise<void> {
-  await tx
-    .insertInto('tokenSecrets')
-    .values({ organizationId, tokenId, ...secret, ...pending })
-    .execute()
+  await insert(tx, { organizationId, tokenId, ...secret, ...pending })
 }
 
 /** Begins or extends an overlap. */
@@ -135,8 +172,13 @@ export async function makeCurrent(tx: Db, hash: SecretHash): Promise<void> {
     .execute()
 }
 
-export async function deleteSecret(tx: Db, hash: SecretHash): Promise<void> {
-  await tx.deleteFrom('tokenSecrets').where('hash', '=', hash).execute()
+/** Of a pending secret, which has no uses. */
+export async function deleteSecret(tx: Db, { hash, id }: LiveSecret): Promise<void> {
+  await sql`
+    with gone as (delete from token_secrets where hash = ${hash} returning *)
+    delete from secret_uses using gone
+    where secret_uses.organization_id = gone.organization_id and secret_uses.token_id = gone.token_id
+      and secret_id = ${id}`.execute(tx)
 }
 
 const ended = sql`
@@ -169,26 +211,13 @@ export async function endDue(db: Db, now: Date, limit: number): Promise<number> 
       returning *
     ), kept as (
       ${ended}, superseded_at, valid_until from gone where valid_until is not null
+    ), uses as (
+      delete from secret_uses using gone
+      where secret_uses.organization_id = gone.organization_id and secret_uses.token_id = gone.token_id
+        and secret_id = gone.id and lapses_at is not null
     )
     select from gone`.execute(db)
   return rows.length
-}
-
-/**
- * Counts the uses of the token's secrets one by one from now on. A token's first secret begins with the uses of the
- * token, which are locked so that none is lost in between.
- */
-export async function countUses(tx: Db, { organizationId, id }: Key, secretId: string): Promise<void> {
-  await sql`
-    with uses as (
-      select * from token_uses where organization_id = ${organizationId} and token_id = ${id} for update
-    )
-    insert into secret_uses
-      (organization_id, token_id, secret_id, first_used_at, last_used_at, last_used_ip, use_count)
-    select organization_id, token_id, token_id, first_used_at, last_used_at, last_used_ip, use_count from uses
-    union all
-    select ${organizationId}, ${id}, ${secretId}, null, null, null, 0
-    on conflict do nothing`.execute(tx)
 }
 
 /** The token of a secret that is or may become good. */
