@@ -94,7 +94,7 @@ export const Environment = Type.Object({
   AUTH_SECRET_ORGANIZATION: Type.Optional(
     Type.String({
       minLength: 1,
-      maxLength: 36,
+      maxLength: 64,
       description: 'The organization, by key or id, of AUTH_SECRET; required with it.',
     }),
   ),

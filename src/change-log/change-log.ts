@@ -3,7 +3,7 @@ import { type Caller, reaches, requirePermission } from '../access/caller.ts'
 import type { Action } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import type { AuditEvent } from '../db/tables.ts'
-import { reachableOrganization } from '../organizations/lookup.ts'
+import { findReachableOrganization, noSuchOrganization } from '../organizations/lookup.ts'
 import { type EventPosition, type EventQuery, selectEvents } from './store.ts'
 
 /**
@@ -25,10 +25,11 @@ export async function listAuditEvents(
  * The id of an organization whose log the caller may read. A deleted organization's log can still be read by its id.
  */
 export async function readableLog(db: Db, caller: Caller, organization: string): Promise<string> {
-  const known = isUuid(organization) && reaches(caller.principal, organization)
-  const organizationId = known ? organization : (await reachableOrganization(db, caller, organization)).id
+  const found = await findReachableOrganization(db, caller, organization)
+  const isReadable = found !== undefined || (isUuid(organization) && reaches(caller.principal, organization))
+  if (!isReadable) throw noSuchOrganization()
   requirePermission(caller, 'audit:read')
-  return organizationId
+  return found?.id ?? organization
 }
 
 export function positionOf({ occurredAt, id }: AuditEvent): EventPosition {

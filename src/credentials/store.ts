@@ -18,8 +18,10 @@ export async function selectCredentials(
   const [from, found] = (rows[0] as { answer: Answer }).answer
   const credentials = new Array<Credential | undefined>(hashes.length).fill(undefined)
   for (const row of found ?? []) {
-    const index = row[0] - 1
-    credentials[index] = new Issued(hashes[index] as HashText, row)
+    const [position] = row
+    const type = row[12]
+    // Without a type, which only deletion by hand can bring about, there is nothing to decide by.
+    if (type !== null) credentials[position - 1] = new Issued(hashes[position - 1] as HashText, row, type)
   }
   return { server: from, credentials }
 }
@@ -27,6 +29,8 @@ export async function selectCredentials(
 type Answer = [server: string | null, found: Row[] | null]
 
 const milliseconds = (column: string) => `date_part('epoch', ${column}) * 1000`
+
+const typeFactsOf = `json_build_array(name, endpoint, ${milliseconds('suspended_at')})::text`
 
 // Each organization and type in a batch is converted to text once: PostgreSQL memoizes the lateral subquery, and
 // `offset 0` keeps it from being flattened. Each hash takes three index lookups in turn.
@@ -37,7 +41,10 @@ const byHash = new PreparedStatement(
     asked.position, token.id, token.name, token.owner_subject, token.owner_email,
     coalesce(owner.identity_source, token.owner_source), token.narrowed_to,
     ${milliseconds('token.revoked_at')}, ${milliseconds('least(token.expires_at, secret.valid_until)')},
-    ${milliseconds('token.not_before')}, floor(date_part('epoch', secret.created_at)), organization.facts, type.facts,
+    ${milliseconds('token.not_before')}, floor(date_part('epoch', secret.created_at)), organization.facts,
+    case when token.own_type then (
+      select ${typeFactsOf} from organization_token_types where organization_id = token.organization_id and name = token.type
+    ) else type.facts end,
     array_to_json(token.scopes)::text, array_to_json(token.audience)::text, array_to_json(token.allowed_cidrs)::text,
     ${milliseconds('owner.suspended_at')},
     case when coalesce(secret.valid_until, secret.lapses_at) is not null or secret.id is not null then
@@ -50,8 +57,8 @@ const byHash = new PreparedStatement(
     select json_build_array(id, key, ${milliseconds('suspended_at')})::text as facts
     from organizations where id = token.organization_id offset 0
   ) as organization on true
-  join lateral (
-    select json_build_array(name, endpoint, ${milliseconds('suspended_at')})::text as facts
+  left join lateral (
+    select ${typeFactsOf} as facts
     from token_types where name = token.type offset 0
   ) as type on true
   left join owners as owner on owner.organization_id = token.organization_id and owner.subject = token.owner_subject`,
@@ -75,7 +82,7 @@ type Row = [
   issuedAt: number,
   // Shared by many credentials; each a JSON text.
   organization: string,
-  type: string,
+  type: string | null,
   scopes: string,
   audience: string,
   allowedCidrs: string | null,
@@ -130,9 +137,9 @@ class Issued implements Credential {
   readonly narrowedTo
   readonly issuedAt
 
-  constructor(hash: HashText, row: Row) {
+  constructor(hash: HashText, row: Row, typeFacts: string) {
     const organization = organizationIn(row[11])
-    const type = typeIn(row[12])
+    const type = typeIn(typeFacts)
     this.hash = hash
     this.revokedAt = instant(row[7])
     this.expiresAt = instant(row[8])

@@ -20,6 +20,8 @@ import * as owners from '../../migrations/0017-owners.ts'
 import * as ownerSuspension from '../../migrations/0018-owner-suspension.ts'
 import * as longNames from '../../migrations/0019-long-names.ts'
 import * as rotation from '../../migrations/0020-rotation.ts'
+import * as organizationKeys from '../../migrations/0021-organization-keys.ts'
+import * as organizationTokenTypes from '../../migrations/0022-organization-token-types.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -43,6 +45,8 @@ const migrations = {
   '0018-owner-suspension': ownerSuspension,
   '0019-long-names': longNames,
   '0020-rotation': rotation,
+  '0021-organization-keys': organizationKeys,
+  '0022-organization-token-types': organizationTokenTypes,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

@@ -10,6 +10,7 @@ const tables: Record<keyof Tables, string[]> = {
   trustedIssuers: readAndWrite,
   owners: readAndWrite,
   tokenTypes: readAndWrite,
+  organizationTokenTypes: readAndWrite,
   tokens: readAndWrite,
   tokenSecrets: readAndWrite,
   supersededSecrets: readAndWrite,

@@ -94,6 +94,8 @@ type TokensTable = {
   organizationId: string
   id: string
   type: string
+  /** Whether the type is the organization's own, and not the platform's of that name. */
+  ownType: Generated<boolean>
   name: string
   comment: string | null
   ownerSubject: string | null
@@ -306,6 +308,7 @@ export type Tables = {
   trustedIssuers: TrustedIssuersTable
   owners: OwnersTable
   tokenTypes: TokenTypesTable
+  organizationTokenTypes: TokenTypesTable & { organizationId: string }
   tokens: TokensTable
   tokenSecrets: TokenSecretsTable
   supersededSecrets: SupersededSecretsTable
@@ -327,7 +330,7 @@ export type Organization = Selectable<OrganizationsTable>
 export type TrustedIssuer = Selectable<TrustedIssuersTable>
 export type Owner = Selectable<OwnersTable>
 export type TokenType = Selectable<TokenTypesTable>
-export type TokenRow = Selectable<TokensTable>
+export type TokenRow = Omit<Selectable<TokensTable>, 'ownType'>
 export type SigningKey = Selectable<SigningKeysTable>
 export type ClientKeys = Selectable<ClientKeysTable>
 export type AuditEvent = Selectable<AuditEventsTable>

@@ -65,6 +65,10 @@ export async function openapi(app: FastifyInstance): Promise<void> {
         },
         { name: 'Owners', description: 'The users that tokens belong to.' },
         { name: 'Token types', description: 'The kinds of token; for platform administrators.' },
+        {
+          name: 'Token types of organizations',
+          description: 'The kinds of token that an organization has of its own; they take precedence.',
+        },
         { name: 'Signing keys', description: 'The keys that sign JWTs; for platform administrators.' },
         { name: 'Organizations', description: 'The tenants that own tokens; for platform administrators.' },
         { name: 'Sign-in', description: 'Identity providers whose users may manage tokens as themselves.' },

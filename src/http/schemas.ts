@@ -30,7 +30,7 @@ export const Id = Type.String({ format: 'uuid', examples: ['019aa0c4-7c1e-7d43-9
 export const OrganizationParams = Type.Object({
   organization: Type.String({
     minLength: 1,
-    maxLength: 36,
+    maxLength: 64,
     description: 'Key or id.',
     examples: ['default'],
   }),

@@ -1,15 +1,15 @@
 import type { JWTPayload, JWTVerifyGetKey } from 'jose'
-import { validate as isUuid } from 'uuid'
 import type { User } from '../access/caller.ts'
 import type { Db } from '../db/database.ts'
 import type { TrustedIssuer } from '../db/tables.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { badCredential } from '../shared/errors.ts'
+import { isOrganizationKey } from '../shared/organization-key.ts'
 import type { Secret } from '../shared/secret.ts'
 import { createBulkhead } from './bulkhead.ts'
 import { createMetadata } from './metadata.ts'
 import { findOrganization, selectRegistrations } from './store.ts'
-import { isKey, isOfPlatform, organizationNamed, userFrom } from './user.ts'
+import { isOfPlatform, organizationNamed, userFrom } from './user.ts'
 import { type Address, addressOf, verifySignIn } from './verify.ts'
 
 /**
@@ -47,7 +47,7 @@ async function registrationFor(
   { issuer, audience }: Address,
   organization: string | undefined,
 ): Promise<TrustedIssuer | undefined> {
-  const known = organization !== undefined && (isKey(organization) || isUuid(organization))
+  const known = organization !== undefined && isOrganizationKey(organization)
   const registrations = await selectRegistrations(db, issuer, known ? organization : undefined)
   const named = new Set(audience)
   const meant = registrations.filter((registration) => named.has(registration.audience))
@@ -63,8 +63,9 @@ async function organizationOf(
   payload: JWTPayload,
   subject: string,
 ): Promise<string> {
-  const by = claims.organization === null ? organizationId : organizationNamed(payload, claims.organization)
-  const organization = by === undefined ? undefined : await findOrganization(db, by, subject)
+  const key = claims.organization === null ? undefined : organizationNamed(payload, claims.organization)
+  const by = claims.organization === null ? { id: organizationId } : key !== undefined && { key }
+  const organization = by ? await findOrganization(db, by, subject) : undefined
   if (!organization) throw badCredential('it names no organization that exists')
   if (organization.suspendedAt) throw badCredential('its organization is suspended')
   if (organization.ownerSuspendedAt) throw badCredential('its user is suspended in the organization')

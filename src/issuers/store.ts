@@ -1,6 +1,6 @@
 import { type Insertable, sql, type Updateable } from 'kysely'
-import { validate as isUuid } from 'uuid'
 import type { Db } from '../db/database.ts'
+import { hasKey, hasKeyOrId } from '../db/organization-key.ts'
 import type { Tables, TrustedIssuer } from '../db/tables.ts'
 import { platformId } from '../shared/platform.ts'
 
@@ -51,16 +51,16 @@ export async function selectRegistrations(
     .where((where) =>
       where.or([
         where('organizations.id', '=', platformId),
-        ...(organization === undefined ? [] : [where(keyOrId(organization), '=', organization)]),
+        ...(organization === undefined ? [] : [hasKeyOrId(organization)]),
       ]),
     )
     .execute()
 }
 
-/** The organization of that key or id, and whether the owner of that subject is suspended in it. */
+/** The organization, and whether the owner with this subject is suspended in it. */
 export async function findOrganization(
   db: Db,
-  by: string,
+  by: { id: string } | { key: string },
   subject: string,
 ): Promise<Organization | undefined> {
   return db
@@ -69,7 +69,7 @@ export async function findOrganization(
       join.onRef('owners.organizationId', '=', 'organizations.id').on('owners.subject', '=', subject),
     )
     .select(['id', 'organizations.suspendedAt', 'owners.suspendedAt as ownerSuspendedAt'])
-    .where(keyOrId(by), '=', by)
+    .where((where) => ('id' in by ? where('organizations.id', '=', by.id) : hasKey(sql.val(by.key))))
     .executeTakeFirst()
 }
 
@@ -126,8 +126,4 @@ export async function deleteIssuer(tx: Db, { organizationId, id }: Key): Promise
     .where('organizationId', '=', organizationId)
     .where('id', '=', id)
     .execute()
-}
-
-function keyOrId(text: string) {
-  return isUuid(text) ? 'organizations.id' : 'organizations.key'
 }

@@ -3,6 +3,7 @@ import type { User } from '../access/caller.ts'
 import { permissions } from '../access/permissions.ts'
 import type { TrustedIssuer } from '../db/tables.ts'
 import { badCredential } from '../shared/errors.ts'
+import { isOrganizationKey, isSameKey } from '../shared/organization-key.ts'
 import { platformId, platformKey } from '../shared/platform.ts'
 
 /** The user that verified claims describe, without their organization. */
@@ -32,17 +33,12 @@ export function userFrom(payload: JWTPayload, registration: TrustedIssuer): Omit
 export function organizationNamed(payload: JWTPayload, claim: string): string | undefined {
   const key = claimsOf(payload).get(claim)
   // Keeps a customer of the identity provider who is named `platform` from getting platform access.
-  return typeof key === 'string' && isKey(key) && key !== platformKey ? key : undefined
+  return typeof key === 'string' && isOrganizationKey(key) && !isSameKey(key, platformKey) ? key : undefined
 }
 
 /** Whether it is the platform's own issuer, whose users act on every organization. */
 export function isOfPlatform({ organizationId }: TrustedIssuer): boolean {
   return organizationId === platformId
-}
-
-/** Whether it can be the key of an organization; checked before the database is queried. */
-export function isKey(text: string): boolean {
-  return /^[a-z][a-z0-9-]{0,30}[a-z0-9]$/.test(text)
 }
 
 /** An unverified e-mail address may belong to someone else. */

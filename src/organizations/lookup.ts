@@ -2,21 +2,37 @@ import { type Caller, reaches } from '../access/caller.ts'
 import type { Db } from '../db/database.ts'
 import type { Organization } from '../db/tables.ts'
 import { AppError } from '../shared/errors.ts'
+import { isSameKey } from '../shared/organization-key.ts'
 import * as store from './store.ts'
 
 /**
  * The organization with this key or id. One that the caller does not reach is reported like one that does not exist.
  */
 export async function reachableOrganization(db: Db, caller: Caller, keyOrId: string): Promise<Organization> {
+  const organization = await findReachableOrganization(db, caller, keyOrId)
+  if (!organization) throw noSuchOrganization()
+  return organization
+}
+
+export async function findReachableOrganization(
+  db: Db,
+  { principal }: Caller,
+  keyOrId: string,
+): Promise<Organization | undefined> {
   const organization = await store.findOrganization(db, keyOrId)
-  if (organization && reaches(caller.principal, organization.id)) return organization
-  throw noSuchOrganization()
+  return organization && reaches(principal, organization.id) ? organization : undefined
 }
 
 /** Which of the keys belong to no organization. */
 export async function unknownOrganizations(db: Db, keys: string[]): Promise<string[]> {
   const known = await store.selectKnownKeys(db, keys)
   return keys.filter((key) => !known.includes(key))
+}
+
+/** The same keys in the case that their organizations have them in; unknown ones stay as they are. */
+export async function keysAsKept(db: Db, keys: string[]): Promise<string[]> {
+  const known = await store.selectKnownKeys(db, keys)
+  return [...new Set(keys.map((key) => known.find((one) => isSameKey(one, key)) ?? key))]
 }
 
 /** Locks it until the end of the transaction: anything being created inside it has been committed, or waits. */

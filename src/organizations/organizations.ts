@@ -1,4 +1,4 @@
-import { v7 as uuid } from 'uuid'
+import { validate as isUuid, v7 as uuid } from 'uuid'
 import { type Caller, type Origin, requirePermission } from '../access/caller.ts'
 import { type Action, record } from '../audit/audit.ts'
 import { differences } from '../audit/changes.ts'
@@ -25,6 +25,12 @@ export async function createOrganization(
 
 /** Without a permission check: for `createOrganization` and the first start. */
 export async function addOrganization(tx: Db, origin: Origin, input: NewOrganization): Promise<Organization> {
+  // Otherwise it would be unclear which of the two a path means.
+  if (isUuid(input.key) && (await store.findOrganization(tx, input.key)))
+    throw new AppError(
+      'already_exists',
+      `The key ${input.key} is taken or is the id of another organization.`,
+    )
   const organization = await store.insertOrganization(tx, {
     id: uuid(),
     ...input,

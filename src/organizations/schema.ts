@@ -3,15 +3,17 @@ import type { Organization as Row } from '../db/tables.ts'
 import { nameForm, unchangeableOf } from '../http/messages.ts'
 import { Page, pageQuery } from '../http/pages.ts'
 import { DateTime, Id, nullable } from '../http/schemas.ts'
+import { organizationKeyPattern } from '../shared/organization-key.ts'
 
 const Name = Type.String({ minLength: 1, maxLength: 200, ...nameForm, examples: ['Acme Inc.'] })
 
-// Shorter than a UUID, so that a path segment is unambiguously a key or an id.
 const Key = Type.String({
-  pattern: '^[a-z][a-z0-9-]{0,30}[a-z0-9]$',
+  pattern: organizationKeyPattern,
   'x-pattern-message':
-    'must be 2 to 32 lower-case letters, digits and hyphens; it must start with a letter and not end with a hyphen',
-  description: 'Used in paths and, if the token type says so, in tokens. It never changes.',
+    'must be 1 to 64 letters, digits, hyphens, underscores and dots, and must start with a letter or digit',
+  description:
+    'Used in paths and, if the token type says so, in tokens. It never changes. Its case is kept, and ignored when the ' +
+    'organization is looked up.',
   examples: ['acme'],
 })
 

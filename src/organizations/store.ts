@@ -1,6 +1,7 @@
 import { type Insertable, sql, type Updateable } from 'kysely'
 import { validate as isUuid } from 'uuid'
 import type { Db } from '../db/database.ts'
+import { hasKey } from '../db/organization-key.ts'
 import { statement } from '../db/statement.ts'
 import type { Organization, Tables } from '../db/tables.ts'
 
@@ -10,7 +11,11 @@ const columns = [
 ] as const satisfies (keyof Organization)[]
 
 const selectByKey = statement<{ key: string }, Organization>('organization-by-key', (builder, parameter) =>
-  builder.selectFrom('organizations').select(columns).where('key', '=', parameter('key')).compile(),
+  builder
+    .selectFrom('organizations')
+    .select(columns)
+    .where(hasKey(sql`${parameter('key')}`))
+    .compile(),
 )
 
 const selectById = statement<{ id: string }, Organization>('organization-by-id', (builder, parameter) =>
@@ -18,14 +23,18 @@ const selectById = statement<{ id: string }, Organization>('organization-by-id',
 )
 
 export async function findOrganization(db: Db, keyOrId: string): Promise<Organization | undefined> {
-  const found = isUuid(keyOrId) ? selectById(db, { id: keyOrId }) : selectByKey(db, { key: keyOrId })
-  return (await found)[0]
+  const [byId] = isUuid(keyOrId) ? await selectById(db, { id: keyOrId }) : []
+  return byId ?? (await selectByKey(db, { key: keyOrId }))[0]
 }
 
-/** Which of the keys belong to an organization. */
+/** The keys of organizations that are among these in any case, as they are kept. */
 export async function selectKnownKeys(db: Db, keys: string[]): Promise<string[]> {
   if (keys.length === 0) return []
-  const rows = await db.selectFrom('organizations').select('key').where('key', 'in', keys).execute()
+  const rows = await db
+    .selectFrom('organizations')
+    .select('key')
+    .where((where) => where.or(keys.map((key) => hasKey(sql.val(key)))))
+    .execute()
   return rows.map(({ key }) => key)
 }
 
@@ -66,7 +75,7 @@ export async function insertOrganization(
   return db
     .insertInto('organizations')
     .values(organization)
-    .onConflict((conflict) => conflict.column('key').doNothing())
+    .onConflict((conflict) => conflict.doNothing())
     .returningAll()
     .executeTakeFirst()
 }

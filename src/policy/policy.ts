@@ -8,7 +8,7 @@ import { lockOrganization, reachableOrganization } from '../organizations/lookup
 import { AppError } from '../shared/errors.ts'
 import type { Policy, PolicyDocument } from '../shared/policy.ts'
 import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
-import { listTokenTypes } from '../token-types/token-types.ts'
+import { usableTokenTypes } from '../token-types/token-types.ts'
 import { conflictsIn } from './conflicts.ts'
 import { effectivePolicy } from './effective.ts'
 import { type MergePatch, mergePatch } from './merge-patch.ts'
@@ -77,7 +77,7 @@ async function changing(
     const own = change(current.own)
     const policy = effectivePolicy(own)
     refuseWiderPolicy(caller, read, policy)
-    await refuseConflicts(db, own, requested)
+    await refuseConflicts(db, { id, key: read.key }, own, requested)
     const rules = tightened(effectivePolicy(current.own), policy)
     const breaches = await store.selectBreaches(db, id, rules, caller.now)
     if (dryRun) return { ...current, own, applied: false, breaches }
@@ -121,10 +121,11 @@ function addedTypes(before: string[] | null, after: string[] | null): string[] |
 
 async function refuseConflicts(
   db: Db,
+  organization: Pick<Organization, 'id' | 'key'>,
   own: PolicyDocument,
   requested: MergePatch<PolicyDocument>,
 ): Promise<void> {
-  const types = await listTokenTypes(db)
+  const types = await usableTokenTypes(db, organization)
   const fields = conflictsIn(
     own,
     requested,

@@ -67,12 +67,17 @@ export async function readFeed(
 
 /** Whether the caller may see an event; suspensions of types are visible to all. */
 export function sees({ principal }: Caller, event: Revocation): boolean {
-  const { organizationId, organizationKey, type, audience } = event
+  const { organizationId, organizationKey, type, audience, tokenId } = event
   if (organizationId === null || organizationKey === null) return true
-  // An event about a whole organization is visible to everyone who sees any of its tokens.
-  if (type === null) {
-    const { organizations } = principal.narrowedTo ?? {}
-    return reaches(principal, organizationId) && (organizations?.includes(organizationKey) ?? true)
+  const { organizations, types } = principal.narrowedTo ?? {}
+  // An event about many tokens of an organization is visible to everyone who sees any of them.
+  if (type === null || tokenId === null) {
+    const isWithinTypes = type === null || (types?.includes(type) ?? true)
+    return (
+      reaches(principal, organizationId) &&
+      (organizations?.includes(organizationKey) ?? true) &&
+      isWithinTypes
+    )
   }
   return seesToken(principal, { organizationId, organizationKey, type, audience: audience ?? [] })
 }

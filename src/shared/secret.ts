@@ -51,7 +51,10 @@ export class Secret {
   /** A string of our format with a wrong checksum was never issued here: no database query needed. */
   isMistyped(): boolean {
     const text = this.#text
-    return shape.test(text) && text.slice(-checksumLength) !== checksum(text.slice(0, -checksumLength))
+    const isWrong =
+      shape.test(text) && text.slice(-checksumLength) !== checksum(text.slice(0, -checksumLength))
+    // The signature of a JWT can end like an opaque secret.
+    return isWrong && !this.isJws()
   }
 
   toString(): string {
@@ -70,7 +73,10 @@ export class Secret {
 export const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const randomLength = 30
 const checksumLength = 6
-const shape = /^[a-z][a-z0-9_-]*_[0-9A-Za-z]{36}$/
+// The label is a prefix, after which the key of an organization may follow; only it can contain `_`, so that the last one
+// ends it.
+const shape = /^[a-z][\w.-]*_[0-9A-Za-z]{36}$/
+const longestLabel = 20 + 1 + 64
 const ending = /_[0-9A-Za-z]{36}\b/g
 
 // A compact JWS whose header and payload are JSON objects. The fixed start keeps the search linear in the length of the
@@ -86,14 +92,15 @@ export function generateSecret(label: string, randomInt: (max: number) => number
 }
 
 /** Masks everything that looks like a secret, so that a token pasted into the wrong place is not stored. */
-export function maskSecrets(text: string): string {
+export function maskSecrets(given: string): string {
+  const text = given.replace(jwsInText, '[secret]')
   let masked = ''
   let end = 0
-  for (const found of opaqueIn(text)) {
-    masked += `${text.slice(end, found.start)}[secret]`
-    end = found.end
+  for (const { starts, end: next } of opaqueIn(text)) {
+    masked += `${text.slice(end, starts.at(-1))}[secret]`
+    end = next
   }
-  return (masked + text.slice(end)).replace(jwsInText, '[secret]')
+  return masked + text.slice(end)
 }
 
 /** True if the text contains a Counterfoil secret with a valid checksum, or a JWT from any issuer. */
@@ -102,27 +109,27 @@ export function holdsSecret(text: string): boolean {
 }
 
 function holdsOpaque(text: string): boolean {
-  for (const { start, end } of opaqueIn(text)) {
-    if (!new Secret(text.slice(start, end)).isMistyped()) return true
+  for (const { starts, end } of opaqueIn(text)) {
+    if (starts.some((start) => !new Secret(text.slice(start, end)).isMistyped())) return true
   }
   return false
 }
 
 /**
- * Locates strings of our format. They are found by their ends: any letter might begin one, and a regular expression
- * that tries each of them takes quadratic time.
+ * Locates strings of our format, with every place where each may start, nearest first. They are found by their ends: any
+ * letter might begin one, and a regular expression that tries each of them takes quadratic time.
  */
-function* opaqueIn(text: string): Generator<{ start: number; end: number }> {
+function* opaqueIn(text: string): Generator<{ starts: number[]; end: number }> {
   let passed = 0
   for (const { index, 0: found } of text.matchAll(ending)) {
-    let start: number | undefined
-    for (let i = index - 1; i >= passed && /[a-z0-9_-]/.test(text.charAt(i)); i--) {
-      if (/[a-z]/.test(text.charAt(i)) && !/\w/.test(text.charAt(i - 1))) start = i
+    const starts: number[] = []
+    const furthest = Math.max(passed, index - longestLabel)
+    for (let i = index - 1; i >= furthest && /[\w.-]/.test(text.charAt(i)); i--) {
+      if (/[a-z]/.test(text.charAt(i)) && !/\w/.test(text.charAt(i - 1))) starts.push(i)
     }
-    // What was searched without success is not searched again for the next end.
-    passed = start === undefined ? index : index + found.length
-    if (start === undefined) continue
-    yield { start, end: passed }
+    if (starts.length === 0) continue
+    passed = index + found.length
+    yield { starts, end: passed }
   }
 }
 

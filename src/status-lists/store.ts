@@ -67,7 +67,15 @@ export async function selectInvalid(db: Db, listId: string): Promise<number[]> {
         .on(sql<boolean>`coalesce(token_secrets.id, tokens.id) = coalesce(secret_id, tokens.id)`),
     )
     .leftJoin('organizations', 'organizations.id', 'tokens.organizationId')
-    .leftJoin('tokenTypes', 'tokenTypes.name', 'tokens.type')
+    .leftJoin('tokenTypes', (join) =>
+      join.onRef('tokenTypes.name', '=', 'tokens.type').on('tokens.ownType', '=', false),
+    )
+    .leftJoin('organizationTokenTypes as ownTypes', (join) =>
+      join
+        .onRef('ownTypes.organizationId', '=', 'tokens.organizationId')
+        .onRef('ownTypes.name', '=', 'tokens.type')
+        .on('tokens.ownType', '=', true),
+    )
     .leftJoin('owners', (join) =>
       join
         .onRef('owners.organizationId', '=', 'tokens.organizationId')
@@ -81,6 +89,7 @@ export async function selectInvalid(db: Db, listId: string): Promise<number[]> {
         where('tokens.revokedAt', 'is not', null),
         where('organizations.suspendedAt', 'is not', null),
         where('tokenTypes.suspendedAt', 'is not', null),
+        where('ownTypes.suspendedAt', 'is not', null),
         where('owners.suspendedAt', 'is not', null),
       ]),
     )

@@ -1,10 +1,10 @@
 import { type Static, Type } from 'typebox'
-import type { TokenType as Row } from '../db/tables.ts'
 import { unchangeableOf } from '../http/messages.ts'
-import { Audience, DateTime, nullable, ref, Scopes } from '../http/schemas.ts'
+import { Audience, DateTime, nullable, OrganizationParams, ref, Scopes } from '../http/schemas.ts'
 import {
   type TokenTypeChange as ParsedChange,
   type NewTokenType as ParsedType,
+  type TokenTypeOf,
   tokenFormats,
 } from './token-types.ts'
 
@@ -88,6 +88,10 @@ export const NewTokenType = Type.Object(
 export const TokenType = Type.Object(
   {
     name: Type.String({ examples: ['scim'] }),
+    organization: nullable.string({
+      description: 'The key of the organization that the type belongs to. Null: the platform.',
+      examples: [null],
+    }),
     description: nullable.string({ examples: ['For identity providers'] }),
     prefix: Type.String({ description: 'The prefix of its tokens; empty for JWTs.', examples: ['scim'] }),
     carries_organization: Type.Boolean(),
@@ -122,7 +126,18 @@ export const TokenTypeList = Type.Object(
   { items: Type.Array(ref(TokenType)) },
   { $id: 'TokenTypeList', description: 'All token types, by name.' },
 )
-export const TokenTypeParams = Type.Object({ type: Type.String({ maxLength: 50, examples: ['api'] }) })
+const type = Type.String({ maxLength: 50, examples: ['api'] })
+const { organization } = OrganizationParams.properties
+
+export const NoParams = Type.Object({})
+export const TokenTypeParams = Type.Object({ type })
+export const CollectionParams = OrganizationParams
+export const OrganizationTypeParams = Type.Object({ organization, type })
+
+/** What handlers of both kinds of routes read. */
+export const AnyCollectionParams = Type.Object({ organization: Type.Optional(organization) })
+export const AnyTypeParams = Type.Object({ organization: Type.Optional(organization), type })
+
 export const components = [TokenType, TokenTypeList, NewTokenType, TokenTypeChange]
 
 export function parseTokenType(body: Static<typeof NewTokenType>): ParsedType {
@@ -142,9 +157,10 @@ export function parseTokenTypeChange(body: Static<typeof TokenTypeChange>): Pars
   }
 }
 
-export function presentTokenType(row: Row): Static<typeof TokenType> {
+export function presentTokenType(row: TokenTypeOf): Static<typeof TokenType> {
   return {
     name: row.name,
+    organization: row.organizationKey,
     description: row.description,
     prefix: row.prefix,
     carries_organization: row.carriesOrganization,

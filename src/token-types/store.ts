@@ -1,56 +1,91 @@
-import type { Insertable, Updateable } from 'kysely'
+import { type Insertable, type RawBuilder, sql, type Updateable } from 'kysely'
 import type { Db } from '../db/database.ts'
 import type { Tables, TokenType } from '../db/tables.ts'
 
-export async function findTokenType(db: Db, name: string): Promise<TokenType | undefined> {
-  return db.selectFrom('tokenTypes').selectAll().where('name', '=', name).executeTakeFirst()
+/** Whose types they are: an organization's, or with null the platform's. */
+export type Home = { organizationId: string | null }
+
+/** The two tables have the same columns, but that an organization's has its id. */
+function tableOf({ organizationId }: Home) {
+  return (organizationId === null ? 'tokenTypes' : 'organizationTokenTypes') as 'tokenTypes'
+}
+
+function at({ organizationId }: Home): RawBuilder<boolean> {
+  return organizationId === null ? sql`true` : sql`organization_id = ${organizationId}`
+}
+
+export async function findTokenType(db: Db, home: Home, name: string): Promise<TokenType | undefined> {
+  return db.selectFrom(tableOf(home)).selectAll().where(at(home)).where('name', '=', name).executeTakeFirst()
 }
 
 /** Locks the row until the end of the transaction, so that a change is decided on what it replaces. */
-export async function lockTokenType(tx: Db, name: string): Promise<TokenType | undefined> {
-  return tx.selectFrom('tokenTypes').selectAll().where('name', '=', name).forUpdate().executeTakeFirst()
+export async function lockTokenType(tx: Db, home: Home, name: string): Promise<TokenType | undefined> {
+  return tx
+    .selectFrom(tableOf(home))
+    .selectAll()
+    .where(at(home))
+    .where('name', '=', name)
+    .forUpdate()
+    .executeTakeFirst()
 }
 
-export async function selectTokenTypes(db: Db): Promise<TokenType[]> {
-  return db.selectFrom('tokenTypes').selectAll().orderBy('name').execute()
+export async function selectTokenTypes(db: Db, home: Home): Promise<TokenType[]> {
+  return db.selectFrom(tableOf(home)).selectAll().where(at(home)).orderBy('name').execute()
 }
 
 /** Undefined if the name is taken. */
 export async function insertTokenType(
   db: Db,
+  home: Home,
   type: Insertable<Tables['tokenTypes']>,
 ): Promise<TokenType | undefined> {
+  const { organizationId } = home
   return db
-    .insertInto('tokenTypes')
-    .values(type)
-    .onConflict((conflict) => conflict.column('name').doNothing())
+    .insertInto(tableOf(home))
+    .values({ ...type, ...(organizationId !== null && { organizationId }) })
+    .onConflict((conflict) => conflict.doNothing())
     .returningAll()
     .executeTakeFirst()
 }
 
 export async function updateTokenType(
   db: Db,
+  home: Home,
   { name, version }: TokenType,
   change: Updateable<Tables['tokenTypes']>,
 ): Promise<TokenType> {
   return db
-    .updateTable('tokenTypes')
+    .updateTable(tableOf(home))
     .set({ ...change, version: version + 1 })
+    .where(at(home))
     .where('name', '=', name)
     .returningAll()
     .executeTakeFirstOrThrow()
 }
 
-export async function deleteTokenType(db: Db, name: string): Promise<void> {
-  await db.deleteFrom('tokenTypes').where('name', '=', name).execute()
+export async function deleteTokenType(db: Db, home: Home, name: string): Promise<void> {
+  await db.deleteFrom(tableOf(home)).where(at(home)).where('name', '=', name).execute()
 }
 
-export async function hasTokens(db: Db, type: string): Promise<boolean> {
+export async function hasTokens(db: Db, home: Home, type: string): Promise<boolean> {
   const token = await db
     .selectFrom('tokens')
     .select('id')
+    .where(at(home))
     .where('type', '=', type)
+    .where('ownType', '=', home.organizationId !== null)
     .limit(1)
     .executeTakeFirst()
   return token !== undefined
+}
+
+/** Which of the names belong to a type of any organization. */
+export async function selectOwnNames(db: Db, names: string[]): Promise<string[]> {
+  const rows = await db
+    .selectFrom('organizationTokenTypes')
+    .select('name')
+    .distinct()
+    .where('name', 'in', names)
+    .execute()
+  return rows.map(({ name }) => name)
 }

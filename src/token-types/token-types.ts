@@ -1,9 +1,11 @@
-import { type Caller, type Origin, requirePermission } from '../access/caller.ts'
+import { type Caller, holds, type Origin, requirePermission } from '../access/caller.ts'
+import { grantOfToken, refuseEscalation } from '../access/escalation.ts'
 import { type Action, record } from '../audit/audit.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
-import type { Changes, TokenFormat, TokenType } from '../db/tables.ts'
+import type { Changes, Organization, TokenFormat, TokenType } from '../db/tables.ts'
 import { type Signing, sealingKey } from '../keys/signing.ts'
+import { reachableOrganization } from '../organizations/lookup.ts'
 import { AppError, invalidValue, listed } from '../shared/errors.ts'
 import { managementType, platformId } from '../shared/platform.ts'
 import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
@@ -35,19 +37,40 @@ export type NewTokenType = TokenTypeChange & {
   carriesOrganization?: boolean | undefined
 }
 
+/** A type, with the key of its organization; null: it is the platform's. */
+export type TokenTypeOf = TokenType & { organizationKey: string | null }
+
+/** Of an organization by its key or id, or of the platform. */
+type Named = { organization: string | undefined; name: string }
+
+type Place = store.Home & { organizationKey: string | null }
+
+const platform: Place = { organizationId: null, organizationKey: null }
+
 export async function createTokenType(
   db: Db,
   caller: Caller,
   signing: Signing,
+  organization: string | undefined,
   input: NewTokenType,
-): Promise<TokenType> {
-  requirePermission(caller, 'platform:admin')
+): Promise<TokenTypeOf> {
+  const place = await changeablePlace(db, caller, organization)
+  if (place.organizationId !== null && input.name === managementType) throw builtIn()
   if (input.format === 'jwt') sealingKey(signing)
-  return db.transaction().execute((tx) => addTokenType(tx, caller, input))
+  return db.transaction().execute(async (tx) => {
+    const type = await addTokenType(tx, caller, input, place)
+    await refuseWiderType(tx, caller, place, type)
+    return { ...type, organizationKey: place.organizationKey }
+  })
 }
 
 /** Without a permission check: for `createTokenType` and the first start. */
-export async function addTokenType(tx: Db, origin: Origin, input: NewTokenType): Promise<TokenType> {
+export async function addTokenType(
+  tx: Db,
+  origin: Origin,
+  input: NewTokenType,
+  place: Place = platform,
+): Promise<TokenType> {
   const values = {
     name: input.name,
     description: input.description ?? null,
@@ -65,41 +88,84 @@ export async function addTokenType(tx: Db, origin: Origin, input: NewTokenType):
   }
   refuseForeignDefaults(values)
   refuseListedOpaque(values)
-  const type = await store.insertTokenType(tx, values)
+  const type = await store.insertTokenType(tx, place, values)
   if (!type) throw new AppError('already_exists', `The token type ${input.name} already exists.`)
-  await log(tx, origin, 'token_type.created', type)
+  await log(tx, origin, place, 'token_type.created', type)
   return type
 }
 
-export async function listTokenTypes(db: Db): Promise<TokenType[]> {
-  return store.selectTokenTypes(db)
+/** The types of the platform, or all that an organization can use: its own, and those of the platform that it has none for. */
+export async function listTokenTypes(
+  db: Db,
+  caller: Caller,
+  organization: string | undefined,
+): Promise<TokenTypeOf[]> {
+  return typesAt(db, await placeOf(db, caller, organization))
 }
 
-/** Which of the names belong to no token type. */
-export async function unknownTokenTypes(db: Db, names: string[]): Promise<string[]> {
+export async function usableTokenTypes(
+  db: Db,
+  { id, key }: Pick<Organization, 'id' | 'key'>,
+): Promise<TokenTypeOf[]> {
+  return typesAt(db, placeIn({ id, key }))
+}
+
+async function typesAt(db: Db, place: Place): Promise<TokenTypeOf[]> {
+  const { organizationKey } = place
+  const ofPlatform = (await store.selectTokenTypes(db, platform)).map((type) => ({
+    ...type,
+    organizationKey: null,
+  }))
+  if (organizationKey === null) return ofPlatform
+  const own = (await store.selectTokenTypes(db, place)).map((type) => ({ ...type, organizationKey }))
+  const names = new Set(own.map(({ name }) => name))
+  return [...own, ...ofPlatform.filter(({ name }) => !names.has(name))].sort((a, b) =>
+    a.name < b.name ? -1 : 1,
+  )
+}
+
+/** Which of the names belong to no type that tokens seen from an organization can have: from the platform, any. */
+export async function unknownTokenTypes(
+  db: Db,
+  organization: Pick<Organization, 'id' | 'key'>,
+  names: string[],
+): Promise<string[]> {
   if (names.length === 0) return []
-  const known = await store.selectTokenTypes(db)
-  return names.filter((name) => !known.some((type) => type.name === name))
+  const usable = (await usableTokenTypes(db, organization)).map(({ name }) => name)
+  const known =
+    organization.id === platformId ? [...usable, ...(await store.selectOwnNames(db, names))] : usable
+  return names.filter((name) => !known.includes(name))
 }
 
-export async function getTokenType(db: Db, name: string): Promise<TokenType> {
-  return (await store.findTokenType(db, name)) ?? notFound()
+/** The type of that name that counts there. */
+export async function getTokenType(
+  db: Db,
+  caller: Caller,
+  { organization, name }: Named,
+): Promise<TokenTypeOf> {
+  const place = await placeOf(db, caller, organization)
+  for (const { organizationId, organizationKey } of [place, platform]) {
+    const type = await store.findTokenType(db, { organizationId }, name)
+    if (type) return { ...type, organizationKey }
+  }
+  return notFound()
 }
 
 export async function updateTokenType(
   db: Db,
   caller: Caller,
-  name: string,
+  named: Named,
   change: TokenTypeChange,
   expected: ExpectedVersions,
-): Promise<TokenType> {
-  return changing(db, caller, name, expected, async (tx, type) => {
+): Promise<TokenTypeOf> {
+  return changing(db, caller, named, expected, async (tx, type, place) => {
     refuseForeignDefaults({ ...type, ...change })
     refuseListedOpaque({ ...type, ...change })
     const changes = differences(type, change)
     if (!changes) return type
-    const changed = await store.updateTokenType(tx, type, { ...change, updatedAt: caller.now })
-    await log(tx, caller, 'token_type.updated', changed, changes)
+    await refuseWiderType(tx, caller, place, { ...type, ...change })
+    const changed = await store.updateTokenType(tx, place, type, { ...change, updatedAt: caller.now })
+    await log(tx, caller, place, 'token_type.updated', changed, changes)
     return changed
   })
 }
@@ -108,14 +174,15 @@ export async function updateTokenType(
 export async function setTokenTypeSuspended(
   db: Db,
   caller: Caller,
-  name: string,
+  named: Named,
   suspended: boolean,
-): Promise<TokenType> {
-  return changing(db, caller, name, undefined, async (tx, type) => {
+): Promise<TokenTypeOf> {
+  return changing(db, caller, named, undefined, async (tx, type, place) => {
     const change = suspension(type, suspended, caller.now)
     if (!change) return type
-    const changed = await store.updateTokenType(tx, type, change)
-    await log(tx, caller, suspended ? 'token_type.suspended' : 'token_type.resumed', changed)
+    if (!suspended) await refuseWiderType(tx, caller, place, type)
+    const changed = await store.updateTokenType(tx, place, type, change)
+    await log(tx, caller, place, suspended ? 'token_type.suspended' : 'token_type.resumed', changed)
     return changed
   })
 }
@@ -124,32 +191,80 @@ export async function setTokenTypeSuspended(
 export async function deleteTokenType(
   db: Db,
   caller: Caller,
-  name: string,
+  named: Named,
   expected: ExpectedVersions,
 ): Promise<void> {
-  await changing(db, caller, name, expected, async (tx, type) => {
-    if (await store.hasTokens(tx, name))
-      throw new AppError('in_use', `There are still tokens of the type ${name}.`)
-    await log(tx, caller, 'token_type.deleted', type)
-    await store.deleteTokenType(tx, name)
+  await changing(db, caller, named, expected, async (tx, type, place) => {
+    if (await store.hasTokens(tx, place, type.name))
+      throw new AppError('in_use', `There are still tokens of the type ${type.name}.`)
+    await log(tx, caller, place, 'token_type.deleted', type)
+    await store.deleteTokenType(tx, place, type.name)
+    return type
   })
 }
 
-async function changing<T>(
+async function changing(
   db: Db,
   caller: Caller,
-  name: string,
+  { organization, name }: Named,
   expected: ExpectedVersions,
-  change: (tx: Db, type: TokenType) => Promise<T>,
-): Promise<T> {
-  requirePermission(caller, 'platform:admin')
-  if (name === managementType)
-    throw new AppError('built_in', `The built-in token type ${name} cannot be changed.`)
+  change: (tx: Db, type: TokenType, place: Place) => Promise<TokenType>,
+): Promise<TokenTypeOf> {
+  const place = await changeablePlace(db, caller, organization)
+  if (name === managementType) throw builtIn()
   return db.transaction().execute(async (tx) => {
-    const type = (await store.lockTokenType(tx, name)) ?? notFound()
+    const type = (await store.lockTokenType(tx, place, name)) ?? notFound()
     refuseStale(type, expected)
-    return change(tx, type)
+    return { ...(await change(tx, type, place)), organizationKey: place.organizationKey }
   })
+}
+
+async function placeOf(db: Db, caller: Caller, organization: string | undefined): Promise<Place> {
+  return organization === undefined
+    ? platform
+    : placeIn(await reachableOrganization(db, caller, organization))
+}
+
+/** The types of the platform organization are the platform's. */
+function placeIn({ id, key }: Pick<Organization, 'id' | 'key'>): Place {
+  return id === platformId ? platform : { organizationId: id, organizationKey: key }
+}
+
+/** Types of the platform need platform:admin, those of an organization the permission that its policy needs. */
+async function changeablePlace(db: Db, caller: Caller, organization: string | undefined): Promise<Place> {
+  const place = await placeOf(db, caller, organization)
+  requirePermission(caller, place.organizationId === null ? 'platform:admin' : 'policy:write')
+  return place
+}
+
+/**
+ * A type of an organization can give its tokens no scope that they could not have without it: those of the platform's type
+ * of that name or, if there is none, of any type. Resource servers decide by type and scope, and the platform's types are
+ * what limits an organization. Nor can it give what the caller is limited to.
+ */
+async function refuseWiderType(
+  tx: Db,
+  caller: Caller,
+  { organizationId, organizationKey }: Place,
+  { name, audience, allowedScopes }: TokenType,
+): Promise<void> {
+  if (organizationId === null || organizationKey === null) return
+  const none = { scopes: [], narrowedTo: null, allowedCidrs: [] }
+  refuseEscalation(caller, grantOfToken({ ...none, organizationId, organizationKey, type: name, audience }))
+  if (holds(caller.principal, 'platform:admin')) return
+  const types = (await store.selectTokenTypes(tx, platform)).filter((type) => type.name !== managementType)
+  const namesake = types.filter((type) => type.name === name)
+  const models = namesake.length > 0 ? namesake : types
+  if (models.some((type) => type.allowedScopes === null)) return
+  const allowed = models.flatMap((type) => type.allowedScopes ?? [])
+  const beyond =
+    allowedScopes === null ? 'any scope' : allowedScopes.find((scope) => !allowed.includes(scope))
+  if (beyond !== undefined)
+    throw new AppError(
+      'insufficient_scope',
+      `Allowing ${beyond} for tokens of the type ${name} needs the permission platform:admin; the platform's types allow ${listed(allowed)}.`,
+      { scope: 'platform:admin' },
+    )
 }
 
 /** The label in front of an opaque secret; a JWT carries the same facts in its claims. */
@@ -184,12 +299,22 @@ function refuseListedOpaque({ format, statusList }: Pick<TokenType, 'format' | '
 async function log(
   tx: Db,
   origin: Origin,
+  { organizationId }: Place,
   action: Action,
   { name }: TokenType,
   changes?: Changes,
 ): Promise<void> {
   const target = { type: 'token_type', id: name, name } as const
-  await record(tx, origin, { organizationId: platformId, action, target, ...(changes && { changes }) })
+  await record(tx, origin, {
+    organizationId: organizationId ?? platformId,
+    action,
+    target,
+    ...(changes && { changes }),
+  })
+}
+
+function builtIn(): AppError {
+  return new AppError('built_in', `The built-in token type ${managementType} cannot be changed.`)
 }
 
 function notFound(): never {

@@ -2,7 +2,9 @@ import { sql } from 'kysely'
 import { validate as isUuid } from 'uuid'
 import type { Db } from '../db/database.ts'
 import { coalesce } from '../db/group-commit.ts'
+import { hasKey } from '../db/organization-key.ts'
 import { statement } from '../db/statement.ts'
+import { isSameKey } from '../shared/organization-key.ts'
 import type { SecretHash } from '../shared/secret.ts'
 import { findToken, type Token, tokens } from './store.ts'
 
@@ -29,7 +31,7 @@ const selectByKeys = statement<{ asked: string }, { found: Found[] }>(
   'tokens-by-key',
   (builder, parameter) => {
     const found = tokens(builder)
-      .where('organizations.key', '=', sql.ref<string>('asked.key'))
+      .where(hasKey(sql.ref<string>('asked.key')))
       .where('tokens.id', '=', sql.ref<string>('asked.id'))
       .limit(1)
     const column = (name: string) => sql.ref(`found.${name}`)
@@ -62,7 +64,7 @@ async function findAll(db: Db, asked: Asked[]): Promise<(Token | null)[]> {
   const [row] = await selectByKeys(db, { asked: JSON.stringify(asked) })
   const found = row?.found.map(tokenIn) ?? []
   return asked.map(
-    ({ key, id }) => found.find((token) => token.id === id && token.organizationKey === key) ?? null,
+    ({ key, id }) => found.find((token) => token.id === id && isSameKey(token.organizationKey, key)) ?? null,
   )
 }
 
@@ -70,6 +72,6 @@ const findByKey = coalesce({ all: findAll, one: async (db, asked: Asked) => (awa
 
 /** In the organization with this key or id. */
 export async function findTokenIn(db: Db, keyOrId: string, id: string): Promise<Token | undefined> {
-  if (isUuid(keyOrId)) return findToken(db, { organizationId: keyOrId, id })
-  return (await findByKey(db, { key: keyOrId, id })) ?? undefined
+  const byId = isUuid(keyOrId) ? await findToken(db, { organizationId: keyOrId, id }) : undefined
+  return byId ?? (await findByKey(db, { key: keyOrId, id })) ?? undefined
 }

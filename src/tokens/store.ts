@@ -121,9 +121,18 @@ export function tokensWithoutComment(db: Db) {
         .onRef('tokenUses.tokenId', '=', 'tokens.id'),
     )
     .innerJoin('organizations', 'organizations.id', 'tokens.organizationId')
-    .innerJoin('tokenTypes', 'tokenTypes.name', 'tokens.type')
+    .leftJoin('tokenTypes', (join) =>
+      join.onRef('tokenTypes.name', '=', 'tokens.type').on('tokens.ownType', '=', false),
+    )
+    .leftJoin('organizationTokenTypes as ownTypes', (join) =>
+      join
+        .onRef('ownTypes.organizationId', '=', 'tokens.organizationId')
+        .onRef('ownTypes.name', '=', 'tokens.type')
+        .on('tokens.ownType', '=', true),
+    )
     .select(qualifiedColumns)
-    .select(['organizations.key as organizationKey', 'tokenTypes.endpoint', 'tokenSecrets.hint'])
+    .select(['organizations.key as organizationKey', 'tokenSecrets.hint'])
+    .select(sql<string | null>`coalesce(own_types.endpoint, token_types.endpoint)`.as('endpoint'))
     .select(['tokenSecrets.hash', 'tokenUses.lastUsedAt', 'tokenUses.lastUsedIp'])
     .select(sql<string>`coalesce(token_secrets.id, tokens.id)`.as('secretId'))
     .select('tokenSecrets.createdAt as secretCreatedAt')

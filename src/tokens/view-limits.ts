@@ -1,17 +1,23 @@
 import type { Narrowing } from '../access/credential.ts'
 import type { Db } from '../db/database.ts'
 import type { Organization } from '../db/tables.ts'
-import { unknownOrganizations } from '../organizations/lookup.ts'
+import { keysAsKept, unknownOrganizations } from '../organizations/lookup.ts'
 import { invalidValue } from '../shared/errors.ts'
 import { managementType, platformId } from '../shared/platform.ts'
 import { unknownTokenTypes } from '../token-types/token-types.ts'
 
 const permission = 'tokens:introspect'
 
+/** Limits are compared with keys as they are kept, whatever case a request has them in. */
+export async function withKeysAsKept(db: Db, narrowing: Narrowing | null): Promise<Narrowing | null> {
+  if (!narrowing?.organizations) return narrowing
+  return { ...narrowing, organizations: await keysAsKept(db, narrowing.organizations) }
+}
+
 /** Only tokens that can introspect can be narrowed. */
 export async function refuseWrongNarrowing(
   tx: Db,
-  { id }: Pick<Organization, 'id'>,
+  { id, key }: Pick<Organization, 'id' | 'key'>,
   type: string,
   scopes: string[],
   narrowing: Narrowing | null,
@@ -33,7 +39,7 @@ export async function refuseWrongNarrowing(
       'narrowed_to.organizations',
       `has ${organization}, which is not the key of an organization`,
     )
-  const [unknown] = await unknownTokenTypes(tx, types)
+  const [unknown] = await unknownTokenTypes(tx, { id, key }, types)
   if (unknown !== undefined)
     throw invalidValue('narrowed_to.types', `has ${unknown}, which is not a token type`)
 }

@@ -1,5 +1,6 @@
 import type { Credential } from '../access/credential.ts'
 import { AppError } from '../shared/errors.ts'
+import { isSameKey } from '../shared/organization-key.ts'
 
 /** What a gateway requires of a token, besides being good. */
 export type Requirement = {
@@ -27,7 +28,7 @@ export function allowed(token: Credential | undefined, required: Requirement): C
     !token ||
     (audience !== undefined && !token.audience.includes(audience)) ||
     (types.length > 0 && !types.includes(token.type)) ||
-    (organizations.length > 0 && !organizations.includes(token.organizationKey))
+    (organizations.length > 0 && !organizations.some((key) => isSameKey(key, token.organizationKey)))
   )
     throw new AppError('invalid_token', 'The token is unknown, expired, revoked or not accepted here.')
   const missing = scopes.filter((scope) => !token.scopes.includes(scope))

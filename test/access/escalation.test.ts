@@ -221,6 +221,41 @@ const suspended = async (path: string) => {
   return { path: `${path}/resume` }
 }
 
+/** A type of an organization of its own; the caller limited to types can make `api` only. */
+const ownType = { name: 'api', audience: [a] }
+const ownTypes = (
+  operation: string,
+  what: string,
+  ask: (type: object, organization: string) => Promise<Request>,
+): Row => {
+  const make =
+    (type: object = {}, organization = 'acme'): Make =>
+    async () => {
+      if (operation.startsWith('create'))
+        await world.ask(
+          'DELETE',
+          `/v1/organizations/${organization}/token-types/${{ ...ownType, ...type }.name}`,
+        )
+      return ask(type, organization)
+    }
+  return {
+    ...{ operation, what },
+    beyond: {
+      organizations: [make({}, 'other')],
+      audiences: [
+        make({ name: 'own-a', audience: ['https://b.example'] }),
+        make({ name: 'own-b', audience: [] }),
+      ],
+      types: [make({ name: 'another' })],
+    },
+    within: make(),
+    because: {
+      permissions: 'types of organizations have no permissions',
+      networks: 'a type says nothing of networks',
+    },
+  }
+}
+
 const table: Row[] = [
   {
     ...{ operation: 'createToken', what: 'a token' },
@@ -361,6 +396,26 @@ const table: Row[] = [
     body: { default_scopes: [`scope-${++count}`], audience: ['https://b.example'], allowed_scopes: null },
   })),
   administration('resumeTokenType', 'its tokens again', async () => suspended(await typeNamed('resumed'))),
+  ownTypes('createOrganizationTokenType', 'a type', async (type, organization) => ({
+    path: `/organizations/${organization}/token-types`,
+    body: { ...ownType, ...type, prefix: 'own' },
+  })),
+  ownTypes('updateOrganizationTokenType', 'what a type is for', async (type, organization) => {
+    const { name, ...change } = { ...ownType, ...type }
+    const body = { name, prefix: 'own', audience: [a], description: `${++count}` }
+    await world.ask('POST', `/v1/organizations/${organization}/token-types`, { body })
+    return {
+      path: `/organizations/${organization}/token-types/${name}`,
+      body: { ...change, description: `${++count}` },
+    }
+  }),
+  ownTypes('resumeOrganizationTokenType', 'its tokens again', async (type, organization) => {
+    const { name, ...more } = { ...ownType, ...type }
+    const path = `/organizations/${organization}/token-types`
+    await world.ask('POST', `/v1${path}`, { body: { name, prefix: 'own' } })
+    await world.ask('PATCH', `/v1${path}/${name}`, { body: more })
+    return suspended(`${path}/${name}`)
+  }),
   administration('createOrganization', 'an organization', () => ({
     path: '/organizations',
     body: { key: `made-${++count}`, name: 'Made' },
@@ -382,7 +437,15 @@ const givesNothing: Record<string, string> = {
       ...['introspect', 'introspectBatch', 'verify', 'listRevocations', 'followRevocations'],
       ...['listTokens', 'countTokens', 'getToken', 'getTokenOptions', 'getSelf', 'getOwner', 'getClientKeys'],
       'listTokenSecrets',
-      ...['listTokenTypes', 'getTokenType', 'listOrganizations', 'getOrganization', 'getPolicy'],
+      ...[
+        'listTokenTypes',
+        'getTokenType',
+        'listOrganizationTokenTypes',
+        'getOrganizationTokenType',
+        'listOrganizations',
+        'getOrganization',
+        'getPolicy',
+      ],
       ...[
         'listSigningKeys',
         'listTrustedIssuers',
@@ -404,6 +467,7 @@ const givesNothing: Record<string, string> = {
         'deleteToken',
         'deleteClientKeys',
       ],
+      ...['suspendOrganizationTokenType', 'deleteOrganizationTokenType'],
       ...['suspendOwner', 'suspendTokenType', 'deleteTokenType', 'suspendOrganization', 'deleteOrganization'],
       ...['deleteTrustedIssuer', 'retireSigningKey'],
     ].map((id) => [id, takes]),

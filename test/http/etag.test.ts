@@ -45,12 +45,14 @@ const headers: [what: string, header: string, status: 'ok' | 412 | 400][] = [
 t.test('every operation interprets If-Match alike', async (t) => {
   t.same(changes.map(({ id }) => id).sort(), [
     'deleteOrganization',
+    'deleteOrganizationTokenType',
     'deleteToken',
     'deleteTokenType',
     'deleteTrustedIssuer',
     'replacePolicy',
     'replaceTrustedIssuer',
     'updateOrganization',
+    'updateOrganizationTokenType',
     'updateOwner',
     'updatePolicy',
     'updateToken',
@@ -81,7 +83,7 @@ t.test('every operation interprets If-Match alike', async (t) => {
 /** Resets all versions. */
 async function setVersions() {
   await world.sql('update organizations set version = 1, policy_version = 1')
-  for (const table of ['tokens', 'token_types', 'trusted_issuers', 'owners'])
+  for (const table of ['tokens', 'token_types', 'organization_token_types', 'trusted_issuers', 'owners'])
     await world.sql(`update ${table} set version = 1`)
 }
 

@@ -124,6 +124,20 @@ export const matrix: Record<string, Row> = {
   resumeTokenType: { needs: 'platform:admin', ok: 200, elsewhere: 403 },
   deleteTokenType: { needs: 'platform:admin', ok: 204, elsewhere: 403 },
 
+  createOrganizationTokenType: {
+    ...{ needs: 'policy:write', ok: 201, elsewhere: 404 },
+    ask: (_target, n) => ({ body: { name: `made-${n}`, prefix: 'made' } }),
+  },
+  listOrganizationTokenTypes: { needs: 'credential', ok: 200, elsewhere: 404 },
+  getOrganizationTokenType: { needs: 'credential', ok: 200, elsewhere: 404 },
+  updateOrganizationTokenType: {
+    ...{ needs: 'policy:write', ok: 200, elsewhere: 404 },
+    ask: (_target, n) => ({ body: { description: `Changed ${n}` } }),
+  },
+  suspendOrganizationTokenType: { needs: 'policy:write', ok: 200, elsewhere: 404 },
+  resumeOrganizationTokenType: { needs: 'policy:write', ok: 200, elsewhere: 404 },
+  deleteOrganizationTokenType: { needs: 'policy:write', ok: 204, elsewhere: 404 },
+
   createOrganization: {
     ...{ needs: 'platform:admin', ok: 201, elsewhere: 403 },
     ask: (_target, n) => ({ body: { key: `made-${n}`, name: 'Made' } }),
@@ -228,6 +242,11 @@ export async function someStatusList(world: World): Promise<string> {
 /** Creates a target that the operation can be applied to without affecting the next request. */
 export async function makeSpare(world: World, operationId: string, n: number): Promise<Target> {
   const target = await makeTarget(world)
+  if (/(update|suspend|resume|delete)OrganizationTokenType$/.test(operationId)) {
+    const type = `own-${n}`
+    await world.ask('POST', '/v1/organizations/default/token-types', { body: { name: type, prefix: 'own' } })
+    return { ...target, type }
+  }
   if (/(update|suspend|resume|delete)Organization/.test(operationId)) {
     const organization = `spare-${n}`
     await world.ask('POST', '/v1/organizations', { body: { key: organization, name: 'Spare' } })

@@ -27,7 +27,7 @@ for (const operation of operations) {
   t.test(
     `${operation.id}: whatever is sent, no 5xx, nothing undeclared, and all or nothing is written`,
     async () => {
-      known.organization = /(update|suspend|resume|delete)Organization/.test(operation.id)
+      known.organization = /(update|suspend|resume|delete)Organization$/.test(operation.id)
         ? 'spare'
         : 'default'
       if (/ClientKeys$/.test(operation.id)) before = await renew(operation.id)
@@ -57,6 +57,8 @@ for (const operation of operations) {
 const additions: Record<string, Record<string, number>> = {
   createToken: { tokens: 1, token_secrets: 1, token_uses: 1 },
   createTokenType: { token_types: 1 },
+  createOrganizationTokenType: { organization_token_types: 1 },
+  deleteOrganizationTokenType: { organization_token_types: -1 },
   createOrganization: { organizations: 1 },
   rotateSigningKey: { signing_keys: 1 },
   replaceClientKeys: { client_keys: 1 },
@@ -104,6 +106,7 @@ async function renew(operationId: string): Promise<Snapshot> {
   await world.ask('POST', '/v1/token-types', { body: { name: 'spare', prefix: 'spare' } })
   // With the changed policy, creating a token might fail.
   await world.ask('PUT', '/v1/organizations/default/policy', { body: {} })
+  await world.ask('POST', '/v1/organizations/default/token-types', { body: { name: 'spare', prefix: 'own' } })
   const management = { type: 'management', scopes: ['tokens:introspect'] }
   const { id } = await world.issue({ name: 'Target', ...(/ClientKeys$/.test(operationId) && management) })
   known.token = id

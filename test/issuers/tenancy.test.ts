@@ -80,7 +80,7 @@ t.test('an issuer of the platform names the organization of each user', async (t
 
 t.test('a user without an organization is rejected', async (t) => {
   const one = await trust(world, provider, { ...reader, ...tenants }, 'platform')
-  for (const tenant of [undefined, null, '', 'nonesuch', 7, ['acme'], 'ACME', organizations.acme, 'a\0b'])
+  for (const tenant of [undefined, null, '', 'nonesuch', 7, ['acme'], 'Platform', organizations.acme, 'a\0b'])
     t.match(
       await ask('GET', '/v1/organizations/acme/tokens', { token: await token({ tenant }) }),
       { status: 401, body: { code: 'invalid_token' } },

@@ -26,22 +26,9 @@ t.test('an organization is created, read by key or id, renamed', async (t) => {
   )
 })
 
-t.test('keys are unique, and look neither like ids nor like paths', async (t) => {
+t.test('keys are unique', async (t) => {
   await create('taken')
   t.match(await create('taken'), { status: 409, body: { code: 'already_exists' } })
-  for (const key of [
-    'A',
-    'a',
-    'a_b',
-    '-a',
-    'a-',
-    '1a',
-    'a/b',
-    'a'.repeat(33),
-    '019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d',
-  ]) {
-    t.match(await create(key), { status: 400, body: { errors: [{ field: 'key' }] } }, key)
-  }
 })
 
 t.test('organizations are listed by key, page by page', async (t) => {

@@ -48,7 +48,10 @@ const underLocks: Record<string, { most: number; ask: (db: Db) => Promise<unknow
     most: 1000,
     ask: (db) => selectKnownOwner(db, { organizationId: organization, subject: 'many' }).catch(noRows),
   },
-  'whether a token type has tokens, for its deletion': { most: 1, ask: (db) => hasTokens(db, 'scim') },
+  'whether a token type has tokens, for its deletion': {
+    most: 1,
+    ask: (db) => hasTokens(db, { organizationId: null }, 'scim'),
+  },
 }
 for (const [what, { most, ask }] of Object.entries(underLocks)) {
   t.test(`${what}: at most ${most} of 20,000 tokens are examined`, async (t) => {

@@ -8,7 +8,7 @@ import { effectivePolicy } from '../../policy/effective.ts'
 import { AppError, type Refusals } from '../../shared/errors.ts'
 import { limitRefusal, quotaUsagesOf, refuseTakenName } from '../quota.ts'
 import { onlyOwner, ownerOfNew } from '../token-owner-scope.ts'
-import { refuseWrongNarrowing } from '../view-limits.ts'
+import { refuseWrongNarrowing, withKeysAsKept } from '../view-limits.ts'
 import { type Decision, decideIssuance, type NewToken } from './decide.ts'
 import { onlyType } from './form-options.ts'
 import { type Issued, issueInTransaction, issueToken } from './issue.ts'
@@ -102,9 +102,10 @@ async function onlyTypeOrRefusal(
 async function authorizeCreation(
   db: Db,
   caller: Caller,
-  { organizationKey, input, issuing }: { organizationKey: string; input: NewToken; issuing: Issuing },
+  { organizationKey, input: asked, issuing }: { organizationKey: string; input: NewToken; issuing: Issuing },
 ) {
   const { principal } = caller
+  const input = { ...asked, narrowedTo: await withKeysAsKept(db, asked.narrowedTo) }
   const subject = input.owner?.subject ?? (holds(principal, 'tokens:write') ? null : principal.ownerSubject)
   const rules = await findRules(db, { organization: organizationKey, type: input.type, owner: subject })
   if (!rules || !reaches(principal, rules.organization.id)) throw noSuchOrganization()

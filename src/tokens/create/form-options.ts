@@ -8,8 +8,7 @@ import { reachableOrganization } from '../../organizations/lookup.ts'
 import { effectivePolicy } from '../../policy/effective.ts'
 import { invalidValue, listed } from '../../shared/errors.ts'
 import { managementType, platformId } from '../../shared/platform.ts'
-import type { Policy } from '../../shared/policy.ts'
-import { listTokenTypes } from '../../token-types/token-types.ts'
+import { usableTokenTypes } from '../../token-types/token-types.ts'
 import { onlyOwner } from '../token-owner-scope.ts'
 import { needsScopes } from './decide.ts'
 import { type Candidate, type Eligibility, eligibilityOf } from './eligibility.ts'
@@ -29,7 +28,7 @@ export async function getTokenOptions(
 ): Promise<TokenOptions> {
   const eligibility = await eligibilityOf(db, caller, organizationKey, candidate)
   const { organization, policy } = eligibility
-  const types = (await creatableTypes(db, policy, signing))
+  const types = (await creatableTypes(db, organization, signing))
     .filter(({ name }) => canGive(caller, organization, name))
     .map((type) => ({ ...type, needsScopes: needsScopes(policy, type) }))
     .map((type) => (type.name === managementType ? grantable(type, caller, organization.id) : type))
@@ -43,9 +42,9 @@ export async function onlyType(
   organizationKey: string,
   signing: Signing,
 ): Promise<string> {
-  const { policy } = await reachableOrganization(db, caller, organizationKey)
+  const organization = await reachableOrganization(db, caller, organizationKey)
   onlyOwner(caller, 'tokens:write')
-  const types = await creatableTypes(db, effectivePolicy(policy), signing)
+  const types = await creatableTypes(db, organization, signing)
   const names = types.map(({ name }) => name).filter((name) => name !== managementType)
   const [only, another] = names
   if (only === undefined || another !== undefined)
@@ -53,9 +52,10 @@ export async function onlyType(
   return only
 }
 
-async function creatableTypes(db: Db, policy: Policy, signing: Signing): Promise<TokenType[]> {
+async function creatableTypes(db: Db, organization: Organization, signing: Signing): Promise<TokenType[]> {
+  const policy = effectivePolicy(organization.policy)
   return (
-    (await listTokenTypes(db))
+    (await usableTokenTypes(db, organization))
       .filter(({ name, suspendedAt }) => !suspendedAt && (policy.allowed_types?.includes(name) ?? true))
       // Without a master key, creating a JWT fails.
       .filter(({ format }) => format === 'opaque' || canSign(signing))

@@ -6,13 +6,13 @@ import type { SecretHash } from '../../shared/secret.ts'
 import { coalescedChange } from '../change-store.ts'
 
 /** The columns that are given when a token is created. */
-type Given = Omit<TokenRow, 'version' | 'revokedAt' | 'revokedBy' | 'revokedReason'>
+type Given = Omit<TokenRow, 'version' | 'revokedAt' | 'revokedBy' | 'revokedReason'> & { ownType: boolean }
 type GivenSecret = { hash: SecretHash; hint: string; signedBy: string | null }
 
 /** The revisions of the rules under which a token is issued. */
 type Revisions = { organizationRevision: string; typeRevision: string }
 
-const tokenColumns = sql`organization_id, id, type, name, comment, owner_subject, owner_email, owner_source, scopes,
+const tokenColumns = sql`organization_id, id, type, own_type, name, comment, owner_subject, owner_email, owner_source, scopes,
   audience, metadata, allowed_cidrs, narrowed_to, not_before, expires_at, created_at, created_by, updated_at`
 const secretColumns = sql`organization_id, token_id, hash, hint, signed_by, created_at`
 
@@ -20,15 +20,28 @@ const secretColumns = sql`organization_id, token_id, hash, hint, signed_by, crea
 const insert = coalescedChange<ReturnType<typeof rowOf>>(
   'insert',
   (locked) => sql`
-    in_force as (
-      select made.id
+    made as materialized (
+      select made.id, made.organization_id, made.organization_revision, made.type, made.own_type, made.type_revision
       from given, json_to_recordset(given.rows) as made (
-        id uuid, organization_id uuid, organization_revision xid, type text, type_revision xid
+        id uuid, organization_id uuid, organization_revision xid, type text, own_type boolean, type_revision xid
       )
+    ), by_platform_type as (
+      select made.id from made
       join organizations
         on organizations.id = made.organization_id and organizations.xmin = made.organization_revision
       join token_types on token_types.name = made.type and token_types.xmin = made.type_revision
+      where not made.own_type
       for share of organizations, token_types ${locked}
+    ), by_own_type as (
+      select made.id from made
+      join organizations
+        on organizations.id = made.organization_id and organizations.xmin = made.organization_revision
+      join organization_token_types as own on own.organization_id = made.organization_id
+        and own.name = made.type and own.xmin = made.type_revision
+      where made.own_type
+      for share of organizations, own ${locked}
+    ), in_force as (
+      select id from by_platform_type union all select id from by_own_type
     ), token as (
       insert into tokens (${tokenColumns})
       select ${tokenColumns} from given, json_populate_recordset(null::tokens, given.rows)
@@ -66,7 +79,7 @@ export async function insertTokenInTransaction(
   return inserted(token, made.version)
 }
 
-function inserted(token: Given, version: number): TokenRow {
+function inserted({ ownType: _, ...token }: Given, version: number): TokenRow {
   return { ...token, revokedAt: null, revokedBy: null, revokedReason: null, version }
 }
 
@@ -77,6 +90,7 @@ function rowOf(token: Given, secret: GivenSecret, revisions: Revisions) {
     id: token.id,
     token_id: token.id,
     type: token.type,
+    own_type: token.ownType,
     name: token.name,
     comment: token.comment,
     owner_subject: token.ownerSubject,

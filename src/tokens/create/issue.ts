@@ -94,6 +94,7 @@ async function draftToken(
   const given = {
     ...facts,
     type: type.name,
+    ownType: type.isOwn,
     name: input.name ?? generateName(minted.secret),
     comment,
     ownerEmail: owner?.email ?? null,

@@ -3,6 +3,7 @@ import { validate as isUuid } from 'uuid'
 import type { Db } from '../../db/database.ts'
 import { coalesce } from '../../db/group-commit.ts'
 import { type KnownOwner, ownerByTokens, recordedOwner } from '../../db/known-owner.ts'
+import { hasKey } from '../../db/organization-key.ts'
 import { statement } from '../../db/statement.ts'
 import type { Organization, TokenType } from '../../db/tables.ts'
 
@@ -17,7 +18,12 @@ type Revised = { revision: string }
 const revision = sql<string>`xmin::text`
 
 type OrganizationRules = Pick<Organization, (typeof ofOrganization)[number]> & Revised
-export type TypeRules = Pick<TokenType, (typeof ofType)[number]> & Revised & { isSuspended: boolean }
+export type TypeRules = Pick<TokenType, (typeof ofType)[number]> &
+  Revised & {
+    isSuspended: boolean
+    /** Whether it is the organization's own. */
+    isOwn: boolean
+  }
 
 /** What decides about a new token: the organization with its policy, the type if one of that name exists, and the owner. */
 export type IssuanceRules = {
@@ -28,8 +34,8 @@ export type IssuanceRules = {
 
 type Row = OrganizationRules & Pick<IssuanceRules, 'type' | 'owner'>
 
-const typeAsJson: RawBuilder<TypeRules> = sql`json_build_object(
-  'isSuspended', suspended_at is not null, 'revision', ${revision}, ${sql.join(ofType.flatMap((name) => [sql.lit(name), sql.ref(name)]))})`
+const typeAsJson = (isOwn: boolean): RawBuilder<TypeRules> => sql`json_build_object(
+  'isOwn', ${sql.lit(isOwn)}, 'isSuspended', suspended_at is not null, 'revision', ${revision}, ${sql.join(ofType.flatMap((name) => [sql.lit(name), sql.ref(name)]))})`
 
 function selectRules(column: 'key' | 'id', { held }: { held: boolean }) {
   return statement<Asked, Row>(`rules-by-${column}${held ? '-held' : ''}`, (builder, parameter) =>
@@ -37,16 +43,26 @@ function selectRules(column: 'key' | 'id', { held }: { held: boolean }) {
       .selectFrom('organizations')
       .select(ofOrganization)
       .select(revision.as('revision'))
-      .select((from) =>
-        from
-          .selectFrom('tokenTypes')
-          .select(typeAsJson.as('json'))
+      .select((from) => {
+        const own = from
+          .selectFrom('organizationTokenTypes')
+          .select(typeAsJson(true).as('json'))
+          .whereRef('organizationId', '=', 'organizations.id')
           .where('name', '=', parameter('type'))
           .$if(held, (query) => query.forShare())
-          .as('type'),
-      )
+        const ofPlatform = from
+          .selectFrom('tokenTypes')
+          .select(typeAsJson(false).as('json'))
+          .where('name', '=', parameter('type'))
+          .$if(held, (query) => query.forShare())
+        return from.fn.coalesce(own, ofPlatform).as('type')
+      })
       .select(recordedOwner(sql.ref('organizations.id'), sql`${parameter('owner')}`).as('owner'))
-      .where(column, '=', parameter('organization'))
+      .where((where) =>
+        column === 'id'
+          ? where('id', '=', parameter('organization'))
+          : hasKey(sql`${parameter('organization')}`),
+      )
       .$if(held, (query) => query.forShare())
       .compile(),
   )
@@ -60,7 +76,8 @@ const byIdHeld = selectRules('id', { held: true })
 type Asked = { organization: string; type: string; owner: string | null }
 
 async function select(db: Db, asked: Asked): Promise<IssuanceRules | undefined> {
-  return rulesIn(db, asked, await (isUuid(asked.organization) ? byId : byKey)(db, asked))
+  const rows = isUuid(asked.organization) ? await byId(db, asked) : []
+  return rulesIn(db, asked, rows.length > 0 ? rows : await byKey(db, asked))
 }
 
 const find = coalesce<Asked, IssuanceRules | null>({

@@ -50,7 +50,7 @@ const narrowedNames = { minItems: 1, maxItems: 100, uniqueItems: true }
 export const NarrowedTo = Type.Object(
   {
     organizations: Type.Optional(
-      Type.Array(Type.String({ minLength: 1, maxLength: 36, examples: ['default'] }), {
+      Type.Array(Type.String({ minLength: 1, maxLength: 64, examples: ['default'] }), {
         ...narrowedNames,
         description: 'Keys of organizations; only for tokens of the platform organization.',
       }),
