@@ -25,8 +25,9 @@ async function fill({ databaseUrl }: World, organizationId: string, count: numbe
 }
 
 t.test('it contains the list, one event per line, with its media type', async (t) => {
-  const made = await issue({ name: 'Line\nbreak \u2028' })
-  await ask('POST', `/v1/organizations/default/tokens/${made.id}/revoke`)
+  const made = await issue()
+  const body = { reason: 'Line\nbreak \u2028' }
+  t.match(await ask('POST', `/v1/organizations/default/tokens/${made.id}/revoke`, { body }), { status: 200 })
   const whole = await ask('GET', `${log}/export`)
   t.equal(whole.status, 200)
   t.equal(whole.headers['content-type'], 'application/jsonl')
