@@ -22,6 +22,7 @@ import * as longNames from '../../migrations/0019-long-names.ts'
 import * as rotation from '../../migrations/0020-rotation.ts'
 import * as organizationKeys from '../../migrations/0021-organization-keys.ts'
 import * as organizationTokenTypes from '../../migrations/0022-organization-token-types.ts'
+import * as attention from '../../migrations/0023-attention.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -47,6 +48,7 @@ const migrations = {
   '0020-rotation': rotation,
   '0021-organization-keys': organizationKeys,
   '0022-organization-token-types': organizationTokenTypes,
+  '0023-attention': attention,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

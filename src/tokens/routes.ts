@@ -10,6 +10,7 @@ import { invalidMembers, toAppError } from '../http/to-app-error.ts'
 import type { Signing } from '../keys/signing.ts'
 import { Refusals } from '../shared/errors.ts'
 import { hashText, Secret } from '../shared/secret.ts'
+import { attentionRoutes } from './attention/routes.ts'
 import { createToken, previewToken } from './create/create.ts'
 import { eligibilityOf } from './create/eligibility.ts'
 import { creationRoutes } from './create/form-routes.ts'
@@ -47,6 +48,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
   const { db, credentials, cursorKey, staticSecret, issuer, signing } = deps
   for (const shape of [...schema.components, ...creationSchema.components, TokenCounts]) app.addSchema(shape)
   await app.register(creationRoutes, { db, signing })
+  await app.register(attentionRoutes, { db, cursorKey })
   await app.register(rotationRoutes, deps)
 
   app.route({

@@ -435,7 +435,17 @@ const givesNothing: Record<string, string> = {
     [
       ...['live', 'ready', 'metrics', 'describeProblem', 'getJwks', 'getStatusList', 'getServerMetadata'],
       ...['introspect', 'introspectBatch', 'verify', 'listRevocations', 'followRevocations'],
-      ...['listTokens', 'countTokens', 'getToken', 'getTokenOptions', 'getSelf', 'getOwner', 'getClientKeys'],
+      ...[
+        'listTokens',
+        'countTokens',
+        'listAttention',
+        'countAttention',
+        'getToken',
+        'getTokenOptions',
+        'getSelf',
+        'getOwner',
+        'getClientKeys',
+      ],
       'listTokenSecrets',
       ...[
         'listTokenTypes',

@@ -71,6 +71,13 @@ export const matrix: Record<string, Row> = {
     ask: () => ({ body: { name: 'Made', type: 'api' } }),
   },
   listTokens: { needs: 'tokens:read', own: { others: 200 }, ok: 200, elsewhere: 404 },
+  listAttention: {
+    needs: 'tokens:read',
+    own: { others: 200 },
+    ok: 200,
+    elsewhere: 200,
+  },
+  countAttention: { needs: 'tokens:read', own: { others: 200 }, ok: 200, elsewhere: 200 },
   countTokens: { needs: 'tokens:read', own: { others: 200 }, ok: 200, elsewhere: 404 },
   getToken: { needs: 'tokens:read', own, ok: 200, elsewhere: 404 },
   updateToken: {

@@ -64,18 +64,24 @@ export async function selectTokens(db: Db, organizationId: string, query: TokenQ
         .limit(query.limit + 1)
         .as('page')
     : ordered(db, organizationId, query, query.limit + 1).as('page')
-  return tokensWithoutComment(db)
+  return listedTokens(db)
     .innerJoin(page, (join) =>
       join.onRef('page.organizationId', '=', 'tokens.organizationId').onRef('page.id', '=', 'tokens.id'),
     )
-    .select([
-      sql<string | null>`left(tokens.comment, ${listedComment})`.as('comment'),
-      sql<boolean>`coalesce(char_length(tokens.comment) > ${listedComment}, false)`.as('isCommentCut'),
-    ])
     .select(sql<string>`to_json(page.sort_key) #>> '{}'`.as('sortValue'))
     .orderBy('page.sortKey', direction)
     .orderBy('page.id', direction)
     .execute()
+}
+
+export type ListedToken = Token & { isCommentCut: boolean }
+
+/** Tokens as lists show them. */
+export function listedTokens(db: Db) {
+  return tokensWithoutComment(db).select([
+    sql<string | null>`left(tokens.comment, ${listedComment})`.as('comment'),
+    sql<boolean>`coalesce(char_length(tokens.comment) > ${listedComment}, false)`.as('isCommentCut'),
+  ])
 }
 
 /** No index finds text within a name or comment, or metadata: a page examines so many tokens, and so much of comments. */
