@@ -1,5 +1,9 @@
 // A secret that is used after its overlap, while its successor is in use, betrays that two parties hold the token.
 import t from 'tap'
+import { generateSecret, Secret } from '../../src/shared/secret.ts'
+import { deleteOldSuperseded } from '../../src/tokens/rotate/overlap.ts'
+import { createRotations } from '../../src/tokens/rotate/rotations.ts'
+import { recordSecret } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'
 
 const world = await createWorld(t)
@@ -154,7 +158,6 @@ t.test('by policy, it is only shown with the secret', async (t) => {
 })
 
 t.test('superseded secrets are kept for as long as the policy says', async (t) => {
-  const { deleteOldSuperseded } = await import('../../src/tokens/rotate/overlap.ts')
   await setReaction('notify', 10)
   const token = await superseded()
   await settle()
@@ -172,8 +175,6 @@ t.test('superseded secrets are kept for as long as the policy says', async (t) =
 t.test(
   'a flood of unknown secrets is examined in one statement a second, and nothing is recorded',
   async (t) => {
-    const { generateSecret } = await import('../../src/shared/secret.ts')
-    const { recordSecret } = await import('../support/records.ts')
     const before = (await world.sql('select count(*) from audit_events')).rows
     for (let i = 0; i < 50; i++) {
       const secret = generateSecret('api').reveal()
@@ -184,3 +185,32 @@ t.test(
     t.same((await world.sql('select count(*) from audit_events')).rows, before)
   },
 )
+
+t.test('a failure of the database does not hide a reuse', async (t) => {
+  await setReaction('notify')
+  const token = await superseded()
+  await use(token.current)
+  await settle()
+  await use(token.old)
+  await world.sql('alter table superseded_secrets rename to unreachable')
+  await t.rejects(world.rotations.flush(), /superseded_secrets/)
+  await world.sql('alter table unreachable rename to superseded_secrets')
+  await settle()
+  t.equal((await reusesOf(token)).length, 1)
+})
+
+t.test('what does not fit into memory is looked up again when it is next presented', async (t) => {
+  const forgotten: string[] = []
+  const rotations = createRotations(world.db, {
+    now: () => clock.now,
+    every: () => () => {},
+    onError: (error) => t.error(error),
+    forget: (hash) => forgotten.push(hash),
+    capacity: 2,
+  })
+  const hashes = ['a', 'b', 'b', 'c'].map((text) => new Secret(text).hashText())
+  for (const hash of hashes) rotations.presented(hash, clock.now, null)
+  t.same(forgotten, hashes.slice(3))
+  await rotations.flush()
+  t.same(forgotten, hashes.slice(3), 'unknown ones stay in memory')
+})

@@ -1,5 +1,6 @@
 // A token outlives its secret: rotation in place, with an overlap.
 import { randomUUID } from 'node:crypto'
+import { inflateSync } from 'node:zlib'
 import { decodeJwt } from 'jose'
 import t from 'tap'
 import { activateSecret } from '../../src/tokens/rotate/activate.ts'
@@ -400,7 +401,6 @@ t.test('each JWT of a token has its own jti, which the status list and the feed 
     clock.advance(10_000)
     const { text } = await world.ask('GET', new URL(uri).pathname, { token: '' })
     const { lst } = decodeJwt(text).status_list as any
-    const { inflateSync } = await import('node:zlib')
     return ((inflateSync(Buffer.from(lst, 'base64url'))[idx >> 3] ?? 0) >> (idx & 7)) & 1
   }
   t.same([await listed(before), await listed(after)], [0, 0])
