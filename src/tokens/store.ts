@@ -36,6 +36,12 @@ const columns = [
   ...['createdAt', 'createdBy', 'updatedAt', 'revokedAt', 'revokedBy', 'revokedReason', 'version'],
 ] as const satisfies (keyof TokenRow)[]
 
+/** Of the token's type. A subquery for the few types of organizations costs other tokens less than a join would. */
+const endpoint = sql<string | null>`case when tokens.own_type then (
+  select own.endpoint from organization_token_types as own
+  where own.organization_id = tokens.organization_id and own.name = tokens.type
+) else token_types.endpoint end`
+
 const qualifiedColumns = columns.filter((name) => name !== 'comment').map((name) => `tokens.${name}` as const)
 
 /** The token that a secret was issued for, whatever its status, unless the secret has ended. */
@@ -121,18 +127,10 @@ export function tokensWithoutComment(db: Db) {
         .onRef('tokenUses.tokenId', '=', 'tokens.id'),
     )
     .innerJoin('organizations', 'organizations.id', 'tokens.organizationId')
-    .leftJoin('tokenTypes', (join) =>
-      join.onRef('tokenTypes.name', '=', 'tokens.type').on('tokens.ownType', '=', false),
-    )
-    .leftJoin('organizationTokenTypes as ownTypes', (join) =>
-      join
-        .onRef('ownTypes.organizationId', '=', 'tokens.organizationId')
-        .onRef('ownTypes.name', '=', 'tokens.type')
-        .on('tokens.ownType', '=', true),
-    )
+    .leftJoin('tokenTypes', 'tokenTypes.name', 'tokens.type')
     .select(qualifiedColumns)
     .select(['organizations.key as organizationKey', 'tokenSecrets.hint'])
-    .select(sql<string | null>`coalesce(own_types.endpoint, token_types.endpoint)`.as('endpoint'))
+    .select(endpoint.as('endpoint'))
     .select(['tokenSecrets.hash', 'tokenUses.lastUsedAt', 'tokenUses.lastUsedIp'])
     .select(sql<string>`coalesce(token_secrets.id, tokens.id)`.as('secretId'))
     .select('tokenSecrets.createdAt as secretCreatedAt')
