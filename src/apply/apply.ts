@@ -32,10 +32,13 @@ export async function apply(
     if (!dryRun) await (current ? change() : create())
   }
 
-  async function applyTokenType(wanted: { name: string } & Item) {
-    const path = `/v1/token-types/${wanted.name}`
-    const { status, body, etag } = await api('GET', path)
-    const current = status === 404 ? undefined : body
+  /** `path` leads to the organization that the type belongs to; without a key it belongs to the platform. */
+  async function applyTokenType(path: string, key: string | null, wanted: { name: string } & Item) {
+    const types = `${path}/token-types`
+    const { status, body, etag } = await api('GET', `${types}/${wanted.name}`)
+    // An organization without a type of its own uses the platform's.
+    const isOwn = key === null || body.organization !== null
+    const current = status === 200 && isOwn ? body : undefined
     const fixed = current && differences(current, wanted).find(({ member }) => !changeable.includes(member))
     if (fixed)
       throw new ApplyError(
@@ -43,9 +46,9 @@ export async function apply(
           'the type, or give the other one another name.',
       )
     const change = Object.fromEntries(Object.entries(wanted).filter(([name]) => changeable.includes(name)))
-    await settle(`token type ${wanted.name}`, current, wanted, {
-      create: () => api('POST', '/v1/token-types', wanted),
-      change: () => api('PATCH', path, change, etag),
+    await settle(`token type ${wanted.name}${key === null ? '' : ` of ${key}`}`, current, wanted, {
+      create: () => api('POST', types, wanted),
+      change: () => api('PATCH', `${types}/${wanted.name}`, change, etag),
     })
   }
 
@@ -73,15 +76,17 @@ export async function apply(
     })
   }
 
-  for (const type of token_types) await applyTokenType(type)
-  for (const { policy, issuers = [], ...organization } of organizations) {
+  for (const type of token_types) await applyTokenType('/v1', null, type)
+  for (const { token_types: ownTypes = [], policy, issuers = [], ...organization } of organizations) {
     const path = `/v1/organizations/${organization.key}`
     const { status, body, etag } = await api('GET', path)
-    const current = status === 404 ? undefined : body
+    // Keys are the same in upper and lower case.
+    const current = status === 404 ? undefined : { ...body, key: organization.key }
     await settle(`organization ${organization.key}`, current, organization, {
       create: () => api('POST', '/v1/organizations', organization),
       change: () => api('PATCH', path, { name: organization.name }, etag),
     })
+    for (const type of ownTypes) await applyTokenType(path, organization.key, type)
     if (policy) await applyPolicy(path, organization.key, policy as Item, !dryRun || current !== undefined)
     const known =
       issuers.length > 0 && (!dryRun || current)

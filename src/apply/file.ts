@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { type Static, type TObject, Type } from 'typebox'
+import { type Static, type TSchema, Type } from 'typebox'
 import { parse } from 'yaml'
 import { fieldErrors } from '../http/to-app-error.ts'
 import { schemaController } from '../http/validation.ts'
@@ -9,16 +9,20 @@ import { PolicyPatch } from '../policy/schema.ts'
 import { NewTokenType } from '../token-types/schema.ts'
 
 const closed = { additionalProperties: false }
-const list = <T extends TObject>(schema: T) => Type.Optional(Type.Array(schema))
+const list = <T extends TSchema>(schema: T) => Type.Optional(Type.Array(schema))
+
+/** Without the `$id`, which may occur only once in a schema. */
+const TokenTypes = list(Type.Object(NewTokenType.properties, closed))
 
 /** What the file can contain. Members have the names and values of the API. */
 const Configuration = Type.Object(
   {
-    token_types: list(NewTokenType),
+    token_types: TokenTypes,
     organizations: list(
       Type.Object(
         {
           ...NewOrganization.properties,
+          token_types: TokenTypes,
           policy: Type.Optional(PolicyPatch),
           issuers: list(IssuerRegistration),
         },

@@ -1,5 +1,9 @@
-import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Test } from 'tap'
+import { openApi } from '../../src/apply/api.ts'
+import { apply } from '../../src/apply/apply.ts'
+import { readConfiguration } from '../../src/apply/file.ts'
+import { Secret } from '../../src/shared/secret.ts'
 import { createDatabaseWithServiceRole } from './database.ts'
 import { recordSecret } from './records.ts'
 import { retried } from './retried.ts'
@@ -43,16 +47,9 @@ export type Product = {
 const day = 24 * 60 * 60 * 1000
 const verification = { fields: ['x-deploy-personal-token'], trustedNetworks: [] }
 
-/** The policy and token types that docs/policies.md recommends for a product. */
-export async function documented(name: string): Promise<{ policy: object; types: object[] }> {
-  const docs = await readFile(new URL('../../docs/policies.md', import.meta.url), 'utf8')
-  const section = docs.split(/^##+ /m).find((text) => text.startsWith(`${name}\n`)) ?? ''
-  const blocks = [...section.matchAll(/^```json (policy|token-type)\n(.*?)^```$/gms)]
-  const of = (kind: string) =>
-    blocks.filter((block) => block[1] === kind).map((block) => JSON.parse(block[2] ?? ''))
-  const [policy, ...more] = of('policy')
-  if (!policy || more.length > 0) throw new Error(`docs/policies.md has no single policy for ${name}`)
-  return { policy, types: of('token-type') }
+/** The file with which docs/products.md sets up a product. */
+export function fileOf(name: string): string {
+  return join(import.meta.dirname, `../../examples/products/${name}.yaml`)
 }
 
 export async function startProduct(t: Test, name: string, organization = 'acme'): Promise<Product> {
@@ -89,11 +86,9 @@ export async function startProduct(t: Test, name: string, organization = 'acme')
   }
 
   let backend = world.admin
-  const { policy, types } = await documented(name)
-  const token = world.admin
-  for (const body of types) await must(201, 'POST', '/v1/token-types', { token, body })
-  await must(201, 'POST', '/v1/organizations', { token, body: { key: organization, name: organization } })
-  await must(200, 'PUT', `/v1/organizations/${organization}/policy`, { token, body: policy })
+  const { organizations = [] } = readConfiguration(fileOf(name))
+  const configuration = { organizations: organizations.map((one) => ({ ...one, key: organization })) }
+  await apply(openApi(url, new Secret(world.admin)), configuration, false, () => {})
   backend = await credential(['tokens:read', 'tokens:write'])
   const resourceServer = await credential(['tokens:introspect'])
   const tokens = `/v1/organizations/${organization}/tokens`
