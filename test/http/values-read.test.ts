@@ -107,7 +107,9 @@ t.test('an instant in a body is accepted, or rejected by name', async (t) => {
       ask(operation.method, urlOf(operation), {
         body: { ...(contentOf(operation).body as object), ...more, [name]: value },
       })
-    for (const [what, value] of notInstants)
+    // Forms send '' for what is not given.
+    const rejected = notInstants.filter(([, value]) => value !== '' || operation.id !== 'createToken')
+    for (const [what, value] of rejected)
       t.match(
         await at(value),
         { status: 400, body: { errors: [{ in: 'body', field: name, detail: /RFC 3339/ }] } },

@@ -50,7 +50,11 @@ t.test('the request examples work unchanged', async (t) => {
   let count = 0
   for (const { id, method, path, body } of operations) {
     if (!body || /^(revoke|rotate)Self$/.test(id)) continue
-    const target: Record<string, string> = /ClientKeys$/.test(id) ? { ...values, token: server } : values
+    const target: Record<string, string | undefined> = {
+      ...values,
+      ...(/ClientKeys$/.test(id) && { token: server }),
+      ...(id === 'updateOrganizationTokenType' && { type: values.ownType }),
+    }
     const url = path.replace(/\{(\w+)\}/g, (_match, name) => target[name] ?? '')
     for (const example of body.examples) {
       const answer = await world.ask(
@@ -60,6 +64,7 @@ t.test('the request examples work unchanged', async (t) => {
       )
       t.ok(answer.status < 300, `${id}: ${answer.text}`)
       if (id === 'createTrustedIssuer') values.issuer = answer.body.id
+      if (id === 'createOrganizationTokenType') values.ownType = answer.body.name
       count++
     }
   }
