@@ -20,7 +20,7 @@ const kept = new Map<string, Target>()
 
 /** A new target only if a success uses it up. */
 async function targetOf({ id }: Operation): Promise<Target> {
-  const lasts = !/delete|suspend|resume|retire|revokeSelf/.test(id)
+  const lasts = !/delete|suspend|resume|retire|revokeSelf|cancelRotation/.test(id)
   const target = (lasts && kept.get(id)) || (await makeSpare(world, id, made++))
   kept.set(id, target)
   return target
@@ -38,7 +38,11 @@ async function send(operation: Operation, { target, headers, payload }: Sent) {
     token: token.id,
     subject: other.subject,
   }
-  const caller = operation.id === 'revokeSelf' ? token.secret : world.admin
+  const own: Record<string, () => Promise<string>> = {
+    revokeSelf: async () => token.secret,
+    rotateSelf: () => world.manager(['tokens:write']),
+  }
+  const caller = (await own[operation.id]?.()) ?? world.admin
   const answer = await world.app.inject({
     method: operation.method as 'POST',
     url: operation.path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(ours[name] ?? '')),
