@@ -24,7 +24,7 @@ t.test(
     })
     t.same(errors, [
       { in: 'body', field: 'colour', detail: 'is not known here' },
-      { in: 'body', field: 'name', detail: 'must be string or null' },
+      { in: 'body', field: 'name', detail: 'must be string' },
     ])
     t.match(request_id, uuid)
     t.equal(request_id, answer.headers['x-request-id'])
