@@ -209,7 +209,7 @@ t.test('an address that cannot be listened on ends the start with 78 and a sente
     const given = { DATABASE_URL: service(), WORKERS }
     for (const [HOST, says] of Object.entries(addresses))
       await fails(t, { env: { ...given, HOST }, code: 78, says })
-    const says = /EADDRINUSE.*end the other process that has the port, or set another PORT/
+    const says = /EADDRINUSE.*stop the other process that uses the port, or set another PORT/
     await fails(t, { env: { ...given, HOST: '127.0.0.1', PORT: String(port) }, code: 78, says })
   }
 })
