@@ -135,7 +135,7 @@ t.test('a data directory whose creation was interrupted by a signal can be used 
   t.match(
     await stopIn(
       t,
-      { ...phase, env: async () => env, reached: (started) => said(started, 'runs') },
+      { ...phase, env: async () => env, reached: (started) => said(started, 'Counterfoil is running') },
       'SIGTERM',
     ),
     {
