@@ -65,7 +65,7 @@ export class TokenModel {
       ...(owner?.startsWith('sso') && !creation.sso_users ? ['creation_disabled'] : []),
       ...(name === undefined && names.required ? ['invalid_value'] : []),
       ...(name !== undefined ? this.againstName(name) : []),
-      ...(asked === null && !lifetime.allow_no_expiry ? ['invalid_value'] : []),
+      ...(asked === null && !lifetime.allow_no_expiry && !this.isReduced(days) ? ['invalid_value'] : []),
       ...(asked !== null && asked < lifetime.minimum_days ? ['invalid_value'] : []),
       ...(tooLong && lifetime.on_too_long === 'refuse' ? ['invalid_value'] : []),
       ...(owner !== null && owned.length >= (limits.active_per_owner ?? Infinity) ? ['limit_reached'] : []),
@@ -76,12 +76,23 @@ export class TokenModel {
   create({ id, name }: { id: string; name: string }, { owner, days }: NewModelToken): ModelToken {
     const { default_days, maximum_days } = this.given().lifetime
     const asked = days === undefined ? default_days : days
-    const granted = asked === null ? null : Math.min(asked, maximum_days ?? Infinity)
+    const granted =
+      asked === null
+        ? this.isReduced(days)
+          ? maximum_days
+          : null
+        : Math.min(asked, maximum_days ?? Infinity)
     const expiresAt = granted === null ? null : this.now + granted * dayMs
     const token = { id, name, owner, expiresAt, revoked: false }
     this.tokens.push(token)
     this.events.push(['token.created', id])
     return token
+  }
+
+  /** Whether a request for no expiry gets the longest lifetime instead. */
+  private isReduced(days: number | null | undefined): boolean {
+    const { allow_no_expiry, maximum_days, on_too_long } = this.given().lifetime
+    return days === null && !allow_no_expiry && maximum_days !== null && on_too_long === 'reduce'
   }
 
   againstRenaming(token: ModelToken, name: string): string[] {
