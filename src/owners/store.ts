@@ -12,24 +12,21 @@ export async function selectKnownOwner(db: Db, { organizationId, subject }: Key)
   return rows[0]?.record ?? ownerByTokens(db, organizationId, subject)
 }
 
-export async function findOwner(db: Db, { organizationId, subject }: Key): Promise<Owner | undefined> {
+function selectOwner(db: Db, { organizationId, subject }: Key) {
   return db
     .selectFrom('owners')
     .selectAll()
     .where('organizationId', '=', organizationId)
     .where('subject', '=', subject)
-    .executeTakeFirst()
+}
+
+export async function findOwner(db: Db, key: Key): Promise<Owner | undefined> {
+  return selectOwner(db, key).executeTakeFirst()
 }
 
 /** Locks the row until the end of the transaction, so that a change is decided on what it will replace. */
-export async function lockOwner(tx: Db, { organizationId, subject }: Key): Promise<Owner | undefined> {
-  return tx
-    .selectFrom('owners')
-    .selectAll()
-    .where('organizationId', '=', organizationId)
-    .where('subject', '=', subject)
-    .forUpdate()
-    .executeTakeFirst()
+export async function lockOwner(tx: Db, key: Key): Promise<Owner | undefined> {
+  return selectOwner(tx, key).forUpdate().executeTakeFirst()
 }
 
 /** Creates the record of an owner who has tokens but no record. */

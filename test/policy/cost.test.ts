@@ -1,12 +1,11 @@
-import pg from 'pg'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { setOrganizationSuspended } from '../../src/organizations/organizations.ts'
 import { platformPolicy } from '../../src/policy/effective.ts'
 import { selectBreaches } from '../../src/policy/store.ts'
 import { tightened } from '../../src/policy/tightened.ts'
 import { callerOf } from '../support/credentials.ts'
+import { hold, waitsForLock } from '../support/locks.ts'
 import { costOf } from '../support/plans.ts'
-import { until } from '../support/until.ts'
 import { createWorld } from '../support/world.ts'
 
 const world = await createWorld(t)
@@ -66,7 +65,7 @@ t.test('a change that makes no rule stricter examines no token', async (t) => {
 })
 
 t.test('a dry run locks nothing', async (t) => {
-  const holder = await hold(t, `select from organizations where id = '${organization}' for update`)
+  const holder = await hold(t, world, `select from organizations where id = '${organization}' for update`)
   const body = { lifetime: { maximum_days: 30 } }
   t.match(await world.ask('PATCH', `${url}?dry_run=true`, { body }), {
     status: 200,
@@ -76,15 +75,10 @@ t.test('a dry run locks nothing', async (t) => {
 })
 
 t.test('while tokens are examined for a change the organization can be suspended', async (t) => {
-  const holder = await hold(t, 'lock table tokens in access exclusive mode')
+  const holder = await hold(t, world, 'lock table tokens in access exclusive mode')
   // The administrator is cached by now, so that only the change has to wait for tokens.
   const change = world.ask('PATCH', url, { body: { lifetime: { maximum_days: 30 } } })
-  await until(async () => {
-    const { rows } = await world.sql(
-      "select from pg_stat_activity where wait_event_type = 'Lock' and query like '%with live as%' and pid <> pg_backend_pid()",
-    )
-    return rows.length > 0
-  })
+  await waitsForLock(world, '%with live as%')
   await setOrganizationSuspended(world.db, caller, 'large', true)
   await setOrganizationSuspended(world.db, caller, 'large', false)
   await holder.end()
@@ -100,12 +94,3 @@ t.test('a concurrent change is not lost', async (t) => {
   const { body } = await world.ask('GET', url)
   t.match(body.own, { name: { minimum_length: 4 }, scopes: { required: true } })
 })
-
-/** A transaction that keeps its locks until it ends. */
-async function hold(t: Test, statement: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: world.databaseUrl })
-  await client.connect()
-  t.teardown(() => client.end())
-  await client.query(`begin; ${statement}`)
-  return client
-}

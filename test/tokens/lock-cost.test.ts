@@ -1,6 +1,4 @@
-import { setTimeout } from 'node:timers/promises'
-import pg from 'pg'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import type { Db } from '../../src/db/database.ts'
 import { listSigningKeys, retireSigningKey, rotateSigningKey } from '../../src/keys/keys.ts'
 import { setOrganizationSuspended } from '../../src/organizations/organizations.ts'
@@ -9,6 +7,7 @@ import { hasTokens } from '../../src/token-types/store.ts'
 import { revokeOwnerTokens } from '../../src/tokens/owners.ts'
 import { countActive, isNameTaken } from '../../src/tokens/quota-store.ts'
 import { callerOf } from '../support/credentials.ts'
+import { hold, waitsForLock } from '../support/locks.ts'
 import { affectedBy, costOf } from '../support/plans.ts'
 import { createWorld } from '../support/world.ts'
 
@@ -102,9 +101,9 @@ t.test('all tokens of an owner are revoked by statements of at most 1,000 rows',
 
 t.test('while tokens of an owner are being revoked the organization can be suspended', async (t) => {
   await give('slow', 1)
-  const holder = await hold(t, "select from tokens where owner_subject = 'slow' for update")
+  const holder = await hold(t, world, "select from tokens where owner_subject = 'slow' for update")
   const revoking = revokeOwnerTokens(world.db, caller, 'large', 'slow', null)
-  await waitsForLock('%update "tokens"%')
+  await waitsForLock(world, '%update "tokens"%')
   await setOrganizationSuspended(world.db, caller, 'large', true)
   await setOrganizationSuspended(world.db, caller, 'large', false)
   await holder.end()
@@ -112,9 +111,9 @@ t.test('while tokens of an owner are being revoked the organization can be suspe
 })
 
 t.test('a token that is being created when an owner is revoked is revoked too', async (t) => {
-  const holder = await hold(t, `select from organizations where id = '${organization}' for share`)
+  const holder = await hold(t, world, `select from organizations where id = '${organization}' for share`)
   const revoking = revokeOwnerTokens(world.db, caller, 'large', 'just-now', null)
-  await waitsForLock('%"organizations"%for update%')
+  await waitsForLock(world, '%"organizations"%for update%')
   await holder.query(
     `insert into tokens (organization_id, id, type, name, owner_subject, owner_source, scopes, audience, metadata,
          created_at, created_by, updated_at)
@@ -128,32 +127,12 @@ t.test('a token that is being created when an owner is revoked is revoked too', 
 t.test('signing keys can be rotated and retired while tokens cannot be counted', async (t) => {
   const next = await rotateSigningKey(world.db, caller, world.signing, { immediately: true })
   const [first] = await listSigningKeys(world.db, caller)
-  const holder = await hold(t, 'lock table tokens in access exclusive mode')
+  const holder = await hold(t, world, 'lock table tokens in access exclusive mode')
   const retiring = retireSigningKey(world.db, caller, first?.kid ?? '')
-  await waitsForLock('%token_secrets%')
+  await waitsForLock(world, '%token_secrets%')
   // The first lock has been released, or this would wait for it.
   await world.sql("set lock_timeout = '2s'; select pg_advisory_xact_lock(7663)")
   await holder.end()
   t.match(await retiring, { key: { kid: first?.kid }, tokensAffected: 0 })
   t.not(next.kid, first?.kid)
 })
-
-/** A transaction that keeps its locks until it ends. */
-async function hold(t: Test, statement: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: world.databaseUrl })
-  await client.connect()
-  t.teardown(() => client.end())
-  await client.query(`begin; ${statement}`)
-  return client
-}
-
-async function waitsForLock(query: string): Promise<void> {
-  for (;;) {
-    const { rows } = await world.sql(
-      "select from pg_stat_activity where wait_event_type = 'Lock' and query like $1 and pid <> pg_backend_pid()",
-      [query],
-    )
-    if (rows.length > 0) return
-    await setTimeout(5)
-  }
-}

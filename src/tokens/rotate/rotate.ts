@@ -114,7 +114,7 @@ async function rotate<Answer>(
     const rotated = await storeRotation(tx, token, live, made, decision)
     const changes = {
       before: secretFacts(currentOf(live)),
-      after: { ...secretFacts(made), ...termsOf(decision) },
+      after: { ...secretFacts(made), ...decisionFacts(decision) },
     }
     await record(tx, onBehalfOf(caller, token.ownerSubject), tokenEvent('token.rotated', token, changes))
     const secrets = shownLive(await store.selectLive(tx, token), caller.now)
@@ -177,7 +177,7 @@ function secretFacts({ id, hint }: { id: string; hint: string }) {
   return { secret_id: id, hint }
 }
 
-function termsOf({ overlapSeconds, lapsesAt, changesExpiry, expiresAt }: Decision) {
+function decisionFacts({ overlapSeconds, lapsesAt, changesExpiry, expiresAt }: Decision) {
   return {
     activation: lapsesAt ? 'first_use' : 'now',
     overlap_seconds: overlapSeconds,
@@ -196,10 +196,11 @@ export async function finishRotation(
 ): Promise<Token> {
   return changing(db, caller, { organizationKey, id, expected }, async (tx, token) => {
     const overlapping = (await store.selectLive(tx, token)).filter((one) => one.validUntil !== null)
-    for (const { hash, id: secret_id, hint, validUntil } of overlapping) {
+    for (const secret of overlapping) {
+      const { hash, validUntil } = secret
       await store.endSecret(tx, hash, earlier(validUntil, caller.now))
-      const changes = { before: { secret_id, hint, valid_until: validUntil?.toISOString() }, after: {} }
-      const event = tokenEvent('token.rotation_finished', token, changes)
+      const before = { ...secretFacts(secret), valid_until: validUntil?.toISOString() }
+      const event = tokenEvent('token.rotation_finished', token, { before, after: {} })
       await record(tx, onBehalfOf(caller, token.ownerSubject), event)
     }
     return token
@@ -224,7 +225,7 @@ export async function cancelRotation(
         'No secret of the token waits for its first use: it may have been used.',
       )
     await store.deleteSecret(tx, pending)
-    const changes = { before: { secret_id: pending.id, hint: pending.hint }, after: {} }
+    const changes = { before: secretFacts(pending), after: {} }
     const event = tokenEvent('token.rotation_cancelled', token, changes)
     await record(tx, onBehalfOf(caller, token.ownerSubject), event)
     return token

@@ -100,52 +100,41 @@ export const rotationRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing
     },
   })
 
-  app.route({
-    method: 'POST',
-    url: `${item}/rotate/finish`,
-    schema: {
+  for (const { path, operationId, summary, end } of [
+    {
+      path: 'finish',
       operationId: 'finishRotation',
-      summary: 'End the overlap of a rotation now',
-      description: 'The previous secret ends at once, everywhere. Without an overlap nothing changes.',
-      tags,
-      params: TokenParams,
-      headers: IfMatch,
-      response: {
-        200: answer(Token, 'The token', 'ETag'),
-        ...problems(400, 401, 403, 404, 409, 412, 413, 415, 500, 503),
-      },
+      summary: 'End the overlap of a rotation now, everywhere; without an overlap nothing changes',
+      end: finishRotation,
     },
-    handler: async (request, reply) => {
-      const { caller, params } = request
-      const expected = expectedVersions(request)
-      const token = await finishRotation(db, caller, params.organization, params.token, expected)
-      reply.header('etag', etag(token))
-      return presentToken(token, caller.now)
-    },
-  })
-
-  app.route({
-    method: 'POST',
-    url: `${item}/rotate/cancel`,
-    schema: {
+    {
+      path: 'cancel',
       operationId: 'cancelRotation',
       summary: 'Cancel a rotation whose new secret has not been used',
-      tags,
-      params: TokenParams,
-      headers: IfMatch,
-      response: {
-        200: answer(Token, 'The token', 'ETag'),
-        ...problems(400, 401, 403, 404, 409, 412, 413, 415, 500, 503),
+      end: cancelRotation,
+    },
+  ])
+    app.route({
+      method: 'POST',
+      url: `${item}/rotate/${path}`,
+      schema: {
+        operationId,
+        summary,
+        tags,
+        params: TokenParams,
+        headers: IfMatch,
+        response: {
+          200: answer(Token, 'The token', 'ETag'),
+          ...problems(400, 401, 403, 404, 409, 412, 413, 415, 500, 503),
+        },
       },
-    },
-    handler: async (request, reply) => {
-      const { caller, params } = request
-      const expected = expectedVersions(request)
-      const token = await cancelRotation(db, caller, params.organization, params.token, expected)
-      reply.header('etag', etag(token))
-      return presentToken(token, caller.now)
-    },
-  })
+      handler: async (request, reply) => {
+        const { caller, params } = request
+        const token = await end(db, caller, params.organization, params.token, expectedVersions(request))
+        reply.header('etag', etag(token))
+        return presentToken(token, caller.now)
+      },
+    })
 
   app.route({
     method: 'GET',

@@ -1,6 +1,7 @@
-import { sql } from 'kysely'
+import { type Selectable, sql } from 'kysely'
 import type { Db } from '../../db/database.ts'
 import { statement } from '../../db/statement.ts'
+import type { Tables } from '../../db/tables.ts'
 import { type HashText, hashText, type SecretHash } from '../../shared/secret.ts'
 
 type Key = { organizationId: string; id: string }
@@ -28,15 +29,8 @@ export type LiveSecret = SecretUse & {
   newExpiresAt: Date | number | null
 }
 
-export type SupersededSecret = SecretUse & {
-  id: string
-  hint: string
-  createdAt: Date
-  supersededAt: Date
-  validUntil: Date
-  reusedAt: Date | null
-  reusedIp: string | null
-}
+export type SupersededSecret = SecretUse &
+  Omit<Selectable<Tables['supersededSecrets']>, 'hash' | 'organizationId' | 'tokenId'>
 
 const selectByToken = statement<Key, LiveSecret>('token-secrets', (builder, parameter) => {
   // Before its first rotation, the uses of a token's only secret are those of the token.
