@@ -23,6 +23,7 @@ import * as rotation from '../../migrations/0020-rotation.ts'
 import * as organizationKeys from '../../migrations/0021-organization-keys.ts'
 import * as organizationTokenTypes from '../../migrations/0022-organization-token-types.ts'
 import * as attention from '../../migrations/0023-attention.ts'
+import * as ownerLists from '../../migrations/0024-owner-lists.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -49,6 +50,7 @@ const migrations = {
   '0021-organization-keys': organizationKeys,
   '0022-organization-token-types': organizationTokenTypes,
   '0023-attention': attention,
+  '0024-owner-lists': ownerLists,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

@@ -18,6 +18,28 @@ export type OwnerOf = Owner & { organizationKey: string }
 
 export type OwnerChange = Partial<Pick<Owner, 'email' | 'identitySource' | 'externalId'>>
 
+export type OwnerRows = { rows: OwnerOf[]; resume: string | undefined }
+
+/** All owners, or with `tokens:own` only the caller. One row more than `limit` if there are more. */
+export async function listOwners(
+  db: Db,
+  caller: Caller,
+  organization: string,
+  asked: Omit<store.OwnerQuery, 'subject'>,
+): Promise<OwnerRows> {
+  const { id, key: organizationKey } = await reachableOrganization(db, caller, organization)
+  const { principal } = caller
+  const isLimited = !holds(principal, 'tokens:read') && holds(principal, 'tokens:own')
+  const subject = (isLimited && principal.ownerSubject) || undefined
+  if (subject === undefined) requirePermission(caller, 'tokens:read')
+  const query = { ...asked, subject }
+  const owners = await store.selectOwners(db, id, query)
+  return {
+    rows: owners.map((owner) => ({ ...owner, organizationKey })),
+    resume: owners.length > query.limit ? undefined : await store.lastExamined(db, id, query),
+  }
+}
+
 /** An owner of the caller's own tokens, or with `tokens:read` of any. */
 export async function getOwner(
   db: Db,

@@ -1,17 +1,49 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
+import { Type } from 'typebox'
 import type { Deps } from '../http/deps.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
-import { answer, IfMatch, OwnerParams, problems, ref } from '../http/schemas.ts'
+import { page, positionIn } from '../http/pages.ts'
+import { answer, IfMatch, OrganizationParams, OwnerParams, problems, ref } from '../http/schemas.ts'
 import { suspensionRoutes } from '../http/suspension.ts'
 import * as owners from './owners.ts'
 import * as schema from './schema.ts'
 
-const item = '/organizations/:organization/owners/:subject'
+const collection = '/organizations/:organization/owners'
+const item = `${collection}/:subject`
 const tags = ['Owners']
 
-export const ownerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
+export const ownerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cursorKey }) => {
   for (const shape of schema.components) app.addSchema(shape)
+
+  app.route({
+    method: 'GET',
+    url: collection,
+    schema: {
+      operationId: 'listOwners',
+      summary: 'List owners by subject, page by page',
+      tags,
+      params: OrganizationParams,
+      querystring: schema.OwnerQuery,
+      response: {
+        200: answer(schema.OwnerPage, 'A page of owners', 'Link'),
+        ...problems(400, 401, 403, 404, 500, 503),
+      },
+    },
+    handler: async (request, reply) => {
+      const { caller, params, query } = request
+      const { suspended, search, limit } = query
+      const after = positionIn(Type.String(), request, cursorKey)
+      const asked = { suspended, search: search?.normalize('NFC'), after, limit }
+      const found = await owners.listOwners(db, caller, params.organization, asked)
+      return page(request, reply, {
+        cursorKey,
+        ...found,
+        present: schema.presentOwner,
+        positionOf: ({ subject }) => subject,
+      })
+    },
+  })
 
   app.route({
     method: 'GET',

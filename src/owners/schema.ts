@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import type { Owner as Row } from '../db/tables.ts'
+import { Page, pageQuery } from '../http/pages.ts'
 import { DateTime, IdentitySource, nullable, Subject } from '../http/schemas.ts'
 import type { OwnerChange as ParsedChange } from './owners.ts'
 
@@ -32,7 +33,26 @@ export const OwnerChange = Type.Object(
   { $id: 'OwnerChange', additionalProperties: false },
 )
 
-export const components = [OwnerRecord, OwnerChange]
+export const OwnerPage = Page(OwnerRecord, 'OwnerPage')
+
+export const OwnerQuery = Type.Object(
+  {
+    suspended: Type.Optional(Type.Boolean({ description: 'True: suspended owners. False: all others.' })),
+    search: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 200,
+        description:
+          'Any part of the subject or the e-mail address, in any case. A page examines at most 10,000 owners, and can ' +
+          'thus have few items or none although there are more: go on while `next_cursor` is not null.',
+      }),
+    ),
+    ...pageQuery,
+  },
+  { additionalProperties: false },
+)
+
+export const components = [OwnerRecord, OwnerPage, OwnerChange]
 
 export function parseOwnerChange(body: Static<typeof OwnerChange>): ParsedChange {
   const { email, identity_source, external_id } = body

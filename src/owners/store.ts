@@ -1,4 +1,4 @@
-import { sql, type Updateable } from 'kysely'
+import { type SqlBool, sql, type Updateable } from 'kysely'
 import type { Db } from '../db/database.ts'
 import { type KnownOwner, ownerByTokens, recordedOwner } from '../db/known-owner.ts'
 import type { Owner, Tables } from '../db/tables.ts'
@@ -22,6 +22,62 @@ function selectOwner(db: Db, { organizationId, subject }: Key) {
 
 export async function findOwner(db: Db, key: Key): Promise<Owner | undefined> {
   return selectOwner(db, key).executeTakeFirst()
+}
+
+export type OwnerQuery = {
+  /** Only this owner. */
+  subject: string | undefined
+  suspended: boolean | undefined
+  /** Any part of the subject or the e-mail address, in any case. */
+  search: string | undefined
+  /** Only owners after this subject. */
+  after: string | undefined
+  limit: number
+}
+
+/** No index finds these: a page examines so many owners. */
+const maxExamined = 10_000
+
+/** Ordered by subject; one row more than `limit` if there are more. */
+export async function selectOwners(db: Db, organizationId: string, query: OwnerQuery): Promise<Owner[]> {
+  const { search, suspended, limit } = query
+  return db
+    .selectFrom(examined(db, organizationId, query).limit(maxExamined).as('examined'))
+    .selectAll()
+    .$if(suspended === false, (owners) => owners.where('suspendedAt', 'is', null))
+    .$if(search !== undefined, (owners) =>
+      owners.where(
+        sql<SqlBool>`(position(lower(${search}) in lower(subject)) > 0 or position(lower(${search}) in lower(email)) > 0)`,
+      ),
+    )
+    .orderBy('subject')
+    .limit(limit + 1)
+    .execute()
+}
+
+/** The subject at which a page that found too few ended; undefined if it examined all. */
+export async function lastExamined(
+  db: Db,
+  organizationId: string,
+  query: OwnerQuery,
+): Promise<string | undefined> {
+  const [last, next] = await examined(db, organizationId, query)
+    .select('subject')
+    .offset(maxExamined - 1)
+    .limit(2)
+    .execute()
+  return next && last?.subject
+}
+
+function examined(db: Db, organizationId: string, { subject, suspended, after }: OwnerQuery) {
+  return db
+    .selectFrom('owners')
+    .selectAll()
+    .where('organizationId', '=', organizationId)
+    .$if(subject !== undefined, (owners) => owners.where('subject', '=', subject as string))
+    .$if(suspended === true, (owners) => owners.where('suspendedAt', 'is not', null))
+    .$if(after !== undefined, (owners) => owners.where('subject', '>', after as string))
+    .orderBy('subject')
 }
 
 /** Locks the row until the end of the transaction, so that a change is decided on what it will replace. */

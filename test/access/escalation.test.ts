@@ -443,6 +443,7 @@ const givesNothing: Record<string, string> = {
         'getToken',
         'getTokenOptions',
         'getSelf',
+        'listOwners',
         'getOwner',
         'getClientKeys',
       ],

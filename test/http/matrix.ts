@@ -99,6 +99,7 @@ export const matrix: Record<string, Row> = {
     elsewhere: 404,
   },
   revokeOwnerTokens: { needs: 'tokens:write', ok: 200, elsewhere: 404 },
+  listOwners: { needs: 'tokens:read', own: { others: 200 }, ok: 200, elsewhere: 404 },
   getOwner: { needs: 'tokens:read', ok: 200, elsewhere: 404 },
   updateOwner: {
     ...{ needs: 'policy:write', ok: 200, elsewhere: 404 },
