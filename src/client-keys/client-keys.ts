@@ -8,7 +8,8 @@ import { reachableOrganization } from '../organizations/lookup.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { AppError, invalidValue } from '../shared/errors.ts'
 import { managementType } from '../shared/platform.ts'
-import { getToken } from '../tokens/find.ts'
+import { tokenEvent } from '../tokens/audit-event.ts'
+import { getToken, type Which } from '../tokens/find.ts'
 import type { StaticSecret } from '../tokens/static-secret/static-secret.ts'
 import { changing } from '../tokens/tokens.ts'
 import { type GivenJwk, publicKeysOf, thumbprintsOf } from './public-keys.ts'
@@ -17,16 +18,14 @@ import * as store from './store.ts'
 /** Either the keys themselves or their URL. */
 export type GivenKeys = { jwks: GivenJwk[] | undefined; jwksUri: string | undefined }
 
-type Which = { organizationKey: string; id: string }
-
 /** The keys that a management token authenticates with instead of its secret. */
 export async function getClientKeys(
   db: Db,
   caller: Caller,
-  { organizationKey, id }: Which,
+  which: Which,
   staticSecret: StaticSecret | undefined,
 ): Promise<ClientKeys> {
-  const token = await getToken(db, caller, organizationKey, id, staticSecret)
+  const token = await getToken(db, caller, which, staticSecret)
   return (await keysOf(db, token)) ?? noKeys()
 }
 
@@ -34,9 +33,8 @@ export async function getClientKeys(
 export async function replaceClientKeys(
   db: Db,
   caller: Caller,
-  outbound: Outbound,
   which: Which,
-  given: GivenKeys,
+  { given, outbound }: { given: GivenKeys; outbound: Outbound },
 ): Promise<ClientKeys> {
   const { jwks, jwksUri } = checked(given, outbound)
   return changingKeys(db, caller, which, async (tx, token, current) => {
@@ -49,7 +47,7 @@ export async function replaceClientKeys(
       createdAt: caller.now,
       updatedAt: caller.now,
     })
-    await log(tx, caller, 'client_keys.replaced', token, current, replaced)
+    await log(tx, caller, token, { action: 'client_keys.replaced', before: current, after: replaced })
     return replaced
   })
 }
@@ -58,7 +56,7 @@ export async function deleteClientKeys(db: Db, caller: Caller, which: Which): Pr
   await changingKeys(db, caller, which, async (tx, token, current) => {
     if (!current) throw noKeys()
     await store.deleteClientKeys(tx, current)
-    await log(tx, caller, 'client_keys.deleted', token, current, undefined)
+    await log(tx, caller, token, { action: 'client_keys.deleted', before: current })
   })
 }
 
@@ -79,12 +77,12 @@ type Token = GrantingToken & { id: string; name: string }
 async function changingKeys<T>(
   db: Db,
   caller: Caller,
-  { organizationKey, id }: Which,
+  which: Which,
   change: (tx: Db, token: Token, current: ClientKeys | undefined) => Promise<T>,
 ): Promise<T> {
-  await reachableOrganization(db, caller, organizationKey)
+  await reachableOrganization(db, caller, which.organization)
   requirePermission(caller, 'tokens:write')
-  return changing(db, caller, { organizationKey, id }, async (tx, token) => {
+  return changing(db, caller, which, async (tx, token) => {
     const current = await keysOf(tx, token)
     refuseEscalation(caller, grantOfToken(token))
     return change(tx, token, current)
@@ -104,17 +102,11 @@ function noKeys(): never {
 async function log(
   tx: Db,
   caller: Caller,
-  action: Action,
-  { organizationId, id, name }: Token,
-  before: ClientKeys | undefined,
-  after: ClientKeys | undefined,
+  token: Token,
+  { action, before, after }: { action: Action; before?: ClientKeys | undefined; after?: ClientKeys },
 ): Promise<void> {
-  await record(tx, caller, {
-    organizationId,
-    action,
-    target: { type: 'token', id, name },
-    changes: { before: await described(before), after: await described(after) },
-  })
+  const changes = { before: await described(before), after: await described(after) }
+  await record(tx, caller, tokenEvent(action, token, changes))
 }
 
 async function described(keys: ClientKeys | undefined): Promise<Record<string, unknown>> {

@@ -25,8 +25,7 @@ export const clientKeyRoutes: FastifyPluginAsyncTypebox<
       response: { 200: answer(schema.ClientKeys, 'Its keys'), ...problems(400, 401, 403, 404, 500, 503) },
     },
     handler: async ({ caller, params }) => {
-      const which = { organizationKey: params.organization, id: params.token }
-      return schema.presentClientKeys(await keys.getClientKeys(db, caller, which, staticSecret))
+      return schema.presentClientKeys(await keys.getClientKeys(db, caller, params, staticSecret))
     },
   })
 
@@ -45,9 +44,9 @@ export const clientKeyRoutes: FastifyPluginAsyncTypebox<
       },
     },
     handler: async ({ caller, params, body }) => {
-      const which = { organizationKey: params.organization, id: params.token }
       const given = schema.parseClientKeys(body)
-      return schema.presentClientKeys(await keys.replaceClientKeys(db, caller, outbound, which, given))
+      const replaced = await keys.replaceClientKeys(db, caller, params, { given, outbound })
+      return schema.presentClientKeys(replaced)
     },
   })
 
@@ -62,7 +61,7 @@ export const clientKeyRoutes: FastifyPluginAsyncTypebox<
       response: { ...noContent, ...problems(400, 401, 403, 404, 409, 413, 415, 500, 503) },
     },
     handler: async ({ caller, params }, reply) => {
-      await keys.deleteClientKeys(db, caller, { organizationKey: params.organization, id: params.token })
+      await keys.deleteClientKeys(db, caller, params)
       return reply.code(204).send(undefined)
     },
   })

@@ -29,7 +29,7 @@ export async function openCluster(
   const account = await chooseAccount(dataDir, binaries.postgres, owner)
   if (!owner) {
     const paths = { dataDir, directory, passwordFile }
-    await createCluster(paths, account, binaries.initdb, initdbOptions, shutdown)
+    await createCluster(paths, account, { initdb: binaries.initdb, more: initdbOptions }, shutdown)
   }
   // PostgreSQL refuses a looser mode, which copying or a volume mount often causes.
   await chmod(directory, 0o700)

@@ -11,8 +11,7 @@ export function spawnAs(
   account: Account,
   file: string,
   args: string[],
-  stdio: StdioOptions,
-  signal?: AbortSignal,
+  { stdio, signal }: { stdio: StdioOptions; signal?: AbortSignal | undefined },
 ): ChildProcess {
   const { prefix, ...ids } = account
   const [command, ...rest] = [...prefix, file, ...args] as [string, ...string[]]
@@ -25,7 +24,7 @@ type Result = { code: number; output: string }
 /** Runs a command until it ends or is aborted; code -1 means that it could not be started. */
 export function run(account: Account, file: string, args: string[], signal?: AbortSignal): Promise<Result> {
   const result = new Promise<Result>((resolve, reject) => {
-    const child = spawnAs(account, file, args, ['ignore', 'pipe', 'pipe'], signal)
+    const child = spawnAs(account, file, args, { stdio: ['ignore', 'pipe', 'pipe'], signal })
     let output = ''
     const collect = (chunk: string) => {
       output += chunk

@@ -24,8 +24,7 @@ const options = [
 export async function createCluster(
   paths: ClusterPaths,
   account: Account,
-  initdb: string,
-  more: readonly string[],
+  { initdb, more }: { initdb: string; more: readonly string[] },
   shutdown: AbortSignal,
 ): Promise<void> {
   const { dataDir, directory, passwordFile } = paths

@@ -68,7 +68,7 @@ async function launch(
     cluster.binaries.postgres,
     // No Unix socket: its path is limited to 107 bytes, and data directories can be longer.
     ['-D', cluster.directory, '-p', `${port}`, '-h', '127.0.0.1', '-c', 'unix_socket_directories='],
-    ['ignore', log.fd, log.fd],
+    { stdio: ['ignore', log.fd, log.fd] },
   )
   await once(server, 'spawn').finally(() => log.close())
   // No time limit: crash recovery takes as long as it needs, and always ends.

@@ -1,9 +1,17 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AppError } from '../shared/errors.ts'
 import type { ExpectedVersions } from '../shared/preconditions.ts'
 
 export function etag({ version }: { version: number }): string {
   return `"${version}"`
+}
+
+/** Answers with a resource, and with its version as the ETag. */
+export function showing<Row extends { version: number }, Shown>(present: (row: Row) => Shown) {
+  return (reply: FastifyReply, row: Row): Shown => {
+    reply.header('etag', etag(row))
+    return present(row)
+  }
 }
 
 /** Whether an If-None-Match header contains the tag, by weak comparison (RFC 9110 §13.1.2). */

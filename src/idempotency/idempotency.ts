@@ -21,8 +21,7 @@ const windowMs = 24 * 60 * 60 * 1000
 export async function once<Answer>(
   db: Db,
   caller: Caller,
-  organizationId: string,
-  { key, request }: { key: Secret; request: unknown },
+  { organizationId, key, request }: { organizationId: string; key: Secret; request: unknown },
   work: (tx: Db) => Promise<Answer>,
 ): Promise<Outcome<Answer>> {
   const seal = deriveSeal(key, [organizationId, ...identityOf(caller)])

@@ -19,8 +19,7 @@ export function introspect(
   credentials: CredentialVerifier,
   usage: UsageRecorder,
   caller: Caller,
-  secret: Secret,
-  ip: string | null,
+  { secret, ip }: Omit<Presentation, 'now'>,
 ): Answer | Promise<Answer> {
   requirePermission(caller, 'tokens:introspect')
   return lookUp(credentials, usage, caller.principal, { secret, now: caller.now, ip })

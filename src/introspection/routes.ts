@@ -46,7 +46,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
   const assertions = clientAssertions(deps)
   const types = canSign(signing) ? ([plainType, signedType] as const) : ([plainType] as const)
   const sign = async (caller: Caller, reply: FastifyReply, presented: Promise<object>) => {
-    const jwt = await signIntrospection(db, signing, issuer, caller, await presented)
+    const jwt = await signIntrospection(db, { signing, issuer }, caller, await presented)
     return reply.type(signedType).send(jwt)
   }
   for (const shape of [...schema.components, OAuthError]) app.addSchema(shape)
@@ -101,7 +101,10 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
     errorHandler: sendIntrospectionError,
     handler: ({ caller, body, headers }, reply) => {
       const type = preferredType(headers.accept, types)
-      const found = introspect(credentials, usage, caller, new Secret(body.token), clientIp(body.client_ip))
+      const found = introspect(credentials, usage, caller, {
+        secret: new Secret(body.token),
+        ip: clientIp(body.client_ip),
+      })
       const present = (credential: Credential | undefined) => {
         count(credential !== undefined)
         return schema.presentCredential(credential, issuer)

@@ -11,8 +11,7 @@ export const signedType = 'application/token-introspection+jwt'
  */
 export async function signIntrospection(
   db: Db,
-  signing: Signing,
-  issuer: string,
+  { signing, issuer }: { signing: Signing; issuer: string },
   { actor, now }: Caller,
   response: object,
 ): Promise<string> {

@@ -1,13 +1,14 @@
 import { v7 as uuid } from 'uuid'
 import { type Caller, requirePermission } from '../access/caller.ts'
-import { type Action, record } from '../audit/audit.ts'
+import { record } from '../audit/audit.ts'
+import { changeLocked, changeResource, update } from '../audit/change-resource.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
-import type { Changes, Organization, TrustedIssuer } from '../db/tables.ts'
+import type { Organization, TrustedIssuer } from '../db/tables.ts'
 import { lockOrganization, reachableOrganization } from '../organizations/lookup.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { AppError } from '../shared/errors.ts'
-import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
+import type { ExpectedVersions } from '../shared/preconditions.ts'
 import {
   checkedRegistration,
   type Registration,
@@ -20,12 +21,14 @@ import * as store from './store.ts'
 /** What a registration is checked against: where it may lead, and our own issuer URL. */
 export type RegistrationContext = { outbound: Outbound; issuer: string }
 
+/** The id of a registration, and the key or id of its organization. */
+type Which = { organization: string; issuer: string }
+
 export async function createTrustedIssuer(
   db: Db,
   caller: Caller,
   organizationKey: string,
-  input: Registration,
-  context: RegistrationContext,
+  { input, context }: { input: Registration; context: RegistrationContext },
 ): Promise<TrustedIssuer> {
   const organization = await administered(db, caller, organizationKey)
   const organizationId = organization.id
@@ -41,13 +44,12 @@ export async function createTrustedIssuer(
       createdAt: caller.now,
       updatedAt: caller.now,
     })
-    await log(
-      tx,
-      caller,
-      'trusted_issuer.created',
-      created,
-      differences<Partial<RegistrationInput>>({}, inputOf(created)),
-    )
+    const changes = differences<Partial<RegistrationInput>>({}, inputOf(created))
+    await record(tx, caller, {
+      action: 'trusted_issuer.created',
+      ...loggedAs(created),
+      ...(changes && { changes }),
+    })
     return created
   })
 }
@@ -65,10 +67,9 @@ export async function listTrustedIssuers(
 export async function getTrustedIssuer(
   db: Db,
   caller: Caller,
-  organizationKey: string,
-  id: string,
+  { organization, issuer: id }: Which,
 ): Promise<TrustedIssuer> {
-  const { id: organizationId } = await reachableOrganization(db, caller, organizationKey)
+  const { id: organizationId } = await reachableOrganization(db, caller, organization)
   requirePermission(caller, 'policy:read')
   return (await store.findIssuer(db, { organizationId, id })) ?? notFound()
 }
@@ -77,19 +78,24 @@ export async function getTrustedIssuer(
 export async function replaceTrustedIssuer(
   db: Db,
   caller: Caller,
-  where: { organizationKey: string; id: string; expected: ExpectedVersions },
-  input: Registration,
-  context: RegistrationContext,
+  which: Which,
+  {
+    expected,
+    input,
+    context,
+  }: { expected: ExpectedVersions; input: Registration; context: RegistrationContext },
 ): Promise<TrustedIssuer> {
-  return changing(db, caller, where, async (tx, current, organization) => {
-    const registration = checked(caller, organization, input, context)
-    await refuseTaken(tx, current.organizationId, registration, current.id)
-    const changes = differences(inputOf(current), registration)
-    if (!changes) return current
-    const change = { ...stored(registration), updatedAt: caller.now }
-    const changed = await store.updateIssuer(tx, current, change)
-    await log(tx, caller, 'trusted_issuer.updated', changed, changes)
-    return changed
+  const organization = await administered(db, caller, which.organization)
+  return changeResource(db, caller, {
+    lock: (tx) => lockIssuer(tx, organization, which.issuer),
+    expected,
+    decide: async (current, tx) => {
+      const registration = checked(caller, organization, input, context)
+      await refuseTaken(tx, current.organizationId, registration, current.id)
+      return update('trusted_issuer.updated', current, registration)
+    },
+    write: (tx, issuer, values) => store.updateIssuer(tx, issuer, stored(values)),
+    loggedAs,
   })
 }
 
@@ -97,11 +103,14 @@ export async function replaceTrustedIssuer(
 export async function deleteTrustedIssuer(
   db: Db,
   caller: Caller,
-  where: { organizationKey: string; id: string; expected: ExpectedVersions },
+  which: Which,
+  expected: ExpectedVersions,
 ): Promise<void> {
-  await changing(db, caller, where, async (tx, issuer) => {
+  const organization = await administered(db, caller, which.organization)
+  const lock = (tx: Db) => lockIssuer(tx, organization, which.issuer)
+  await changeLocked(db, { lock, expected }, async (tx, issuer) => {
     await store.deleteIssuer(tx, issuer)
-    await log(tx, caller, 'trusted_issuer.deleted', issuer)
+    await record(tx, caller, { action: 'trusted_issuer.deleted', ...loggedAs(issuer) })
   })
 }
 
@@ -111,21 +120,10 @@ async function administered(db: Db, caller: Caller, organizationKey: string): Pr
   return organization
 }
 
-/** The lock keeps two concurrent changes from creating the same registration twice. */
-async function changing<T>(
-  db: Db,
-  caller: Caller,
-  { organizationKey, id, expected }: { organizationKey: string; id: string; expected: ExpectedVersions },
-  change: (tx: Db, issuer: TrustedIssuer, organization: Organization) => Promise<T>,
-): Promise<T> {
-  const organization = await administered(db, caller, organizationKey)
-  const organizationId = organization.id
-  return db.transaction().execute(async (tx) => {
-    await lockOrganization(tx, organizationId)
-    const issuer = (await store.lockIssuer(tx, { organizationId, id })) ?? notFound()
-    refuseStale(issuer, expected)
-    return change(tx, issuer, organization)
-  })
+/** The lock on the organization keeps two concurrent changes from creating the same registration twice. */
+async function lockIssuer(tx: Db, { id: organizationId }: Organization, id: string): Promise<TrustedIssuer> {
+  await lockOrganization(tx, organizationId)
+  return (await store.lockIssuer(tx, { organizationId, id })) ?? notFound()
 }
 
 function checked(
@@ -149,7 +147,7 @@ async function refuseTaken(
   throw new AppError('already_exists', 'This issuer is registered for this audience already.')
 }
 
-function stored({ claims, groupPermissions, ...same }: RegistrationInput) {
+function stored<Values extends Partial<RegistrationInput>>({ claims, groupPermissions, ...same }: Values) {
   return { ...same, claims: JSON.stringify(claims), groupPermissions: JSON.stringify(groupPermissions) }
 }
 
@@ -164,15 +162,8 @@ function inputOf(issuer: TrustedIssuer): RegistrationInput {
   }
 }
 
-async function log(
-  tx: Db,
-  caller: Caller,
-  action: Action,
-  { organizationId, id, name }: TrustedIssuer,
-  changes?: Changes,
-): Promise<void> {
-  const target = { type: 'trusted_issuer', id, name } as const
-  await record(tx, caller, { organizationId, action, target, ...(changes && { changes }) })
+function loggedAs({ organizationId, id, name }: TrustedIssuer) {
+  return { organizationId, target: { type: 'trusted_issuer', id, name } } as const
 }
 
 function notFound(): never {

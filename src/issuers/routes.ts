@@ -1,8 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply } from 'fastify'
-import type { TrustedIssuer } from '../db/tables.ts'
 import type { Deps } from '../http/deps.ts'
-import { etag, expectedVersions } from '../http/etag.ts'
+import { expectedVersions, showing } from '../http/etag.ts'
 import { answer, IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
 import * as issuers from './issuers.ts'
 import * as schema from './schema.ts'
@@ -10,6 +8,7 @@ import * as schema from './schema.ts'
 const collection = '/organizations/:organization/issuers'
 const item = `${collection}/:issuer`
 const tags = ['Sign-in']
+const show = showing(schema.presentIssuer)
 
 export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, outbound, issuer }) => {
   for (const shape of schema.components) app.addSchema(shape)
@@ -31,7 +30,7 @@ export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, o
     },
     handler: async ({ caller, params: { organization }, body }, reply) => {
       const input = schema.parseRegistration(body)
-      const created = await issuers.createTrustedIssuer(db, caller, organization, input, context)
+      const created = await issuers.createTrustedIssuer(db, caller, organization, { input, context })
       reply
         .code(201)
         .header('location', `${app.basePath}/v1/organizations/${organization}/issuers/${created.id}`)
@@ -72,7 +71,7 @@ export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, o
       },
     },
     handler: async ({ caller, params }, reply) =>
-      show(reply, await issuers.getTrustedIssuer(db, caller, params.organization, params.issuer)),
+      show(reply, await issuers.getTrustedIssuer(db, caller, params)),
   })
 
   app.route({
@@ -92,13 +91,9 @@ export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, o
     },
     handler: async (request, reply) => {
       const { caller, params, body } = request
-      const where = {
-        organizationKey: params.organization,
-        id: params.issuer,
-        expected: expectedVersions(request),
-      }
+      const expected = expectedVersions(request)
       const input = schema.parseRegistration(body)
-      return show(reply, await issuers.replaceTrustedIssuer(db, caller, where, input, context))
+      return show(reply, await issuers.replaceTrustedIssuer(db, caller, params, { expected, input, context }))
     },
   })
 
@@ -115,17 +110,8 @@ export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, o
     },
     handler: async (request, reply) => {
       const { caller, params } = request
-      await issuers.deleteTrustedIssuer(db, caller, {
-        organizationKey: params.organization,
-        id: params.issuer,
-        expected: expectedVersions(request),
-      })
+      await issuers.deleteTrustedIssuer(db, caller, params, expectedVersions(request))
       return reply.code(204).send(undefined)
     },
   })
-}
-
-function show(reply: FastifyReply, issuer: TrustedIssuer) {
-  reply.header('etag', etag(issuer))
-  return schema.presentIssuer(issuer)
 }

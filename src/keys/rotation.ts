@@ -36,13 +36,13 @@ export async function succeed(
     const current = keys.find(({ retiresAt }) => retiresAt && retiresAt > now)
     if (current) await store.updateKey(tx, current.kid, { retiresAt: now })
     await store.updateKey(tx, last.kid, { activatesAt: now })
-    await log(tx, origin, last.kid, current?.kid ?? null, now)
+    await log(tx, origin, { kid: last.kid, previous: current?.kid ?? null, activatesAt: now })
     return last.kid
   }
   const activatesAt = immediately ? now : new Date(now.getTime() + overlapMs)
   if (last) await store.updateKey(tx, last.kid, { retiresAt: activatesAt })
   await addKey(tx, next, { createdAt: now, activatesAt })
-  await log(tx, origin, next.kid, last?.kid ?? null, activatesAt)
+  await log(tx, origin, { kid: next.kid, previous: last?.kid ?? null, activatesAt })
   return next.kid
 }
 
@@ -62,7 +62,11 @@ function pending({ kid, activatesAt }: SigningKey): AppError {
   )
 }
 
-async function log(tx: Db, origin: Origin, kid: string, previous: string | null, activatesAt: Date) {
+async function log(
+  tx: Db,
+  origin: Origin,
+  { kid, previous, activatesAt }: { kid: string; previous: string | null; activatesAt: Date },
+): Promise<void> {
   await record(tx, origin, {
     organizationId: platformId,
     action: 'signing_key.rotated',

@@ -1,15 +1,14 @@
 import { validate as isUuid, v7 as uuid } from 'uuid'
 import { type Caller, type Origin, requirePermission } from '../access/caller.ts'
-import { type Action, record } from '../audit/audit.ts'
-import { differences } from '../audit/changes.ts'
+import { record } from '../audit/audit.ts'
+import { changeLocked, changeResource, suspension, update } from '../audit/change-resource.ts'
 import { batchSize, inBatches } from '../db/batches.ts'
 import type { Db } from '../db/database.ts'
-import type { Changes, Organization } from '../db/tables.ts'
+import type { Organization } from '../db/tables.ts'
 import { AppError } from '../shared/errors.ts'
 import { platformId } from '../shared/platform.ts'
-import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
-import { suspension } from '../shared/suspension.ts'
-import { noSuchOrganization, reachableOrganization } from './lookup.ts'
+import type { ExpectedVersions } from '../shared/preconditions.ts'
+import { lockOrganization, reachableOrganization } from './lookup.ts'
 import * as store from './store.ts'
 
 export type NewOrganization = { key: string; name: string }
@@ -38,7 +37,7 @@ export async function addOrganization(tx: Db, origin: Origin, input: NewOrganiza
     updatedAt: origin.now,
   })
   if (!organization) throw new AppError('already_exists', `The key ${input.key} is taken.`)
-  await log(tx, origin, 'organization.created', organization)
+  await record(tx, origin, { action: 'organization.created', ...loggedAs(organization) })
   return organization
 }
 
@@ -59,15 +58,13 @@ export async function updateOrganization(
   db: Db,
   caller: Caller,
   keyOrId: string,
-  change: { name?: string },
-  expected: ExpectedVersions,
+  { expected, change }: { expected: ExpectedVersions; change: { name?: string } },
 ): Promise<Organization> {
-  return changing(db, caller, keyOrId, expected, async (tx, organization) => {
-    const changes = differences(organization, change)
-    if (!changes) return organization
-    const changed = await store.updateOrganization(tx, organization, { ...change, updatedAt: caller.now })
-    await log(tx, caller, 'organization.updated', changed, changes)
-    return changed
+  const changeable = await changeableOrganization(db, caller, keyOrId)
+  return changeResource(db, caller, {
+    ...changeable,
+    expected,
+    decide: (organization: Organization) => update('organization.updated', organization, change),
   })
 }
 
@@ -78,12 +75,11 @@ export async function setOrganizationSuspended(
   keyOrId: string,
   suspended: boolean,
 ): Promise<Organization> {
-  return changing(db, caller, keyOrId, undefined, async (tx, organization) => {
-    const change = suspension(organization, suspended, caller.now)
-    if (!change) return organization
-    const changed = await store.updateOrganization(tx, organization, change)
-    await log(tx, caller, suspended ? 'organization.suspended' : 'organization.resumed', changed)
-    return changed
+  const changeable = await changeableOrganization(db, caller, keyOrId)
+  return changeResource(db, caller, {
+    ...changeable,
+    decide: (organization: Organization) =>
+      suspension('organization', organization, suspended ? caller.now : null),
   })
 }
 
@@ -98,10 +94,9 @@ export async function deleteOrganization(
   keyOrId: string,
   expected: ExpectedVersions,
 ): Promise<void> {
-  // By id: another organization may get the key in the meantime.
-  const { id } = await reachableOrganization(db, caller, keyOrId)
+  const { id, lock } = await changeableOrganization(db, caller, keyOrId)
   const deleting = <T>(work: (tx: Db, organization: Organization) => Promise<T>) =>
-    changing(db, caller, id, expected, async (tx, organization) => {
+    changeLocked(db, { lock, expected }, async (tx, organization) => {
       if (organization.suspendedAt) return work(tx, organization)
       throw new AppError(
         'not_suspended',
@@ -111,38 +106,20 @@ export async function deleteOrganization(
   for (const table of store.contentTables)
     await inBatches(() => deleting((tx) => store.deleteContents(tx, table, id, batchSize)))
   await deleting(async (tx, organization) => {
-    await log(tx, caller, 'organization.deleted', organization)
+    await record(tx, caller, { action: 'organization.deleted', ...loggedAs(organization) })
     await store.deleteOrganization(tx, id)
   })
 }
 
-/** Checks permission and preconditions, and locks what is about to change. */
-async function changing<T>(
-  db: Db,
-  caller: Caller,
-  keyOrId: string,
-  expected: ExpectedVersions,
-  change: (tx: Db, organization: Organization) => Promise<T>,
-): Promise<T> {
+/** Locks by id: another organization may get the key in the meantime. */
+async function changeableOrganization(db: Db, caller: Caller, keyOrId: string) {
   const { id, key } = await reachableOrganization(db, caller, keyOrId)
   requirePermission(caller, 'platform:admin')
   if (id === platformId) throw new AppError('built_in', `The built-in organization ${key} cannot be changed.`)
-  return db.transaction().execute(async (tx) => {
-    const organization = await store.lockOrganization(tx, id)
-    if (!organization) throw noSuchOrganization()
-    refuseStale(organization, expected)
-    return change(tx, organization)
-  })
+  return { id, lock: (tx: Db) => lockOrganization(tx, id), write: store.updateOrganization, loggedAs }
 }
 
-/** Logs to the organization's own log, and to the platform's, which outlives the organization. */
-async function log(
-  tx: Db,
-  origin: Origin,
-  action: Action,
-  { id, key }: Organization,
-  changes?: Changes,
-): Promise<void> {
-  const target = { type: 'organization', id, name: key } as const
-  await record(tx, origin, { organizationId: platformId, action, target, ...(changes && { changes }) })
+/** In the organization's own log, and in the platform's, which outlives the organization. */
+function loggedAs({ id, key }: Organization) {
+  return { organizationId: platformId, target: { type: 'organization', id, name: key } } as const
 }

@@ -1,9 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
-import type { Organization } from '../db/tables.ts'
 import type { Deps } from '../http/deps.ts'
-import { etag, expectedVersions } from '../http/etag.ts'
+import { expectedVersions, showing } from '../http/etag.ts'
 import { page, positionIn } from '../http/pages.ts'
 import { answer, IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
 import { suspensionRoutes } from '../http/suspension.ts'
@@ -13,6 +11,7 @@ import * as schema from './schema.ts'
 const collection = '/organizations'
 const item = `${collection}/:organization`
 const tags = ['Organizations']
+const show = showing(schema.presentOrganization)
 
 export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cursorKey }) => {
   for (const shape of schema.components) app.addSchema(shape)
@@ -104,7 +103,7 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
       const expected = expectedVersions(request)
       return show(
         reply,
-        await organizations.updateOrganization(db, caller, params.organization, body, expected),
+        await organizations.updateOrganization(db, caller, params.organization, { expected, change: body }),
       )
     },
   })
@@ -143,9 +142,4 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
       return reply.code(204).send(undefined)
     },
   })
-}
-
-function show(reply: FastifyReply, organization: Organization) {
-  reply.header('etag', etag(organization))
-  return schema.presentOrganization(organization)
 }

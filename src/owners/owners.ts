@@ -1,20 +1,20 @@
 import { type Caller, holds, requirePermission } from '../access/caller.ts'
 import { refuseEscalation } from '../access/escalation.ts'
 import { permissions } from '../access/permissions.ts'
-import { type Action, record } from '../audit/audit.ts'
-import { differences } from '../audit/changes.ts'
+import { changeResource, suspension, update } from '../audit/change-resource.ts'
 import type { Db } from '../db/database.ts'
 import type { KnownOwner } from '../db/known-owner.ts'
-import type { Changes, Owner } from '../db/tables.ts'
+import type { Owner } from '../db/tables.ts'
 import { reachableOrganization } from '../organizations/lookup.ts'
 import { AppError } from '../shared/errors.ts'
 import { platformId } from '../shared/platform.ts'
-import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
-import { suspension } from '../shared/suspension.ts'
+import type { ExpectedVersions } from '../shared/preconditions.ts'
 import * as store from './store.ts'
 
 /** An owner, with the key of their organization. */
 export type OwnerOf = Owner & { organizationKey: string }
+
+type Which = { organization: string; subject: string }
 
 export type OwnerChange = Partial<Pick<Owner, 'email' | 'identitySource' | 'externalId'>>
 
@@ -65,27 +65,28 @@ export async function getOwner(
 export async function updateOwner(
   db: Db,
   caller: Caller,
-  { organization, subject, expected }: { organization: string; subject: string; expected: ExpectedVersions },
-  change: OwnerChange,
+  { organization, subject }: Which,
+  { expected, change }: { expected: ExpectedVersions; change: OwnerChange },
 ): Promise<OwnerOf> {
   const { id: organizationId, key: organizationKey } = await reachableOrganization(db, caller, organization)
   requirePermission(caller, 'policy:write')
   const narrowedTo = { organizations: [organizationKey], audience: [], types: [] }
   refuseEscalation(caller, { permissions: [], narrowedTo, networks: [] })
-  const owner = await changing(db, caller, { organizationId, subject }, async (tx, owner) => {
-    refuseStale(owner, expected)
-    const lifts =
-      owner.identitySource === 'sso' && change.identitySource !== undefined && change.identitySource !== 'sso'
-    if (lifts && caller.principal.ownerSource === 'sso')
-      throw new AppError(
-        'creation_disabled',
-        'Users who come through single sign-on cannot change the identity_source of an owner from sso.',
-      )
-    const changes = differences(owner, change)
-    if (!changes) return owner
-    const changed = await store.updateOwner(tx, owner, { ...change, updatedAt: caller.now })
-    await log(tx, caller, 'owner.updated', changed, changes)
-    return changed
+  const owner = await changeResource(db, caller, {
+    ...changeableOwner({ organizationId, subject }, caller.now),
+    expected,
+    decide: (owner) => {
+      const lifts =
+        owner.identitySource === 'sso' &&
+        change.identitySource !== undefined &&
+        change.identitySource !== 'sso'
+      if (lifts && caller.principal.ownerSource === 'sso')
+        throw new AppError(
+          'creation_disabled',
+          'Users who come through single sign-on cannot change the identity_source of an owner from sso.',
+        )
+      return update('owner.updated', owner, change)
+    },
   })
   return { ...owner, organizationKey }
 }
@@ -98,25 +99,24 @@ export async function updateOwner(
 export async function setOwnerSuspended(
   db: Db,
   caller: Caller,
-  { organization, subject }: { organization: string; subject: string },
+  { organization, subject }: Which,
   suspended: boolean,
 ): Promise<OwnerOf> {
   const { id: organizationId, key } = await reachableOrganization(db, caller, organization)
   requirePermission(caller, 'tokens:write')
-  const owner = await changing(db, caller, { organizationId, subject }, async (tx, owner) => {
-    const change = suspension(owner, suspended, caller.now)
-    if (!change) return owner
-    if (!suspended) {
+  const owner = await changeResource(db, caller, {
+    ...changeableOwner({ organizationId, subject }, caller.now),
+    decide: async (owner, tx) => {
+      const decision = suspension('owner', owner, suspended ? caller.now : null)
+      if (!decision || suspended) return decision
       const scopes = await store.selectManagementScopes(tx, owner, caller.now)
       refuseEscalation(caller, {
         permissions: permissions.filter((permission) => scopes.includes(permission)),
         narrowedTo: organizationId === platformId ? {} : { organizations: [key] },
         networks: null,
       })
-    }
-    const changed = await store.updateOwner(tx, owner, change)
-    await log(tx, caller, suspended ? 'owner.suspended' : 'owner.resumed', changed)
-    return changed
+      return decision
+    },
   })
   return { ...owner, organizationKey: key }
 }
@@ -138,29 +138,19 @@ export async function findKnownOwner(
   return store.selectKnownOwner(db, { organizationId, subject })
 }
 
-async function changing<T>(
-  db: Db,
-  caller: Caller,
-  key: { organizationId: string; subject: string },
-  change: (tx: Db, owner: Owner) => Promise<T>,
-): Promise<T> {
-  return db.transaction().execute(async (tx) => {
-    const owner = await store.lockOwner(tx, key)
-    if (owner) return change(tx, owner)
-    await store.insertOwnerOfTokens(tx, key, caller.now)
-    return change(tx, (await store.lockOwner(tx, key)) ?? noSuchOwner())
-  })
-}
-
-async function log(
-  tx: Db,
-  caller: Caller,
-  action: Action,
-  { organizationId, subject }: Owner,
-  changes?: Changes,
-): Promise<void> {
-  const target = { type: 'owner', id: subject, name: subject } as const
-  await record(tx, caller, { organizationId, action, target, ...(changes && { changes }) })
+/** An owner who has tokens but no record gets one. */
+function changeableOwner(key: { organizationId: string; subject: string }, now: Date) {
+  return {
+    lock: async (tx: Db): Promise<Owner> => {
+      const owner = await store.lockOwner(tx, key)
+      if (owner) return owner
+      await store.insertOwnerOfTokens(tx, key, now)
+      return (await store.lockOwner(tx, key)) ?? noSuchOwner()
+    },
+    write: store.updateOwner,
+    loggedAs: ({ organizationId, subject }: Owner) =>
+      ({ organizationId, target: { type: 'owner', id: subject, name: subject } }) as const,
+  }
 }
 
 function noSuchOwner(): never {

@@ -1,8 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import type { Deps } from '../http/deps.ts'
-import { etag, expectedVersions } from '../http/etag.ts'
+import { expectedVersions, showing } from '../http/etag.ts'
 import { page, positionIn } from '../http/pages.ts'
 import { answer, IfMatch, OrganizationParams, OwnerParams, problems, ref } from '../http/schemas.ts'
 import { suspensionRoutes } from '../http/suspension.ts'
@@ -12,6 +11,7 @@ import * as schema from './schema.ts'
 const collection = '/organizations/:organization/owners'
 const item = `${collection}/:subject`
 const tags = ['Owners']
+const show = showing(schema.presentOwner)
 
 export const ownerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cursorKey }) => {
   for (const shape of schema.components) app.addSchema(shape)
@@ -82,7 +82,7 @@ export const ownerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
       const { caller, params, body } = request
       const change = schema.parseOwnerChange(body)
       const expected = expectedVersions(request)
-      return show(reply, await owners.updateOwner(db, caller, { ...params, expected }, change))
+      return show(reply, await owners.updateOwner(db, caller, params, { expected, change }))
     },
   })
 
@@ -100,9 +100,4 @@ export const ownerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
     set: async (caller, params, suspended, reply) =>
       show(reply, await owners.setOwnerSuspended(db, caller, params, suspended)),
   })
-}
-
-function show(reply: FastifyReply, owner: owners.OwnerOf) {
-  reply.header('etag', etag(owner))
-  return schema.presentOwner(owner)
 }

@@ -38,23 +38,19 @@ export async function replacePolicy(
   db: Db,
   caller: Caller,
   organizationKey: string,
-  document: PolicyDocument,
-  how: How,
+  { document, ...how }: How & { document: PolicyDocument },
 ): Promise<PolicyChange> {
-  return changing(db, caller, organizationKey, how, { requested: document, change: () => document })
+  return changing(db, caller, organizationKey, { ...how, requested: document, change: () => document })
 }
 
 export async function updatePolicy(
   db: Db,
   caller: Caller,
   organizationKey: string,
-  patch: MergePatch<PolicyDocument>,
-  how: How,
+  { patch, ...how }: How & { patch: MergePatch<PolicyDocument> },
 ): Promise<PolicyChange> {
-  return changing(db, caller, organizationKey, how, {
-    requested: patch,
-    change: (own) => mergePatch(own, patch),
-  })
+  const change = (own: PolicyDocument) => mergePatch(own, patch)
+  return changing(db, caller, organizationKey, { ...how, requested: patch, change })
 }
 
 /**
@@ -66,8 +62,7 @@ async function changing(
   db: Db,
   caller: Caller,
   organizationKey: string,
-  { expected, dryRun }: How,
-  { requested, change }: Requested,
+  { expected, dryRun, requested, change }: How & Requested,
 ): Promise<PolicyChange> {
   for (;;) {
     const { id, ...read } = await reachableOrganization(db, caller, organizationKey)
@@ -79,7 +74,7 @@ async function changing(
     refuseWiderPolicy(caller, read, policy)
     await refuseConflicts(db, { id, key: read.key }, own, requested)
     const rules = tightened(effectivePolicy(current.own), policy)
-    const breaches = await store.selectBreaches(db, id, rules, caller.now)
+    const breaches = await store.selectBreaches(db, id, rules, { now: caller.now })
     if (dryRun) return { ...current, own, applied: false, breaches }
     const version = await db.transaction().execute(async (tx) => {
       const organization = await lockOrganization(tx, id)

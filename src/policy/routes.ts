@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply } from 'fastify'
 import type { Deps } from '../http/deps.ts'
-import { etag, expectedVersions } from '../http/etag.ts'
+import { expectedVersions, showing } from '../http/etag.ts'
 import { addJsonParser } from '../http/json.ts'
 import { answer, IfMatch, OrganizationParams, problems, ref } from '../http/schemas.ts'
 import { PolicyDocument } from '../shared/policy.ts'
@@ -11,6 +10,8 @@ import * as schema from './schema.ts'
 const url = '/organizations/:organization/policy'
 const tags = ['Policy']
 const mergePatch = 'application/merge-patch+json'
+const show = showing(schema.presentPolicy)
+const showChange = showing(schema.presentChange)
 
 export const policyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db }) => {
   for (const shape of schema.components) app.addSchema(shape)
@@ -29,9 +30,7 @@ export const policyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db })
       },
     },
     handler: async ({ caller, params }, reply) => {
-      const policy = await policies.getPolicy(db, caller, params.organization)
-      reply.header('etag', etag(policy))
-      return schema.presentPolicy(policy)
+      return show(reply, await policies.getPolicy(db, caller, params.organization))
     },
   })
 
@@ -53,8 +52,8 @@ export const policyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db })
     },
     handler: async (request, reply) => {
       const { caller, params, body, query } = request
-      const how = { expected: expectedVersions(request), dryRun: query.dry_run }
-      return show(reply, await policies.replacePolicy(db, caller, params.organization, body, how))
+      const change = { expected: expectedVersions(request), dryRun: query.dry_run, document: body }
+      return showChange(reply, await policies.replacePolicy(db, caller, params.organization, change))
     },
   })
 
@@ -84,13 +83,8 @@ const patchRoute: FastifyPluginAsyncTypebox<Pick<Deps, 'db'>> = async (app, { db
     },
     handler: async (request, reply) => {
       const { caller, params, body, query } = request
-      const how = { expected: expectedVersions(request), dryRun: query.dry_run }
-      return show(reply, await policies.updatePolicy(db, caller, params.organization, body, how))
+      const change = { expected: expectedVersions(request), dryRun: query.dry_run, patch: body }
+      return showChange(reply, await policies.updatePolicy(db, caller, params.organization, change))
     },
   })
-}
-
-function show(reply: FastifyReply, change: policies.PolicyChange) {
-  reply.header('etag', etag(change))
-  return schema.presentChange(change)
 }

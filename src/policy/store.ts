@@ -51,8 +51,7 @@ export async function selectBreaches(
   db: Db,
   organizationId: string,
   rules: Tightened,
-  now: Date,
-  most = maxExamined,
+  { now, most = maxExamined }: { now: Date; most?: number },
 ): Promise<Breaches> {
   if (Object.values(rules).every((rule) => rule === null)) return { tokens: [], more: false }
   // Ranking takes a sort, and comparing names a search, so they are done only if a rule needs them.

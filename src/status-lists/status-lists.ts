@@ -34,7 +34,7 @@ export function createStatusLists(db: Db, signing: Signing, issuer: string) {
     const at = now.getTime()
     let one = kept.get(id)
     if (!one || at - one.at >= keptMs) {
-      one = { at, list: signList(db, signing, issuer, id, now) }
+      one = { at, list: signList(db, { signing, issuer }, id, now) }
       kept.set(id, one)
       // Failures and missing lists are not cached.
       const forget = () => void kept.delete(id)
@@ -49,8 +49,7 @@ export function createStatusLists(db: Db, signing: Signing, issuer: string) {
 /** A Status List Token (draft-ietf-oauth-status-list §5.1); undefined if there is no such list. */
 async function signList(
   db: Db,
-  signing: Signing,
-  issuer: string,
+  { signing, issuer }: { signing: Signing; issuer: string },
   id: string,
   now: Date,
 ): Promise<StatusList | undefined> {

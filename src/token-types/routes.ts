@@ -1,12 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply } from 'fastify'
 import type { Deps } from '../http/deps.ts'
-import { etag, expectedVersions } from '../http/etag.ts'
+import { expectedVersions, showing } from '../http/etag.ts'
 import { answer, IfMatch, noContent, problems, ref } from '../http/schemas.ts'
 import { suspensionRoutes } from '../http/suspension.ts'
 import type { Signing } from '../keys/signing.ts'
 import * as schema from './schema.ts'
 import * as types from './token-types.ts'
+
+const show = showing(schema.presentTokenType)
 
 /** The routes of the platform's types, and those of an organization's. */
 const places = [
@@ -57,7 +58,7 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signin
       handler: async (request, reply) => {
         const { caller, params, body } = request
         const input = schema.parseTokenType(body)
-        const type = await types.createTokenType(db, caller, signing, params.organization, input)
+        const type = await types.createTokenType(db, caller, params.organization, { input, signing })
         const path = type.organizationKey === null ? '' : `/organizations/${type.organizationKey}`
         reply.code(201).header('location', `${app.basePath}/v1${path}/token-types/${type.name}`)
         return show(reply, type)
@@ -120,7 +121,7 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signin
         const { caller, params, body } = request
         const expected = expectedVersions(request)
         const change = schema.parseTokenTypeChange(body)
-        return show(reply, await types.updateTokenType(db, caller, named(params), change, expected))
+        return show(reply, await types.updateTokenType(db, caller, named(params), { expected, change }))
       },
     })
 
@@ -161,9 +162,4 @@ export const tokenTypeRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signin
 
 function named({ organization, type }: { organization?: string; type: string }) {
   return { organization, name: type }
-}
-
-function show(reply: FastifyReply, type: types.TokenTypeOf) {
-  reply.header('etag', etag(type))
-  return schema.presentTokenType(type)
 }

@@ -1,15 +1,14 @@
 import { type Caller, holds, type Origin, requirePermission } from '../access/caller.ts'
 import { grantOfToken, refuseEscalation } from '../access/escalation.ts'
-import { type Action, record } from '../audit/audit.ts'
-import { differences } from '../audit/changes.ts'
+import { record } from '../audit/audit.ts'
+import { changeLocked, changeResource, suspension, update } from '../audit/change-resource.ts'
 import type { Db } from '../db/database.ts'
-import type { Changes, Organization, TokenFormat, TokenType } from '../db/tables.ts'
+import type { Organization, TokenFormat, TokenType } from '../db/tables.ts'
 import { type Signing, sealingKey } from '../keys/signing.ts'
 import { reachableOrganization } from '../organizations/lookup.ts'
 import { AppError, invalidValue, listed } from '../shared/errors.ts'
 import { managementType, platformId } from '../shared/platform.ts'
-import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
-import { suspension } from '../shared/suspension.ts'
+import type { ExpectedVersions } from '../shared/preconditions.ts'
 import * as store from './store.ts'
 
 /** The changeable members of a type; existing tokens keep their scopes and audience. */
@@ -28,6 +27,8 @@ export type TokenTypeChange = Partial<
 >
 
 export const tokenFormats = ['opaque', 'jwt'] as const satisfies TokenFormat[]
+
+type TokenTypeValues = Parameters<typeof store.updateTokenType>[3]
 
 /** Name, format, prefix and shape of the secret can never change: issued secrets contain them. */
 export type NewTokenType = TokenTypeChange & {
@@ -50,9 +51,8 @@ const platform: Place = { organizationId: null, organizationKey: null }
 export async function createTokenType(
   db: Db,
   caller: Caller,
-  signing: Signing,
   organization: string | undefined,
-  input: NewTokenType,
+  { input, signing }: { input: NewTokenType; signing: Signing },
 ): Promise<TokenTypeOf> {
   const place = await changeablePlace(db, caller, organization)
   if (place.organizationId !== null && input.name === managementType) throw builtIn()
@@ -90,7 +90,7 @@ export async function addTokenType(
   refuseListedOpaque(values)
   const type = await store.insertTokenType(tx, place, values)
   if (!type) throw new AppError('already_exists', `The token type ${input.name} already exists.`)
-  await log(tx, origin, place, 'token_type.created', type)
+  await record(tx, origin, { action: 'token_type.created', ...loggedAs(place, type) })
   return type
 }
 
@@ -155,19 +155,21 @@ export async function updateTokenType(
   db: Db,
   caller: Caller,
   named: Named,
-  change: TokenTypeChange,
-  expected: ExpectedVersions,
+  { expected, change }: { expected: ExpectedVersions; change: TokenTypeChange },
 ): Promise<TokenTypeOf> {
-  return changing(db, caller, named, expected, async (tx, type, place) => {
-    refuseForeignDefaults({ ...type, ...change })
-    refuseListedOpaque({ ...type, ...change })
-    const changes = differences(type, change)
-    if (!changes) return type
-    await refuseWiderType(tx, caller, place, { ...type, ...change })
-    const changed = await store.updateTokenType(tx, place, type, { ...change, updatedAt: caller.now })
-    await log(tx, caller, place, 'token_type.updated', changed, changes)
-    return changed
+  const { place, ...changeable } = await changeableType(db, caller, named)
+  const changed = await changeResource(db, caller, {
+    ...changeable,
+    expected,
+    decide: async (type, tx) => {
+      refuseForeignDefaults({ ...type, ...change })
+      refuseListedOpaque({ ...type, ...change })
+      const decision = update('token_type.updated', type, change)
+      if (decision) await refuseWiderType(tx, caller, place, { ...type, ...change })
+      return decision
+    },
   })
+  return { ...changed, organizationKey: place.organizationKey }
 }
 
 /** While it is suspended, none of its tokens is good and none can be created. */
@@ -177,14 +179,16 @@ export async function setTokenTypeSuspended(
   named: Named,
   suspended: boolean,
 ): Promise<TokenTypeOf> {
-  return changing(db, caller, named, undefined, async (tx, type, place) => {
-    const change = suspension(type, suspended, caller.now)
-    if (!change) return type
-    if (!suspended) await refuseWiderType(tx, caller, place, type)
-    const changed = await store.updateTokenType(tx, place, type, change)
-    await log(tx, caller, place, suspended ? 'token_type.suspended' : 'token_type.resumed', changed)
-    return changed
+  const { place, ...changeable } = await changeableType(db, caller, named)
+  const changed = await changeResource(db, caller, {
+    ...changeable,
+    decide: async (type, tx) => {
+      const decision = suspension('token_type', type, suspended ? caller.now : null)
+      if (decision && !suspended) await refuseWiderType(tx, caller, place, type)
+      return decision
+    },
   })
+  return { ...changed, organizationKey: place.organizationKey }
 }
 
 /** A type can be deleted only once its last token, including expired and revoked ones, is deleted. */
@@ -194,29 +198,25 @@ export async function deleteTokenType(
   named: Named,
   expected: ExpectedVersions,
 ): Promise<void> {
-  await changing(db, caller, named, expected, async (tx, type, place) => {
+  const { place, lock, loggedAs } = await changeableType(db, caller, named)
+  await changeLocked(db, { lock, expected }, async (tx, type) => {
     if (await store.hasTokens(tx, place, type.name))
       throw new AppError('in_use', `There are still tokens of the type ${type.name}.`)
-    await log(tx, caller, place, 'token_type.deleted', type)
+    await record(tx, caller, { action: 'token_type.deleted', ...loggedAs(type) })
     await store.deleteTokenType(tx, place, type.name)
-    return type
   })
 }
 
-async function changing(
-  db: Db,
-  caller: Caller,
-  { organization, name }: Named,
-  expected: ExpectedVersions,
-  change: (tx: Db, type: TokenType, place: Place) => Promise<TokenType>,
-): Promise<TokenTypeOf> {
+async function changeableType(db: Db, caller: Caller, { organization, name }: Named) {
   const place = await changeablePlace(db, caller, organization)
   if (name === managementType) throw builtIn()
-  return db.transaction().execute(async (tx) => {
-    const type = (await store.lockTokenType(tx, place, name)) ?? notFound()
-    refuseStale(type, expected)
-    return { ...(await change(tx, type, place)), organizationKey: place.organizationKey }
-  })
+  return {
+    place,
+    lock: async (tx: Db) => (await store.lockTokenType(tx, place, name)) ?? notFound(),
+    write: (tx: Db, type: TokenType, values: TokenTypeValues) =>
+      store.updateTokenType(tx, place, type, values),
+    loggedAs: (type: TokenType) => loggedAs(place, type),
+  }
 }
 
 async function placeOf(db: Db, caller: Caller, organization: string | undefined): Promise<Place> {
@@ -296,21 +296,9 @@ function refuseListedOpaque({ format, statusList }: Pick<TokenType, 'format' | '
   if (statusList && format !== 'jwt') throw invalidValue('status_list', 'is for JWTs only')
 }
 
-async function log(
-  tx: Db,
-  origin: Origin,
-  { organizationId }: Place,
-  action: Action,
-  { name }: TokenType,
-  changes?: Changes,
-): Promise<void> {
+function loggedAs({ organizationId }: Place, { name }: TokenType) {
   const target = { type: 'token_type', id: name, name } as const
-  await record(tx, origin, {
-    organizationId: organizationId ?? platformId,
-    action,
-    target,
-    ...(changes && { changes }),
-  })
+  return { organizationId: organizationId ?? platformId, target }
 }
 
 function builtIn(): AppError {

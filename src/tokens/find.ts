@@ -8,16 +8,18 @@ import { type StaticSecret, staticToken, staticTokenId } from './static-secret/s
 import * as store from './store.ts'
 import { onlyOwner, presentedToken } from './token-owner-scope.ts'
 
+/** The id of a token, and the key or id of its organization. */
+export type Which = { organization: string; token: string }
+
 export async function getToken(
   db: Db,
   caller: Caller,
-  organizationKey: string,
-  id: string,
+  which: Which,
   staticSecret: StaticSecret | undefined,
 ): Promise<store.Token> {
-  const { organizationId, token } = await reachableToken(db, caller, organizationKey, id)
+  const { organizationId, token } = await reachableToken(db, caller, which)
   const self = onlyOwner(caller, 'tokens:read')
-  return visible(token ?? (await fixed(db, { organizationId, id }, staticSecret)), self)
+  return visible(token ?? (await fixed(db, { organizationId, id: which.token }, staticSecret)), self)
 }
 
 /** A user who signed in, with the organization that the sign-in belongs to. */
@@ -42,14 +44,13 @@ export async function getSelf(
 export async function reachableToken(
   db: Db,
   caller: Caller,
-  organizationKey: string,
-  id: string,
+  which: Which,
 ): Promise<{ organizationId: string; token: store.Token | undefined }> {
-  const token = await findTokenIn(db, organizationKey, id)
+  const token = await findTokenIn(db, which.organization, which.token)
   if (token && reaches(caller.principal, token.organizationId)) {
     return { organizationId: token.organizationId, token }
   }
-  const organization = await reachableOrganization(db, caller, organizationKey)
+  const organization = await reachableOrganization(db, caller, which.organization)
   return { organizationId: organization.id, token: undefined }
 }
 

@@ -14,11 +14,10 @@ import { onlyOwner } from './token-owner-scope.ts'
 export async function revokeOwnerTokens(
   db: Db,
   caller: Caller,
-  organizationKey: string,
-  subject: string,
+  { organization, subject }: { organization: string; subject: string },
   reason: string | null,
 ): Promise<number> {
-  const { id: organizationId } = await reachableOrganization(db, caller, organizationKey)
+  const { id: organizationId } = await reachableOrganization(db, caller, organization)
   const self = onlyOwner(caller, 'tokens:write')
   if (self !== undefined && self !== subject) requirePermission(caller, 'tokens:write')
   // Waits for tokens that are being created right now, without keeping the lock: a token whose creation starts later is

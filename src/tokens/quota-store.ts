@@ -16,10 +16,8 @@ export async function lockQuota(tx: Db, organizationId: string, owner?: string):
  */
 export async function countActive(
   db: Db,
-  organizationId: string,
-  now: Date,
-  limit: number,
-  owner?: string,
+  { organizationId, owner }: { organizationId: string; owner?: string | undefined },
+  { now, limit }: { now: Date; limit: number },
 ): Promise<number> {
   const active = db
     .selectFrom('tokens')

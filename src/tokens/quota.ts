@@ -51,7 +51,7 @@ export async function quotaUsagesOf(
   const usage = async (limit: number | null, of?: string) =>
     limit === null
       ? undefined
-      : { limit, active: await store.countActive(db, organizationId, now, limit, of) }
+      : { limit, active: await store.countActive(db, { organizationId, owner: of }, { now, limit }) }
   return {
     owner: owner === null ? undefined : await usage(active_per_owner, owner),
     organization: await usage(active_per_organization),

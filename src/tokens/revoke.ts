@@ -3,7 +3,7 @@ import { eventOf } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import type { Secret } from '../shared/secret.ts'
 import { tokenEvent } from './audit-event.ts'
-import { reachableToken, visible } from './find.ts'
+import { reachableToken, visible, type Which } from './find.ts'
 import { revokeToken as revokeFound } from './revoke-store.ts'
 import { refuseStaticSecret, refuseStaticToken, type StaticSecret } from './static-secret/static-secret.ts'
 import * as store from './store.ts'
@@ -12,14 +12,13 @@ import { onlyOwner, presentedToken } from './token-owner-scope.ts'
 export async function revokeToken(
   db: Db,
   caller: Caller,
-  organizationKey: string,
-  id: string,
+  which: Which,
   reason: string | null,
 ): Promise<store.Token> {
   return revoke(db, caller, reason, async () => {
-    const { organizationId, token } = await reachableToken(db, caller, organizationKey, id)
+    const { organizationId, token } = await reachableToken(db, caller, which)
     const self = onlyOwner(caller, 'tokens:write')
-    if (!token) refuseStaticToken(organizationId, id)
+    if (!token) refuseStaticToken(organizationId, which.token)
     return visible(token, self)
   })
 }

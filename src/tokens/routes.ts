@@ -180,7 +180,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
       response: { 200: answer(schema.Token, 'The token', 'ETag'), ...problems(400, 401, 403, 404, 500, 503) },
     },
     handler: async ({ caller, params }, reply) => {
-      const token = await getToken(db, caller, params.organization, params.token, staticSecret)
+      const token = await getToken(db, caller, params, staticSecret)
       return show(reply, token, caller.now)
     },
   })
@@ -206,8 +206,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
       const { caller, params, body } = request
       const expected = expectedVersions(request)
       const change = schema.parseTokenChange(body)
-      const where = { organizationKey: params.organization, id: params.token, expected }
-      const token = await tokens.updateToken(db, caller, where, change)
+      const token = await tokens.updateToken(db, caller, params, { expected, change })
       return show(reply, token, caller.now)
     },
   })
@@ -229,7 +228,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
     },
     handler: async ({ caller, params, body }, reply) => {
       const reason = body?.reason ?? null
-      const token = await revokeToken(db, caller, params.organization, params.token, reason)
+      const token = await revokeToken(db, caller, params, reason)
       credentials.forget(hashText(token.hash))
       return show(reply, token, caller.now)
     },
@@ -250,7 +249,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
     handler: async (request, reply) => {
       const { caller, params } = request
       const how = { expected: expectedVersions(request), confirm: request.query.confirm }
-      await tokens.deleteToken(db, caller, params.organization, params.token, how)
+      await tokens.deleteToken(db, caller, params, how)
       return reply.code(204).send(undefined)
     },
   })

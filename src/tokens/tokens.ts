@@ -1,6 +1,7 @@
 import { type Caller, holds, onBehalfOf } from '../access/caller.ts'
 import { grantOfToken, refuseEscalation } from '../access/escalation.ts'
 import { record } from '../audit/audit.ts'
+import { changeLocked } from '../audit/change-resource.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import { holdOrganization, reachableOrganization } from '../organizations/lookup.ts'
@@ -8,10 +9,10 @@ import { effectivePolicy } from '../policy/effective.ts'
 import { isWithinNetworks } from '../shared/addresses.ts'
 import { AppError } from '../shared/errors.ts'
 import type { Policy } from '../shared/policy.ts'
-import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
+import type { ExpectedVersions } from '../shared/preconditions.ts'
 import { plainName } from '../shared/text.ts'
 import { tokenEvent, tokenSnapshot } from './audit-event.ts'
-import { visible } from './find.ts'
+import { visible, type Which } from './find.ts'
 import { refuseShortName } from './name.ts'
 import { claimName } from './quota.ts'
 import { refuseStaticToken } from './static-secret/static-secret.ts'
@@ -21,11 +22,11 @@ import { onlyOwner } from './token-owner-scope.ts'
 export async function updateToken(
   db: Db,
   caller: Caller,
-  where: { organizationKey: string; id: string; expected: ExpectedVersions },
-  change: store.TokenChange,
+  which: Which,
+  { expected, change }: { expected: ExpectedVersions; change: store.TokenChange },
 ): Promise<store.Token> {
   const holdPolicy = change.name !== undefined
-  return changing(db, caller, { ...where, holdPolicy }, async (tx, token, policy) => {
+  return changing(db, caller, { ...which, expected, holdPolicy }, async (tx, token, policy) => {
     const changes = differences(token, change)
     if (!changes) return token
     if (change.allowedCidrs !== undefined) refuseWiderNetworks(caller, token, change.allowedCidrs)
@@ -47,11 +48,10 @@ export async function updateToken(
 export async function deleteToken(
   db: Db,
   caller: Caller,
-  organizationKey: string,
-  id: string,
+  which: Which,
   { expected, confirm }: { expected: ExpectedVersions; confirm: string | undefined },
 ): Promise<void> {
-  await changing(db, caller, { organizationKey, id, expected }, async (tx, token, policy) => {
+  await changing(db, caller, { ...which, expected }, async (tx, token, policy) => {
     refuseUnconfirmed(policy, token, confirm)
     const changes = { before: tokenSnapshot(token), after: {} }
     await record(tx, onBehalfOf(caller, token.ownerSubject), tokenEvent('token.deleted', token, changes))
@@ -59,9 +59,7 @@ export async function deleteToken(
   })
 }
 
-type Where = {
-  organizationKey: string
-  id: string
+type Changing = Which & {
   expected?: ExpectedVersions
   /** Keeps the policy unchanged until the change is made. */
   holdPolicy?: boolean
@@ -71,20 +69,20 @@ type Where = {
 export async function changing<T>(
   db: Db,
   caller: Caller,
-  { organizationKey, id, expected, holdPolicy = false }: Where,
+  { organization: organizationKey, token: id, expected, holdPolicy = false }: Changing,
   change: (tx: Db, token: store.Token, policy: Policy) => Promise<T>,
 ): Promise<T> {
   const organization = await reachableOrganization(db, caller, organizationKey)
   const { id: organizationId } = organization
   const self = onlyOwner(caller, 'tokens:write')
   refuseStaticToken(organizationId, id)
-  return db.transaction().execute(async (tx) => {
+  let { policy } = organization
+  const lock = async (tx: Db) => {
     // Always lock the organization before the token, to prevent deadlocks.
-    const { policy } = holdPolicy ? await holdOrganization(tx, organizationId) : organization
-    const token = visible(await store.lockToken(tx, { organizationId, id }), self)
-    refuseStale(token, expected)
-    return change(tx, token, effectivePolicy(policy))
-  })
+    if (holdPolicy) ({ policy } = await holdOrganization(tx, organizationId))
+    return visible(await store.lockToken(tx, { organizationId, id }), self)
+  }
+  return changeLocked(db, { lock, expected }, (tx, token) => change(tx, token, effectivePolicy(policy)))
 }
 
 /** A name sent for confirmation must match, even if the policy requires none. */

@@ -18,16 +18,14 @@ export async function withKeysAsKept(db: Db, narrowing: Narrowing | null): Promi
 export async function refuseWrongNarrowing(
   tx: Db,
   { id, key }: Pick<Organization, 'id' | 'key'>,
-  type: string,
-  scopes: string[],
-  narrowing: Narrowing | null,
+  { type, scopes, narrowedTo }: { type: string; scopes: string[]; narrowedTo: Narrowing | null },
 ): Promise<void> {
-  if (!narrowing) return
+  if (!narrowedTo) return
   if (type !== managementType || !scopes.includes(permission))
     throw invalidValue('narrowed_to', `is only for management tokens with ${permission}`)
   if (scopes.includes('platform:admin'))
     throw invalidValue('narrowed_to', 'has no effect together with platform:admin')
-  const { organizations = [], types = [] } = narrowing
+  const { organizations = [], types = [] } = narrowedTo
   if (organizations.length > 0 && id !== platformId)
     throw invalidValue(
       'narrowed_to.organizations',

@@ -14,6 +14,7 @@ const organization = made.body.id as string
 const url = '/v1/organizations/large/policy'
 
 const caller = await callerOf(world)
+const { now } = world.clock
 
 // Half of them are revoked.
 await world.sql(
@@ -46,20 +47,20 @@ t.test('breaches of a rule are searched in a limited number of tokens', async (t
   for (const [rule, policy] of Object.entries(policies)) {
     const rules = tightened(platformPolicy, policy)
     const cost = (most: number) =>
-      costOf(world.db, 'tokens', (db) => selectBreaches(db, organization, rules, world.clock.now, most))
+      costOf(world.db, 'tokens', (db) => selectBreaches(db, organization, rules, { now, most }))
     const { examined, scanned } = await cost(500)
     t.same(scanned, [], rule)
     // For unique names, one more row is examined per name.
     t.ok(examined <= 1_001, `${rule}: ${examined} rows`)
-    t.ok((await selectBreaches(world.db, organization, rules, world.clock.now, 500)).more)
-    t.notOk((await selectBreaches(world.db, organization, rules, world.clock.now, 20_000)).more)
+    t.ok((await selectBreaches(world.db, organization, rules, { now, most: 500 })).more)
+    t.notOk((await selectBreaches(world.db, organization, rules, { now, most: 20_000 })).more)
   }
 })
 
 t.test('a change that makes no rule stricter examines no token', async (t) => {
   const rules = tightened({ ...platformPolicy, scopes: { required: true } }, platformPolicy)
   await t.rejects(
-    costOf(world.db, 'tokens', (db) => selectBreaches(db, organization, rules, world.clock.now)),
+    costOf(world.db, 'tokens', (db) => selectBreaches(db, organization, rules, { now })),
     { message: 'nothing was asked' },
   )
 })

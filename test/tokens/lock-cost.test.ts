@@ -12,10 +12,11 @@ import { affectedBy, costOf } from '../support/plans.ts'
 import { createWorld } from '../support/world.ts'
 
 const world = await createWorld(t)
-const { id: organization } = (
+const { id: organizationId } = (
   await world.ask('POST', '/v1/organizations', { body: { key: 'large', name: 'Large' } })
 ).body
 const caller = await callerOf(world)
+const { now } = world.clock
 
 /** Creates tokens of one owner. */
 async function give(owner: string, count: number): Promise<void> {
@@ -24,7 +25,7 @@ async function give(owner: string, count: number): Promise<void> {
          created_at, created_by, updated_at)
        select $1, gen_random_uuid(), 'api', $2 || i, $2, 'internal', '{read}', '{}', '{}', now(), '{}', now()
        from generate_series(1, $3) i`,
-    [organization, owner, count],
+    [organizationId, owner, count],
   )
 }
 await give('many', 20_000)
@@ -36,16 +37,16 @@ function noRows(): void {}
 const underLocks: Record<string, { most: number; ask: (db: Db) => Promise<unknown> }> = {
   'active tokens of an organization, for its limit': {
     most: 50,
-    ask: (db) => countActive(db, organization, world.clock.now, 50).catch(noRows),
+    ask: (db) => countActive(db, { organizationId }, { now, limit: 50 }).catch(noRows),
   },
   'active tokens of an owner, for their limit': {
     most: 50,
-    ask: (db) => countActive(db, organization, world.clock.now, 50, 'many').catch(noRows),
+    ask: (db) => countActive(db, { organizationId, owner: 'many' }, { now, limit: 50 }).catch(noRows),
   },
-  'whether a name is taken': { most: 1, ask: (db) => isNameTaken(db, organization, 'many20000') },
+  'whether a name is taken': { most: 1, ask: (db) => isNameTaken(db, organizationId, 'many20000') },
   'what is known of an owner without a record': {
     most: 1000,
-    ask: (db) => selectKnownOwner(db, { organizationId: organization, subject: 'many' }).catch(noRows),
+    ask: (db) => selectKnownOwner(db, { organizationId, subject: 'many' }).catch(noRows),
   },
   'whether a token type has tokens, for its deletion': {
     most: 1,
@@ -79,7 +80,7 @@ t.test('live tokens of a signing key are counted among 10,000 of its tokens', as
 
 t.test('usage is exact up to the limit', async (t) => {
   const count = (owner: string, limit: number) =>
-    countActive(world.db, organization, world.clock.now, limit, owner)
+    countActive(world.db, { organizationId, owner }, { now, limit })
   await give('few', 3)
   t.same([await count('few', 2), await count('few', 3), await count('few', 4)], [2, 3, 3])
 })
@@ -88,7 +89,7 @@ t.test('all tokens of an owner are revoked by statements of at most 1,000 rows',
   await give('leaver', 2500)
   let revoked = 0
   const affected = await affectedBy(world.db, async (db) => {
-    revoked = await revokeOwnerTokens(db, caller, 'large', 'leaver', null)
+    revoked = await revokeOwnerTokens(db, caller, { organization: 'large', subject: 'leaver' }, null)
   })
   t.equal(revoked, 2500)
   // Each batch with its change log events.
@@ -102,7 +103,7 @@ t.test('all tokens of an owner are revoked by statements of at most 1,000 rows',
 t.test('while tokens of an owner are being revoked the organization can be suspended', async (t) => {
   await give('slow', 1)
   const holder = await hold(t, world, "select from tokens where owner_subject = 'slow' for update")
-  const revoking = revokeOwnerTokens(world.db, caller, 'large', 'slow', null)
+  const revoking = revokeOwnerTokens(world.db, caller, { organization: 'large', subject: 'slow' }, null)
   await waitsForLock(world, '%update "tokens"%')
   await setOrganizationSuspended(world.db, caller, 'large', true)
   await setOrganizationSuspended(world.db, caller, 'large', false)
@@ -111,14 +112,14 @@ t.test('while tokens of an owner are being revoked the organization can be suspe
 })
 
 t.test('a token that is being created when an owner is revoked is revoked too', async (t) => {
-  const holder = await hold(t, world, `select from organizations where id = '${organization}' for share`)
-  const revoking = revokeOwnerTokens(world.db, caller, 'large', 'just-now', null)
+  const holder = await hold(t, world, `select from organizations where id = '${organizationId}' for share`)
+  const revoking = revokeOwnerTokens(world.db, caller, { organization: 'large', subject: 'just-now' }, null)
   await waitsForLock(world, '%"organizations"%for update%')
   await holder.query(
     `insert into tokens (organization_id, id, type, name, owner_subject, owner_source, scopes, audience, metadata,
          created_at, created_by, updated_at)
        values ($1, gen_random_uuid(), 'api', 'Just now', 'just-now', 'internal', '{read}', '{}', '{}', now(), '{}', now())`,
-    [organization],
+    [organizationId],
   )
   await holder.query('commit')
   t.equal(await revoking, 1)

@@ -39,7 +39,7 @@ export async function createToken<Answer>(
   })
   const { id } = rules.organization
   if (key) {
-    return once(db, caller, id, { key, request }, async (tx) =>
+    return once(db, caller, { organizationId: id, key, request }, async (tx) =>
       present(await issueInTransaction(tx, id, issuance)),
     )
   }
@@ -69,11 +69,10 @@ export async function previewToken(
   const decision = refusals.check(() => decideIssuance(rules, input, caller.now))
   if (type?.format === 'jwt') refusals.check(() => sealingKey(issuing.signing))
   const scopes = input.scopes ?? type?.defaultScopes ?? []
-  await refusals.checkLater(() =>
-    refuseWrongNarrowing(db, organization, input.type, scopes, input.narrowedTo),
-  )
+  const { name, narrowedTo } = input
+  const limits = { type: input.type, scopes, narrowedTo }
+  await refusals.checkLater(() => refuseWrongNarrowing(db, organization, limits))
   const organizationId = organization.id
-  const { name } = input
   if (policy.name.unique && name !== undefined)
     await refusals.checkLater(() => refuseTakenName(db, { organizationId, name }))
   const claim = { organizationId, owner: input.owner?.subject ?? null, now: caller.now }

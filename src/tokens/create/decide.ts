@@ -61,7 +61,7 @@ export function decideIssuance(rules: IssuanceRules, input: NewToken, now: Date)
   const owner = input.owner && { ...input.owner, source: source ?? 'internal' }
   const type = refusals.check(() => usableType(input.type, policy, rules))
   const scopes = [...new Set(input.scopes ?? type?.defaultScopes ?? [])]
-  if (type) refusals.check(() => refuseWrongScopes(type, scopes, policy, organization.id, input.owner))
+  if (type) refusals.check(() => refuseWrongScopes(rules, input, { type, scopes }))
   const expiry = refusals.check(() => grantExpiry(policy.lifetime, input.expiry, now))
   if (input.notBefore && expiry?.expiresAt && input.notBefore >= expiry.expiresAt)
     refusals.add(invalidValue('not_before', 'must be before expires_at'))
@@ -112,15 +112,14 @@ function usableType(name: string, { allowed_types: allowed }: Policy, { type }: 
 }
 
 function refuseWrongScopes(
-  type: TypeRules,
-  scopes: string[],
-  policy: Policy,
-  organizationId: string,
-  owner: AskedOwner | null,
+  { organization }: IssuanceRules,
+  { owner }: NewToken,
+  { type, scopes }: { type: TypeRules; scopes: string[] },
 ): void {
   refuseForeignScopes(type, scopes)
-  if (scopes.length === 0 && needsScopes(policy, type)) throw invalidValue('scopes', 'must name at least one')
-  if (type.name === managementType) refuseMisplacedPermissions(organizationId, owner, scopes)
+  if (scopes.length === 0 && needsScopes(effectivePolicy(organization.policy), type))
+    throw invalidValue('scopes', 'must name at least one')
+  if (type.name === managementType) refuseMisplacedPermissions(organization.id, owner, scopes)
 }
 
 function refuseForeignScopes({ name, allowedScopes }: TypeRules, scopes: string[]): void {

@@ -23,8 +23,7 @@ export async function getTokenOptions(
   db: Db,
   caller: Caller,
   organizationKey: string,
-  candidate: Candidate,
-  signing: Signing,
+  { candidate, signing }: { candidate: Candidate; signing: Signing },
 ): Promise<TokenOptions> {
   const eligibility = await eligibilityOf(db, caller, organizationKey, candidate)
   const { organization, policy } = eligibility

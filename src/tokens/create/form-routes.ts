@@ -31,7 +31,7 @@ export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db'> & { sign
     handler: async ({ caller, params, query }) => {
       const candidate = { subject: query.owner, source: query.owner_identity_source }
       return schema.presentOptions(
-        await getTokenOptions(db, caller, params.organization, candidate, signing),
+        await getTokenOptions(db, caller, params.organization, { candidate, signing }),
         caller.now,
       )
     },
@@ -55,7 +55,7 @@ export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db'> & { sign
     },
     handler: async ({ caller, params, body }) => {
       const reason = body?.reason ?? null
-      return { revoked: await revokeOwnerTokens(db, caller, params.organization, params.subject, reason) }
+      return { revoked: await revokeOwnerTokens(db, caller, params, reason) }
     },
   })
 }

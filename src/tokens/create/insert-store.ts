@@ -12,6 +12,8 @@ type GivenSecret = { hash: SecretHash; hint: string; signedBy: string | null }
 /** The revisions of the rules under which a token is issued. */
 type Revisions = { organizationRevision: string; typeRevision: string }
 
+type New = { token: Given; secret: GivenSecret; revisions: Revisions; event: NewEvent }
+
 const tokenColumns = sql`organization_id, id, type, own_type, name, comment, owner_subject, owner_email, owner_source, scopes,
   audience, metadata, allowed_cidrs, narrowed_to, not_before, expires_at, created_at, created_by, updated_at`
 const secretColumns = sql`organization_id, token_id, hash, hint, signed_by, created_at`
@@ -55,36 +57,24 @@ const insert = coalescedChange<ReturnType<typeof rowOf>>(
 )
 
 /** Stores a token with its secret and `event`. Undefined: the rules are no longer in force. */
-export async function insertToken(
-  db: Db,
-  revisions: Revisions,
-  token: Given,
-  secret: GivenSecret,
-  event: NewEvent,
-): Promise<TokenRow | undefined> {
-  const made = await insert.coalesced(db, { row: rowOf(token, secret, revisions), event })
-  return made && inserted(token, made.version)
+export async function insertToken(db: Db, made: New): Promise<TokenRow | undefined> {
+  const inserted = await insert.coalesced(db, { row: rowOf(made), event: made.event })
+  return inserted && tokenRow(made.token, inserted.version)
 }
 
 /** The same in a transaction that holds the rules. */
-export async function insertTokenInTransaction(
-  tx: Db,
-  revisions: Revisions,
-  token: Given,
-  secret: GivenSecret,
-  event: NewEvent,
-): Promise<TokenRow> {
-  const made = await insert.alone(tx, { row: rowOf(token, secret, revisions), event })
-  if (!made) throw new Error('the rules changed although the transaction holds them')
-  return inserted(token, made.version)
+export async function insertTokenInTransaction(tx: Db, made: New): Promise<TokenRow> {
+  const inserted = await insert.alone(tx, { row: rowOf(made), event: made.event })
+  if (!inserted) throw new Error('the rules changed although the transaction holds them')
+  return tokenRow(made.token, inserted.version)
 }
 
-function inserted({ ownType: _, ...token }: Given, version: number): TokenRow {
+function tokenRow({ ownType: _, ...token }: Given, version: number): TokenRow {
   return { ...token, revokedAt: null, revokedBy: null, revokedReason: null, version }
 }
 
 /** By the column names of both tables. */
-function rowOf(token: Given, secret: GivenSecret, revisions: Revisions) {
+function rowOf({ token, secret, revisions }: New) {
   return {
     organization_id: token.organizationId,
     id: token.id,

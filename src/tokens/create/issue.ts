@@ -34,7 +34,7 @@ export async function issueToken(db: Db, rules: IssuanceRules, issuance: Issuanc
   const needsMore = hasQuota(decision.policy) || decision.type.format !== 'opaque' || decision.recordsOwner
   if (!needsMore) {
     const draft = await draftToken(db, rules, decision, issuance)
-    const row = await insertToken(db, revisionsOf(rules, decision), draft.given, draft.secret, draft.event)
+    const row = await insertToken(db, { ...draft, revisions: revisionsOf(rules, decision) })
     if (row) return issued(rules, decision, draft, row)
   }
   const organizationId = rules.organization.id
@@ -57,9 +57,9 @@ export async function issueInTransaction(
     const { subject, email, source: identitySource } = decision.owner
     await recordOwner(tx, { organizationId, subject, email, identitySource }, origin.now)
   }
-  await claimQuota(tx, decision.policy, { organizationId, owner, name: draft.given.name, now: origin.now })
+  await claimQuota(tx, decision.policy, { organizationId, owner, name: draft.token.name, now: origin.now })
   const revisions = revisionsOf(rules, decision)
-  const row = await insertTokenInTransaction(tx, revisions, draft.given, draft.secret, draft.event)
+  const row = await insertTokenInTransaction(tx, { ...draft, revisions })
   return issued(rules, decision, draft, row)
 }
 
@@ -73,8 +73,8 @@ async function draftToken(
   { origin, input, secretFrom }: Issuance,
 ) {
   const { type, owner, scopes, audience, expiresAt } = decision
-  await refuseWrongNarrowing(db, organization, type.name, scopes, input.narrowedTo)
   const { comment, metadata, notBefore, allowedCidrs, narrowedTo } = input
+  await refuseWrongNarrowing(db, organization, { type: type.name, scopes, narrowedTo })
   const organizationId = organization.id
   const id = uuid()
   const facts = {
@@ -108,7 +108,7 @@ async function draftToken(
   const changes = { before: {}, after: grantSnapshot(given) }
   const event = eventOf(origin, tokenEvent('token.created', given, changes))
   const { secret, signedBy } = minted
-  return { given, event, minted, secret: { hash: secret.hash(), hint: secret.hint(), signedBy } }
+  return { token: given, event, minted, secret: { hash: secret.hash(), hint: secret.hint(), signedBy } }
 }
 
 function revisionsOf({ organization }: IssuanceRules, { type }: Decision) {

@@ -20,7 +20,7 @@ export async function activateSecret(db: Db, hash: HashText, now: Date, from: st
     const live = await store.selectLive(tx, token)
     const pending = live.find(({ lapsesAt }) => lapsesAt && lapsesAt > now)
     if (pending?.hash.toString('base64') !== hash) return
-    await supersedeCurrent(tx, token, live, pending.overlapSeconds ?? 0, now)
+    await supersedeCurrent(tx, token, live, { overlapSeconds: pending.overlapSeconds ?? 0, now })
     await store.makeCurrent(tx, pending.hash)
     const { newExpiresAt } = pending
     await updateToken(tx, token, {

@@ -12,8 +12,7 @@ export async function supersedeCurrent(
   tx: Db,
   token: Token,
   live: store.LiveSecret[],
-  overlapSeconds: number,
-  now: Date,
+  { overlapSeconds, now }: { overlapSeconds: number; now: Date },
 ): Promise<void> {
   for (const { hash, supersededAt, validUntil, lapsesAt } of live) {
     if (lapsesAt !== null) continue

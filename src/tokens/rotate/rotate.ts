@@ -17,7 +17,7 @@ import { suspensionRefusal } from '../create/decide.ts'
 import { type AskedExpiry, dayMs, grantExpiry, type Warning } from '../create/lifetime.ts'
 import { type Issuing, mintSecret } from '../create/mint.ts'
 import { holdRules, type IssuanceRules, type TypeRules } from '../create/rules-store.ts'
-import { reachableToken, visible } from '../find.ts'
+import { reachableToken, visible, type Which } from '../find.ts'
 import { refuseStaticToken } from '../static-secret/static-secret.ts'
 import type { Token } from '../store.ts'
 import * as tokens from '../store.ts'
@@ -59,18 +59,17 @@ type Request<Answer> = {
 export async function rotateToken<Answer>(
   db: Db,
   caller: Caller,
-  organizationKey: string,
-  id: string,
+  which: Which,
   request: Request<Answer>,
 ): Promise<Outcome<Answer>> {
-  const { organizationId, token } = await reachableToken(db, caller, organizationKey, id)
+  const { organizationId, token } = await reachableToken(db, caller, which)
   const owner = onlyOwner(caller, 'tokens:write')
-  if (!token) refuseStaticToken(organizationId, id)
+  if (!token) refuseStaticToken(organizationId, which.token)
   const found = visible(token, owner)
   // The caller gets the secret, and with it everything that the token can do.
   const check = (token: Token) => refuseEscalation(caller, grantOfToken(token))
   check(found)
-  return rotate(db, caller, found, request, check)
+  return rotate(db, caller, found, { ...request, check })
 }
 
 /** The same for the token that the request presents, if it may rotate itself. */
@@ -82,7 +81,7 @@ export async function rotateSelf<Answer>(
   const key = presentedToken(caller)
   refuseStaticToken(key.organizationId, key.id)
   const token = visible(await tokens.findToken(db, key), undefined)
-  return rotate(db, caller, token, request, (_token, selfRotation) => {
+  const check = (_token: Token, selfRotation: boolean) => {
     if (selfRotation || holds(caller.principal, 'tokens:write') || holds(caller.principal, 'tokens:own'))
       return
     throw new AppError(
@@ -90,15 +89,20 @@ export async function rotateSelf<Answer>(
       'To rotate itself, a token needs the permission tokens:own, or a type with self_rotation.',
       { scope: 'tokens:own' },
     )
-  })
+  }
+  return rotate(db, caller, token, { ...request, check })
+}
+
+type Checked<Answer> = Request<Answer> & {
+  /** Throws if the caller may not rotate the token. */
+  check(token: Token, selfRotation: boolean): void
 }
 
 async function rotate<Answer>(
   db: Db,
   caller: Caller,
   found: Token,
-  { rotation, attempt: { key, request }, issuing, expected, present }: Request<Answer>,
-  check: (token: Token, selfRotation: boolean) => void,
+  { rotation, attempt: { key, request }, issuing, expected, present, check }: Checked<Answer>,
 ): Promise<Outcome<Answer>> {
   const work = async (tx: Db) => {
     const { token, rules, type, live } = await lockForRotation(tx, found)
@@ -111,7 +115,7 @@ async function rotate<Answer>(
     const facts = { ...token, secretId: id, type, expiresAt, createdAt: caller.now }
     const { secret, signedBy } = await mintSecret(tx, issuing, facts)
     const made = { hash: secret.hash(), id, hint: secret.hint(), signedBy, createdAt: caller.now }
-    const rotated = await storeRotation(tx, token, live, made, decision)
+    const rotated = await storeRotation(tx, { token, live }, made, decision)
     const changes = {
       before: secretFacts(currentOf(live)),
       after: { ...secretFacts(made), ...decisionFacts(decision) },
@@ -121,7 +125,7 @@ async function rotate<Answer>(
     const affected = [...live.map((one) => hashText(one.hash)), secret.hashText()]
     return present({ token: rotated, secret, warnings: decision.warnings, secrets, affected })
   }
-  if (key) return once(db, caller, found.organizationId, { key, request }, work)
+  if (key) return once(db, caller, { organizationId: found.organizationId, key, request }, work)
   return { answer: await db.transaction().execute(work), replayed: false }
 }
 
@@ -148,14 +152,13 @@ function decideRotation(rules: IssuanceRules, token: Token, rotation: Rotation, 
     /** Null: the overlap begins now. */
     lapsesAt: rotation.activation === 'first_use' ? lapsesAt : null,
     changesExpiry: rotation.expiry !== undefined,
-    ...newExpiry(policy, token, rules.owner, rotation, now),
+    ...newExpiry(rules, token, rotation, now),
   }
 }
 
 async function storeRotation(
   tx: Db,
-  token: Token,
-  live: store.LiveSecret[],
+  { token, live }: { token: Token; live: store.LiveSecret[] },
   made: store.NewSecret,
   { now, overlapSeconds, lapsesAt, changesExpiry, expiresAt }: Decision,
 ): Promise<Token> {
@@ -166,7 +169,7 @@ async function storeRotation(
     await store.insertSecret(tx, token, { ...made, pending: { lapsesAt, overlapSeconds, newExpiresAt } })
     return tokens.updateToken(tx, token, { updatedAt: now })
   }
-  await replaceCurrent(tx, token, live, overlapSeconds, now)
+  await replaceCurrent(tx, token, live, { overlapSeconds, now })
   await store.insertSecret(tx, token, made)
   const rotated = await tokens.updateToken(tx, token, { updatedAt: now, expiresAt })
   return { ...rotated, secretId: made.id, secretCreatedAt: now, hint: made.hint, hash: made.hash }
@@ -190,11 +193,10 @@ function decisionFacts({ overlapSeconds, lapsesAt, changesExpiry, expiresAt }: D
 export async function finishRotation(
   db: Db,
   caller: Caller,
-  organizationKey: string,
-  id: string,
+  which: Which,
   expected: ExpectedVersions,
 ): Promise<Token> {
-  return changing(db, caller, { organizationKey, id, expected }, async (tx, token) => {
+  return changing(db, caller, { ...which, expected }, async (tx, token) => {
     const overlapping = (await store.selectLive(tx, token)).filter((one) => one.validUntil !== null)
     for (const secret of overlapping) {
       const { hash, validUntil } = secret
@@ -211,11 +213,10 @@ export async function finishRotation(
 export async function cancelRotation(
   db: Db,
   caller: Caller,
-  organizationKey: string,
-  id: string,
+  which: Which,
   expected: ExpectedVersions,
 ): Promise<Token> {
-  return changing(db, caller, { organizationKey, id, expected }, async (tx, token) => {
+  return changing(db, caller, { ...which, expected }, async (tx, token) => {
     const pending = (await store.selectLive(tx, token)).find(
       ({ lapsesAt }) => lapsesAt && lapsesAt > caller.now,
     )
@@ -260,14 +261,9 @@ function grantOverlap(rules: Policy['rotation'], { overlapSeconds: asked }: Rota
   return asked
 }
 
-function newExpiry(
-  policy: Policy,
-  token: Token,
-  owner: IssuanceRules['owner'],
-  { expiry }: Rotation,
-  now: Date,
-) {
+function newExpiry({ organization, owner }: IssuanceRules, token: Token, { expiry }: Rotation, now: Date) {
   if (expiry === undefined) return { expiresAt: token.expiresAt, warnings: [] }
+  const policy = effectivePolicy(organization.policy)
   const source = owner?.source ?? token.ownerSource ?? undefined
   const refusal = token.ownerSubject === null ? undefined : sourceRefusal(policy, source)
   if (refusal) throw refusal
@@ -285,13 +281,12 @@ async function replaceCurrent(
   tx: Db,
   token: Token,
   live: store.LiveSecret[],
-  overlapSeconds: number,
-  now: Date,
+  { overlapSeconds, now }: { overlapSeconds: number; now: Date },
 ): Promise<void> {
   const overlapping = live.find(({ validUntil }) => validUntil && validUntil > now)
   const current = currentOf(live)
   if (!overlapping?.validUntil || overlapSeconds === 0)
-    return supersedeCurrent(tx, token, live, overlapSeconds, now)
+    return supersedeCurrent(tx, token, live, { overlapSeconds, now })
   if (current.lastUsedAt !== null)
     throw new AppError(
       'rotation_in_progress',

@@ -59,7 +59,7 @@ export const rotationRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing
       const { caller, params, body } = request
       return show(
         reply,
-        await rotateToken(db, caller, params.organization, params.token, {
+        await rotateToken(db, caller, params, {
           rotation: schema.parseRotation(body, caller.now),
           attempt: { key: idempotencyKey(request), request: ['rotateToken', params.token, body] },
           issuing,
@@ -130,7 +130,7 @@ export const rotationRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing
       },
       handler: async (request, reply) => {
         const { caller, params } = request
-        const token = await end(db, caller, params.organization, params.token, expectedVersions(request))
+        const token = await end(db, caller, params, expectedVersions(request))
         reply.header('etag', etag(token))
         return presentToken(token, caller.now)
       },
@@ -150,7 +150,7 @@ export const rotationRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing
       },
     },
     handler: async ({ caller, params }) => {
-      const secrets = await listTokenSecrets(db, caller, params.organization, params.token)
+      const secrets = await listTokenSecrets(db, caller, params)
       return { items: secrets.map(schema.presentSecret) }
     },
   })

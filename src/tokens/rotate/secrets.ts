@@ -1,6 +1,6 @@
 import type { Caller } from '../../access/caller.ts'
 import type { Db } from '../../db/database.ts'
-import { getToken } from '../find.ts'
+import { getToken, type Which } from '../find.ts'
 import { type LiveSecret, type SupersededSecret, selectLive, selectSuperseded } from './store.ts'
 
 export const secretStatuses = ['pending', 'current', 'overlapping', 'superseded'] as const
@@ -13,13 +13,8 @@ export type TokenSecret = Omit<LiveSecret, 'hash' | 'overlapSeconds' | 'newExpir
 export const mostSupersededShown = 100
 
 /** The secrets of a token that the caller may read, without the secrets themselves. */
-export async function listTokenSecrets(
-  db: Db,
-  caller: Caller,
-  organizationKey: string,
-  id: string,
-): Promise<TokenSecret[]> {
-  const token = await getToken(db, caller, organizationKey, id, undefined)
+export async function listTokenSecrets(db: Db, caller: Caller, which: Which): Promise<TokenSecret[]> {
+  const token = await getToken(db, caller, which, undefined)
   return listSecrets(db, token, caller.now)
 }
 
