@@ -175,7 +175,7 @@ export async function buildApp({
 
   const answerOtherMethods = noteMethods(app)
   metrics(app, measuring, durations)
-  for (const shape of [schemas.Problem, schemas.Actor]) app.addSchema(shape)
+  for (const shape of [schemas.Problem, schemas.Actor, schemas.ScopeDetail]) app.addSchema(shape)
   const signIn = createSignIn(deps)
 
   // Without the browser headers, which are useless here and cost time.

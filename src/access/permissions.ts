@@ -11,3 +11,26 @@ export const permissions = [
 ] as const
 
 export type Permission = (typeof permissions)[number]
+
+const described: Record<Permission, [label: string, description: string]> = {
+  'tokens:read': ['Read tokens', 'List and read all tokens of the organization.'],
+  'tokens:write': [
+    'Manage tokens',
+    'Create, change, rotate, revoke and delete all tokens of the organization.',
+  ],
+  'tokens:own': ['Manage own tokens', "Read, create, change, rotate, revoke and delete the owner's tokens."],
+  'tokens:introspect': ['Introspect tokens', 'Check tokens that clients present, and follow revocations.'],
+  'policy:read': ['Read policy', 'Read the policy of the organization.'],
+  'policy:write': [
+    'Manage policy',
+    'Change the policy, the token types and the issuers of the organization.',
+  ],
+  'audit:read': ['Read change log', 'Read and export the change log.'],
+  'platform:admin': ['Administer platform', 'Everything, in all organizations.'],
+}
+
+/** What forms show for the scopes of management tokens. */
+export const permissionDetails = permissions.map((scope) => {
+  const [label, description] = described[scope]
+  return { scope, label, description }
+})

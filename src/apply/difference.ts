@@ -12,6 +12,20 @@ export function differences(current: unknown, wanted: object, path: string[] = [
     const from = (current as Record<string, unknown> | null | undefined)?.[name] ?? null
     const member = [...path, name]
     if (typeof to === 'object' && to !== null && !Array.isArray(to)) return differences(from, to, member)
-    return isDeepStrictEqual(from, to) ? [] : [{ member: member.join('.'), from, to }]
+    return isSame(from, to) ? [] : [{ member: member.join('.'), from, to }]
   })
+}
+
+function isSame(from: unknown, to: unknown): boolean {
+  return isDeepStrictEqual(withoutNulls(from), withoutNulls(to))
+}
+
+/** In the objects of a list, null and absence are the same. */
+function withoutNulls(value: unknown): unknown {
+  if (!Array.isArray(value)) return value
+  return value.map((item) =>
+    typeof item === 'object' && item !== null
+      ? Object.fromEntries(Object.entries(item).filter(([, member]) => member !== null))
+      : item,
+  )
 }

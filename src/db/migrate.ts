@@ -24,6 +24,7 @@ import * as organizationKeys from '../../migrations/0021-organization-keys.ts'
 import * as organizationTokenTypes from '../../migrations/0022-organization-token-types.ts'
 import * as attention from '../../migrations/0023-attention.ts'
 import * as ownerLists from '../../migrations/0024-owner-lists.ts'
+import * as scopeDetails from '../../migrations/0025-scope-details.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -51,6 +52,7 @@ const migrations = {
   '0022-organization-token-types': organizationTokenTypes,
   '0023-attention': attention,
   '0024-owner-lists': ownerLists,
+  '0025-scope-details': scopeDetails,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

@@ -68,6 +68,9 @@ type OwnersTable = {
   updatedAt: Date
 }
 
+/** What forms show for a scope. */
+export type ScopeDetail = { scope: string; label: string; description: string | null }
+
 type TokenTypesTable = {
   name: string
   description: string | null
@@ -78,6 +81,7 @@ type TokenTypesTable = {
   allowedScopes: string[] | null
   defaultScopes: string[]
   scopesRequired: Generated<boolean>
+  scopeDetails: JsonWithDefault<ScopeDetail[]>
   audience: string[]
   endpoint: string | null
   /** Whether its JWTs refer to a status list. */

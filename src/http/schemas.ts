@@ -57,6 +57,14 @@ export const ScopeToken = Type.String({
   maxLength: 100,
 })
 export const Scopes = Type.Array(ScopeToken, { maxItems: 100, uniqueItems: true })
+export const ScopeDetail = Type.Object(
+  {
+    scope: Type.String({ examples: ['um:read'] }),
+    label: Type.String({ description: 'What people read instead of the scope.', examples: ['Read'] }),
+    description: nullable.string({ examples: ['Read-only access to user management'] }),
+  },
+  { $id: 'ScopeDetail', description: 'What forms show for a scope.' },
+)
 export const Audience = Type.Array(Type.String({ minLength: 1, maxLength: 500 }), {
   maxItems: 20,
   uniqueItems: true,

@@ -1,12 +1,32 @@
 import { type Static, Type } from 'typebox'
-import { unchangeableOf } from '../http/messages.ts'
-import { Audience, DateTime, nullable, OrganizationParams, ref, Scopes } from '../http/schemas.ts'
+import { nameForm, unchangeableOf } from '../http/messages.ts'
+import {
+  Audience,
+  DateTime,
+  nullable,
+  OrganizationParams,
+  ref,
+  ScopeDetail,
+  Scopes,
+  ScopeToken,
+} from '../http/schemas.ts'
+import { plainName } from '../shared/text.ts'
+import { scopeDetailsOf } from './scope-details.ts'
 import {
   type TokenTypeChange as ParsedChange,
   type NewTokenType as ParsedType,
   type TokenTypeOf,
   tokenFormats,
 } from './token-types.ts'
+
+const NewScopeDetail = Type.Object(
+  {
+    scope: { ...ScopeToken, examples: ['um:read'] },
+    label: Type.String({ minLength: 1, maxLength: 200, ...nameForm, examples: ['Read'] }),
+    description: Type.Optional(nullable.string({ maxLength: 1000, format: 'text' })),
+  },
+  { additionalProperties: false },
+)
 
 const changeable = {
   description: Type.Optional(nullable.string({ maxLength: 1000, examples: ['For identity providers'] })),
@@ -24,6 +44,12 @@ const changeable = {
     examples: [['um:read']],
   }),
   scopes_required: Type.Optional(Type.Boolean({ description: 'Whether a token needs at least one scope.' })),
+  scope_details: Type.Optional(
+    Type.Array(NewScopeDetail, {
+      maxItems: 100,
+      description: 'Labels and descriptions of allowed scopes, for forms. Replaces all that the type has.',
+    }),
+  ),
   audience: Type.Optional({
     ...Audience,
     description: 'The default for new tokens.',
@@ -103,6 +129,7 @@ export const TokenType = Type.Object(
     }),
     default_scopes: Type.Array(Type.String(), { examples: [['um:read']] }),
     scopes_required: Type.Boolean(),
+    scope_details: Type.Array(ref(ScopeDetail)),
     audience: Type.Array(Type.String(), { examples: [['https://host.example']] }),
     endpoint: nullable.string({ examples: ['https://host.example/mcp/v1/{organization}/mcp'] }),
     status_list: Type.Boolean({ description: 'Whether its JWTs refer to a status list.' }),
@@ -146,12 +173,27 @@ export function parseTokenType(body: Static<typeof NewTokenType>): ParsedType {
 }
 
 export function parseTokenTypeChange(body: Static<typeof TokenTypeChange>): ParsedChange {
-  const { allowed_scopes, default_scopes, scopes_required, status_list, self_rotation, ...same } = body
+  const {
+    allowed_scopes,
+    default_scopes,
+    scopes_required,
+    scope_details,
+    status_list,
+    self_rotation,
+    ...same
+  } = body
   return {
     ...same,
     ...(allowed_scopes !== undefined && { allowedScopes: allowed_scopes }),
     ...(default_scopes !== undefined && { defaultScopes: default_scopes }),
     ...(scopes_required !== undefined && { scopesRequired: scopes_required }),
+    ...(scope_details !== undefined && {
+      scopeDetails: scope_details.map(({ scope, label, description = null }) => ({
+        scope,
+        label: plainName(label),
+        description,
+      })),
+    }),
     ...(status_list !== undefined && { statusList: status_list }),
     ...(self_rotation !== undefined && { selfRotation: self_rotation }),
   }
@@ -168,6 +210,7 @@ export function presentTokenType(row: TokenTypeOf): Static<typeof TokenType> {
     allowed_scopes: row.allowedScopes,
     default_scopes: row.defaultScopes,
     scopes_required: row.scopesRequired,
+    scope_details: scopeDetailsOf(row),
     audience: row.audience,
     endpoint: row.endpoint,
     status_list: row.statusList,

@@ -1,6 +1,6 @@
 import { type Insertable, type RawBuilder, sql, type Updateable } from 'kysely'
 import type { Db } from '../db/database.ts'
-import type { Tables, TokenType } from '../db/tables.ts'
+import type { ScopeDetail, Tables, TokenType } from '../db/tables.ts'
 
 /** Whose types they are: an organization's, or with null the platform's. */
 export type Home = { organizationId: string | null }
@@ -12,6 +12,11 @@ function tableOf({ organizationId }: Home) {
 
 function at({ organizationId }: Home): RawBuilder<boolean> {
   return organizationId === null ? sql`true` : sql`organization_id = ${organizationId}`
+}
+
+/** The driver takes an array for an array of SQL. */
+function asJson(details: ScopeDetail[] | undefined) {
+  return details && { scopeDetails: JSON.stringify(details) }
 }
 
 export async function findTokenType(db: Db, home: Home, name: string): Promise<TokenType | undefined> {
@@ -37,12 +42,17 @@ export async function selectTokenTypes(db: Db, home: Home): Promise<TokenType[]>
 export async function insertTokenType(
   db: Db,
   home: Home,
-  type: Insertable<Tables['tokenTypes']>,
+  {
+    scopeDetails,
+    ...type
+  }: Omit<Insertable<Tables['tokenTypes']>, 'scopeDetails'> & {
+    scopeDetails: ScopeDetail[]
+  },
 ): Promise<TokenType | undefined> {
   const { organizationId } = home
   return db
     .insertInto(tableOf(home))
-    .values({ ...type, ...(organizationId !== null && { organizationId }) })
+    .values({ ...type, ...asJson(scopeDetails), ...(organizationId !== null && { organizationId }) })
     .onConflict((conflict) => conflict.doNothing())
     .returningAll()
     .executeTakeFirst()
@@ -52,11 +62,16 @@ export async function updateTokenType(
   db: Db,
   home: Home,
   { name, version }: TokenType,
-  change: Updateable<Tables['tokenTypes']>,
+  {
+    scopeDetails,
+    ...change
+  }: Omit<Updateable<Tables['tokenTypes']>, 'scopeDetails'> & {
+    scopeDetails?: ScopeDetail[] | undefined
+  },
 ): Promise<TokenType> {
   return db
     .updateTable(tableOf(home))
-    .set({ ...change, version: version + 1 })
+    .set({ ...change, ...asJson(scopeDetails), version: version + 1 })
     .where(at(home))
     .where('name', '=', name)
     .returningAll()

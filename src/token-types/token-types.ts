@@ -19,6 +19,7 @@ export type TokenTypeChange = Partial<
     | 'allowedScopes'
     | 'defaultScopes'
     | 'scopesRequired'
+    | 'scopeDetails'
     | 'audience'
     | 'endpoint'
     | 'statusList'
@@ -79,6 +80,7 @@ export async function addTokenType(
     allowedScopes: input.allowedScopes ?? null,
     defaultScopes: input.defaultScopes ?? [],
     scopesRequired: input.scopesRequired ?? false,
+    scopeDetails: input.scopeDetails ?? [],
     audience: input.audience ?? [],
     endpoint: input.endpoint ?? null,
     statusList: input.statusList ?? false,
@@ -86,7 +88,7 @@ export async function addTokenType(
     createdAt: origin.now,
     updatedAt: origin.now,
   }
-  refuseForeignDefaults(values)
+  refuseForeignScopes(values)
   refuseListedOpaque(values)
   const type = await store.insertTokenType(tx, place, values)
   if (!type) throw new AppError('already_exists', `The token type ${input.name} already exists.`)
@@ -162,7 +164,7 @@ export async function updateTokenType(
     ...changeable,
     expected,
     decide: async (type, tx) => {
-      refuseForeignDefaults({ ...type, ...change })
+      refuseForeignScopes({ ...type, ...change })
       refuseListedOpaque({ ...type, ...change })
       const decision = update('token_type.updated', type, change)
       if (decision) await refuseWiderType(tx, caller, place, { ...type, ...change })
@@ -282,13 +284,20 @@ function labelOf({ format, prefix, carriesOrganization = false }: NewTokenType) 
   return { prefix, carriesOrganization }
 }
 
-function refuseForeignDefaults({
+function refuseForeignScopes({
   allowedScopes,
   defaultScopes,
-}: Pick<TokenType, 'allowedScopes' | 'defaultScopes'>) {
-  const foreign = allowedScopes && defaultScopes.find((scope) => !allowedScopes.includes(scope))
-  if (foreign)
-    throw invalidValue('default_scopes', `has ${foreign}; the allowed scopes are ${listed(allowedScopes)}`)
+  scopeDetails,
+}: Pick<TokenType, 'allowedScopes' | 'defaultScopes' | 'scopeDetails'>) {
+  const detailed = scopeDetails.map(({ scope }) => scope)
+  const twice = detailed.find((scope, index) => detailed.indexOf(scope) < index)
+  if (twice !== undefined) throw invalidValue('scope_details', `has ${twice} twice`)
+  if (allowedScopes === null) return
+  for (const [member, scopes] of Object.entries({ default_scopes: defaultScopes, scope_details: detailed })) {
+    const foreign = scopes.find((scope) => !allowedScopes.includes(scope))
+    if (foreign !== undefined)
+      throw invalidValue(member, `has ${foreign}; the allowed scopes are ${listed(allowedScopes)}`)
+  }
 }
 
 /** An opaque token cannot carry a reference to its status. */

@@ -143,6 +143,20 @@ t.test('apply changes what differs, and keeps what the file leaves out', async (
   t.same(await apply(changed), { steps: [], error: undefined })
 })
 
+t.test('a list of objects is compared with the members that its items leave out', async (t) => {
+  const details = (...scope_details: object[]) => ({
+    token_types: [{ name: 'listed', prefix: 'l', scope_details }],
+  })
+  const reading = { scope: 'read', label: 'Read' }
+  await apply(details(reading))
+  t.same(await apply(details(reading)), { steps: [], error: undefined })
+  const described = { ...reading, description: 'Only reads' }
+  t.match(await apply(details(described)), { steps: { length: 1 } })
+  t.match(await apply(details(reading)), { steps: { length: 1 } }, 'which removes the description')
+  t.match((await read('/v1/token-types/listed')).scope_details, [{ ...reading, description: null }])
+  t.match(await apply(details(reading, { scope: 'write', label: 'Write' })), { steps: { length: 1 } })
+})
+
 t.test('a policy with every member is applied once', async (t) => {
   const content = { organizations: [{ key: 'whole', name: 'Whole', policy: platformPolicy }] }
   t.match(await apply(content), { steps: { length: 2 }, error: undefined })

@@ -78,7 +78,20 @@ t.test('at least one scope is needed, out of read, write and bulk', async (t) =>
   t.match(await create({ ...valid, scopes: ['um:read', 'um:admin'] }), refusal)
   const { body } = await http('GET', `${tokens}/options`)
   t.match(body.types, [
-    { name: type, allowed_scopes: ['um:read', 'um:write', 'um:bulk'], scopes_required: true },
+    {
+      name: type,
+      allowed_scopes: ['um:read', 'um:write', 'um:bulk'],
+      scopes_required: true,
+      scope_details: [
+        { scope: 'um:read', label: 'Read', description: 'Read-only access to User Management endpoints.' },
+        { scope: 'um:write', label: 'Write', description: 'Write access to User Management endpoints.' },
+        {
+          scope: 'um:bulk',
+          label: 'Read and write',
+          description: 'Access to User Management bulk operations.',
+        },
+      ],
+    },
   ])
   for (const scopes of [['um:read'], ['um:write'], ['um:bulk'], ['um:read', 'um:write', 'um:bulk']]) {
     const made = await create({ ...valid, name: `Scopes ${scopes}`, scopes })

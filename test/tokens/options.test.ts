@@ -39,6 +39,7 @@ t.test('the options are everything that a form needs', async (t) => {
         allowed_scopes: null,
         default_scopes: [],
         scopes_required: false,
+        scope_details: [],
         audience: [],
         endpoint: null,
       },
@@ -48,6 +49,10 @@ t.test('the options are everything that a form needs', async (t) => {
         allowed_scopes: ['um:read', 'um:write'],
         default_scopes: ['um:read'],
         scopes_required: true,
+        scope_details: [
+          { scope: 'um:read', label: 'um:read', description: null },
+          { scope: 'um:write', label: 'um:write', description: null },
+        ],
         audience: [],
         endpoint: 'https://host.example/default/um',
       },

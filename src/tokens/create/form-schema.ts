@@ -1,8 +1,9 @@
 import { type Static, Type } from 'typebox'
-import { DateTime, IdentitySource, nullable, ref } from '../../http/schemas.ts'
+import { DateTime, IdentitySource, nullable, ref, ScopeDetail } from '../../http/schemas.ts'
 import { catalogue, type ErrorCode } from '../../shared/errors.ts'
 import { Policy } from '../../shared/policy.ts'
 import { expandEndpoint } from '../../token-types/endpoint.ts'
+import { offeredScopes } from '../../token-types/scope-details.ts'
 import type { QuotaUsage as StoredUsage } from '../quota.ts'
 import type { Eligibility } from './eligibility.ts'
 import type { TokenOptions as Options } from './form-options.ts'
@@ -54,6 +55,11 @@ const TypeOption = Type.Object({
   }),
   default_scopes: Type.Array(Type.String(), { examples: [['read']] }),
   scopes_required: Type.Boolean(),
+  scope_details: Type.Array(ref(ScopeDetail), {
+    description:
+      'The scopes to choose from: every allowed one, labelled with its own name if the type has no label for it. If any ' +
+      'scope is allowed, those that the type has labels for.',
+  }),
   audience: Type.Array(Type.String(), { examples: [['https://api.example']] }),
   endpoint: nullable.string({ description: 'The URL where its tokens are used.' }),
 })
@@ -115,6 +121,7 @@ export function presentOptions(options: Options, now: Date): Static<typeof Token
       allowed_scopes: type.allowedScopes,
       default_scopes: type.defaultScopes,
       scopes_required: type.needsScopes,
+      scope_details: offeredScopes(type),
       audience: type.audience,
       endpoint: expandEndpoint(type.endpoint, organization.key),
     })),
