@@ -17,7 +17,7 @@ import { creationRoutes } from './create/form-routes.ts'
 import * as creationSchema from './create/form-schema.ts'
 import { CreationQuery, NewToken, parseForPreview, parseNewToken } from './create/schema.ts'
 import { getSelf, getToken } from './find.ts'
-import { countTokens, listTokens } from './list/list.ts'
+import { countTokens, findStaticToken, listTokens } from './list/list.ts'
 import { CountQuery, parseTokenQuery, TokenCounts, TokenPosition, TokenQuery } from './list/schema.ts'
 import { revokeSelf, revokeToken } from './revoke.ts'
 import { rotationRoutes } from './rotate/routes.ts'
@@ -135,7 +135,8 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
       const { caller, params, query } = request
       const after = positionIn(TokenPosition, request, cursorKey)
       const asked = parseTokenQuery(query, after)
-      const { rows, resume } = await listTokens(db, caller, params.organization, asked, staticSecret)
+      const { rows, resume } = await listTokens(db, caller, params.organization, asked)
+      const fixed = await findStaticToken(db, caller, params.organization, staticSecret)
       const candidate = { subject: query.owner, source: query.owner_identity_source }
       const eligibility = await eligibilityOf(db, caller, params.organization, candidate)
       return {
@@ -146,6 +147,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
           positionOf: ({ sortValue: value, id }) => ({ value, id }),
           resume,
         }),
+        static_token: fixed ? schema.presentToken(fixed, caller.now) : null,
         creation: creationSchema.presentCreation(eligibility),
       }
     },
@@ -165,8 +167,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
         ...problems(400, 401, 403, 404, 500, 503),
       },
     },
-    handler: async ({ caller, params, query }) =>
-      countTokens(db, caller, params.organization, query.owner, staticSecret),
+    handler: async ({ caller, params, query }) => countTokens(db, caller, params.organization, query.owner),
   })
 
   app.route({

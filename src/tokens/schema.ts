@@ -86,7 +86,7 @@ const tokenMembers = {
   created_by: ref(Actor),
   updated_at: DateTime(),
   read_only: Type.Boolean({
-    description: 'True for the entry of AUTH_SECRET, which cannot be changed here.',
+    description: 'True for the token of AUTH_SECRET, which can be changed only in the configuration.',
   }),
 }
 
@@ -203,7 +203,17 @@ export const TokenPreview = Type.Object(
 )
 
 export const TokenPage = Type.Object(
-  { ...Page(Token, 'TokenPage').properties, creation: ref(Creation) },
+  {
+    ...Page(Token, 'TokenPage').properties,
+    static_token: Type.Unsafe<Static<typeof Token> | null>({
+      anyOf: [{ $ref: 'Token#' }, { type: 'null' }],
+      description:
+        'The token of AUTH_SECRET, if that belongs to this organization and the caller may read all of its tokens. It ' +
+        'is the same on every page, whatever the filters, and not among the items or counts.',
+      examples: [null],
+    }),
+    creation: ref(Creation),
+  },
   { $id: 'TokenPage', description: 'One page of a list.' },
 )
 

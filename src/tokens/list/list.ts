@@ -3,8 +3,8 @@ import type { Db } from '../../db/database.ts'
 import { reachableOrganization } from '../../organizations/lookup.ts'
 import type { Status } from '../../shared/status.ts'
 import { type StaticSecret, staticToken } from '../static-secret/static-secret.ts'
+import type { Token } from '../store.ts'
 import { onlyOwner } from '../token-owner-scope.ts'
-import { fits, mergeEntry, sortValueOf } from './merge-static-token.ts'
 import {
   type Count,
   type Listed,
@@ -18,13 +18,12 @@ import {
 /** The position to continue from, if the page ended before it was full. */
 export type TokenRows = { rows: Listed[]; resume: Position | undefined }
 
-/** One or two rows more than `limit` if there are more. */
+/** One row more than `limit` if there are more. */
 export async function listTokens(
   db: Db,
   caller: Caller,
   organizationKey: string,
   asked: Omit<TokenQuery, 'now'>,
-  staticSecret: StaticSecret | undefined,
 ): Promise<TokenRows> {
   const { id } = await reachableOrganization(db, caller, organizationKey)
   const self = onlyOwner(caller, 'tokens:read')
@@ -32,11 +31,19 @@ export async function listTokens(
     return { rows: [], resume: undefined }
   const query = { ...asked, ...(self !== undefined && { owner: self }), now: caller.now }
   const rows = await selectTokens(db, id, query)
-  const resume = rows.length > query.limit ? undefined : await lastExamined(db, id, query)
-  const fixed = await staticToken(db, staticSecret, id)
-  if (!fixed || !fits(fixed, query)) return { rows, resume }
-  const entry = { ...fixed, sortValue: sortValueOf(query.sort, fixed) }
-  return { rows: mergeEntry(rows, entry, query, resume), resume }
+  return { rows, resume: rows.length > query.limit ? undefined : await lastExamined(db, id, query) }
+}
+
+/** AUTH_SECRET, if it belongs to this organization. Undefined for callers who see only their own tokens. */
+export async function findStaticToken(
+  db: Db,
+  caller: Caller,
+  organizationKey: string,
+  staticSecret: StaticSecret | undefined,
+): Promise<Token | undefined> {
+  if (!staticSecret || onlyOwner(caller, 'tokens:read') !== undefined) return undefined
+  const { id } = await reachableOrganization(db, caller, organizationKey)
+  return staticToken(db, staticSecret, id)
 }
 
 export type Counts = Record<Status, Count>
@@ -47,18 +54,17 @@ export async function countTokens(
   caller: Caller,
   organizationKey: string,
   asked: string | undefined,
-  staticSecret: StaticSecret | undefined,
 ): Promise<Counts> {
-  const { id } = await reachableOrganization(db, caller, organizationKey)
+  const { id: organizationId } = await reachableOrganization(db, caller, organizationKey)
   const self = onlyOwner(caller, 'tokens:read')
   const owner = self ?? asked
   const isOthers = asked !== undefined && asked !== owner
   const count = (status: Status): Promise<Count> =>
-    isOthers ? Promise.resolve({ count: 0, more: false }) : selectCount(db, id, status, owner, caller.now)
-  const fixed = owner === undefined ? await staticToken(db, staticSecret, id) : undefined
-  const active = await count('active')
+    isOthers
+      ? Promise.resolve({ count: 0, more: false })
+      : selectCount(db, { organizationId, owner, status }, caller.now)
   return {
-    active: fixed ? { ...active, count: active.count + 1 } : active,
+    active: await count('active'),
     expired: await count('expired'),
     revoked: await count('revoked'),
     not_yet_valid: await count('not_yet_valid'),

@@ -174,9 +174,7 @@ export const maxCounted = 10_000
 /** Tokens of one status, counted along the index that has them side by side. */
 export async function selectCount(
   db: Db,
-  organizationId: string,
-  status: Status,
-  owner: string | undefined,
+  { organizationId, owner, status }: { organizationId: string; owner: string | undefined; status: Status },
   now: Date,
 ): Promise<Count> {
   const isUnrevoked: Condition = sql`revoked_at is null`
