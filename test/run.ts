@@ -57,6 +57,11 @@ const { pass, fail } = t.assertTotals
 failures.push(...pool.failures)
 const ok = t.passing() && failures.length === 0
 for (const line of failures) console.log(line)
+const slowest = [...pool.cpuSeconds].sort(([, one], [, other]) => other - one).slice(0, 10)
+console.log(
+  '\nThe files that took most CPU seconds, without those of PostgreSQL and of processes they started:',
+)
+for (const [name, seconds] of slowest) console.log(`${seconds.toFixed(1).padStart(6)}  ${name}`)
 console.log(
   `\n${files.length} test file${files.length === 1 ? '' : 's'} in ${Math.round(performance.now() / 1000)} s`,
 )

@@ -36,25 +36,39 @@ const buildValidator: BuildCompilerFromPool = (externalSchemas) => {
   return (route) => ((route as { httpPart?: string }).httpPart === 'body' ? body(route) : text(route))
 }
 
-const buildAnySerializer = SerializerCompiler()
-/** Keyed by the schemas that can be referred to, then by the schema itself. */
-const serializers = new Map<string, Map<string, SerializerCompiler.Serializer>>()
+type Compile = (route: { schema: unknown; httpPart?: string }) => unknown
 
-/** Compiles each schema once: most responses that routes declare are problems that all routes have in common. */
-const buildSerializer: SerializerCompiler.SerializerFactory = (externalSchemas, options) => {
-  const compile = buildAnySerializer(externalSchemas, options)
-  const shared = JSON.stringify(externalSchemas)
-  const compiled = serializers.get(shared) ?? new Map<string, SerializerCompiler.Serializer>()
-  serializers.set(shared, compiled)
-  return (route) => {
-    const schema = JSON.stringify(route.schema)
-    const serialize = compiled.get(schema) ?? compile(route)
-    compiled.set(schema, serialize)
-    return serialize
+/**
+ * Compiles each schema once in a process: many routes declare the same parameters and problems, and tests build many
+ * apps. Keyed by the schemas that can be referred to, then by the schema itself.
+ */
+function compileOnce<Factory extends (externalSchemas: never, options: never) => (route: never) => unknown>(
+  factory: Factory,
+): Factory {
+  const compiled = new Map<string, Map<string, unknown>>()
+  const build = (externalSchemas: never, options: never): Compile => {
+    const shared = JSON.stringify(externalSchemas)
+    const known = compiled.get(shared) ?? new Map<string, unknown>()
+    compiled.set(shared, known)
+    let compile: Compile | undefined
+    return (route) => {
+      const key = `${route.httpPart === 'body'} ${JSON.stringify(route.schema)}`
+      if (known.has(key)) return known.get(key)
+      compile ??= factory(externalSchemas, options) as Compile
+      const made = compile(route)
+      known.set(key, made)
+      return made
+    }
   }
+  return build as unknown as Factory
 }
 
-export const schemaController = { compilersFactory: { buildValidator, buildSerializer } }
+export const schemaController = {
+  compilersFactory: {
+    buildValidator: compileOnce(buildValidator),
+    buildSerializer: compileOnce(SerializerCompiler()),
+  },
+}
 
 /** A preHandler hook. Ids in upper case are the same ids (RFC 9562 §4); normalizes them to lower case. */
 export async function lowerCaseIds({ params, routeOptions }: FastifyRequest): Promise<void> {

@@ -1,15 +1,16 @@
 import t, { type Test } from 'tap'
 import { type Answer, createWorld } from '../support/world.ts'
 import { type Caller, makeCallers } from './callers.ts'
+import { recordChanges } from './changes.ts'
 import { contractOf, type Operation, operationsOf } from './contract.ts'
 import { expectedStatus, makeSpare, makeTarget, matrix, pathOf, type Row, type Target } from './matrix.ts'
-import { snapshot } from './snapshot.ts'
 
 const world = await createWorld(t)
 const operations = await operationsOf(world.app)
 const violations = contractOf(world.app)
 const callers = await makeCallers(world)
 const shared = await makeTarget(world)
+const changes = await recordChanges(world)
 let count = 0
 
 t.test('the matrix has exactly one row per operation', async (t) => {
@@ -22,9 +23,9 @@ for (const operation of operations) {
 
   t.test(`${operation.id}: rejected callers get the right status, and nothing changes`, async (t) => {
     const refused = callers.filter((caller) => expectedStatus(row, caller) >= 400)
-    const before = await snapshot(world.db)
+    await changes()
     await answersAsExpected(t, operation, row, refused, async () => shared)
-    t.same(await snapshot(world.db), before)
+    t.same(await changes(), {})
   })
 
   t.test(`${operation.id}: permitted callers succeed`, async (t) => {

@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { logLineOf } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'
-import { snapshot } from './snapshot.ts'
+import { recordChanges } from './changes.ts'
 
 // Streams of the feed stay open.
 const world = await createWorld(t, { feed: { lifetimeMs: 10 * 60_000 } })
@@ -212,7 +212,7 @@ t.test('a body may arrive byte by byte', async (t) => {
 })
 
 t.test('an aborted request writes nothing and affects no other request', async (t) => {
-  const before = await snapshot(world.db)
+  const changes = await recordChanges(world)
   const request = `POST ${path} HTTP/1.1\r\n${credentials}Content-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n${json}`
   for (const length of [10, request.indexOf('\r\n\r\n'), request.length - json.length, request.length - 1]) {
     const aborted = new Promise((resolve) =>
@@ -223,7 +223,7 @@ t.test('an aborted request writes nothing and affects no other request', async (
     socket.resetAndDestroy()
     await aborted
   }
-  t.same(await snapshot(world.db), before)
+  t.same(await changes(), {})
   t.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200)
 })
 

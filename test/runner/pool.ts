@@ -9,6 +9,8 @@ export type Pool = {
   run(t: TAP, files: string[]): Promise<unknown>
   /** Why the run failed beyond assertions: a line for each file and process. */
   failures: string[]
+  /** The CPU time of the files in the processes that ran them: not that of PostgreSQL and of processes they started. */
+  cpuSeconds: Map<string, number>
   /** Lets the processes end. */
   close(): Promise<void>
   /** Kills the processes. */
@@ -23,6 +25,7 @@ type Heard = {
   done?: true
   passed?: boolean
   reusable?: boolean
+  cpu?: number
 }
 
 const shard = join(import.meta.dirname, 'shard.ts')
@@ -39,6 +42,7 @@ export function createPool(
   const all = new Set<ChildProcess>()
   const idle = new Set<ChildProcess>()
   const failures: string[] = []
+  const cpuSeconds = new Map<string, number>()
   let killed = false
 
   const start = () => {
@@ -75,13 +79,14 @@ export function createPool(
         if (reusable) idle.add(child)
         done()
       }
-      const hear = ({ tap, timeout, done, passed, reusable = false }: Heard) => {
+      const hear = ({ tap, timeout, done, passed, reusable = false, cpu = 0 }: Heard) => {
         if (tap !== undefined) this.parser.write(tap)
         if (timeout) {
           clearTimeout(deadline)
           deadline = setTimeout(() => child.kill('SIGKILL'), timeout + graceMs)
         }
         if (done) {
+          cpuSeconds.set(this.name, cpu)
           this.parser.end()
           if (!passed) {
             // Errors thrown by a teardown come too late to be an assertion.
@@ -102,6 +107,7 @@ export function createPool(
 
   return {
     failures,
+    cpuSeconds,
     run(t, files) {
       t.jobs = size
       return Promise.all(files.map((name) => t.sub(TestFile, { name, buffered: true, at: null, stack: '' })))
