@@ -1,6 +1,7 @@
 import AjvCompiler, { type BuildCompilerFromPool } from '@fastify/ajv-compiler'
 import SerializerCompiler from '@fastify/fast-json-stringify-compiler'
 import type { FastifyRequest } from 'fastify'
+import type { Static, TSchema } from 'typebox'
 import { validate as isUuid } from 'uuid'
 import { formats } from './formats.ts'
 import { messageKeywords } from './messages.ts'
@@ -14,7 +15,13 @@ const strict = {
   allowUnionTypes: true,
   // Errors then refer to the schema that was violated, for the messages in to-app-error.ts.
   verbose: true,
+  // Compiling the schema of schemas would delay every start.
+  meta: false,
+  validateSchema: false,
 } as const
+
+// With strict numbers, Ajv would let 1e400 (infinity once converted) pass every maximum.
+const lenient = { ...strict, coerceTypes: true, strictNumbers: false }
 
 /** Replaces the formats of ajv-formats, which accept `urn:uuid:` and instants that PostgreSQL rejects. */
 function addFormats(ajv: AjvCompiler.Ajv): void {
@@ -27,37 +34,49 @@ function addFormats(ajv: AjvCompiler.Ajv): void {
  * Everything else arrives as text, so it is converted. All errors are reported at once, which is cheap within the
  * limits on body and header sizes.
  */
-const buildValidator: BuildCompilerFromPool = (externalSchemas) => {
-  const body = build(externalSchemas, { customOptions: strict, onCreate: addFormats })
-  // With strict numbers, Ajv would let 1e400 (infinity once converted) pass every maximum.
-  const lenient = { ...strict, coerceTypes: true, strictNumbers: false }
-  const text = build(externalSchemas, { customOptions: lenient, onCreate: addFormats })
-  // Its declared parameter is a schema, but it receives the route's schema together with the part of the request.
-  return (route) => ((route as { httpPart?: string }).httpPart === 'body' ? body(route) : text(route))
+const buildValidator: BuildCompilerFromPool = (externalSchemas) => (route) => {
+  // Its declared type is a schema, but it is the route's schema together with the part of the request.
+  const customOptions = (route as { httpPart?: string }).httpPart === 'body' ? strict : lenient
+  return build(externalSchemas, { customOptions, onCreate: addFormats })(route)
 }
 
-type Compile = (route: { schema: unknown; httpPart?: string }) => unknown
+/** Whether the value fits the schema, which is kept together with its compiled form. */
+export function fits<T extends TSchema>(schema: T, value: unknown): value is Static<T> {
+  return buildValidator({}, {})({ schema, httpPart: 'body' })(value) === true
+}
+
+type Compiled = { (input: unknown): unknown; errors?: unknown }
+type Compile = (route: { schema: unknown; httpPart?: string }) => Compiled
 
 /**
- * Compiles each schema once in a process: many routes declare the same parameters and problems, and tests build many
- * apps. Keyed by the schemas that can be referred to, then by the schema itself.
+ * Compiles each schema when it is first needed, so that the service starts sooner, and once in a process: many routes
+ * declare the same parameters and problems, and tests build many apps. Keyed by the schemas that can be referred to,
+ * then by the schema itself.
  */
 function compileOnce<Factory extends (externalSchemas: never, options: never) => (route: never) => unknown>(
   factory: Factory,
 ): Factory {
-  const compiled = new Map<string, Map<string, unknown>>()
+  const compiled = new Map<string, Map<string, Compiled>>()
   const build = (externalSchemas: never, options: never): Compile => {
     const shared = JSON.stringify(externalSchemas)
-    const known = compiled.get(shared) ?? new Map<string, unknown>()
+    const known = compiled.get(shared) ?? new Map<string, Compiled>()
     compiled.set(shared, known)
     let compile: Compile | undefined
-    return (route) => {
+    const make: Compile = (route) => {
       const key = `${route.httpPart === 'body'} ${JSON.stringify(route.schema)}`
-      if (known.has(key)) return known.get(key)
       compile ??= factory(externalSchemas, options) as Compile
-      const made = compile(route)
+      const made = known.get(key) ?? compile(route)
       known.set(key, made)
       return made
+    }
+    return (route) => {
+      let made: Compiled | undefined
+      return (input) => {
+        made ??= make(route)
+        const result = made(input)
+        // Fastify would look for the errors of a validator at this function.
+        return result === false ? { error: made.errors } : result
+      }
     }
   }
   return build as unknown as Factory

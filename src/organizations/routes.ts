@@ -1,5 +1,4 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from 'typebox'
 import type { Deps } from '../http/deps.ts'
 import { expectedVersions, showing } from '../http/etag.ts'
 import { page, positionIn } from '../http/pages.ts'
@@ -51,7 +50,7 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
     },
     handler: async (request, reply) => {
       const { limit } = request.query
-      const after = positionIn(Type.String(), request, cursorKey)
+      const after = positionIn(schema.OrganizationPosition, request, cursorKey)
       const rows = await organizations.listOrganizations(db, request.caller, {
         limit,
         ...(after !== undefined && { after }),

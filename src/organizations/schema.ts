@@ -47,6 +47,8 @@ export const OrganizationChange = Type.Object(
 
 export const OrganizationPage = Page(Organization, 'OrganizationPage')
 export const OrganizationQuery = Type.Object(pageQuery, { additionalProperties: false })
+/** A key. */
+export const OrganizationPosition = Type.String()
 export const components = [Organization, OrganizationPage, NewOrganization, OrganizationChange]
 
 export function presentOrganization(row: Row): Static<typeof Organization> {

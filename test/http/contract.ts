@@ -1,6 +1,7 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import type { FastifyInstance } from 'fastify'
+import { formats } from '../../src/http/formats.ts'
 import type { Answer } from '../support/world.ts'
 
 export type Parameter = { name: string; in: 'path' | 'query' | 'header'; required?: boolean; schema: any }
@@ -49,8 +50,7 @@ const lineSchemas: Record<string, string> = { exportAuditEvents: 'AuditEvent' }
  * body that does not match its schema. 404 and 405 may also mean that the path or method does not exist.
  */
 export function contractOf(app: FastifyInstance): (operation: Operation, answer: Answer) => string[] {
-  const ajv = new Ajv2020({ strict: false, allErrors: true })
-  addFormats.default(ajv)
+  const ajv = createAjv()
   ajv.addSchema(closed(app.swagger()), 'document')
   return ({ id, path, method, responses }, { status, headers, body, text }) => {
     const response = responses[status]
@@ -69,6 +69,14 @@ export function contractOf(app: FastifyInstance): (operation: Operation, answer:
       return [`${id} ${status}: ${ajv.errorsText(validate.errors)}: ${text}`]
     return type === 'application/jsonl' ? wrongLines(ajv, id, text) : []
   }
+}
+
+/** With the formats of JSON Schema and those of our own. */
+export function createAjv(): Ajv2020 {
+  const ajv = new Ajv2020({ strict: false, allErrors: true })
+  addFormats.default(ajv)
+  for (const [name, { validate }] of Object.entries(formats)) ajv.addFormat(name, validate)
+  return ajv
 }
 
 function wrongLines(ajv: Ajv2020, id: string, text: string): string[] {

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
-import { Value } from 'typebox/value'
 import { pageQuery } from '../../http/pages.ts'
 import { DateTime } from '../../http/schemas.ts'
+import { fits } from '../../http/validation.ts'
 import { AppError } from '../../shared/errors.ts'
 import { statuses } from '../../shared/status.ts'
 import { plainName } from '../../shared/text.ts'
@@ -133,7 +133,7 @@ function range<Name extends string>(query: { [name in Name]?: string }, from: Na
 
 function parseMetadata(text: string): Static<typeof Metadata> {
   const metadata = parsed(text)
-  if (Value.Check(Metadata, metadata)) return metadata
+  if (fits(Metadata, metadata)) return metadata
   const detail = 'must be a JSON object of strings, numbers, booleans and nulls, such as {"team":"identity"}'
   throw new AppError('invalid_request', `query metadata ${detail}`, {
     fields: [{ in: 'query', field: 'metadata', detail }],
