@@ -59,6 +59,7 @@ import { tokenRoutes } from './tokens/routes.ts'
 import type { StaticSecret } from './tokens/static-secret/static-secret.ts'
 import type { VerificationOptions } from './verification/admission.ts'
 import { gatewayOf, verificationRoutes } from './verification/routes.ts'
+import { webhookRoutes } from './webhooks/routes.ts'
 
 /** What all features together depend on. */
 export type AppDeps = Deps & {
@@ -227,6 +228,7 @@ export async function buildApp({
       signingKeyRoutes,
       auditRoutes,
       revocationRoutes,
+      webhookRoutes,
     ])
     // Streams are long-lived, so they are limited separately; they may outlast a user's sign-in.
     await v1(most.streams, authenticate(deps), [revocationStreamRoutes])

@@ -5,6 +5,7 @@ import {
   createCredentialVerifier,
 } from './credentials/credential-verifier.ts'
 import { createUsageRecorder, type UsageRecorder } from './credentials/usage-recorder.ts'
+import { createDispatcher, type Dispatcher } from './dispatch/dispatcher.ts'
 import { createOutbound, type OutboundOptions } from './outbound/outbound.ts'
 import { createTail, type TailOptions } from './revocations/tail.ts'
 import { type Interval, startInterval } from './shared/interval.ts'
@@ -19,7 +20,7 @@ export type Composition = Omit<AppOptions, 'pooled' | 'credentials' | 'usage' | 
   feed?: Partial<TailOptions>
   /** How the background work of the parts is repeated. */
   every?: Interval
-  /** How writing of uses, and of what rotations leave behind, is repeated, if differently. */
+  /** How writing of uses and of what rotations leave behind, and the delivery of events, is repeated, if differently. */
   flushEvery?: Interval
 }
 
@@ -28,6 +29,7 @@ export type Composed = {
   credentials: CredentialVerifier
   usage: UsageRecorder
   rotations: Rotations
+  dispatcher: Dispatcher
   /** Rejects new readers of the revocation feed and ends the current ones. */
   endFeed(): Promise<void>
   /** Writes what is pending and closes the connections of the parts. Close the app before. */
@@ -81,22 +83,23 @@ export async function compose({
     ...verifier,
   })
   const usage = createUsageRecorder(db, { onError, every: flushEvery })
-  const app = await buildApp({
-    ...options,
-    pooled,
-    credentials,
-    usage,
-    tail,
-    outbound: createOutbound(outbound),
+  const { now, signing } = options
+  const calls = createOutbound(outbound)
+  const dispatcher = createDispatcher(db, {
+    ...{ outbound: calls, signing, now, log, onError },
+    every: flushEvery,
   })
+  const app = await buildApp({ ...options, pooled, credentials, usage, tail, outbound: calls })
   return {
     app,
     credentials,
     usage,
     rotations,
+    dispatcher,
     endFeed: tail.close,
     async close() {
       await tail.close()
+      await dispatcher.close()
       await usage.close()
       await rotations.close()
       await credentials.close()

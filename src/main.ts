@@ -32,6 +32,7 @@ import { Secret } from './shared/secret.ts'
 import { version } from './shared/version.ts'
 import type { Shutdown } from './shutdown.ts'
 import { staticSecretWarnings } from './tokens/static-secret/static-secret.ts'
+import { rewrapSecrets } from './webhooks/webhooks.ts'
 import { welcome } from './welcome.ts'
 import { failIn, measureWith, startWorkers } from './workers.ts'
 
@@ -41,7 +42,7 @@ const usage = `counterfoil [command]
   migrate      bring the database up to date, then end
   openapi      print the OpenAPI document
   rotate-keys  publish a new key to sign JWTs with, which does so an hour later, or with --immediately at once
-  rewrap       reseal the signing keys under a new MASTER_KEY
+  rewrap       reseal the signing keys and webhook secrets under a new MASTER_KEY
   apply FILE   make a running service have the organizations, token types, policies and issuers of a YAML file
                  --dry-run          only show what would change
                  --json             show it as JSON
@@ -223,7 +224,9 @@ async function runRotation(shutdown: Shutdown, { immediately = false }: Flags): 
 
 async function runRewrap(shutdown: Shutdown): Promise<void> {
   await onKeys(shutdown, async (db, signing) => {
-    return `Signing keys resealed: ${await rewrapKeys(db, signing, new Date())}. MASTER_KEY_PREVIOUS is no longer needed.`
+    const keys = await rewrapKeys(db, signing, new Date())
+    const secrets = await rewrapSecrets(db, signing)
+    return `Signing keys resealed: ${keys}. Webhook secrets resealed: ${secrets}. MASTER_KEY_PREVIOUS is no longer needed.`
   })
 }
 

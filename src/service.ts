@@ -15,6 +15,7 @@ import { ConfigError } from './shared/config-files.ts'
 import { startInterval } from './shared/interval.ts'
 import type { Shutdown } from './shutdown.ts'
 import { deleteOldSuperseded } from './tokens/rotate/overlap.ts'
+import { tidyWebhooks } from './webhooks/tidy.ts'
 
 const hourMs = 60 * 60 * 1000
 
@@ -79,6 +80,7 @@ export async function startService({
       log.warn({ err }, 'deleting old superseded secrets failed'),
     )
     deleteOldRevocations(db, new Date()).catch((err) => log.warn({ err }, 'deleting old revocations failed'))
+    tidyWebhooks(db, new Date()).catch((err) => log.warn({ err }, 'deleting old deliveries failed'))
   })
   const close = async () => {
     stopCleanup()

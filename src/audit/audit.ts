@@ -38,6 +38,13 @@ export const actions = [
   'signing_key.rewrapped',
   'client_keys.replaced',
   'client_keys.deleted',
+  'webhook.created',
+  'webhook.updated',
+  'webhook.deleted',
+  'webhook.secret_rotated',
+  'webhook.tested',
+  'webhook.replayed',
+  'webhook.disabled',
 ] as const
 
 export type Action = (typeof actions)[number]
@@ -46,7 +53,15 @@ export type NewAuditEvent = {
   organizationId: string
   action: Action
   target: {
-    type: 'organization' | 'policy' | 'token_type' | 'owner' | 'token' | 'signing_key' | 'trusted_issuer'
+    type:
+      | 'organization'
+      | 'policy'
+      | 'token_type'
+      | 'owner'
+      | 'token'
+      | 'signing_key'
+      | 'trusted_issuer'
+      | 'webhook'
     id: string
     name: string
   }

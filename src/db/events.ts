@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Actor } from '../access/caller.ts'
+import { recordedEventTypes } from '../shared/event-types.ts'
 import type { Changes } from './tables.ts'
 
 /** Members are named like the table's columns. */
@@ -25,4 +26,12 @@ const columns = sql`organization_id, id, occurred_at, actor, on_behalf_of, actio
 export function eventsInsert(events: RawBuilder<unknown>): RawBuilder<never> {
   return sql<never>`insert into audit_events (${columns})
     select ${columns} from json_populate_recordset(null::audit_events, ${events})`
+}
+
+/** An insert of those rows that webhooks and mail tell about into the outbox, next to that into the change log. */
+export function outboxInsert(events: RawBuilder<unknown>): RawBuilder<never> {
+  return sql<never>`insert into outbox (event_id, type, organization_id, subject, occurred_at, data)
+    select id, action, organization_id, target_id, occurred_at, json_build_object('actor', actor, 'name', target_name)
+    from json_populate_recordset(null::audit_events, ${events})
+    where action in (${sql.join(recordedEventTypes.map((type) => sql.lit(type)))})`
 }

@@ -25,6 +25,7 @@ import * as organizationTokenTypes from '../../migrations/0022-organization-toke
 import * as attention from '../../migrations/0023-attention.ts'
 import * as ownerLists from '../../migrations/0024-owner-lists.ts'
 import * as scopeDetails from '../../migrations/0025-scope-details.ts'
+import * as webhooks from '../../migrations/0026-webhooks.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -53,6 +54,7 @@ const migrations = {
   '0023-attention': attention,
   '0024-owner-lists': ownerLists,
   '0025-scope-details': scopeDetails,
+  '0026-webhooks': webhooks,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

@@ -27,6 +27,9 @@ const tables: Record<keyof Tables, string[]> = {
   statusLists: readAndWrite,
   statusListEntries: readAndWrite,
   revocations: readAndWrite,
+  outbox: readAndWrite,
+  webhooks: readAndWrite,
+  deliveries: readAndWrite,
 }
 
 type Need = { kind: 'table' | 'sequence' | 'function'; name: string; privileges: string[] }

@@ -3,6 +3,7 @@ import type { ColumnType, Generated, Selectable } from 'kysely'
 import type { Actor } from '../access/caller.ts'
 import type { Narrowing, OwnerSource } from '../access/credential.ts'
 import type { Permission } from '../access/permissions.ts'
+import type { EventType } from '../shared/event-types.ts'
 import type { PolicyDocument } from '../shared/policy.ts'
 import type { SecretHash } from '../shared/secret.ts'
 
@@ -307,6 +308,68 @@ type StatusListEntriesTable = {
   secretId: Generated<string | null>
 }
 
+/** Events that a dispatcher has not taken yet. */
+type OutboxTable = {
+  id: Generated<string>
+  eventId: string
+  type: EventType
+  organizationId: string
+  /** What it is about, such as the id of a token; events of one subject are delivered in order. */
+  subject: string
+  occurredAt: Date
+  data: Json<Record<string, unknown>>
+}
+
+export type SignatureScheme = 'hmac' | 'ed25519'
+
+type WebhooksTable = {
+  organizationId: string
+  id: string
+  url: string
+  description: string | null
+  /** Null: all types. */
+  events: EventType[] | null
+  signature: SignatureScheme
+  sealedSecret: Json<SealedJwk>
+  /** Only for ed25519. */
+  publicKey: string | null
+  /** Signs too until `previousUntil`. */
+  sealedPreviousSecret: JsonOrNull<SealedJwk>
+  previousPublicKey: string | null
+  previousUntil: Date | null
+  pausedAt: Date | null
+  disabledAt: Date | null
+  disabledReason: string | null
+  /** Since when every attempt has failed. */
+  failingSince: Date | null
+  failingAnnouncedAt: Date | null
+  version: Generated<number>
+  createdAt: Date
+  updatedAt: Date
+}
+
+export type DeliveryStatus = 'pending' | 'delivered' | 'failed'
+
+type DeliveriesTable = {
+  organizationId: string
+  webhookId: string
+  /** The id of the event. */
+  id: string
+  position: Generated<string>
+  type: EventType | 'webhook.test'
+  subject: string
+  occurredAt: Date
+  body: string
+  status: Generated<DeliveryStatus>
+  attempts: Generated<number>
+  /** While it is attempted: when another instance may take over. */
+  nextAttemptAt: Date | null
+  attemptedAt: Generated<Date | null>
+  durationMs: Generated<number | null>
+  responseStatus: Generated<number | null>
+  error: Generated<string | null>
+}
+
 export type Tables = {
   organizations: OrganizationsTable
   trustedIssuers: TrustedIssuersTable
@@ -328,6 +391,9 @@ export type Tables = {
   statusLists: StatusListsTable
   statusListEntries: StatusListEntriesTable
   revocations: RevocationsTable
+  outbox: OutboxTable
+  webhooks: WebhooksTable
+  deliveries: DeliveriesTable
 }
 
 export type Organization = Selectable<OrganizationsTable>
@@ -338,4 +404,6 @@ export type TokenRow = Omit<Selectable<TokensTable>, 'ownType'>
 export type SigningKey = Selectable<SigningKeysTable>
 export type ClientKeys = Selectable<ClientKeysTable>
 export type AuditEvent = Selectable<AuditEventsTable>
+export type Webhook = Selectable<WebhooksTable>
+export type Delivery = Omit<Selectable<DeliveriesTable>, 'body' | 'subject'>
 export type RevocationRow = Selectable<RevocationsTable>

@@ -73,6 +73,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
         { name: 'Organizations', description: 'The tenants that own tokens; for platform administrators.' },
         { name: 'Sign-in', description: 'Identity providers whose users may manage tokens as themselves.' },
         { name: 'Policy', description: 'The rules of an organization for its tokens.' },
+        { name: 'Webhooks', description: 'Endpoints that are told about events.' },
         { name: 'Change log', description: 'Who changed what, and when.' },
         { name: 'Operations', description: 'For operators of the service.' },
       ],

@@ -47,7 +47,7 @@ export async function resealSigningKey(
 }
 
 /** The kid is authenticated too: a sealed key that was moved to another row does not open. */
-async function seal(jwk: JWK, kid: string, masterKey: KeyObject): Promise<SealedJwk> {
+export async function seal(jwk: JWK, kid: string, masterKey: KeyObject): Promise<SealedJwk> {
   return new FlattenedEncrypt(Buffer.from(JSON.stringify(jwk)))
     .setProtectedHeader({ alg: 'A256GCMKW', enc: 'A256GCM', cty: 'jwk+json' })
     .setAdditionalAuthenticatedData(Buffer.from(kid))

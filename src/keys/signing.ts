@@ -17,11 +17,14 @@ export function canSign({ masterKeys }: Signing): boolean {
 }
 
 /** The master key that seals new keys. */
-export function sealingKey({ masterKeys: [masterKey] }: Signing): KeyObject {
+export function sealingKey(
+  { masterKeys: [masterKey] }: Signing,
+  purpose = 'issue tokens of the format jwt',
+): KeyObject {
   if (masterKey) return masterKey
   throw new AppError(
     'signing_unavailable',
-    'This Counterfoil has no master key: set MASTER_KEY (or MASTER_KEY_FILE) to issue tokens of the format jwt.',
+    `This Counterfoil has no master key: set MASTER_KEY (or MASTER_KEY_FILE) to ${purpose}.`,
   )
 }
 

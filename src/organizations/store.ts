@@ -94,7 +94,12 @@ export async function updateOrganization(
 }
 
 /** What organizations can have large numbers of, with the column that identifies a row. */
-const contents = { tokens: 'id', idempotency_keys: 'hash', owners: 'subject' } as const
+const contents = {
+  tokens: 'id',
+  idempotency_keys: 'hash',
+  owners: 'subject',
+  deliveries: 'position',
+} as const
 
 export const contentTables = Object.keys(contents) as (keyof typeof contents)[]
 

@@ -1,7 +1,6 @@
-import { once } from 'node:events'
-import { type IncomingMessage, request as requestHttp } from 'node:http'
-import { request as requestHttps } from 'node:https'
+import type { IncomingMessage } from 'node:http'
 import { flawOfJson } from '../shared/json.ts'
+import { call } from './call.ts'
 import { OutboundError } from './error.ts'
 import type { Guard } from './guard.ts'
 
@@ -9,34 +8,16 @@ import type { Guard } from './guard.ts'
 export type FetchLimits = { timeoutMs: number; maxBytes: number }
 
 /** The JSON document at a URL that a tenant registered. Every failure is an OutboundError. */
-export async function fetchJson(text: string, guard: Guard, limits: FetchLimits): Promise<unknown> {
-  // Checked again: it may have been registered when more was allowed.
-  const flaw = guard.flawOf(text)
-  if (flaw) throw new OutboundError(flaw)
-  const url = new URL(text)
-  const send = url.protocol === 'https:' ? requestHttps : requestHttp
-  // Limits servers and name servers that respond one byte at a time, or not at all.
-  const signal = AbortSignal.timeout(limits.timeoutMs)
-  const request = send(url, {
-    // A reused connection was opened under the rules of another call and would go unchecked.
-    agent: false,
-    lookup: guard.lookup(signal),
-    signal,
-    headers: { accept: 'application/json', 'user-agent': 'counterfoil' },
-  })
-  // Errors after the response head are handled where the body is read.
-  request.on('error', () => {})
-  try {
-    request.end()
-    const [response] = (await once(request, 'response')) as [IncomingMessage]
+export async function fetchJson(
+  url: string,
+  guard: Guard,
+  { timeoutMs, maxBytes }: FetchLimits,
+): Promise<unknown> {
+  const headers = { accept: 'application/json' }
+  return call(url, guard, { method: 'GET', headers, timeoutMs }, async (response) => {
     refuseUnfit(response)
-    return parse(await read(response, limits.maxBytes))
-  } catch (error) {
-    if (error instanceof OutboundError) throw error
-    throw new OutboundError('cannot be reached', { cause: error })
-  } finally {
-    request.destroy()
-  }
+    return parse(await read(response, maxBytes))
+  })
 }
 
 function refuseUnfit({ statusCode, headers }: IncomingMessage): void {

@@ -2,6 +2,7 @@ import type { JWTVerifyGetKey } from 'jose'
 import { TooManyCallsError } from './error.ts'
 import { type FetchLimits, fetchJson } from './fetch-json.ts'
 import { createGuard } from './guard.ts'
+import { type PostedMessage, type PostResponse, postJson } from './post-json.ts'
 import { createRemoteJwks } from './remote-jwks.ts'
 import type { Resolve } from './resolve.ts'
 import { createShares } from './shares.ts'
@@ -12,6 +13,8 @@ export type Outbound = {
   flawOf(url: string): string | undefined
   /** Throws an OutboundError if the document cannot be fetched. */
   fetchJson(url: string, organizationId: string): Promise<unknown>
+  /** Posts JSON. Throws an OutboundError if there is no response. */
+  post(url: string, message: PostedMessage): Promise<PostResponse>
   /** The keys of the JWK Set at a URL. While they cannot be fetched, verifying with them throws an OutboundError. */
   jwks(url: string, organizationId: string): JWTVerifyGetKey
 }
@@ -48,5 +51,10 @@ export function createOutbound({
       leave()
     }
   }
-  return { flawOf: guard.flawOf, fetchJson: fetch, jwks: createRemoteJwks(fetch, elapsed) }
+  return {
+    flawOf: guard.flawOf,
+    fetchJson: fetch,
+    post: (url, message) => postJson(url, guard, message),
+    jwks: createRemoteJwks(fetch, elapsed),
+  }
 }

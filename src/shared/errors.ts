@@ -98,8 +98,8 @@ export const catalogue = {
   },
   signing_unavailable: {
     status: 409,
-    title: 'Signing JWTs requires a master key',
-    advice: 'Set `MASTER_KEY` and restart the service, or use opaque tokens.',
+    title: 'Signing requires a master key',
+    advice: 'Set `MASTER_KEY` and restart the service; tokens can also be opaque instead of JWTs.',
   },
   rotation_pending: {
     status: 409,

@@ -257,6 +257,35 @@ const ownTypes = (
   }
 }
 
+/** A webhook tells what is in the change log, about every token of the organization. */
+const webhook = (operation: string, what: string, ask: (path: string) => Request | Promise<Request>): Row => {
+  const make =
+    (organization = 'acme'): Make =>
+    () =>
+      ask(`/organizations/${organization}/webhooks`)
+  return {
+    ...{ operation, what },
+    beyond: {
+      permissions: [make()],
+      organizations: [make('other'), make('platform')],
+      audiences: [make()],
+      types: [make()],
+      networks: [make()],
+    },
+    within: { organizations: make() },
+    because: {
+      permissions: 'every event is in the change log',
+      audiences: 'events are about tokens of any audience',
+      types: 'events are about tokens of any type',
+      networks: 'the receiver may be anywhere',
+    },
+  }
+}
+const newWebhook = async (path: string) => {
+  const body = { url: 'https://hooks.example/', events: ['token.leaked'] }
+  return `${path}/${(await world.ask('POST', `/v1${path}`, { body })).body.id}`
+}
+
 const table: Row[] = [
   {
     ...{ operation: 'createToken', what: 'a token' },
@@ -422,6 +451,18 @@ const table: Row[] = [
     body: { key: `made-${++count}`, name: 'Made' },
   })),
   administration('resumeOrganization', 'its tokens again', () => suspended('/organizations/other')),
+  webhook('createWebhook', 'what happens', (path) => ({
+    path,
+    body: { url: 'https://hooks.example/' },
+  })),
+  webhook('updateWebhook', 'more of what happens', async (path) => ({
+    path: await newWebhook(path),
+    body: { events: null, description: `${++count}` },
+  })),
+  webhook('rotateWebhookSecret', 'a secret that signs', async (path) => ({
+    path: `${await newWebhook(path)}/rotate-secret`,
+    body: {},
+  })),
   administration('rotateSigningKey', 'a key', () => ({
     path: '/signing-keys/rotate',
     body: { immediately: true },
@@ -429,6 +470,7 @@ const table: Row[] = [
 ]
 
 const reads = 'it only reads'
+const repeats = 'it sends a webhook what it gets anyway'
 const takes = 'it only takes away'
 /** Operations that cannot grant anything, and why. Every operation of the API must be here or in the table. */
 const givesNothing: Record<string, string> = {
@@ -464,6 +506,9 @@ const givesNothing: Record<string, string> = {
         'getTrustedIssuer',
         'listAuditEvents',
         'exportAuditEvents',
+        'listWebhooks',
+        'getWebhook',
+        'listWebhookDeliveries',
       ],
     ].map((id) => [id, reads]),
   ),
@@ -481,8 +526,11 @@ const givesNothing: Record<string, string> = {
       ],
       ...['suspendOrganizationTokenType', 'deleteOrganizationTokenType'],
       ...['suspendOwner', 'suspendTokenType', 'deleteTokenType', 'suspendOrganization', 'deleteOrganization'],
-      ...['deleteTrustedIssuer', 'retireSigningKey'],
+      ...['deleteTrustedIssuer', 'retireSigningKey', 'deleteWebhook'],
     ].map((id) => [id, takes]),
+  ),
+  ...Object.fromEntries(
+    ['testWebhook', 'replayWebhookDelivery', 'replayWebhookDeliveries'].map((id) => [id, repeats]),
   ),
   updateOrganization: 'it changes a name',
   rotateSelf: 'it gives a caller what the caller has',

@@ -50,17 +50,20 @@ t.test('every operation interprets If-Match alike', async (t) => {
     'deleteToken',
     'deleteTokenType',
     'deleteTrustedIssuer',
+    'deleteWebhook',
     'finishRotation',
     'replacePolicy',
     'replaceTrustedIssuer',
     'rotateSelf',
     'rotateToken',
+    'rotateWebhookSecret',
     'updateOrganization',
     'updateOrganizationTokenType',
     'updateOwner',
     'updatePolicy',
     'updateToken',
     'updateTokenType',
+    'updateWebhook',
   ])
   let n = 0
   for (const { id, method, path } of changes) {
@@ -89,7 +92,14 @@ t.test('every operation interprets If-Match alike', async (t) => {
 /** Resets all versions. */
 async function setVersions() {
   await world.sql('update organizations set version = 1, policy_version = 1')
-  for (const table of ['tokens', 'token_types', 'organization_token_types', 'trusted_issuers', 'owners'])
+  for (const table of [
+    'tokens',
+    'token_types',
+    'organization_token_types',
+    'trusted_issuers',
+    'owners',
+    'webhooks',
+  ])
     await world.sql(`update ${table} set version = 1`)
 }
 

@@ -123,14 +123,17 @@ async function answersAsExpected(
  * RFC 6750 §3: the challenge has no error if no credential was sent; otherwise it says that the token is invalid, or
  * which scope is missing.
  */
-function refusesProperly(t: Test, { needs, byGateway }: Row, caller: Caller, answer: Answer): void {
+function refusesProperly(t: Test, { needs, and, byGateway }: Row, caller: Caller, answer: Answer): void {
   if (answer.status !== 401 && answer.status !== 403) return
   const challenge = [answer.headers['www-authenticate']].flat().join(', ')
   t.match(challenge, /^Bearer realm="counterfoil"/)
   if (!caller.token) t.notMatch(challenge, /error/)
   else if (!caller.good || (byGateway && caller.good.home === 'other'))
     t.match(challenge, /error="invalid_token"/)
-  else t.match(challenge, new RegExp(`error="insufficient_scope", .*, scope="${needs}"`))
+  else {
+    const lacking = caller.good.holds.some((permission) => permission === needs) ? and : needs
+    t.match(challenge, new RegExp(`error="insufficient_scope", .*, scope="${lacking}"`))
+  }
 }
 
 function send(operation: Operation, caller: Caller, target: Target): Promise<Answer> {

@@ -13,6 +13,9 @@ export type Target = {
   kid: string
   /** The id of a status list. */
   list: string
+  /** The id of a webhook, and of one of its deliveries. */
+  webhook: string
+  delivery: string
 }
 
 export type Row = {
@@ -20,6 +23,8 @@ export type Row = {
   needs: 'nothing' | 'credential' | Permission
   /** An alternative permission. */
   or?: Permission
+  /** Another permission that it needs too. */
+  and?: Permission
   /** `tokens:own` is enough for the owner's own tokens; other users' tokens have this status. */
   own?: { others: number }
   /** The status for callers with the permission. */
@@ -183,19 +188,43 @@ export const matrix: Record<string, Row> = {
   replaceTrustedIssuer: { ...{ needs: 'policy:write', ok: 200, elsewhere: 404 }, ask: anIssuer },
   deleteTrustedIssuer: { needs: 'policy:write', ok: 204, elsewhere: 404 },
 
+  createWebhook: {
+    ...{ needs: 'policy:write', and: 'audit:read', ok: 201, elsewhere: 404 },
+    ask: () => ({ body: { url: 'https://hooks.example/made' } }),
+  },
+  listWebhooks: { needs: 'policy:read', ok: 200, elsewhere: 404 },
+  getWebhook: { needs: 'policy:read', ok: 200, elsewhere: 404 },
+  updateWebhook: {
+    ...{ needs: 'policy:write', and: 'audit:read', ok: 200, elsewhere: 404 },
+    ask: (_target, n) => ({ body: { description: `Changed ${n}` } }),
+  },
+  deleteWebhook: { needs: 'policy:write', and: 'audit:read', ok: 204, elsewhere: 404 },
+  rotateWebhookSecret: {
+    ...{ needs: 'policy:write', and: 'audit:read', ok: 200, elsewhere: 404 },
+    ask: () => ({ body: {} }),
+  },
+  testWebhook: { needs: 'policy:write', and: 'audit:read', ok: 202, elsewhere: 404 },
+  listWebhookDeliveries: { needs: 'policy:read', ok: 200, elsewhere: 404 },
+  replayWebhookDelivery: { needs: 'policy:write', and: 'audit:read', ok: 202, elsewhere: 404 },
+  replayWebhookDeliveries: {
+    ...{ needs: 'policy:write', and: 'audit:read', ok: 202, elsewhere: 404 },
+    ask: () => ({ body: { since: '2026-01-01T00:00:00Z' } }),
+  },
+
   listAuditEvents: { needs: 'audit:read', ok: 200, elsewhere: 404 },
   exportAuditEvents: { needs: 'audit:read', ok: 200, elsewhere: 404 },
 }
 
 /** The cell of the matrix: the status that this caller gets. */
 export function expectedStatus(
-  { needs, or, own, ok, lacking = 403, elsewhere }: Row,
+  { needs, or, and, own, ok, lacking = 403, elsewhere }: Row,
   { good }: Caller,
 ): number {
   if (needs === 'nothing') return ok
   if (!good) return 401
   const enough = [needs, or, 'platform:admin']
-  const held = needs === 'credential' || good.holds.some((permission) => enough.includes(permission))
+  const some = needs === 'credential' || good.holds.some((permission) => enough.includes(permission))
+  const held = some && (!and || good.holds.includes(and) || good.holds.includes('platform:admin'))
   if (held) return good.home === 'other' ? elsewhere : ok
   if (own && good.holds.includes('tokens:own')) return good.owner === owner.subject ? ok : own.others
   return good.home === 'other' ? elsewhere : lacking
@@ -220,6 +249,22 @@ async function newIssuer(world: World, n: number): Promise<string> {
   return (await world.ask('POST', issuers, { body })).body.id
 }
 
+const webhooks = '/v1/organizations/default/webhooks'
+
+/** A webhook with one delivery. */
+async function newWebhook(world: World): Promise<Pick<Target, 'webhook' | 'delivery'>> {
+  const created = await world.ask('POST', webhooks, { body: { url: 'https://hooks.example/' } })
+  const webhook = created.body.id
+  const test = await world.ask('POST', `${webhooks}/${webhook}/test`)
+  return { webhook, delivery: test.body.id }
+}
+
+/** Of the last webhook, if it has a delivery. */
+async function someWebhook(world: World): Promise<Pick<Target, 'webhook' | 'delivery'>> {
+  const find = 'select webhook_id as webhook, id as delivery from deliveries order by position desc limit 1'
+  return (await world.sql(find)).rows[0] ?? newWebhook(world)
+}
+
 export const other = { subject: 'u-4712' }
 
 export async function makeTarget(world: World): Promise<Target> {
@@ -234,6 +279,7 @@ export async function makeTarget(world: World): Promise<Target> {
     token: await world.issue({ name: 'Target', owner }),
     kid: (await world.ask('GET', '/v1/signing-keys')).body.items.at(-1).kid,
     list: await someStatusList(world),
+    ...(await someWebhook(world)),
   }
 }
 
@@ -273,6 +319,12 @@ export async function makeSpare(world: World, operationId: string, n: number): P
     })
   if (/^(replace|delete)TrustedIssuer$/.test(operationId))
     return { ...target, issuer: await newIssuer(world, n) }
+  if (/Webhook/.test(operationId) && !/^create/.test(operationId)) {
+    // An organization has room for 50.
+    await world.sql('delete from webhooks')
+    return { ...target, ...(await newWebhook(world)) }
+  }
+  if (operationId === 'createWebhook') await world.sql('delete from webhooks')
   if (operationId === 'retireSigningKey')
     await world.ask('POST', '/v1/signing-keys/rotate', { body: { immediately: true } })
   if (/(update|suspend|resume|delete)TokenType/.test(operationId)) {

@@ -39,7 +39,7 @@ for (const operation of operations) {
           const wrong = [...violations(operation, answer), ...wrongWrites(operation, answer, await changes())]
           if (
             answer.status < 300 &&
-            /delete|revoke|rotateToken|Rotation|replaceClientKeys/i.test(operation.id)
+            /delete|revoke|rotateToken|Rotation|replaceClientKeys|createWebhook/i.test(operation.id)
           )
             await renew(operation.id)
           if (answer.status < 300 && /SigningKey$/.test(operation.id)) await renewKeys()
@@ -64,6 +64,9 @@ const additions: Record<string, Record<string, number>> = {
   deleteClientKeys: { client_keys: -1 },
   createTrustedIssuer: { trusted_issuers: 1 },
   deleteTrustedIssuer: { trusted_issuers: -1 },
+  createWebhook: { webhooks: 1 },
+  deleteWebhook: { webhooks: -1 },
+  testWebhook: { deliveries: 1 },
   deleteToken: { tokens: -1, token_secrets: -1, token_uses: -1 },
   deleteTokenType: { token_types: -1 },
   deleteOrganization: { organizations: -1 },
@@ -75,8 +78,11 @@ function wrongWrites({ id, method }: Operation, { status }: Answer, changes: Cha
   if (status >= 400 || method === 'GET') return tables.map((table) => `${table} has changed`)
   const expected = { ...additions[id], ...(tables.length > 0 && { audit_events: 1 }) }
   // The number of secrets in the feed depends on what was revoked; a new token may have a new owner.
-  const { revocations: _, owners: __, ...others } = changes
+  // Events are told to webhooks too.
+  const { revocations: _, owners: __, outbox: ___, ...others } = changes
   const actual = Object.fromEntries(Object.entries(others).filter(([, added]) => added !== 0))
+  // It deletes the deliveries of its webhook too.
+  if (id === 'deleteWebhook') delete actual.deliveries
   // A rotation adds, moves or replaces secrets, depending on what the token has and what the body asks for.
   if (id === 'rotateToken')
     for (const table of ['token_secrets', 'superseded_secrets', 'secret_uses']) delete actual[table]
@@ -112,6 +118,11 @@ async function renew(operationId: string): Promise<void> {
   const issuer = { name: 'Target', issuer: 'https://target.example', audience: 'counterfoil' }
   const created = await world.ask('POST', '/v1/organizations/default/issuers', { body: issuer })
   if (created.status === 201) known.issuer = created.body.id
+  await world.sql('delete from webhooks')
+  const webhooks = '/v1/organizations/default/webhooks'
+  const webhook = await world.ask('POST', webhooks, { body: { url: 'https://hooks.example/' } })
+  known.webhook = webhook.body.id
+  known.delivery = (await world.ask('POST', `${webhooks}/${known.webhook}/test`)).body.id
   self.secret = (await world.issue({ name: 'Self' })).secret
   await changes()
 }

@@ -62,6 +62,7 @@ t.test('the request examples work unchanged', async (t) => {
       )
       t.ok(answer.status < 300, `${id}: ${answer.text}`)
       if (id === 'createTrustedIssuer') values.issuer = answer.body.id
+      if (id === 'createWebhook') values.webhook = answer.body.id
       if (id === 'createOrganizationTokenType') values.ownType = answer.body.name
       count++
     }

@@ -11,6 +11,7 @@ import type {
 import type { UsageRecorder } from '../../src/credentials/usage-recorder.ts'
 import type { Db } from '../../src/db/database.ts'
 import { readCursorKey } from '../../src/db/installation.ts'
+import type { Dispatcher } from '../../src/dispatch/dispatcher.ts'
 import type { FailureLimit } from '../../src/http/failed-credentials.ts'
 import { createLogger, type LogLevel } from '../../src/http/log.ts'
 import { prepareKeys } from '../../src/keys/maintenance.ts'
@@ -44,6 +45,8 @@ export type World = {
   usage: UsageRecorder
   /** Ends overlaps and records reuse only when the test flushes. */
   rotations: Rotations
+  /** Delivers events only when the test flushes. */
+  dispatcher: Dispatcher
   databaseUrl: string
   signing: Signing
   admin: string
@@ -114,7 +117,7 @@ export async function createWorld(
   t.teardown(() => recordPrivateKeys(db, signing.masterKeys))
   const log = createLogger(logLevel, { write: recordLog })
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
-  const { app, credentials, usage, rotations, close } = await compose({
+  const { app, credentials, usage, rotations, dispatcher, close } = await compose({
     db,
     databaseUrl,
     log,
@@ -180,6 +183,7 @@ export async function createWorld(
     credentials,
     usage,
     rotations,
+    dispatcher,
     databaseUrl,
     signing,
     admin,

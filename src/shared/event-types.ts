@@ -1,0 +1,24 @@
+/** Events that are also actions of the change log. */
+export const recordedEventTypes = [
+  'token.created',
+  'token.rotated',
+  'token.revoked',
+  'token.deleted',
+  'token.superseded_secret_used',
+  'token.leaked',
+  'owner.suspended',
+  'owner.resumed',
+  'signing_key.rotated',
+  'webhook.disabled',
+] as const
+
+/** Every event that a webhook can subscribe to. */
+export const eventTypes = [
+  ...recordedEventTypes,
+  'token.expiring',
+  'token.expired',
+  'token.rotation_due',
+  'webhook.failing',
+] as const
+
+export type EventType = (typeof eventTypes)[number]
