@@ -256,6 +256,11 @@ function readStaticSecret({
   return { secret, organization }
 }
 
+/** The URL at which clients reach the service. */
+export function publicUrl({ publicUrl, port }: Config): string {
+  return publicUrl ?? `http://localhost:${port}`
+}
+
 /** Warnings about settings that are allowed but unsafe. */
 export function configWarnings({ staticSecret }: Config): string[] {
   if (!staticSecret || staticSecret.secret.reveal().length >= 32) return []

@@ -8,3 +8,6 @@ export const exitCodes = {
   software: 70,
   config: 78,
 } as const
+
+/** The command line is invalid. */
+export class UsageError extends Error {}

@@ -6,14 +6,11 @@ import { isUnavailable } from './db/database.ts'
 import { UnfitDatabaseError } from './db/migrate.ts'
 import { poolerInTheWay, refusedByPooler } from './db/session.ts'
 import { DataDirectoryError, EmbeddedError } from './embedded-postgres/error.ts'
-import { exitCodes } from './exit-codes.ts'
+import { exitCodes, UsageError } from './exit-codes.ts'
 import { MasterKeyError } from './keys/maintenance.ts'
 import { ConfigError } from './shared/config-files.ts'
 import { AppError } from './shared/errors.ts'
-import { WorkerFailedError } from './workers.ts'
-
-/** The command line is invalid. */
-export class UsageError extends Error {}
+import { type Failure, WorkerFailedError } from './workers.ts'
 
 const configErrors = [
   ApplyError,
@@ -26,7 +23,7 @@ const configErrors = [
 ]
 
 /** The message for the error that ended the process, and the exit code. */
-export function explainExit(error: unknown): { message: string; code: number } {
+export function explainExit(error: unknown): Failure {
   if (!(error instanceof Error)) return { message: String(error), code: exitCodes.software }
   const { message, stack } = error
   if (error instanceof WorkerFailedError) return { message, code: error.exitCode }

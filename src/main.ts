@@ -2,17 +2,13 @@ import cluster from 'node:cluster'
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { setFlagsFromString } from 'node:v8'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { adminTokenPath } from './admin-token.ts'
-import { applyFile } from './apply/command.ts'
-import { compose } from './compose.ts'
-import { type Config, configWarnings, readConfig } from './config.ts'
+import { type Config, configWarnings, publicUrl, readConfig } from './config.ts'
 import { createDb, type Db } from './db/database.ts'
 import { migrate } from './db/migrate.ts'
-import { explainExit, UsageError } from './exit.ts'
-import { exitCodes } from './exit-codes.ts'
+import { exitCodes, UsageError } from './exit-codes.ts'
 import { answeringMs } from './http/drain.ts'
 import { createLogger } from './http/log.ts'
 import { rewrapKeys, rotateKeys } from './keys/maintenance.ts'
@@ -27,14 +23,13 @@ import {
   prepare,
   signingOf,
 } from './prepare.ts'
-import { publicUrl, startService } from './service.ts'
 import { Secret } from './shared/secret.ts'
 import { version } from './shared/version.ts'
 import type { Shutdown } from './shutdown.ts'
 import { staticSecretWarnings } from './tokens/static-secret/static-secret.ts'
 import { rewrapSecrets } from './webhooks/webhooks.ts'
 import { welcome } from './welcome.ts'
-import { failIn, measureWith, startWorkers } from './workers.ts'
+import { type Failure, failIn, measureWith, startWorkers } from './workers.ts'
 
 const usage = `counterfoil [command]
 
@@ -58,9 +53,6 @@ Configuration comes from environment variables: see docs/configuration.md.
 // The time for what is left to do once every connection is closed.
 const closingMs = 10_000
 
-// A slowly filling cache is not a reason to let the heap grow to several times its contents.
-setFlagsFromString('--heap-growing-percent=20')
-
 const options = {
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
@@ -73,8 +65,12 @@ const options = {
 
 type Flags = ReturnType<typeof parseArgs<{ options: typeof options }>>['values']
 
+type Environment = Record<string, string | undefined>
+
+type Invocation = { env: Environment; shutdown: Shutdown; flags: Flags; file: string }
+
 type Command = {
-  run(shutdown: Shutdown, flags: Flags, file: string): Promise<void>
+  run(invocation: Invocation): Promise<void>
   /** The options of the command. */
   flags?: (keyof Flags)[]
   takesFile?: true
@@ -89,27 +85,33 @@ const commands: Record<string, Command> = {
   apply: { run: runApply, flags: ['dry-run', 'json', 'url', 'token-file'], takesFile: true },
 }
 
-/** Runs the command that the arguments name. */
+/** Runs the command that the arguments of this process name. */
 export async function main(shutdown: Shutdown): Promise<void> {
   try {
-    await runCommand(shutdown)
+    await runCommand(process.argv.slice(2), process.env, shutdown)
   } catch (error) {
     // A shutdown makes steps fail in one way or another; the shutdown itself sets the exit code.
     if (shutdown.requested.aborted) return
-    if (cluster.worker) failIn(cluster.worker, explainExit(error), () => process.exit(report(error)))
-    else process.exitCode = report(error)
+    const ending = await explained(error)
+    if (cluster.worker) failIn(cluster.worker, ending, () => process.exit(report(ending)))
+    else process.exitCode = report(ending)
   }
 }
 
+async function explained(error: unknown): Promise<Failure> {
+  const { explainExit } = await import('./exit.ts')
+  return explainExit(error)
+}
+
 /** Reports why the process ends; returns the exit code. */
-function report(error: unknown): number {
-  const { message, code } = explainExit(error)
+function report({ message, code }: Failure): number {
   process.stderr.write(`counterfoil: ${message}\n`)
   return code
 }
 
-async function runCommand(shutdown: Shutdown): Promise<void> {
-  const { values, positionals } = parseArgs({ allowPositionals: true, options })
+/** Rejects with the reason why the process ends. A command imports what only it needs, since that takes time. */
+export async function runCommand(args: string[], env: Environment, shutdown: Shutdown): Promise<void> {
+  const { values, positionals } = parseArgs({ args, allowPositionals: true, options })
   if (values.help) return void process.stdout.write(usage)
   if (values.version) return void process.stdout.write(`${version}\n`)
   const [name = 'serve', ...operands] = positionals
@@ -122,16 +124,17 @@ async function runCommand(shutdown: Shutdown): Promise<void> {
   const foreign = Object.keys(values).find((flag) => !flags.includes(flag as keyof Flags))
   if (foreign !== undefined)
     throw new UsageError(`--${foreign} is not an option of ${name}; see counterfoil --help.`)
-  await run(shutdown, values, file ?? '')
+  await run({ env, shutdown, flags: values, file: file ?? '' })
 }
 
-async function serve(shutdown: Shutdown): Promise<void> {
-  const config = readConfig(process.env)
+async function serve({ env, shutdown }: Invocation): Promise<void> {
+  const config = readConfig(env)
   const log = createLogger(config.logLevel)
   shutdown.log = log
   shutdown.limitMs = config.shutdownGraceMs + answeringMs + closingMs
   for (const warning of configWarnings(config)) log.warn(warning)
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
+  const { startService } = await import('./service.ts')
   const database = await open(config, shutdown, onError)
   try {
     const signing = await signingOf(database, config)
@@ -163,8 +166,8 @@ async function serve(shutdown: Shutdown): Promise<void> {
 /** The service cannot run without its embedded database, so it ends if that cannot be restarted. */
 function superviseServer(database: Database, log: Logger, shutdown: Shutdown): void {
   const onRestart = () => log.warn('the embedded PostgreSQL ended unexpectedly and was restarted')
-  database.superviseServer(onRestart).catch((error) => {
-    if (!shutdown.requested.aborted) process.exit(report(error))
+  database.superviseServer(onRestart).catch(async (error) => {
+    if (!shutdown.requested.aborted) process.exit(report(await explained(error)))
   })
 }
 
@@ -203,8 +206,8 @@ async function serveByWorkers(
   await workers.ready
 }
 
-async function runMigrations(shutdown: Shutdown): Promise<void> {
-  const database = await open(readConfig(process.env), shutdown)
+async function runMigrations({ env, shutdown }: Invocation): Promise<void> {
+  const database = await open(readConfig(env), shutdown)
   try {
     const applied = await asOwner(database, migrate)
     process.stdout.write(
@@ -215,15 +218,16 @@ async function runMigrations(shutdown: Shutdown): Promise<void> {
   }
 }
 
-async function runRotation(shutdown: Shutdown, { immediately = false }: Flags): Promise<void> {
-  await onKeys(shutdown, async (db, signing) => {
+async function runRotation(invocation: Invocation): Promise<void> {
+  const { immediately = false } = invocation.flags
+  await onKeys(invocation, async (db, signing) => {
     const { kid, activatesAt } = await rotateKeys(db, signing, new Date(), { immediately })
     return `The key ${kid} is published; it signs from ${activatesAt.toISOString()} on.`
   })
 }
 
-async function runRewrap(shutdown: Shutdown): Promise<void> {
-  await onKeys(shutdown, async (db, signing) => {
+async function runRewrap(invocation: Invocation): Promise<void> {
+  await onKeys(invocation, async (db, signing) => {
     const keys = await rewrapKeys(db, signing, new Date())
     const secrets = await rewrapSecrets(db, signing)
     return `Signing keys resealed: ${keys}. Webhook secrets resealed: ${secrets}. MASTER_KEY_PREVIOUS is no longer needed.`
@@ -231,10 +235,10 @@ async function runRewrap(shutdown: Shutdown): Promise<void> {
 }
 
 async function onKeys(
-  shutdown: Shutdown,
+  { env, shutdown }: Invocation,
   work: (db: Db, signing: Signing) => Promise<string>,
 ): Promise<void> {
-  const config = readConfig(process.env)
+  const config = readConfig(env)
   const database = await open(config, shutdown)
   try {
     const signing = await signingOf(database, config)
@@ -244,8 +248,9 @@ async function onKeys(
   }
 }
 
-async function runApply(_shutdown: Shutdown, flags: Flags, file: string): Promise<void> {
-  const config = readConfig(process.env)
+async function runApply({ env, flags, file }: Invocation): Promise<void> {
+  const { applyFile } = await import('./apply/command.ts')
+  const config = readConfig(env)
   const tokenFile = flags['token-file']
   const token =
     tokenFile === undefined ? config.adminToken : new Secret((await readFile(tokenFile, 'utf8')).trim())
@@ -259,6 +264,7 @@ async function runApply(_shutdown: Shutdown, flags: Flags, file: string): Promis
 }
 
 async function printOpenapi(): Promise<void> {
+  const { compose } = await import('./compose.ts')
   const url = 'postgres://unused'
   const never = () => () => {}
   const { app, close } = await compose({

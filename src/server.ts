@@ -3,9 +3,13 @@
 // 1, such as in a container without an init.
 import cluster from 'node:cluster'
 import { constants } from 'node:os'
+import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
 import { exitCodes } from './exit-codes.ts'
 import { createShutdown } from './shutdown.ts'
+
+// A slowly filling cache is not a reason to let the heap grow to several times its contents.
+setFlagsFromString('--heap-growing-percent=20')
 
 const shutdown = createShutdown()
 const serves = process.argv.slice(2).every((argument) => argument.startsWith('-') || argument === 'serve')

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { deleteExpiredAssertions } from './client-keys/assertion.ts'
 import { compose } from './compose.ts'
-import type { Config } from './config.ts'
+import { type Config, publicUrl } from './config.ts'
 import { readCursorKey } from './db/installation.ts'
 import { createDrain } from './http/drain.ts'
 import type { Measuring } from './http/metrics.ts'
@@ -105,8 +105,4 @@ export async function startService({
     if (shutdown.graceful) await delay(config.shutdownGraceMs)
     await close()
   })
-}
-
-export function publicUrl({ publicUrl, port }: Config): string {
-  return publicUrl ?? `http://localhost:${port}`
 }

@@ -14,7 +14,8 @@ export type Workers = {
   kill(): void
 }
 
-type Failure = { message: string; code: number }
+/** Why a process ends, and its exit code. */
+export type Failure = { message: string; code: number }
 
 export class WorkerFailedError extends Error {
   readonly exitCode: number

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import manifest from '../../package.json' with { type: 'json' }
+import { failureOf } from '../support/command.ts'
 import { cloneDatabase } from '../support/database.ts'
 import { freePort, run, said } from '../support/process.ts'
 
@@ -16,11 +17,11 @@ t.test('--help and --version print their output and end with 0', async (t) => {
 })
 
 t.test('an unknown command or option ends with 64 and a sentence', async (t) => {
-  for (const args of [['nonesuch'], ['serve', 'twice'], ['--nonesuch'], ['constructor']]) {
-    const wrong = run(t, args)
-    t.match(await wrong.exit, { code: 64 }, args.join(' '))
-    t.match(wrong.output(), /^counterfoil: .+\n$/)
-  }
+  const wrong = run(t, ['nonesuch'])
+  t.match(await wrong.exit, { code: 64 })
+  t.match(wrong.output(), /^counterfoil: .+\n$/)
+  for (const args of [['serve', 'twice'], ['--nonesuch'], ['constructor']])
+    t.match(await failureOf(args), { code: 64, message: /^.+$/ }, args.join(' '))
 })
 
 t.test('a malformed variable ends with 78 and a sentence that names it and not its value', async (t) => {
@@ -40,11 +41,13 @@ t.test('a malformed variable ends with 78 and a sentence that names it and not i
     ['ADMIN_TOKEN_FILE', '/nonesuch/file'],
   ]
   for (const [name, value] of wrong) {
-    const started = run(t, [], { [name]: value })
-    t.match(await started.exit, { code: 78 }, `${name}=${value}`)
-    t.match(started.output(), new RegExp(`^counterfoil: ${name} .+\\n$`))
-    t.notMatch(started.output(), /hunter2/)
+    const failure = await failureOf([], { [name]: value })
+    t.match(failure, { code: 78, message: new RegExp(`^${name} .+$`) }, `${name}=${value}`)
+    t.notMatch(failure.message, /hunter2/)
   }
+  const started = run(t, [], { PORT: 'eighty' })
+  t.match(await started.exit, { code: 78 })
+  t.match(started.output(), /^counterfoil: PORT .+\n$/)
 })
 
 t.test('a secret is set by a variable or a file, not both', async (t) => {
@@ -53,16 +56,15 @@ t.test('a secret is set by a variable or a file, not both', async (t) => {
   const file = join(directory, 'url')
   await writeFile(file, `${await cloneDatabase()}\n`)
   await chmod(file, 0o600)
-  const both = run(t, ['migrate'], { DATABASE_URL: 'postgres://x', DATABASE_URL_FILE: file })
-  t.match(await both.exit, { code: 78 })
+  const both = { DATABASE_URL: 'postgres://x', DATABASE_URL_FILE: file }
+  t.match(await failureOf(['migrate'], both), { code: 78 })
   const one = run(t, ['migrate'], { DATABASE_URL_FILE: file })
   t.match(await one.exit, { code: 0 }, one.output())
 })
 
 t.test('a database that cannot be reached ends with 69', async (t) => {
-  const started = run(t, [], { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/nothing' })
-  t.match(await started.exit, { code: 69 })
-  t.match(started.output(), /The database cannot be reached/)
+  const failure = await failureOf([], { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/nothing' })
+  t.match(failure, { code: 69, message: /The database cannot be reached/ })
 })
 
 t.test('a port in use ends with 78 and a data directory in use with 69, each with a sentence', async (t) => {
@@ -71,21 +73,17 @@ t.test('a port in use ends with 78 and a data directory in use with 69, each wit
   const env = { DATA_DIR: dataDir, PORT: String(await freePort()) }
   const first = run(t, [], env)
   await said(first, 'Counterfoil is running')
-  const sameDirectory = run(t, [], { ...env, PORT: String(await freePort()) })
-  t.match(await sameDirectory.exit, { code: 69 })
-  t.match(sameDirectory.output(), /^counterfoil: another Counterfoil is using .+\n$/)
+  const sameDirectory = await failureOf([], { ...env, PORT: String(await freePort()) })
+  t.match(sameDirectory, { code: 69, message: /^another Counterfoil is using .+$/ })
   const url = { DATABASE_URL: await cloneDatabase(), ADMIN_TOKEN: 'an-administrator-token-of-this-test' }
-  const samePort = run(t, [], { ...url, PORT: env.PORT })
-  t.match(await samePort.exit, { code: 78 })
-  t.match(samePort.output(), /counterfoil: HOST and PORT cannot be listened on: .+\n$/)
+  const samePort = await failureOf([], { ...url, PORT: env.PORT })
+  t.match(samePort, { code: 78, message: /^HOST and PORT cannot be listened on: .+$/ })
   first.child.kill('SIGTERM')
   t.match(await first.exit, { code: 0 })
 })
 
 t.test('an empty database without ADMIN_TOKEN ends with 78', async (t) => {
-  const started = run(t, [], { DATABASE_URL: await cloneDatabase() })
-  t.match(await started.exit, { code: 78 })
-  t.match(started.output(), /ADMIN_TOKEN/)
+  t.match(await failureOf([], { DATABASE_URL: await cloneDatabase() }), { code: 78, message: /ADMIN_TOKEN/ })
 })
 
 t.test('openapi prints the document', async (t) => {

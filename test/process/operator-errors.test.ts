@@ -7,6 +7,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { failureOf } from '../support/command.ts'
 import { isRoot } from '../support/embedded.ts'
 import { startOwnServer } from '../support/own-server.ts'
 import { freePort, run, said } from '../support/process.ts'
@@ -24,18 +25,29 @@ t.teardown(() => rm(folder, { recursive: true, force: true }))
 
 type Mistake = { env: Record<string, string>; code: 64 | 69 | 78; says: RegExp; within?: string[] }
 
-async function fails(t: Test, { env, code, says, within = [] }: Mistake) {
+/** Starts in this process, or in one of its own to see what it prints, or through the command `within`. */
+async function fails(t: Test, { env: more, code, says, within }: Mistake) {
   const given = { ADMIN_TOKEN: `${password}-is-the-administrators-token`, PORT: String(await freePort()) }
-  const started = run(t, [], { ...given, ...env }, within)
+  const env = { ...given, ...more }
+  const failure = within ? await failsAlone(t, env, within) : await failureOf([], env)
+  t.equal(failure.code, code)
+  t.match(failure.message, /^[^\n]+$/, 'one line')
+  t.match(failure.message, says)
+  t.notMatch(failure.message, /^\s+at |\.ts:\d|hunter2/m, 'no stack and no secret')
+}
+
+async function failsAlone(t: Test, env: Record<string, string>, within: string[]) {
+  const started = run(t, [], env, within)
   let errors = ''
   started.child.stderr?.on('data', (text) => {
     errors += text
   })
-  t.match(await started.exit, { code }, started.output())
-  t.match(errors, /^counterfoil: [^\n]+\n$/, 'one line')
-  t.match(errors, says)
-  t.notMatch(errors, /^\s+at |\.ts:\d|hunter2/m, 'no stack and no secret')
+  const { code } = await started.exit
+  t.match(errors, /^counterfoil: .*\n$/, started.output())
+  return { code, message: errors.slice('counterfoil: '.length, -1) }
 }
+
+const alone: string[] = []
 
 const service = (change: (url: URL) => void = () => {}) =>
   urlWith((url) => {
@@ -51,15 +63,16 @@ function walk(code: Mistake['code'], mistakes: Record<string, Omit<Mistake, 'cod
 }
 
 t.test('a malformed URL ends the start with 78, and no part of it is printed', async (t) => {
-  const says =
-    /^counterfoil: DATABASE_URL has [^:]+: percent-encode special characters in the user name and password\.$/m
-  await fails(t, { env: { DATABASE_URL: 'postgres://u:hunter2@ss/w#rd@host/db' }, code: 78, says })
+  const says = /^DATABASE_URL has [^:]+: percent-encode special characters in the user name and password\.$/
+  const env = { DATABASE_URL: 'postgres://u:hunter2@ss/w#rd@host/db' }
+  await fails(t, { env, code: 78, says, within: alone })
 })
 
 walk(69, {
   'a wrong password': {
     env: { DATABASE_URL: service((url) => (url.password = 'hunter22')) },
     says: /password authentication failed.*check the user name and the password in DATABASE_URL/,
+    within: alone,
   },
   'a missing password': {
     env: { DATABASE_URL: service((url) => (url.password = '')) },
@@ -204,14 +217,17 @@ t.test('an address that cannot be listened on ends the start with 78 and a sente
   await once(taken, 'listening')
   t.teardown(() => taken.close())
   const { port } = taken.address() as AddressInfo
-  // Workers fail for the same reason at the same time.
-  for (const WORKERS of ['1', '3']) {
-    const given = { DATABASE_URL: service(), WORKERS }
-    for (const [HOST, says] of Object.entries(addresses))
-      await fails(t, { env: { ...given, HOST }, code: 78, says })
-    const says = /EADDRINUSE.*stop the other process that uses the port, or set another PORT/
-    await fails(t, { env: { ...given, HOST: '127.0.0.1', PORT: String(port) }, code: 78, says })
-  }
+  const given = { DATABASE_URL: service() }
+  for (const [HOST, says] of Object.entries(addresses))
+    await fails(t, { env: { ...given, HOST }, code: 78, says })
+  const used = { HOST: '127.0.0.1', PORT: String(port) }
+  const says = /EADDRINUSE.*stop the other process that uses the port, or set another PORT/
+  await fails(t, { env: { ...given, ...used }, code: 78, says })
+  // Workers fail for the same reason at the same time: the primary cannot use a port, a worker a name.
+  const workers = { ...given, WORKERS: '2' }
+  await fails(t, { env: { ...workers, ...used }, code: 78, says, within: alone })
+  const name = { HOST: 'nonesuch.invalid' }
+  await fails(t, { env: { ...workers, ...name }, code: 78, says: /set HOST to an address/, within: alone })
 })
 
 t.test(
