@@ -25,6 +25,7 @@ LABEL org.opencontainers.image.title="Counterfoil" \
       org.opencontainers.image.licenses="MIT"
 WORKDIR /app
 COPY LICENSE ./
+COPY docs docs
 COPY --from=dependencies /build/node_modules node_modules
 COPY --from=build /build/dist dist
 ENV HOST=0.0.0.0

@@ -4,6 +4,7 @@ import type { FastifyInstance, onRequestHookHandler } from 'fastify'
 import { AppError, catalogue, type ErrorCode } from '../shared/errors.ts'
 import { version } from '../shared/version.ts'
 import { exampleOf, type Schema } from './examples.ts'
+import { guides } from './guides.ts'
 import { problemDocument } from './problem.ts'
 import { exampleRequestId } from './schemas.ts'
 
@@ -12,8 +13,8 @@ const description = `Issues API tokens for many organizations, keeps only a hash
 Every response carries \`X-Request-Id\`, which identifies the request in the logs. A path answers methods that it
 does not offer with 405 and \`Allow\`.
 
-To try operations here, click "Authorize" and enter a management token as \`bearer\`. The guides are in the folder \`docs/\`
-of the package and the repository; start with \`docs/integrating.md\`.`
+To try operations here, click "Authorize" and enter a management token as \`bearer\`. The guides explain how the operations
+work together; start with "Check tokens in your service".`
 
 // The plugin's own policy allows other hosts, and would make browsers request the scripts over HTTPS even without TLS.
 const docsPolicy = {
@@ -46,6 +47,10 @@ type Document = {
 
 /** Generates the OpenAPI document from the routes that are registered after this. */
 export async function openapi(app: FastifyInstance): Promise<void> {
+  const guide = (name: string, description: string) => ({
+    url: `${app.basePath}/docs/guides/${name}`,
+    description,
+  })
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -57,11 +62,20 @@ export async function openapi(app: FastifyInstance): Promise<void> {
       },
       servers: [{ url: app.basePath || '/' }],
       tags: [
-        { name: 'Tokens', description: 'Issue, list, change, revoke and delete tokens.' },
-        { name: 'Verifying', description: 'For resource servers: is this bearer token good?' },
+        {
+          name: 'Tokens',
+          description: 'Issue, list, change, revoke and delete tokens.',
+          externalDocs: guide('managing-tokens.md', 'Build a token screen'),
+        },
+        {
+          name: 'Verifying',
+          description: 'For resource servers: is this bearer token good?',
+          externalDocs: guide('integrating.md', 'Check tokens in your service'),
+        },
         {
           name: 'Client keys',
           description: 'Keys that resource servers authenticate with instead of a secret.',
+          externalDocs: guide('caller-authentication.md', 'How resource servers authenticate'),
         },
         { name: 'Owners', description: 'The users that tokens belong to.' },
         { name: 'Token types', description: 'The kinds of token; for platform administrators.' },
@@ -69,14 +83,35 @@ export async function openapi(app: FastifyInstance): Promise<void> {
           name: 'Token types of organizations',
           description: 'The kinds of token that an organization has of its own; they take precedence.',
         },
-        { name: 'Signing keys', description: 'The keys that sign JWTs; for platform administrators.' },
+        {
+          name: 'Signing keys',
+          description: 'The keys that sign JWTs; for platform administrators.',
+          externalDocs: guide('jwt.md', 'JWTs and signing keys'),
+        },
         { name: 'Organizations', description: 'The tenants that own tokens; for platform administrators.' },
-        { name: 'Sign-in', description: 'Identity providers whose users may manage tokens as themselves.' },
-        { name: 'Policy', description: 'The rules of an organization for its tokens.' },
-        { name: 'Webhooks', description: 'Endpoints that are told about events.' },
+        {
+          name: 'Sign-in',
+          description: 'Identity providers whose users may manage tokens as themselves.',
+          externalDocs: guide('sign-in.md', 'Sign-in'),
+        },
+        {
+          name: 'Policy',
+          description: 'The rules of an organization for its tokens.',
+          externalDocs: guide('policies.md', 'Policies'),
+        },
+        {
+          name: 'Webhooks',
+          description: 'Endpoints that are told about events.',
+          externalDocs: guide('webhooks.md', 'Webhooks'),
+        },
         { name: 'Change log', description: 'Who changed what, and when.' },
-        { name: 'Operations', description: 'For operators of the service.' },
+        {
+          name: 'Operations',
+          description: 'For operators of the service.',
+          externalDocs: guide('operating.md', 'Operate it'),
+        },
       ],
+      externalDocs: guide('', 'Guides'),
       components: {
         securitySchemes: {
           basic: {
@@ -170,7 +205,7 @@ function mayBeLeftOut({ content }: NonNullable<Operation['requestBody']>, schema
   return names.some((name) => [schemas[name]?.type].flat().includes('null'))
 }
 
-/** Serves the API reference, generated from the OpenAPI document. */
+/** Serves the API reference, generated from the OpenAPI document, and the guides. */
 export async function docs(app: FastifyInstance): Promise<void> {
   app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('docs/', 303))
   await app.register(swaggerUi, {
@@ -181,6 +216,7 @@ export async function docs(app: FastifyInstance): Promise<void> {
     uiConfig: { deepLinking: true, layout: 'BaseLayout', plugins: [emptyFormFields] },
     uiHooks: { onRequest: redirectIndex },
   })
+  await app.register(guides)
 }
 
 /**

@@ -45,6 +45,21 @@ if (executablePath === undefined) {
     t.equal(revoked.sent, `token=${secret}`, 'no optional field is sent')
     t.equal(revoked.status, 200)
 
+    // Links open another tab: the address of this one is enough.
+    const guides = await page.$eval('a[href$="/docs/guides/"]', (link) => link.getAttribute('href'))
+    await page.goto(new URL(guides ?? '', page.url()).href)
+    const follow = async (href: string) =>
+      Promise.all([page.waitForNavigation(), page.locator(`main a[href="${href}"]`).click()])
+    await follow('integrating.md')
+    await follow('gateways/README.md')
+    await follow('../resource-servers.md')
+    t.equal(
+      await page.$eval('h1', (title) => title.textContent),
+      'Limit what a resource server sees and where a token works',
+    )
+    const font = await page.evaluate('getComputedStyle(document.body).fontFamily')
+    t.match(font, /system-ui/, 'the style is applied')
+
     t.same(foreign, [], 'nothing is requested from other hosts')
     t.same(errors, [], 'nothing fails in the page')
   })
