@@ -19,6 +19,7 @@ import { checkBodies } from './http/bodies.ts'
 import type { Deps } from './http/deps.ts'
 import { closeAnswered } from './http/drain.ts'
 import { Durations } from './http/durations.ts'
+import { readEmptyMembers } from './http/empty-members.ts'
 import { createFailedCredentials, type FailureLimit } from './http/failed-credentials.ts'
 import { healthRoutes } from './http/health.ts'
 import { addJsonParser } from './http/json.ts'
@@ -206,6 +207,7 @@ export async function buildApp({
         async (scope) => {
           limitRequests(scope, limitTo(requests))
           scope.addHook('onRequest', authenticating)
+          scope.addHook('preValidation', readEmptyMembers)
           scope.addHook('preHandler', rejectUnsafeText)
           scope.addHook('onSend', async (request, reply) => {
             reply.header('cache-control', 'no-store')

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import type { ClientKeys as Row } from '../db/tables.ts'
-import { Id, OrganizationParams } from '../http/schemas.ts'
+import { Id, OrganizationParams, orNull } from '../http/schemas.ts'
 import type { GivenKeys } from './client-keys.ts'
 
 const text = (maxLength: number, options: object = {}) =>
@@ -22,14 +22,10 @@ const members = {
   e: text(20, { description: 'For RSA keys.' }),
 }
 
-const jwksUri = (options: object = {}) =>
-  Type.Optional(
-    Type.String({
-      description: 'The URL of the keys, which are fetched on demand and cached for ten minutes.',
-      examples: ['https://service.example/jwks.json'],
-      ...options,
-    }),
-  )
+const jwksUri = {
+  description: 'The URL of the keys, which are fetched on demand and cached for ten minutes.',
+  examples: ['https://service.example/jwks.json'],
+}
 
 const example = {
   jwks: {
@@ -47,7 +43,7 @@ const example = {
 
 export const NewClientKeys = Type.Object(
   {
-    jwks: Type.Optional(
+    jwks: orNull(
       Type.Object(
         {
           keys: Type.Array(Type.Object(members, { additionalProperties: true }), {
@@ -61,7 +57,7 @@ export const NewClientKeys = Type.Object(
         },
       ),
     ),
-    jwks_uri: jwksUri({ maxLength: 2000 }),
+    jwks_uri: orNull(Type.String({ ...jwksUri, maxLength: 2000 })),
   },
   { $id: 'NewClientKeys', additionalProperties: false, examples: [example] },
 )
@@ -69,7 +65,7 @@ export const NewClientKeys = Type.Object(
 export const ClientKeys = Type.Object(
   {
     jwks: Type.Optional(Type.Object({ keys: Type.Array(Type.Object(members)) })),
-    jwks_uri: jwksUri(),
+    jwks_uri: Type.Optional(Type.String(jwksUri)),
   },
   {
     $id: 'ClientKeys',
@@ -82,7 +78,7 @@ export const TokenParams = Type.Object({ ...OrganizationParams.properties, token
 export const components = [NewClientKeys, ClientKeys]
 
 export function parseClientKeys({ jwks, jwks_uri }: Static<typeof NewClientKeys>): GivenKeys {
-  return { jwks: jwks?.keys, jwksUri: jwks_uri }
+  return { jwks: jwks?.keys, jwksUri: jwks_uri ?? undefined }
 }
 
 export function presentClientKeys({ jwks, jwksUri }: Row): Static<typeof ClientKeys> {

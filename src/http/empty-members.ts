@@ -1,39 +1,65 @@
-import type { preValidationHookHandler } from 'fastify'
+import type { FastifyRequest } from 'fastify'
+
+type Members = Record<string, unknown>
+
+type Shape = {
+  $ref?: string
+  type?: string | string[]
+  properties?: Record<string, Shape>
+  required?: string[]
+  items?: Shape
+}
 
 /**
- * Drops members that are null or "" before a create is validated, since forms send these for fields that were left empty.
- * It does so at the top level and in the objects that `nested` names; an object that only had such members is dropped too.
+ * A preValidation hook. Forms send null or "" for fields that were left empty: in optional members, both mean absence. In
+ * a PATCH, where absence keeps a value, "" means null, which clears it. Required members, free-form objects and the parts
+ * of a limit (`narrowed_to`, whose schema is a union) are left as they are.
  */
-export function dropEmptyMembers(...nested: string[]): preValidationHookHandler {
-  return (request, _reply, done) => {
-    request.body = withoutEmpty(request.body, nested)
-    done()
-  }
+export async function readEmptyMembers(request: FastifyRequest): Promise<void> {
+  const { method, routeOptions, server, body } = request
+  const shape = routeOptions.schema?.body as Shape | undefined
+  if (!shape || !isObject(body)) return
+  const resolve = (shape: Shape) =>
+    shape.$ref ? (server.getSchema(shape.$ref.replace('#', '')) as Shape) : shape
+  request.body = readMembers(body, resolve(shape), { resolve, isPatch: method === 'PATCH' })
 }
 
-/** For a PATCH: "" means null in the members that can be cleared. */
-export function clearEmptyMembers(...clearable: string[]): preValidationHookHandler {
-  return ({ body }, _reply, done) => {
-    if (isObject(body)) for (const name of clearable) if (body[name] === '') body[name] = null
-    done()
-  }
-}
+type Reading = { resolve(shape: Shape): Shape; isPatch: boolean }
 
-function withoutEmpty(body: unknown, nested: string[]): unknown {
-  if (!isObject(body)) return body
-  const members = Object.entries(body)
-    .map(([name, value]) => [name, nested.includes(name) ? emptied(value) : value] as const)
-    .filter(([, value]) => value !== null && value !== '')
+function readMembers(body: Members, { properties = {}, required = [] }: Shape, reading: Reading): Members {
+  const members = Object.entries(body).flatMap(([name, before]) => {
+    const shape = Object.hasOwn(properties, name) ? properties[name] : undefined
+    if (!shape) return [[name, before]]
+    const member = reading.resolve(shape)
+    const value = read(before, member, reading)
+    if (required.includes(name) || !isEmpty(value)) return [[name, value]]
+    if (reading.isPatch) return [[name, takesNull(member) ? null : value]]
+    return value === null && takesNull(member) ? [[name, null]] : []
+  })
   return Object.fromEntries(members)
 }
 
-/** Null if it only had empty members. An empty object stays: it is not what a form sends for an empty field. */
-function emptied(value: unknown): unknown {
-  const rest = withoutEmpty(value, [])
-  const isEmpty = isObject(rest) && Object.keys(rest).length === 0
-  return isEmpty && Object.keys(value as object).length > 0 ? null : rest
+function read(value: unknown, shape: Shape, reading: Reading): unknown {
+  const { items, properties, required = [] } = shape
+  if (Array.isArray(value) && items) {
+    const item = reading.resolve(items)
+    return value.map((one) => (isObject(one) ? readMembers(one, item, { ...reading, isPatch: false }) : one))
+  }
+  if (!isObject(value) || !properties) return value
+  const members = readMembers(value, shape, reading)
+  // A form in which a whole group of fields was left empty does not mean the group.
+  const values = Object.values(members)
+  return required.length > 0 && values.length > 0 && values.every(isEmpty) ? '' : members
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+function isEmpty(value: unknown): boolean {
+  return value === null || value === ''
+}
+
+function takesNull({ type }: Shape): boolean {
+  return Array.isArray(type) && type.includes('null')
+}
+
+function isObject(value: unknown): value is Members {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -7,6 +7,19 @@ export function ref<T extends TSchema>(schema: T) {
   return Type.Unsafe<Static<T>>({ $ref: `${$id}#` })
 }
 
+/** An optional member of a request that may also be null: null is as good as leaving it out. */
+export function orNull<T extends TSchema>(schema: T, options: object = {}) {
+  const { type, enum: values } = schema as { type?: string; enum?: unknown[] }
+  return Type.Optional(
+    Type.Unsafe<Static<T> | null>({
+      ...schema,
+      type: [type, 'null'],
+      ...(values && { enum: [...values, null] }),
+      ...options,
+    }),
+  )
+}
+
 /** As `type: [T, 'null']`, which serializes faster than a union. */
 export const nullable = {
   string: (options: object = {}) => Type.Unsafe<string | null>({ type: ['string', 'null'], ...options }),

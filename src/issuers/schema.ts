@@ -1,8 +1,8 @@
 import { type Static, Type } from 'typebox'
 import { permissions } from '../access/permissions.ts'
 import type { TrustedIssuer as Row } from '../db/tables.ts'
-import { nameForm } from '../http/messages.ts'
-import { DateTime, Id, nullable, OrganizationParams, ref } from '../http/schemas.ts'
+import { nameForm, unchangeableOf } from '../http/messages.ts'
+import { DateTime, Id, nullable, OrganizationParams, orNull, ref } from '../http/schemas.ts'
 import { algorithms, defaultAlgorithms, type Registration } from './registration.ts'
 
 const closed = { additionalProperties: false }
@@ -81,35 +81,6 @@ const Algorithms = Type.Array(Type.Enum(algorithms, { type: 'string' }), {
   examples: [defaultAlgorithms],
 })
 
-export const IssuerRegistration = Type.Object(
-  {
-    ...members,
-    jwks_uri: Type.Optional(nullable.string(jwksUri)),
-    algorithms: Type.Optional(Algorithms),
-    claims: Type.Optional(
-      Type.Object(
-        {
-          subject: Type.Optional(claims.subject),
-          email: Type.Optional(claims.email),
-          groups: Type.Optional(claims.groups),
-          organization: Type.Optional(OrganizationClaim),
-        },
-        {
-          ...closed,
-          description: 'The claims to read; members that are left out default to those of the example.',
-        },
-      ),
-    ),
-    default_permissions: Type.Optional(grants.default_permissions),
-    group_permissions: Type.Optional(grants.group_permissions),
-  },
-  {
-    $id: 'IssuerRegistration',
-    ...closed,
-    description: 'The issuer, the audience of its tokens, and the permissions of its users.',
-  },
-)
-
 export const TrustedIssuer = Type.Object(
   {
     id: Id,
@@ -124,6 +95,38 @@ export const TrustedIssuer = Type.Object(
   { $id: 'TrustedIssuer', description: 'An identity provider whose users may sign in.' },
 )
 
+export const IssuerRegistration = Type.Object(
+  {
+    ...members,
+    jwks_uri: Type.Optional(nullable.string(jwksUri)),
+    algorithms: orNull(Algorithms),
+    claims: orNull(
+      Type.Object(
+        {
+          subject: orNull(claims.subject),
+          email: orNull(claims.email),
+          groups: orNull(claims.groups),
+          organization: Type.Optional(OrganizationClaim),
+        },
+        {
+          ...closed,
+          description: 'The claims to read; members that are left out default to those of the example.',
+        },
+      ),
+    ),
+    default_permissions: orNull(grants.default_permissions),
+    group_permissions: orNull(grants.group_permissions),
+  },
+  {
+    $id: 'IssuerRegistration',
+    ...closed,
+    description:
+      'The issuer, the audience of its tokens, and the permissions of its users. An optional member that is null or `""` is ' +
+      'as if it were left out, apart from `claims.organization`.',
+    ...unchangeableOf(TrustedIssuer, { properties: {} }),
+  },
+)
+
 export const TrustedIssuerList = Type.Object(
   { items: Type.Array(ref(TrustedIssuer)) },
   { $id: 'TrustedIssuerList', description: 'All trusted issuers, by issuer and audience.' },
@@ -135,11 +138,17 @@ export const components = [TrustedIssuer, TrustedIssuerList, IssuerRegistration]
 
 export function parseRegistration(body: Static<typeof IssuerRegistration>): Registration {
   const { name, issuer, audience } = body
+  const { subject, email, groups, organization } = body.claims ?? {}
   return {
     ...{ name, issuer, audience },
     jwksUri: body.jwks_uri ?? null,
     algorithms: body.algorithms ?? defaultAlgorithms,
-    claims: { ...defaultClaims, ...body.claims, organization: body.claims?.organization },
+    claims: {
+      subject: subject ?? defaultClaims.subject,
+      email: email ?? defaultClaims.email,
+      groups: groups ?? defaultClaims.groups,
+      organization,
+    },
     defaultPermissions: body.default_permissions ?? [],
     groupPermissions: body.group_permissions ?? [],
   }

@@ -56,12 +56,12 @@ export const RetiredKey = Type.Object(
 )
 
 /** Optional. */
-export const Rotation = Type.Unsafe<{ immediately?: boolean } | null>({
+export const Rotation = Type.Unsafe<{ immediately?: boolean | null } | null>({
   $id: 'Rotation',
   type: ['object', 'null'],
   properties: {
     immediately: {
-      type: 'boolean',
+      type: ['boolean', 'null'],
       description:
         'For a leaked key: the next one signs at once, although verifiers may not have fetched it yet.',
     },

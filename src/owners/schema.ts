@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import type { Owner as Row } from '../db/tables.ts'
+import { unchangeableOf } from '../http/messages.ts'
 import { Page, pageQuery } from '../http/pages.ts'
 import { DateTime, IdentitySource, nullable, Subject } from '../http/schemas.ts'
 import type { OwnerChange as ParsedChange } from './owners.ts'
@@ -27,10 +28,15 @@ export const OwnerRecord = Type.Object(
 export const OwnerChange = Type.Object(
   {
     email: Type.Optional(nullable.string({ format: 'idn-email', maxLength: 320 })),
-    identity_source: Type.Optional(IdentitySource()),
+    identity_source: Type.Optional(IdentitySource({ description: 'It cannot be cleared.' })),
     external_id: Type.Optional(ExternalId),
   },
-  { $id: 'OwnerChange', additionalProperties: false },
+  {
+    $id: 'OwnerChange',
+    additionalProperties: false,
+    description: 'What is left out stays as it is; null or `""` clears a member.',
+    ...unchangeableOf(OwnerRecord, { properties: { subject: Subject } }),
+  },
 )
 
 export const OwnerPage = Page(OwnerRecord, 'OwnerPage')

@@ -1,17 +1,11 @@
 import { type Static, type TSchema, Type } from 'typebox'
+import { unchangeableOf } from '../http/messages.ts'
 import { Id, ref } from '../http/schemas.ts'
 import { Policy, PolicyDocument } from '../shared/policy.ts'
 import { effectivePolicy, sourcesOf } from './effective.ts'
 import type { MergePatch } from './merge-patch.ts'
 import type { PolicyChange as Change, OwnPolicy } from './policy.ts'
 import { maxBreachesShown } from './store.ts'
-
-export const PolicyPatch = Type.Unsafe<MergePatch<PolicyDocument>>({
-  ...orNull(PolicyDocument),
-  $id: 'PolicyPatch',
-  type: 'object',
-  description: "A JSON Merge Patch (RFC 7396): null resets a value to the platform's.",
-})
 
 const viewMembers = {
   organization: Type.String({ description: 'The key of the organization.', examples: ['default'] }),
@@ -57,12 +51,25 @@ export const PolicyChange = Type.Object(
   { $id: 'PolicyChange', description: 'The result of a policy change, or of a dry run.' },
 )
 
+/** Members of responses that are not part of the policy itself. */
+const unchangeable = unchangeableOf(PolicyChange, { properties: {} })
+
+const Replacement = { ...PolicyDocument, ...unchangeable }
+
+export const PolicyPatch = Type.Unsafe<MergePatch<PolicyDocument>>({
+  ...orNull(PolicyDocument),
+  ...unchangeable,
+  $id: 'PolicyPatch',
+  type: 'object',
+  description: "A JSON Merge Patch (RFC 7396): null resets a value to the platform's.",
+})
+
 export const PolicyChangeQuery = Type.Object(
   { dry_run: Type.Boolean({ default: false, description: 'Report the result without making the change.' }) },
   { additionalProperties: false },
 )
 
-export const components = [Policy, PolicyDocument, PolicyPatch, PolicyView, PolicyChange]
+export const components = [Policy, Replacement, PolicyPatch, PolicyView, PolicyChange]
 
 export function presentPolicy({ organizationKey, own }: OwnPolicy): Static<typeof PolicyView> {
   return { organization: organizationKey, policy: effectivePolicy(own), sources: sourcesOf(own), own }

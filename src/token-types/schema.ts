@@ -5,6 +5,7 @@ import {
   DateTime,
   nullable,
   OrganizationParams,
+  orNull,
   ref,
   ScopeDetail,
   Scopes,
@@ -30,39 +31,25 @@ const NewScopeDetail = Type.Object(
 
 const changeable = {
   description: Type.Optional(nullable.string({ maxLength: 1000, examples: ['For identity providers'] })),
-  allowed_scopes: Type.Optional(
-    Type.Unsafe<string[] | null>({
-      ...Scopes,
-      type: ['array', 'null'],
-      description: 'The scopes that tokens of this type may have; null for any.',
-      examples: [['um:read', 'um:write', 'um:bulk']],
-    }),
-  ),
-  default_scopes: Type.Optional({
-    ...Scopes,
-    description: 'The default for new tokens.',
-    examples: [['um:read']],
+  allowed_scopes: orNull(Scopes, {
+    description: 'The scopes that tokens of this type may have; null for any.',
+    examples: [['um:read', 'um:write', 'um:bulk']],
   }),
-  scopes_required: Type.Optional(Type.Boolean({ description: 'Whether a token needs at least one scope.' })),
-  scope_details: Type.Optional(
-    Type.Array(NewScopeDetail, {
-      maxItems: 100,
-      description: 'Labels and descriptions of allowed scopes, for forms. Replaces all that the type has.',
-    }),
-  ),
-  audience: Type.Optional({
-    ...Audience,
+  default_scopes: orNull(Scopes, { description: 'The default for new tokens.', examples: [['um:read']] }),
+  scopes_required: orNull(Type.Boolean(), { description: 'Whether a token needs at least one scope.' }),
+  scope_details: orNull(Type.Array(NewScopeDetail, { maxItems: 100 }), {
+    description: 'Labels and descriptions of allowed scopes, for forms. Replaces all that the type has.',
+  }),
+  audience: orNull(Audience, {
     description: 'The default for new tokens.',
     examples: [['https://host.example']],
   }),
-  status_list: Type.Optional(
-    Type.Boolean({
-      description: 'Whether new JWTs refer to a status list, from which verifiers learn of revocations.',
-    }),
-  ),
-  self_rotation: Type.Optional(
-    Type.Boolean({ description: 'Whether its tokens may rotate themselves, whatever their scopes.' }),
-  ),
+  status_list: orNull(Type.Boolean(), {
+    description: 'Whether new JWTs refer to a status list, from which verifiers learn of revocations.',
+  }),
+  self_rotation: orNull(Type.Boolean(), {
+    description: 'Whether its tokens may rotate themselves, whatever their scopes.',
+  }),
   endpoint: Type.Optional(
     nullable.string({
       pattern: '^https?://[^\\s{}]*(\\{organization\\}[^\\s{}]*)*$',
@@ -83,32 +70,29 @@ export const NewTokenType = Type.Object(
         'must be 2 to 50 lower-case letters, digits and hyphens; it must start with a letter and not end with a hyphen',
       examples: ['personal-access'],
     }),
-    format: Type.Optional(
-      Type.Enum([...tokenFormats], {
-        type: 'string',
-        default: 'opaque',
-        description:
-          'JWTs can also be verified without Counterfoil, but then revocations go unnoticed unless the type uses a status list.',
-      }),
-    ),
-    prefix: Type.Optional(
-      Type.String({
-        pattern: '^[a-z][a-z0-9]*(_[a-z0-9]+)*$',
-        'x-pattern-message':
-          'must be lower-case letters, digits and single underscores; it must start with a letter and not end with an underscore',
-        maxLength: 20,
-        description: 'The prefix of its tokens. Required for opaque tokens; JWTs have none.',
-        examples: ['pat'],
-      }),
-    ),
-    carries_organization: Type.Optional(
-      Type.Boolean({
-        description: 'Whether the token contains the key of the organization after the prefix.',
-      }),
-    ),
+    format: orNull(Type.Enum([...tokenFormats], { type: 'string' }), {
+      default: 'opaque',
+      description:
+        'JWTs can also be verified without Counterfoil, but then revocations go unnoticed unless the type uses a status list.',
+    }),
+    prefix: orNull(Type.String(), {
+      pattern: '^[a-z][a-z0-9]*(_[a-z0-9]+)*$',
+      'x-pattern-message':
+        'must be lower-case letters, digits and single underscores; it must start with a letter and not end with an underscore',
+      maxLength: 20,
+      description: 'The prefix of its tokens. Required for opaque tokens; JWTs have none.',
+      examples: ['pat'],
+    }),
+    carries_organization: orNull(Type.Boolean(), {
+      description: 'Whether the token contains the key of the organization after the prefix.',
+    }),
     ...changeable,
   },
-  { $id: 'NewTokenType', additionalProperties: false },
+  {
+    $id: 'NewTokenType',
+    additionalProperties: false,
+    description: 'An optional member that is null or `""` is as if it were left out.',
+  },
 )
 
 export const TokenType = Type.Object(
@@ -146,6 +130,8 @@ export const TokenType = Type.Object(
 export const TokenTypeChange = Type.Object(changeable, {
   $id: 'TokenTypeChange',
   additionalProperties: false,
+  description:
+    'What is left out stays as it is; null or `""` resets a member to what a type has that was created without it.',
   ...unchangeableOf(TokenType, NewTokenType),
 })
 
@@ -168,8 +154,14 @@ export const AnyTypeParams = Type.Object({ organization: Type.Optional(organizat
 export const components = [TokenType, TokenTypeList, NewTokenType, TokenTypeChange]
 
 export function parseTokenType(body: Static<typeof NewTokenType>): ParsedType {
-  const { name, format = 'opaque', prefix, carries_organization, ...change } = body
-  return { name, format, prefix, carriesOrganization: carries_organization, ...parseTokenTypeChange(change) }
+  const { name, format, prefix, carries_organization, ...change } = body
+  return {
+    name,
+    format: format ?? 'opaque',
+    prefix: prefix ?? undefined,
+    carriesOrganization: carries_organization ?? false,
+    ...parseTokenTypeChange(change),
+  }
 }
 
 export function parseTokenTypeChange(body: Static<typeof TokenTypeChange>): ParsedChange {
@@ -178,25 +170,30 @@ export function parseTokenTypeChange(body: Static<typeof TokenTypeChange>): Pars
     default_scopes,
     scopes_required,
     scope_details,
+    audience,
     status_list,
     self_rotation,
-    ...same
   } = body
+  const { description, endpoint } = body
   return {
-    ...same,
+    ...(description !== undefined && { description }),
+    ...(endpoint !== undefined && { endpoint }),
     ...(allowed_scopes !== undefined && { allowedScopes: allowed_scopes }),
-    ...(default_scopes !== undefined && { defaultScopes: default_scopes }),
-    ...(scopes_required !== undefined && { scopesRequired: scopes_required }),
-    ...(scope_details !== undefined && {
-      scopeDetails: scope_details.map(({ scope, label, description = null }) => ({
-        scope,
-        label: plainName(label),
-        description,
-      })),
-    }),
-    ...(status_list !== undefined && { statusList: status_list }),
-    ...(self_rotation !== undefined && { selfRotation: self_rotation }),
+    ...(default_scopes !== undefined && { defaultScopes: default_scopes ?? [] }),
+    ...(scopes_required !== undefined && { scopesRequired: scopes_required ?? false }),
+    ...(scope_details !== undefined && { scopeDetails: parseScopeDetails(scope_details ?? []) }),
+    ...(audience !== undefined && { audience: audience ?? [] }),
+    ...(status_list !== undefined && { statusList: status_list ?? false }),
+    ...(self_rotation !== undefined && { selfRotation: self_rotation ?? false }),
   }
+}
+
+function parseScopeDetails(details: Static<typeof NewScopeDetail>[]): TokenTypeOf['scopeDetails'] {
+  return details.map(({ scope, label, description = null }) => ({
+    scope,
+    label: plainName(label),
+    description,
+  }))
 }
 
 export function presentTokenType(row: TokenTypeOf): Static<typeof TokenType> {

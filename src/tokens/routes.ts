@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyError, FastifyReply } from 'fastify'
 import type { Deps } from '../http/deps.ts'
-import { clearEmptyMembers, dropEmptyMembers } from '../http/empty-members.ts'
 import { etag, expectedVersions } from '../http/etag.ts'
 import { IdempotencyHeader, idempotencyKey } from '../http/idempotency-key.ts'
 import { page, positionIn } from '../http/pages.ts'
@@ -56,7 +55,6 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
     url: collection,
     bodyLimit,
     config: { forgets: true },
-    preValidation: dropEmptyMembers('owner'),
     // A dry run reports what the schema rejects together with what the rules do.
     attachValidation: true,
     schema: {
@@ -190,7 +188,6 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
     method: 'PATCH',
     url: item,
     bodyLimit,
-    preValidation: clearEmptyMembers('comment', 'metadata', 'allowed_cidrs'),
     schema: {
       operationId: 'updateToken',
       summary: 'Change the name, comment or allowed networks of a token',

@@ -22,10 +22,12 @@ export const Owner = Type.Object(
 )
 
 /** For optional bodies. */
-export const Revocation = Type.Unsafe<{ reason?: string } | null>({
+export const Revocation = Type.Unsafe<{ reason?: string | null } | null>({
   $id: 'Revocation',
   type: ['object', 'null'],
-  properties: { reason: { type: 'string', minLength: 1, maxLength: 1000, examples: ['Left the company'] } },
+  properties: {
+    reason: { type: ['string', 'null'], minLength: 1, maxLength: 1000, examples: ['Left the company'] },
+  },
   additionalProperties: false,
   examples: [{ reason: 'Left the company' }],
 })

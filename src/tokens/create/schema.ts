@@ -1,7 +1,7 @@
-import { type Static, type TSchema, Type } from 'typebox'
+import { type Static, Type } from 'typebox'
 import type { AskedOwner } from '../../access/credential.ts'
 import { nameForm } from '../../http/messages.ts'
-import { Audience, IdentitySource, nullable, Scopes, Subject } from '../../http/schemas.ts'
+import { Audience, IdentitySource, nullable, orNull, Scopes, Subject } from '../../http/schemas.ts'
 import { AppError, invalidValue, type Refusals } from '../../shared/errors.ts'
 import { plainName } from '../../shared/text.ts'
 import { parseNetworks } from '../networks.ts'
@@ -74,17 +74,10 @@ export const NarrowedTo = Type.Object(
   },
 )
 
-/** The same schema with null allowed, for an optional member of a create: null is as good as leaving it out. */
-export function orNull<T extends TSchema>(schema: T, options: object = {}) {
-  const { type } = schema as unknown as { type: string }
-  return Type.Optional(Type.Unsafe<Static<T> | null>({ ...schema, type: [type, 'null'], ...options }))
-}
-
 const NewOwner = Type.Object(
   {
     subject: ownerMembers.subject,
     identity_source: orNull(IdentitySource(), {
-      enum: [...IdentitySource().enum, null],
       description:
         'Where the user comes from. Left out: as the record of the owner says, else `internal`; required for an ' +
         'unknown owner if the policy does not allow new tokens for single sign-on users.',

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { IdempotencyHeader } from '../../http/idempotency-key.ts'
-import { DateTime, Id, IfMatch, nullable, ref } from '../../http/schemas.ts'
-import { askedExpiry, expiryMembers, orNull } from '../create/schema.ts'
+import { DateTime, Id, IfMatch, nullable, orNull, ref } from '../../http/schemas.ts'
+import { askedExpiry, expiryMembers } from '../create/schema.ts'
 import { IssuedToken, presentIssued } from '../schema.ts'
 import type { Rotation as ParsedRotation, Rotated } from './rotate.ts'
 import { mostSupersededShown, type TokenSecret as Secret, secretStatuses } from './secrets.ts'
@@ -13,7 +13,6 @@ const RotationMembers = Type.Object(
         'How long the previous secret stays good; left out: as long as the policy says. 0 if it has leaked: it ends at once.',
     }),
     activation: orNull(Type.Enum(['now', 'first_use'], { type: 'string' }), {
-      enum: ['now', 'first_use', null],
       description:
         'With `first_use` the overlap begins when the new secret is first presented, and the rotation lapses if it never is. Left out: `now`.',
     }),
