@@ -48,6 +48,7 @@ import { issuerRoutes } from './issuers/routes.ts'
 import { createSignIn } from './issuers/sign-in.ts'
 import { signingKeyRoutes } from './keys/routes.ts'
 import type { Signing } from './keys/signing.ts'
+import { githubLeakRoutes, leakRoutes } from './leaks/routes.ts'
 import { organizationRoutes } from './organizations/routes.ts'
 import { ownerRoutes } from './owners/routes.ts'
 import { policyRoutes } from './policy/routes.ts'
@@ -68,10 +69,12 @@ export type AppDeps = Deps & {
   /** The followers of the revocation feed. */
   tail: Tail
   staticSecret: StaticSecret | undefined
+  /** Where GitHub publishes the keys that sign its alerts. */
+  githubKeysUrl?: string
 }
 
 /** How many requests may be in progress at a time. */
-export type Limits = { introspection: number; management: number; streams: number }
+export type Limits = { introspection: number; management: number; streams: number; alerts: number }
 
 export type AppOptions = AppDeps & {
   log: FastifyBaseLogger
@@ -87,7 +90,7 @@ export type AppOptions = AppDeps & {
   draining?: AbortSignal
 }
 
-const usualLimits: Limits = { introspection: 2000, management: 400, streams: 400 }
+const usualLimits: Limits = { introspection: 2000, management: 400, streams: 400, alerts: 20 }
 const bodyLimit = 64 * 1024
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 const exposedHeaders = [
@@ -198,6 +201,10 @@ export async function buildApp({
     await site.register(problemTypeRoutes)
     await site.register(discoveryRoutes, deps)
     await site.register(statusListRoutes, deps)
+    await site.register(async (alerts) => {
+      limitRequests(alerts, limitTo(most.alerts))
+      await alerts.register(githubLeakRoutes, deps)
+    })
     const v1 = (
       requests: number,
       authenticating: onRequestHookHandler,
@@ -229,6 +236,7 @@ export async function buildApp({
       issuerRoutes,
       signingKeyRoutes,
       auditRoutes,
+      leakRoutes,
       revocationRoutes,
       webhookRoutes,
     ])

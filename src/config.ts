@@ -8,6 +8,7 @@ import type { FailureLimit } from './http/failed-credentials.ts'
 import { type LogLevel, logLevels } from './http/log.ts'
 import { masterKeyPattern, parseMasterKey } from './keys/master-key.ts'
 import { signingAlgs } from './keys/sealed.ts'
+import { githubKeysUrl } from './leaks/github.ts'
 import { isNetwork, isOrigin } from './shared/addresses.ts'
 import { ConfigError, withFiles } from './shared/config-files.ts'
 import { publicUrlProblem } from './shared/public-url.ts'
@@ -155,6 +156,11 @@ export const Environment = Type.Object({
     default: '',
     description: 'Addresses or networks, separated by commas, from which gateways need no credential.',
   }),
+  GITHUB_KEYS_URL: Type.String({
+    default: githubKeysUrl,
+    pattern: '^https?://',
+    description: 'Where GitHub publishes the keys that sign its alerts about leaked tokens.',
+  }),
   OUTBOUND_ALLOW: Type.String({
     default: '',
     description: 'Non-public addresses or networks, separated by commas, from which keys may be fetched.',
@@ -197,6 +203,7 @@ export type Config = {
   corsOrigins: string[]
   failureLimit: FailureLimit
   verification: VerificationOptions
+  githubKeysUrl: string
   outboundAllow: string[]
 }
 
@@ -238,6 +245,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
       fields: list('VERIFY_HEADERS', values.VERIFY_HEADERS.toLowerCase(), isField),
       trustedNetworks: list('VERIFY_TRUSTED_NETWORKS', values.VERIFY_TRUSTED_NETWORKS, isNetwork),
     },
+    githubKeysUrl: values.GITHUB_KEYS_URL,
     outboundAllow: list('OUTBOUND_ALLOW', values.OUTBOUND_ALLOW, isNetwork),
   }
 }

@@ -4,6 +4,7 @@ export const permissions = [
   'tokens:write',
   'tokens:own',
   'tokens:introspect',
+  'leaks:report',
   'policy:read',
   'policy:write',
   'audit:read',
@@ -20,6 +21,7 @@ const described: Record<Permission, [label: string, description: string]> = {
   ],
   'tokens:own': ['Manage own tokens', "Read, create, change, rotate, revoke and delete the owner's tokens."],
   'tokens:introspect': ['Introspect tokens', 'Check tokens that clients present, and follow revocations.'],
+  'leaks:report': ['Report leaks', 'Report secrets that were found where they should not be.'],
   'policy:read': ['Read policy', 'Read the policy of the organization.'],
   'policy:write': [
     'Manage policy',

@@ -33,6 +33,7 @@ export const actions = [
   'token.rotation_finished',
   'token.rotation_cancelled',
   'token.superseded_secret_used',
+  'token.leaked',
   'signing_key.rotated',
   'signing_key.retired',
   'signing_key.rewrapped',

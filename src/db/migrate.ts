@@ -26,6 +26,7 @@ import * as attention from '../../migrations/0023-attention.ts'
 import * as ownerLists from '../../migrations/0024-owner-lists.ts'
 import * as scopeDetails from '../../migrations/0025-scope-details.ts'
 import * as webhooks from '../../migrations/0026-webhooks.ts'
+import * as leaks from '../../migrations/0027-leaks.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -55,6 +56,7 @@ const migrations = {
   '0024-owner-lists': ownerLists,
   '0025-scope-details': scopeDetails,
   '0026-webhooks': webhooks,
+  '0027-leaks': leaks,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

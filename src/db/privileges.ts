@@ -14,6 +14,8 @@ const tables: Record<keyof Tables, string[]> = {
   tokens: readAndWrite,
   tokenSecrets: readAndWrite,
   supersededSecrets: readAndWrite,
+  deletedSecrets: readAndWrite,
+  leakReports: readAndWrite,
   secretUses: readAndWrite,
   tokenUses: readAndWrite,
   staticSecretUses: readAndWrite,

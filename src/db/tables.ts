@@ -180,6 +180,39 @@ type SupersededSecretsTable = {
   reusedIp: string | null
 }
 
+/** Secrets of deleted tokens, kept to recognize them if they leak. */
+type DeletedSecretsTable = {
+  hash: SecretHash
+  organizationId: string
+  tokenId: string
+  secretId: string
+  tokenName: string
+  hint: string
+  deletedAt: Date
+}
+
+export type LeakedSecretStatus = 'current' | 'overlapping' | 'pending' | 'superseded' | 'deleted'
+export type LeakReaction = 'none' | 'notified' | 'revoked' | 'rotated'
+
+/** Secrets that were found where they should not be; a row for each place. */
+type LeakReportsTable = {
+  organizationId: string
+  id: string
+  hash: SecretHash
+  tokenId: string
+  tokenName: string
+  secretId: string
+  hint: string
+  secretStatus: LeakedSecretStatus
+  reaction: LeakReaction
+  source: string
+  url: string | null
+  reportedBy: Json<Actor>
+  reportedAt: Date
+  lastReportedAt: Date
+  times: Generated<string>
+}
+
 /** Uses of each secret of a token that was rotated. */
 type SecretUsesTable = {
   organizationId: string
@@ -379,6 +412,8 @@ export type Tables = {
   tokens: TokensTable
   tokenSecrets: TokenSecretsTable
   supersededSecrets: SupersededSecretsTable
+  deletedSecrets: DeletedSecretsTable
+  leakReports: LeakReportsTable
   secretUses: SecretUsesTable
   tokenUses: TokenUsesTable
   staticSecretUses: StaticSecretUsesTable

@@ -1,12 +1,21 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyBodyParser, FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../shared/errors.ts'
 import { flawOfJson } from '../shared/json.ts'
 import { addTextParser } from './bodies.ts'
 
+type JsonOptions = {
+  type?: string
+  /** Called with the text before it is parsed; rejects the request by throwing. */
+  check?: (request: FastifyRequest, text: string) => Promise<void>
+}
+
 /** Fastify's own JSON parser, with limits that apply before a schema or other code walks the result. */
-export function addJsonParser(app: FastifyInstance, type = 'application/json'): void {
+export function addJsonParser(
+  app: FastifyInstance,
+  { type = 'application/json', check }: JsonOptions = {},
+): void {
   const parse = app.getDefaultJsonParser('error', 'error')
-  addTextParser(app, [type], (request, text, done) => {
+  const parseText: FastifyBodyParser<string> = (request, text, done) => {
     // A chunked body is known to be empty only now.
     if (text === '') return done(null, undefined)
     return parse(request, text, (error, body) => {
@@ -16,5 +25,9 @@ export function addJsonParser(app: FastifyInstance, type = 'application/json'): 
       const where = field === '' ? 'body' : `body ${field}`
       done(new AppError('invalid_request', `${where} ${detail}`, { fields: [{ in: 'body', field, detail }] }))
     })
-  })
+  }
+  const parseChecked: FastifyBodyParser<string> = (request, text, done) => {
+    check?.(request, text).then(() => parseText(request, text, done), done)
+  }
+  addTextParser(app, [type], check ? parseChecked : parseText)
 }

@@ -104,6 +104,11 @@ export async function openapi(app: FastifyInstance): Promise<void> {
           description: 'Endpoints that are told about events.',
           externalDocs: guide('webhooks.md', 'Webhooks'),
         },
+        {
+          name: 'Leaks',
+          description: 'Secrets that were found where they should not be.',
+          externalDocs: guide('leaks.md', 'Leaked tokens'),
+        },
         { name: 'Change log', description: 'Who changed what, and when.' },
         {
           name: 'Operations',

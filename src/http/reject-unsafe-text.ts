@@ -2,14 +2,22 @@ import type { FastifyRequest } from 'fastify'
 import { AppError, type FieldError } from '../shared/errors.ts'
 import { holdsSecret } from '../shared/secret.ts'
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The member of the body that is meant to contain a token. */
+    secretMember?: string
+  }
+}
+
 /**
  * A preHandler hook that rejects text which must not reach the database: NUL and lone surrogates, which PostgreSQL
  * cannot store, and Counterfoil tokens that were pasted into a name or comment.
  */
-export async function rejectUnsafeText({ params, query, body }: FastifyRequest): Promise<void> {
+export async function rejectUnsafeText({ params, query, body, routeOptions }: FastifyRequest): Promise<void> {
   refuse('path', params)
   refuse('query', query)
-  refuse('body', body)
+  const { secretMember } = routeOptions.config
+  refuse('body', secretMember === undefined ? body : { ...(body as object), [secretMember]: undefined })
 }
 
 function refuse(where: FieldError['in'], value: unknown, path: string[] = []): void {

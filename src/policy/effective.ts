@@ -27,6 +27,7 @@ export const platformPolicy: Policy = {
     keep_superseded_days: 90,
     on_superseded_use: 'notify',
   },
+  on_leak: 'revoke',
 }
 
 export type Source = 'platform' | 'organization'
@@ -43,6 +44,7 @@ export function effectivePolicy(own: PolicyDocument): Policy {
     allowed_types: own.allowed_types === undefined ? platformPolicy.allowed_types : own.allowed_types,
     expiry_warning: { ...platformPolicy.expiry_warning, ...own.expiry_warning },
     rotation: consistentRotation({ ...platformPolicy.rotation, ...own.rotation }),
+    on_leak: own.on_leak ?? platformPolicy.on_leak,
   }
 }
 

@@ -62,7 +62,7 @@ export const policyRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db })
 
 /** In a scope of its own, so that only this route accepts the media type of RFC 7396. */
 const patchRoute: FastifyPluginAsyncTypebox<Pick<Deps, 'db'>> = async (app, { db }) => {
-  addJsonParser(app, mergePatch)
+  addJsonParser(app, { type: mergePatch })
 
   app.route({
     method: 'PATCH',

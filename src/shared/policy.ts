@@ -115,6 +115,14 @@ const ExpiryWarning = Type.Object(
   closed,
 )
 
+const OnLeak = Type.Enum(['notify', 'revoke', 'rotate'], {
+  type: 'string',
+  description:
+    'What happens when a secret is reported as leaked: `notify` writes an entry to the change log, `revoke` also ' +
+    'revokes the token. With `rotate`, the token gets a new secret and the leaked one stays good for the default ' +
+    'overlap: rotate the token again to see its secret.',
+})
+
 const seconds = { minimum: 0, maximum: 366 * 24 * 60 * 60 }
 
 const Rotation = Type.Object(
@@ -160,6 +168,7 @@ export const Policy = Type.Object(
     allowed_types: AllowedTypes,
     expiry_warning: ExpiryWarning,
     rotation: Rotation,
+    on_leak: OnLeak,
   },
   { $id: 'Policy', ...closed, description: 'The rules of an organization for its tokens.' },
 )
@@ -176,6 +185,7 @@ export const PolicyDocument = Type.Object(
     allowed_types: Type.Optional(AllowedTypes),
     expiry_warning: Type.Optional(Type.Partial(ExpiryWarning, closed)),
     rotation: Type.Optional(Type.Partial(Rotation, closed)),
+    on_leak: Type.Optional(OnLeak),
   },
   {
     $id: 'PolicyDocument',

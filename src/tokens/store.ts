@@ -97,9 +97,16 @@ export async function updateToken(
   return { ...token, ...row }
 }
 
-/** Deletes its secret too. */
-export async function deleteToken(db: Db, { organizationId, id }: Key): Promise<void> {
-  await db.deleteFrom('tokens').where('organizationId', '=', organizationId).where('id', '=', id).execute()
+/** Deletes its secrets too; their hashes are kept for a while, to recognize them if they leak. */
+export async function deleteToken(tx: Db, { organizationId, id, name }: Token, now: Date): Promise<void> {
+  await sql`
+    insert into deleted_secrets (hash, organization_id, token_id, secret_id, token_name, hint, deleted_at)
+    select hash, organization_id, token_id, coalesce(id, token_id), ${name}::text, hint, ${now}::timestamptz
+    from token_secrets where organization_id = ${organizationId} and token_id = ${id}
+    union all
+    select hash, organization_id, token_id, id, ${name}::text, hint, ${now}::timestamptz
+    from superseded_secrets where organization_id = ${organizationId} and token_id = ${id}`.execute(tx)
+  await tx.deleteFrom('tokens').where('organizationId', '=', organizationId).where('id', '=', id).execute()
 }
 
 /**

@@ -55,7 +55,7 @@ export async function deleteToken(
     refuseUnconfirmed(policy, token, confirm)
     const changes = { before: tokenSnapshot(token), after: {} }
     await record(tx, onBehalfOf(caller, token.ownerSubject), tokenEvent('token.deleted', token, changes))
-    await store.deleteToken(tx, token)
+    await store.deleteToken(tx, token, caller.now)
   })
 }
 

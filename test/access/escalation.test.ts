@@ -509,6 +509,8 @@ const givesNothing: Record<string, string> = {
         'listWebhooks',
         'getWebhook',
         'listWebhookDeliveries',
+        'listLeaks',
+        'getLeak',
       ],
     ].map((id) => [id, reads]),
   ),
@@ -526,7 +528,7 @@ const givesNothing: Record<string, string> = {
       ],
       ...['suspendOrganizationTokenType', 'deleteOrganizationTokenType'],
       ...['suspendOwner', 'suspendTokenType', 'deleteTokenType', 'suspendOrganization', 'deleteOrganization'],
-      ...['deleteTrustedIssuer', 'retireSigningKey', 'deleteWebhook'],
+      ...['deleteTrustedIssuer', 'retireSigningKey', 'deleteWebhook', 'reportLeak', 'reportGithubLeaks'],
     ].map((id) => [id, takes]),
   ),
   ...Object.fromEntries(

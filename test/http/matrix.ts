@@ -16,6 +16,8 @@ export type Target = {
   /** The id of a webhook, and of one of its deliveries. */
   webhook: string
   delivery: string
+  /** The id of a leak report. */
+  leak: string
 }
 
 export type Row = {
@@ -175,6 +177,15 @@ export const matrix: Record<string, Row> = {
     ask: (_target, n) => ({ body: { expiry_warning: { warning_days: 6 + (n % 2) } } }),
   },
 
+  reportLeak: {
+    ...{ needs: 'leaks:report', ok: 200, elsewhere: 200 },
+    ask: (_target, n) => ({ body: { secret: `unknown-${n}`, source: 'matrix' } }),
+  },
+  listLeaks: { needs: 'tokens:read', ok: 200, elsewhere: 404 },
+  getLeak: { needs: 'tokens:read', ok: 200, elsewhere: 404 },
+  // GitHub's signature is the credential, and these requests have none.
+  reportGithubLeaks: { needs: 'nothing', ok: 400, elsewhere: 400, ask: () => ({ body: [] }) },
+
   listSigningKeys: { needs: 'platform:admin', ok: 200, elsewhere: 403 },
   rotateSigningKey: {
     ...{ needs: 'platform:admin', ok: 201, elsewhere: 403 },
@@ -280,7 +291,17 @@ export async function makeTarget(world: World): Promise<Target> {
     kid: (await world.ask('GET', '/v1/signing-keys')).body.items.at(-1).kid,
     list: await someStatusList(world),
     ...(await someWebhook(world)),
+    leak: await someLeak(world),
   }
+}
+
+/** Shared by all targets: no operation changes it. */
+export async function someLeak(world: World): Promise<string> {
+  const leaks = '/v1/organizations/default/leaks'
+  const [known] = (await world.ask('GET', leaks)).body.items
+  if (known) return known.id
+  const { secret } = await world.issue({ name: 'Leaked' })
+  return (await world.ask('POST', '/v1/leaks', { body: { secret, source: 'matrix' } })).body.report.id
 }
 
 /** Shared by all targets: no operation changes it. */

@@ -4,7 +4,7 @@ import { makeClient } from '../support/client.ts'
 import { logLineOf } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'
 import { operationsOf } from './contract.ts'
-import { other, someStatusList } from './matrix.ts'
+import { other, someLeak, someStatusList } from './matrix.ts'
 
 const verification = { fields: [], trustedNetworks: ['127.0.0.1'] }
 const world = await createWorld(t, { verification })
@@ -21,6 +21,7 @@ const concrete: Record<string, string> = {
 const registration = { name: 'Sign-in', issuer: 'https://login.example', audience: 'counterfoil' }
 const trusted = await world.ask('POST', '/v1/organizations/default/issuers', { body: registration })
 concrete.issuer = trusted.body.id
+concrete.leak = await someLeak(world)
 const urlOf = (path: string) => path.replace(/\{(\w+)\}/g, (_match, name) => concrete[name] ?? '')
 
 t.test('RFC 9110 §15.5.6: an unsupported method is a 405 with Allow', async (t) => {

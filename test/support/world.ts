@@ -72,6 +72,7 @@ export type WorldOptions = {
   /** No limit by default. */
   failureLimit?: FailureLimit
   verification?: VerificationOptions
+  githubKeysUrl?: string
   staticSecret?: StaticSecret
   signing?: Partial<Signing>
   /** Which addresses it may call; by default only public ones. */

@@ -130,7 +130,7 @@ async function rotate<Answer>(
 }
 
 /** The token, which nothing else changes from now on, its secrets, and the rules that hold for it. */
-async function lockForRotation(tx: Db, found: Token) {
+export async function lockForRotation(tx: Db, found: Token) {
   const { organizationId, type: name, ownerSubject: owner } = found
   // The rules before the token, to prevent deadlocks.
   const rules = await holdRules(tx, { organization: organizationId, type: name, owner })

@@ -302,3 +302,21 @@ export async function deleteSuperseded(
     delete from superseded_secrets using old where superseded_secrets.hash = old.hash`.execute(db)
   return Number(numAffectedRows)
 }
+
+/** Deletes the hashes of deleted tokens that were kept for as long as superseded ones; at most `limit`. */
+export async function deleteDeleted(
+  db: Db,
+  now: Date,
+  { usualDays, limit }: { usualDays: number; limit: number },
+): Promise<number> {
+  const { numAffectedRows } = await sql`
+    delete from deleted_secrets where hash in (
+      select hash from deleted_secrets join organizations on organizations.id = organization_id
+      where deleted_at < ${now}::timestamptz - make_interval(
+        days => coalesce((policy -> 'rotation' ->> 'keep_superseded_days')::integer, ${usualDays}))
+      order by deleted_at
+      limit ${limit}
+      for update of deleted_secrets skip locked
+    )`.execute(db)
+  return Number(numAffectedRows)
+}
