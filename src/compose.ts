@@ -86,7 +86,11 @@ export async function compose({
   const { now, signing } = options
   const calls = createOutbound(outbound)
   const dispatcher = createDispatcher(db, {
-    ...{ outbound: calls, signing, now, log, onError },
+    outbound: calls,
+    signing,
+    now,
+    log,
+    onError,
     every: flushEvery,
   })
   const app = await buildApp({ ...options, pooled, credentials, usage, tail, outbound: calls })

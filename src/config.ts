@@ -284,8 +284,12 @@ function masterKeys({ MASTER_KEY, MASTER_KEY_PREVIOUS }: Static<typeof Environme
 function validate(variables: Record<string, string>): Static<typeof Environment> {
   // Without the schema of schemas, which takes longer to compile than everything else.
   const ajv = new Ajv({
-    ...{ allErrors: true, coerceTypes: true, removeAdditional: 'all', useDefaults: true },
-    ...{ meta: false, validateSchema: false },
+    allErrors: true,
+    coerceTypes: true,
+    removeAdditional: 'all',
+    useDefaults: true,
+    meta: false,
+    validateSchema: false,
   })
   const values = { ...variables }
   if (ajv.validate<Static<typeof Environment>>(Environment, values)) return values

@@ -191,7 +191,8 @@ async function serveByWorkers(
   // Overrides the environment of this process: the address of the embedded database and a new master key are known only
   // now.
   const env = {
-    ...{ DATABASE_URL: database.url, DATABASE_URL_FILE: '' },
+    DATABASE_URL: database.url,
+    DATABASE_URL_FILE: '',
     ...(bringsMasterKey(database, config) && { MASTER_KEY_FILE: resolve(masterKeyPath(config.dataDir)) }),
   }
   // Workers have the same limit; allow a second more, to see their exit codes.

@@ -87,3 +87,8 @@ export function isGoodFrom({ allowedCidrs }: Credential, address: string | null)
   matchers.set(allowedCidrs, matches)
   return matches(address)
 }
+
+/** A NumericDate (RFC 7519 §2), as RFC 7662 uses it. */
+export function seconds(date: Date): number {
+  return Math.floor(date.getTime() / 1000)
+}

@@ -52,6 +52,8 @@ function callerOf(user: User, { id: requestId, ip }: FastifyRequest, now: Date):
   return {
     principal: user,
     actor: { type: 'user', id, name: ownerEmail ?? id, issuer },
-    ...{ requestId, ip: plainAddress(ip), now },
+    requestId,
+    ip: plainAddress(ip),
+    now,
   }
 }

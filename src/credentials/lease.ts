@@ -260,7 +260,9 @@ export function createLease(options: LeaseOptions): Lease {
     status: () => ({
       held: holds(),
       beatAgeMs: elapsed() - (returnedFrom?.sentAt ?? startedAt),
-      ...{ reason, losses, timelineChanges },
+      reason,
+      losses,
+      timelineChanges,
     }),
     close() {
       closed = true

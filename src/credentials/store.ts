@@ -4,7 +4,6 @@ import type { Durability } from '../db/installation.ts'
 import { server } from '../db/origin.ts'
 import type { Pipeline } from '../db/pipeline.ts'
 import type { HashText } from '../shared/secret.ts'
-import { createInterning } from './intern.ts'
 
 /**
  * The credentials of these hashes, in their order, and the server that found them. Parameters and result are a single
@@ -92,12 +91,14 @@ type Row = [
 ]
 
 const organizationIn = createInterning(([id, key, suspendedAt]: [string, string, Milliseconds]) => ({
-  ...{ id, key },
+  id,
+  key,
   suspendedAt: instant(suspendedAt),
 }))
 
 const typeIn = createInterning(([name, endpoint, suspendedAt]: [string, string | null, Milliseconds]) => ({
-  ...{ name, endpoint },
+  name,
+  endpoint,
   suspendedAt: instant(suspendedAt),
 }))
 
@@ -193,4 +194,23 @@ export async function sendNotification(
   durability: Durability,
 ): Promise<void> {
   await pipeline.query(notify, [channel, payload, durability === 'remote' ? 'remote_write' : 'off'])
+}
+
+const mostInterned = 10_000
+
+/**
+ * Interns what many credentials share, such as their organization: equal JSON is parsed once. A hundred thousand
+ * credentials take a third less memory.
+ */
+export function createInterning<Parsed, Made>(make: (parsed: Parsed) => Made): (json: string) => Made {
+  const known = new Map<string, Made>()
+  return (json) => {
+    const made = known.get(json)
+    if (made !== undefined) return made
+    // Clearing costs only some memory, and is simpler than choosing what to evict.
+    if (known.size >= mostInterned) known.clear()
+    const value = make(JSON.parse(json))
+    known.set(json, value)
+    return value
+  }
 }

@@ -10,11 +10,18 @@ type ClusterPaths = { dataDir: string; directory: string; passwordFile: string }
 const draftPrefix = 'postgres.new-'
 
 const options = [
-  ...['--username', 'postgres', '--auth', 'scram-sha-256', '--data-checksums', '--encoding', 'UTF8'],
-  ...['--no-locale', '--locale-provider', 'builtin', '--builtin-locale', 'C.UTF-8'],
+  '--username=postgres',
+  '--auth=scram-sha-256',
+  '--data-checksums',
+  '--encoding=UTF8',
+  '--no-locale',
+  '--locale-provider=builtin',
+  '--builtin-locale=C.UTF-8',
   // Defaults that operators may change in postgresql.conf; required settings are on the server's command line.
-  ...['--set', 'max_connections=200', '--set', 'timezone=UTC', '--set', 'log_timezone=UTC'],
-  ...['--set', 'log_checkpoints=off'],
+  '--set=max_connections=200',
+  '--set=timezone=UTC',
+  '--set=log_timezone=UTC',
+  '--set=log_checkpoints=off',
 ]
 
 /**

@@ -30,8 +30,13 @@ export async function probe(cluster: Cluster): Promise<number | 'busy' | 'absent
 export function connection(cluster: Cluster, port: number): pg.Client {
   const { password } = cluster
   const client = new pg.Client({
-    ...{ host: '127.0.0.1', port, user: 'postgres', password, database: 'postgres' },
-    ...{ connectionTimeoutMillis: 5_000, ssl: false },
+    host: '127.0.0.1',
+    port,
+    user: 'postgres',
+    password,
+    database: 'postgres',
+    connectionTimeoutMillis: 5_000,
+    ssl: false,
   })
   // A lost connection is also reported here; the query itself reports it to the caller.
   client.on('error', () => undefined)

@@ -1,7 +1,6 @@
 import { type Static, Type } from 'typebox'
-import type { Credential } from '../access/credential.ts'
+import { type Credential, seconds } from '../access/credential.ts'
 import { ref } from '../http/schemas.ts'
-import { seconds } from '../shared/seconds.ts'
 import { expandEndpoint } from '../token-types/endpoint.ts'
 
 /** The form of RFC 7662 §2.1 and RFC 7009 §2.1. Other parameters are ignored (RFC 6749 §3.2). */

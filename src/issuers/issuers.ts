@@ -157,8 +157,14 @@ type RegistrationInput = ReturnType<typeof checkedRegistration>
 function inputOf(issuer: TrustedIssuer): RegistrationInput {
   const { name, jwksUri, audience, algorithms, claims, defaultPermissions, groupPermissions } = issuer
   return {
-    ...{ name, issuer: issuer.issuer, jwksUri, audience },
-    ...{ algorithms, claims, defaultPermissions, groupPermissions },
+    name,
+    issuer: issuer.issuer,
+    jwksUri,
+    audience,
+    algorithms,
+    claims,
+    defaultPermissions,
+    groupPermissions,
   }
 }
 

@@ -14,8 +14,17 @@ export type Registration = Pick<
 
 /** RFC 8725 §3.1 and §3.2: only asymmetric signatures, so that verifiers cannot forge them. */
 export const algorithms = [
-  ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
-  ...['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
 ]
 export const defaultAlgorithms = ['RS256', 'PS256', 'ES256', 'EdDSA']
 

@@ -140,7 +140,9 @@ export function parseRegistration(body: Static<typeof IssuerRegistration>): Regi
   const { name, issuer, audience } = body
   const { subject, email, groups, organization } = body.claims ?? {}
   return {
-    ...{ name, issuer, audience },
+    name,
+    issuer,
+    audience,
     jwksUri: body.jwks_uri ?? null,
     algorithms: body.algorithms ?? defaultAlgorithms,
     claims: {

@@ -7,24 +7,21 @@ import { platformId } from '../shared/platform.ts'
 type Key = { organizationId: string; id: string }
 type Organization = { id: string; suspendedAt: Date | null; ownerSuspendedAt: Date | null }
 
-export async function findIssuer(db: Db, { organizationId, id }: Key): Promise<TrustedIssuer | undefined> {
+export async function findIssuer(db: Db, key: Key): Promise<TrustedIssuer | undefined> {
+  return selectIssuer(db, key).executeTakeFirst()
+}
+
+/** Locks the row until the end of the transaction, so that a change is decided on what it replaces. */
+export async function lockIssuer(tx: Db, key: Key): Promise<TrustedIssuer | undefined> {
+  return selectIssuer(tx, key).forUpdate().executeTakeFirst()
+}
+
+function selectIssuer(db: Db, { organizationId, id }: Key) {
   return db
     .selectFrom('trustedIssuers')
     .selectAll()
     .where('organizationId', '=', organizationId)
     .where('id', '=', id)
-    .executeTakeFirst()
-}
-
-/** Locks the row until the end of the transaction, so that a change is decided on what it replaces. */
-export async function lockIssuer(tx: Db, { organizationId, id }: Key): Promise<TrustedIssuer | undefined> {
-  return tx
-    .selectFrom('trustedIssuers')
-    .selectAll()
-    .where('organizationId', '=', organizationId)
-    .where('id', '=', id)
-    .forUpdate()
-    .executeTakeFirst()
 }
 
 export async function selectIssuers(db: Db, organizationId: string): Promise<TrustedIssuer[]> {

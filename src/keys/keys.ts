@@ -1,13 +1,26 @@
 import { type Caller, type Origin, requirePermission } from '../access/caller.ts'
 import { record } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
+import type { SigningKey } from '../db/tables.ts'
 import { AppError } from '../shared/errors.ts'
 import { platformId } from '../shared/platform.ts'
 import { succeed } from './rotation.ts'
 import { generateSigningKey } from './sealed.ts'
 import { type Signing, sealingKey } from './signing.ts'
-import { stateOf } from './state.ts'
 import * as store from './store.ts'
+
+export const keyStates = ['upcoming', 'active', 'retiring', 'retired'] as const
+export type KeyState = (typeof keyStates)[number]
+
+/** Derived only from stored instants, so that all instances agree without communicating. */
+export function stateOf(
+  { activatesAt, retiresAt, retiredAt }: Pick<SigningKey, 'activatesAt' | 'retiresAt' | 'retiredAt'>,
+  now: Date,
+): KeyState {
+  if (retiredAt) return 'retired'
+  if (retiresAt && retiresAt <= now) return 'retiring'
+  return activatesAt > now ? 'upcoming' : 'active'
+}
 
 export async function listSigningKeys(db: Db, caller: Caller): Promise<store.CountedKey[]> {
   requirePermission(caller, 'platform:admin')

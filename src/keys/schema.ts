@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { DateTime, nullable, ref } from '../http/schemas.ts'
+import { keyStates, stateOf } from './keys.ts'
 import { signingAlgs } from './sealed.ts'
-import { keyStates, stateOf } from './state.ts'
 import type { CountedKey } from './store.ts'
 
 const keyMembers = {

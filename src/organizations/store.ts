@@ -6,8 +6,15 @@ import { statement } from '../db/statement.ts'
 import type { Organization, Tables } from '../db/tables.ts'
 
 const columns = [
-  ...['id', 'key', 'name', 'suspendedAt', 'policy', 'policyVersion'],
-  ...['version', 'createdAt', 'updatedAt'],
+  'id',
+  'key',
+  'name',
+  'suspendedAt',
+  'policy',
+  'policyVersion',
+  'version',
+  'createdAt',
+  'updatedAt',
 ] as const satisfies (keyof Organization)[]
 
 const selectByKey = statement<{ key: string }, Organization>('organization-by-key', (builder, parameter) =>

@@ -9,13 +9,39 @@ import type { SecretHash } from '../shared/secret.ts'
 import { findToken, type Token, tokens } from './store.ts'
 
 const instants = [
-  ...['notBefore', 'expiresAt', 'createdAt', 'updatedAt', 'revokedAt', 'lastUsedAt', 'secretCreatedAt'],
+  'notBefore',
+  'expiresAt',
+  'createdAt',
+  'updatedAt',
+  'revokedAt',
+  'lastUsedAt',
+  'secretCreatedAt',
 ] as const
 const others = [
-  ...['id', 'organizationId', 'organizationKey', 'type', 'name', 'comment', 'ownerSubject', 'ownerEmail'],
-  ...['ownerSource', 'scopes', 'audience', 'metadata', 'allowedCidrs', 'narrowedTo', 'createdBy'],
-  ...['revokedBy', 'revokedReason', 'version', 'endpoint', 'hint', 'lastUsedIp', 'expiryWarning'],
-  ...['secretId', 'rotateEveryDays'],
+  'id',
+  'organizationId',
+  'organizationKey',
+  'type',
+  'name',
+  'comment',
+  'ownerSubject',
+  'ownerEmail',
+  'ownerSource',
+  'scopes',
+  'audience',
+  'metadata',
+  'allowedCidrs',
+  'narrowedTo',
+  'createdBy',
+  'revokedBy',
+  'revokedReason',
+  'version',
+  'endpoint',
+  'hint',
+  'lastUsedIp',
+  'expiryWarning',
+  'secretId',
+  'rotateEveryDays',
 ] as const
 
 type Asked = { key: string; id: string }

@@ -10,10 +10,18 @@ import type { Preview } from './create/create.ts'
 import { Creation } from './create/form-schema.ts'
 import type { Issued } from './create/issue.ts'
 import { daysFrom } from './create/lifetime.ts'
-import { AllowedCidrs, Comment, Metadata, Name, NarrowedTo, NewToken, ownerMembers } from './create/schema.ts'
+import {
+  AllowedCidrs,
+  Comment,
+  Metadata,
+  Name,
+  NarrowedTo,
+  NewToken,
+  ownerMembers,
+  parseNetworks,
+} from './create/schema.ts'
 import { type Expiry, expiryOf, expiryStates } from './expiry.ts'
 import type { SignedIn } from './find.ts'
-import { parseNetworks } from './networks.ts'
 import type { TokenChange as StoredChange, Token as StoredToken } from './store.ts'
 
 export const Owner = Type.Object(

@@ -31,9 +31,28 @@ export type TokenChange = Partial<Pick<TokenRow, 'name' | 'comment' | 'metadata'
 type Key = { organizationId: string; id: string }
 
 const columns = [
-  ...['organizationId', 'id', 'type', 'name', 'comment', 'ownerSubject', 'ownerEmail', 'ownerSource'],
-  ...['scopes', 'audience', 'metadata', 'allowedCidrs', 'narrowedTo', 'notBefore', 'expiresAt'],
-  ...['createdAt', 'createdBy', 'updatedAt', 'revokedAt', 'revokedBy', 'revokedReason', 'version'],
+  'organizationId',
+  'id',
+  'type',
+  'name',
+  'comment',
+  'ownerSubject',
+  'ownerEmail',
+  'ownerSource',
+  'scopes',
+  'audience',
+  'metadata',
+  'allowedCidrs',
+  'narrowedTo',
+  'notBefore',
+  'expiresAt',
+  'createdAt',
+  'createdBy',
+  'updatedAt',
+  'revokedAt',
+  'revokedBy',
+  'revokedReason',
+  'version',
 ] as const satisfies (keyof TokenRow)[]
 
 /** Of the token's type. A subquery for the few types of organizations costs other tokens less than a join would. */

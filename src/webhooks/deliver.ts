@@ -1,5 +1,6 @@
 import { v7 as uuid } from 'uuid'
 import type { Actor } from '../access/caller.ts'
+import { record } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import type { Webhook } from '../db/tables.ts'
 import { emit } from '../events/events.ts'
@@ -10,7 +11,7 @@ import { retryAt } from '../shared/retry.ts'
 import * as deliveries from './delivery-store.ts'
 import { secondsOf, signatureOf } from './signature.ts'
 import { lockWebhook, updateWebhook } from './store.ts'
-import { log as record } from './webhooks.ts'
+import { webhookEvent } from './webhooks.ts'
 
 export type DeliveryContext = {
   outbound: Outbound
@@ -54,7 +55,7 @@ export async function attempt(
   const attemptedAt = now()
   const message = { id: claimed.id, timestamp: attemptedAt, body: claimed.body }
   const started = performance.now()
-  const result = await post(outbound, signing, claimed, message, signal)
+  const result = await post({ outbound, signing }, claimed, message, signal)
   if (signal.aborted) return deliveries.releaseDelivery(db, claimed, now())
   const { status: responseStatus = null, error = null } = result
   const durationMs = Math.round(performance.now() - started)
@@ -78,8 +79,7 @@ export async function attempt(
 type Result = { status?: number; error?: string; retryAfter?: string | undefined }
 
 async function post(
-  outbound: Outbound,
-  { masterKeys }: Signing,
+  { outbound, signing: { masterKeys } }: Pick<DeliveryContext, 'outbound' | 'signing'>,
   claimed: Claimed,
   message: { id: string; timestamp: Date; body: string },
   signal: AbortSignal,
@@ -95,7 +95,10 @@ async function post(
   try {
     const { body } = message
     const { status, retryAfter } = await outbound.post(claimed.url, {
-      ...{ headers, body, timeoutMs: attemptMs, signal },
+      headers,
+      body,
+      timeoutMs: attemptMs,
+      signal,
     })
     const isSuccess = status >= 200 && status < 300
     return isSuccess ? { status } : { status, retryAfter, error: `responds with the status ${status}` }
@@ -122,7 +125,10 @@ async function noteFailure(tx: Db, claimed: Claimed, now: Date, gone: boolean): 
   if (failingMs < announceAfterMs || webhook.failingAnnouncedAt) return
   await updateWebhook(tx, webhook, { failingAnnouncedAt: now })
   await emit(tx, {
-    ...{ type: 'webhook.failing', organizationId, subject: id, occurredAt: now },
+    type: 'webhook.failing',
+    organizationId,
+    subject: id,
+    occurredAt: now,
     data: {
       name: new URL(webhook.url).origin,
       failing_since: failingSince.toISOString(),
@@ -140,5 +146,6 @@ async function disable(tx: Db, webhook: Webhook, now: Date, reason: string): Pro
     disabledReason: reason,
   })
   const origin = { actor, requestId: uuid(), ip: null, now }
-  await record(tx, origin, 'webhook.disabled', disabled, { before: {}, after: { reason } })
+  const changes = { before: {}, after: { reason } }
+  await record(tx, origin, webhookEvent('webhook.disabled', disabled, changes))
 }

@@ -1,11 +1,12 @@
 import { v7 as uuid } from 'uuid'
 import type { Caller } from '../access/caller.ts'
+import { record } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import type { Delivery, DeliveryStatus } from '../db/tables.ts'
 import { bodyOf } from '../events/events.ts'
 import { AppError, invalidValue } from '../shared/errors.ts'
 import * as store from './delivery-store.ts'
-import { changingWebhook, getWebhook, isStopped, log, type Which } from './webhooks.ts'
+import { changingWebhook, getWebhook, isStopped, type Which, webhookEvent } from './webhooks.ts'
 
 type WhichWebhook = Omit<Which, 'expected'>
 
@@ -41,7 +42,7 @@ export async function testWebhook(db: Db, caller: Caller, which: WhichWebhook): 
       nextAttemptAt: caller.now,
     }
     await store.insertDeliveries(tx, [delivery])
-    await log(tx, caller, 'webhook.tested', webhook)
+    await record(tx, caller, webhookEvent('webhook.tested', webhook))
     const [made] = await store.selectDeliveries(tx, webhook, { limit: 0 })
     return made as Delivery
   })
@@ -58,7 +59,8 @@ export async function replayDelivery(
     if (!replayed) throw new AppError('not_found', 'The webhook has no such delivery.')
     const { subject, ...shown } = replayed
     await store.hastenDeliveries(tx, webhook, caller.now, subject)
-    await log(tx, caller, 'webhook.replayed', webhook, { before: {}, after: { delivery, count: 1 } })
+    const changes = { before: {}, after: { delivery, count: 1 } }
+    await record(tx, caller, webhookEvent('webhook.replayed', webhook, changes))
     return shown
   })
 }
@@ -76,7 +78,7 @@ export async function replayDeliveries(
     const replayed = await store.replayDeliveries(tx, webhook, range)
     await store.hastenDeliveries(tx, webhook, caller.now)
     const after = { since: since.toISOString(), until: until?.toISOString() ?? null, count: replayed }
-    await log(tx, caller, 'webhook.replayed', webhook, { before: {}, after })
+    await record(tx, caller, webhookEvent('webhook.replayed', webhook, { before: {}, after }))
     return { replayed, more: replayed === mostReplayed }
   })
 }

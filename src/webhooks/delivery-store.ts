@@ -20,8 +20,19 @@ export type Claimed = Pick<
 type Which = Key & { delivery: string }
 
 const columns = [
-  ...['organizationId', 'webhookId', 'id', 'position', 'type', 'occurredAt', 'status', 'attempts'],
-  ...['nextAttemptAt', 'attemptedAt', 'durationMs', 'responseStatus', 'error'],
+  'organizationId',
+  'webhookId',
+  'id',
+  'position',
+  'type',
+  'occurredAt',
+  'status',
+  'attempts',
+  'nextAttemptAt',
+  'attemptedAt',
+  'durationMs',
+  'responseStatus',
+  'error',
 ] as const satisfies (keyof Delivery)[]
 
 /** In this order, which is that of their delivery. */

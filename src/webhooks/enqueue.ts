@@ -26,7 +26,12 @@ export async function enqueueDeliveries(tx: Db, events: Event[], now: Date): Pro
     return subscribers.map((webhook) => ({
       organizationId: webhook.organizationId,
       webhookId: webhook.id,
-      ...{ id, type, subject, occurredAt, body, nextAttemptAt: now },
+      id,
+      type,
+      subject,
+      occurredAt,
+      body,
+      nextAttemptAt: now,
     }))
   })
   await insertDeliveries(tx, deliveries)

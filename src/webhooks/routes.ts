@@ -1,8 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
-import type { Webhook } from '../db/tables.ts'
 import type { Deps } from '../http/deps.ts'
-import { etag, expectedVersions } from '../http/etag.ts'
+import { etag, expectedVersions, showing } from '../http/etag.ts'
 import { page, positionIn } from '../http/pages.ts'
 import { answer, IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
 import type { Signing } from '../keys/signing.ts'
@@ -13,6 +12,7 @@ import * as webhooks from './webhooks.ts'
 const collection = '/organizations/:organization/webhooks'
 const item = `${collection}/:webhook`
 const tags = ['Webhooks']
+const show = showing(schema.presentWebhook)
 
 export const webhookRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing }> = async (
   app,
@@ -38,7 +38,7 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing 
     },
     handler: async ({ caller, params: { organization }, body }, reply) => {
       const input = schema.parseCreation(body)
-      const created = await webhooks.createWebhook(db, caller, organization, input, { outbound, signing })
+      const created = await webhooks.createWebhook(db, caller, organization, { input, outbound, signing })
       reply
         .code(201)
         .header('location', `${app.basePath}/v1/organizations/${organization}/webhooks/${created.webhook.id}`)
@@ -99,7 +99,8 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing 
     handler: async (request, reply) => {
       const { caller, params, body } = request
       const which = { ...params, expected: expectedVersions(request) }
-      return show(reply, await webhooks.updateWebhook(db, caller, which, schema.parseChange(body), outbound))
+      const change = schema.parseChange(body)
+      return show(reply, await webhooks.updateWebhook(db, caller, which, { change, outbound }))
     },
   })
 
@@ -139,8 +140,8 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing 
     handler: async (request, reply) => {
       const { caller, params, body } = request
       const which = { ...params, expected: expectedVersions(request) }
-      const overlap = body.overlap_seconds ?? 86_400
-      return showSecret(reply, await webhooks.rotateSecret(db, caller, which, overlap, signing))
+      const overlapSeconds = body.overlap_seconds ?? 86_400
+      return showSecret(reply, await webhooks.rotateSecret(db, caller, which, { overlapSeconds, signing }))
     },
   })
 
@@ -228,11 +229,6 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing 
       return deliveries.replayDeliveries(db, caller, params, schema.parseReplay(body))
     },
   })
-}
-
-function show(reply: FastifyReply, webhook: Webhook) {
-  reply.header('etag', etag(webhook))
-  return schema.presentWebhook(webhook)
 }
 
 function showSecret(reply: FastifyReply, created: webhooks.WithSecret) {

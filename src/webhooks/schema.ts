@@ -177,8 +177,16 @@ export const WebhookParams = Type.Object({ ...OrganizationParams.properties, web
 export const DeliveryParams = Type.Object({ ...WebhookParams.properties, delivery: Id })
 
 export const components = [
-  ...[Webhook, WebhookWithSecret, WebhookList, WebhookCreation, WebhookChange, SecretRotation],
-  ...[Delivery, DeliveryPage, Replay, Replayed],
+  Webhook,
+  WebhookWithSecret,
+  WebhookList,
+  WebhookCreation,
+  WebhookChange,
+  SecretRotation,
+  Delivery,
+  DeliveryPage,
+  Replay,
+  Replayed,
 ]
 
 export function parseCreation({

@@ -1,7 +1,8 @@
 import { v7 as uuid } from 'uuid'
-import { type Caller, type Origin, requirePermission } from '../access/caller.ts'
+import { type Caller, requirePermission } from '../access/caller.ts'
 import { refuseEscalation } from '../access/escalation.ts'
-import { type Action, record } from '../audit/audit.ts'
+import { type Action, type NewAuditEvent, record } from '../audit/audit.ts'
+import { changeLocked } from '../audit/change-resource.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import type { Changes, Organization, SignatureScheme, Webhook } from '../db/tables.ts'
@@ -11,7 +12,7 @@ import type { Outbound } from '../outbound/outbound.ts'
 import { AppError, invalidValue } from '../shared/errors.ts'
 import type { EventType } from '../shared/event-types.ts'
 import { platformId } from '../shared/platform.ts'
-import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
+import type { ExpectedVersions } from '../shared/preconditions.ts'
 import { hastenDeliveries } from './delivery-store.ts'
 import { generateSecret, resealSecret } from './signature.ts'
 import * as store from './store.ts'
@@ -36,8 +37,7 @@ export async function createWebhook(
   db: Db,
   caller: Caller,
   organizationKey: string,
-  input: NewWebhook,
-  { outbound, signing }: { outbound: Outbound; signing: Signing },
+  { input, outbound, signing }: { input: NewWebhook; outbound: Outbound; signing: Signing },
 ): Promise<WithSecret> {
   const { id: organizationId } = await administered(db, caller, organizationKey)
   refuseUnfitUrl(outbound, input.url)
@@ -65,7 +65,8 @@ export async function createWebhook(
       createdAt: caller.now,
       updatedAt: caller.now,
     })
-    await log(tx, caller, 'webhook.created', created, { before: {}, after: loggable(created) })
+    const changes = { before: {}, after: loggable(created) }
+    await record(tx, caller, webhookEvent('webhook.created', created, changes))
     return created
   })
   return { webhook, secret }
@@ -90,8 +91,7 @@ export async function updateWebhook(
   db: Db,
   caller: Caller,
   which: Which,
-  { paused, ...input }: WebhookChange,
-  outbound: Outbound,
+  { change: { paused, ...input }, outbound }: { change: WebhookChange; outbound: Outbound },
 ): Promise<Webhook> {
   return changingWebhook(db, caller, which, async (tx, current) => {
     if (input.url !== undefined) refuseUnfitUrl(outbound, input.url)
@@ -106,7 +106,7 @@ export async function updateWebhook(
       updatedAt: caller.now,
     })
     if (isStopped(current) && !isStopped(changed)) await hastenDeliveries(tx, changed, caller.now)
-    await log(tx, caller, 'webhook.updated', changed, withoutPaths(changes))
+    await record(tx, caller, webhookEvent('webhook.updated', changed, withoutPaths(changes)))
     return changed
   })
 }
@@ -114,7 +114,8 @@ export async function updateWebhook(
 export async function deleteWebhook(db: Db, caller: Caller, which: Which): Promise<void> {
   await changingWebhook(db, caller, which, async (tx, webhook) => {
     await store.deleteWebhook(tx, webhook)
-    await log(tx, caller, 'webhook.deleted', webhook, { before: loggable(webhook), after: {} })
+    const changes = { before: loggable(webhook), after: {} }
+    await record(tx, caller, webhookEvent('webhook.deleted', webhook, changes))
   })
 }
 
@@ -123,8 +124,7 @@ export async function rotateSecret(
   db: Db,
   caller: Caller,
   which: Which,
-  overlapSeconds: number,
-  signing: Signing,
+  { overlapSeconds, signing }: { overlapSeconds: number; signing: Signing },
 ): Promise<WithSecret> {
   let shown: string | null = null
   const webhook = await changingWebhook(db, caller, which, async (tx, current) => {
@@ -139,7 +139,7 @@ export async function rotateSecret(
       previousUntil: overlaps ? new Date(caller.now.getTime() + overlapSeconds * 1000) : null,
       updatedAt: caller.now,
     })
-    await log(tx, caller, 'webhook.secret_rotated', changed)
+    await record(tx, caller, webhookEvent('webhook.secret_rotated', changed))
     return changed
   })
   return { webhook, secret: shown }
@@ -156,11 +156,8 @@ export async function changingWebhook<T>(
   change: (tx: Db, webhook: Webhook) => Promise<T>,
 ): Promise<T> {
   const { id: organizationId } = await administered(db, caller, organization)
-  return db.transaction().execute(async (tx) => {
-    const webhook = (await store.lockWebhook(tx, { organizationId, id })) ?? notFound()
-    refuseStale(webhook, expected)
-    return change(tx, webhook)
-  })
+  const lock = async (tx: Db) => (await store.lockWebhook(tx, { organizationId, id })) ?? notFound()
+  return changeLocked(db, { lock, expected }, change)
 }
 
 /** Reseals every secret under the first master key, all or none, and returns how many there are. */
@@ -194,15 +191,13 @@ export function originOf(url: string): string {
   return new URL(url).origin
 }
 
-export async function log(
-  tx: Db,
-  origin: Origin,
+export function webhookEvent(
   action: Action,
   { organizationId, id, url }: Webhook,
   changes?: Changes,
-): Promise<void> {
+): NewAuditEvent {
   const target = { type: 'webhook', id, name: originOf(url) } as const
-  await record(tx, origin, { organizationId, action, target, ...(changes && { changes }) })
+  return { organizationId, action, target, ...(changes && { changes }) }
 }
 
 export function isStopped({ pausedAt, disabledAt }: Webhook): boolean {

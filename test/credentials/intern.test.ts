@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createInterning } from '../../src/credentials/intern.ts'
+import { createInterning } from '../../src/credentials/store.ts'
 
 t.test('equal values are created once, also with other values in between', async (t) => {
   let made = 0

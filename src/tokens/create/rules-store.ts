@@ -9,8 +9,17 @@ import type { Organization, TokenType } from '../../db/tables.ts'
 
 const ofOrganization = ['id', 'key', 'suspendedAt', 'policy'] as const
 const ofType = [
-  ...['name', 'prefix', 'carriesOrganization', 'format', 'allowedScopes', 'defaultScopes'],
-  ...['scopesRequired', 'audience', 'endpoint', 'statusList', 'selfRotation'],
+  'name',
+  'prefix',
+  'carriesOrganization',
+  'format',
+  'allowedScopes',
+  'defaultScopes',
+  'scopesRequired',
+  'audience',
+  'endpoint',
+  'statusList',
+  'selfRotation',
 ] as const satisfies (keyof TokenType)[]
 
 /** Changes whenever the row changes, including changes made by hand. */

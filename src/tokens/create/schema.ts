@@ -2,9 +2,9 @@ import { type Static, Type } from 'typebox'
 import type { AskedOwner } from '../../access/credential.ts'
 import { nameForm } from '../../http/messages.ts'
 import { Audience, IdentitySource, nullable, orNull, Scopes, Subject } from '../../http/schemas.ts'
+import { plainNetwork } from '../../shared/addresses.ts'
 import { AppError, invalidValue, type Refusals } from '../../shared/errors.ts'
 import { plainName } from '../../shared/text.ts'
-import { parseNetworks } from '../networks.ts'
 import type { AskedToken } from './create.ts'
 import { type AskedExpiry, daysFrom } from './lifetime.ts'
 
@@ -236,3 +236,14 @@ export const CreationQuery = Type.Object(
   },
   { additionalProperties: false },
 )
+
+/** The networks in `allowed_cidrs`, in canonical form and without duplicates. */
+export function parseNetworks(items: string[]): string[] {
+  const networks = items.map((item) => {
+    const network = plainNetwork(item)
+    if (network === undefined)
+      throw invalidValue('allowed_cidrs', `has ${item}, which is not an IPv4 or IPv6 network`)
+    return network
+  })
+  return [...new Set(networks)]
+}
