@@ -276,9 +276,22 @@ async function someWebhook(world: World): Promise<Pick<Target, 'webhook' | 'deli
   return (await world.sql(find)).rows[0] ?? newWebhook(world)
 }
 
+async function oldestKey(world: World): Promise<string> {
+  return (await world.ask('GET', '/v1/signing-keys')).body.items.at(-1).kid
+}
+
 export const other = { subject: 'u-4712' }
 
-export async function makeTarget(world: World): Promise<Target> {
+const targets = new WeakMap<World, Promise<Target>>()
+
+/** The target of requests that leave it as it is: one for each world. */
+export function makeTarget(world: World): Promise<Target> {
+  const target = targets.get(world) ?? makeFirst(world)
+  targets.set(world, target)
+  return target
+}
+
+async function makeFirst(world: World): Promise<Target> {
   // Refused once an operation has suspended the owner; by then the record is there.
   await world.ask('POST', '/v1/organizations/default/tokens', {
     body: { name: 'Of another', type: 'api', owner: other },
@@ -286,9 +299,9 @@ export async function makeTarget(world: World): Promise<Target> {
   return {
     organization: 'default',
     type: 'api',
-    issuer: (await world.ask('GET', issuers)).body.items.at(-1)?.id ?? (await newIssuer(world, 0)),
+    issuer: await newIssuer(world, 0),
     token: await world.issue({ name: 'Target', owner }),
-    kid: (await world.ask('GET', '/v1/signing-keys')).body.items.at(-1).kid,
+    kid: await oldestKey(world),
     list: await someStatusList(world),
     ...(await someWebhook(world)),
     leak: await someLeak(world),
@@ -316,7 +329,7 @@ export async function someStatusList(world: World): Promise<string> {
 
 /** Creates a target that the operation can be applied to without affecting the next request. */
 export async function makeSpare(world: World, operationId: string, n: number): Promise<Target> {
-  const target = await makeTarget(world)
+  const target = { ...(await makeTarget(world)), token: await world.issue({ name: 'Target', owner }) }
   if (/(update|suspend|resume|delete)OrganizationTokenType$/.test(operationId)) {
     const type = `own-${n}`
     await world.ask('POST', '/v1/organizations/default/token-types', { body: { name: type, prefix: 'own' } })
@@ -346,8 +359,11 @@ export async function makeSpare(world: World, operationId: string, n: number): P
     return { ...target, ...(await newWebhook(world)) }
   }
   if (operationId === 'createWebhook') await world.sql('delete from webhooks')
-  if (operationId === 'retireSigningKey')
+  if (operationId === 'retireSigningKey') {
+    const kid = await oldestKey(world)
     await world.ask('POST', '/v1/signing-keys/rotate', { body: { immediately: true } })
+    return { ...target, kid }
+  }
   if (/(update|suspend|resume|delete)TokenType/.test(operationId)) {
     const type = `spare-${n}`
     await world.ask('POST', '/v1/token-types', { body: { name: type, prefix: 'spare' } })
