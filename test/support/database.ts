@@ -23,7 +23,8 @@ async function createDatabase(original: string): Promise<string> {
   await admin.connect()
   // PostgreSQL refuses to clone a template that is being cloned concurrently.
   await admin.query('select pg_advisory_lock(1)')
-  await admin.query(`create database ${name} template ${original}`)
+  // Copying files costs half as much as logging each page of them.
+  await admin.query(`create database ${name} template ${original} strategy file_copy`)
   await admin.end()
   return databaseUrl(url, name)
 }

@@ -8,10 +8,17 @@ import { query, superuserUrl } from './embedded.ts'
 /** The prefix of database and role names in tests. */
 export const prefix = 'counterfoil_test_'
 
-// Nothing in it has to survive a power failure. Tests of durability have clusters of their own.
+// Nothing in it has to survive a power failure, and databases are gone before they need a vacuum. Tests of durability
+// and replication have clusters of their own.
 const hasty = [
   '--no-sync',
-  ...['fsync', 'synchronous_commit', 'full_page_writes'].flatMap((name) => ['--set', `${name}=off`]),
+  ...['fsync', 'synchronous_commit', 'full_page_writes', 'autovacuum', 'jit'].flatMap((name) => [
+    '--set',
+    `${name}=off`,
+  ]),
+  ...['wal_level=minimal', 'max_wal_senders=0', 'max_wal_size=4GB', 'checkpoint_timeout=1h'].flatMap(
+    (setting) => ['--set', setting],
+  ),
 ]
 
 /** A PostgreSQL server for the run, with a migrated database from which every test clones its own. */

@@ -143,6 +143,15 @@ export async function createWorld(
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 })
   t.teardown(() => pool.end())
 
+  // A request sees the changes of earlier requests. What a test changes behind the service arrives as a notification:
+  // `behind` is whether the next request has to wait for one, `always` whether all do, since the test can do so anytime.
+  let behind = true
+  let always = given !== undefined
+  const reachable = <Thing>(thing: Thing): Thing => {
+    always = true
+    return thing
+  }
+
   const ask: World['ask'] = async (method, url, { token = admin, headers = {}, body, form } = {}) => {
     // An Idempotency-Key opens the stored response, so it must not be stored or logged either.
     const key = headers['idempotency-key']?.replaceAll('"', '') ?? ''
@@ -157,8 +166,10 @@ export async function createWorld(
       request.payload = new URLSearchParams(form).toString()
       request.headers = { 'content-type': 'application/x-www-form-urlencoded', ...request.headers }
     }
-    // Tests also change rows by SQL, and expect the next request to see the change.
-    await credentials.settled()
+    if (behind || always) {
+      behind = false
+      await credentials.settled()
+    }
     const response = await app.inject(request)
     const json = /\bjson\b/.test(String(response.headers['content-type'])) && response.payload !== ''
     const parsed = json ? response.json() : undefined
@@ -180,12 +191,24 @@ export async function createWorld(
 
   return {
     app,
-    db,
-    credentials,
-    usage,
-    rotations,
-    dispatcher,
-    databaseUrl,
+    get db() {
+      return reachable(db)
+    },
+    get credentials() {
+      return reachable(credentials)
+    },
+    get usage() {
+      return reachable(usage)
+    },
+    get rotations() {
+      return reachable(rotations)
+    },
+    get dispatcher() {
+      return reachable(dispatcher)
+    },
+    get databaseUrl() {
+      return reachable(databaseUrl)
+    },
     signing,
     admin,
     clock,
@@ -195,7 +218,10 @@ export async function createWorld(
       return (await issue({ name: `Manager ${scopes}`, type: 'management', scopes, ...more }, organization))
         .secret
     },
-    sql: (text, values) => pool.query(text, values),
+    sql: (text, values) =>
+      pool.query(text, values).finally(() => {
+        behind = true
+      }),
     async introspect(token, caller = admin) {
       return (await ask('POST', '/introspect', { token: caller, form: { token } })).body
     },

@@ -27,6 +27,8 @@ await execute(
        values ('${organization}', 'large', 'Large', now(), now());
      insert into token_types (name, prefix, carries_organization, format, default_scopes, audience, created_at, updated_at)
        select name, name, false, 'opaque', '{}', '{}', now(), now() from unnest('{api,rare}'::text[]) name;
+     -- One statement is quicker than a trigger for each row.
+     alter table tokens disable trigger tokens_keep_use;
      insert into tokens (organization_id, id, type, name, owner_subject, owner_source, scopes, audience, metadata,
          not_before, expires_at, revoked_at, last_used_at, created_at, created_by, updated_at)
        select '${organization}', gen_random_uuid(), case when i % 2500 = 0 then 'rare' else 'api' end,
@@ -36,6 +38,8 @@ await execute(
          case when i % 10 = 0 then at + interval '1 day' end,
          case when i % 3 > 0 then at + interval '2 days' end, at, '{}', at
        from generate_series(1, 60000) i, lateral (select timestamptz '${now.toISOString()}' - i * interval '4 minutes' as at);
+     alter table tokens enable trigger tokens_keep_use;
+     insert into token_uses (organization_id, token_id, last_used_at) select organization_id, id, last_used_at from tokens;
      insert into token_secrets (hash, organization_id, token_id, hint, created_at)
        select sha256(id::text::bytea), organization_id, id, '', created_at from tokens;
      analyze`,
@@ -70,8 +74,8 @@ async function costsOfPage(t: Test, asked: TokenQuery): Promise<Cost> {
 }
 
 for (const sort of sorts) {
-  t.test(`page 5,000 by ${sort} costs as much as page 1: the rows it shows`, async (t) => {
-    const after = await positionAfter(50_000, query({ sort, descending: false }))
+  t.test(`page 2,000 by ${sort} costs as much as page 1: the rows it shows`, async (t) => {
+    const after = await positionAfter(20_000, query({ sort, descending: false }))
     for (const order of both(sort)) {
       const first = await costsOfPage(t, query(order))
       const deep = await costsOfPage(t, query(order, {}, { after }))
@@ -86,19 +90,19 @@ for (const sort of sorts) {
 const month = { from: new Date('2026-02-01T00:00:00Z'), to: new Date('2026-03-01T00:00:00Z') }
 const everyOrder = sorts.flatMap(both)
 const filters: { what: string; filter: Partial<TokenFilter>; quick: Order[]; skip?: number }[] = [
-  { what: 'active tokens', filter: { status: 'active' }, quick: both('expires_at'), skip: 5_000 },
-  { what: 'expired tokens', filter: { status: 'expired' }, quick: both('expires_at'), skip: 5_000 },
+  { what: 'active tokens', filter: { status: 'active' }, quick: both('expires_at'), skip: 2_000 },
+  { what: 'expired tokens', filter: { status: 'expired' }, quick: both('expires_at'), skip: 2_000 },
   { what: 'revoked tokens', filter: { status: 'revoked' }, quick: everyOrder },
   { what: 'tokens yet to start', filter: { status: 'not_yet_valid' }, quick: [] },
   { what: 'a common type', filter: { type: 'api' }, quick: everyOrder },
   { what: 'a rare type', filter: { type: 'rare' }, quick: everyOrder, skip: 10 },
   { what: 'an owner', filter: { owner: 'user-77' }, quick: everyOrder, skip: 5 },
   { what: 'names that start alike', filter: { namePrefix: 'TOKEN 77' }, quick: both('name'), skip: 100 },
-  { what: 'tokens never used', filter: { neverUsed: true }, quick: both('last_used_at'), skip: 5_000 },
-  { what: 'used tokens', filter: { neverUsed: false }, quick: both('last_used_at'), skip: 5_000 },
-  { what: 'a month of creation', filter: { created: month }, quick: both('created_at'), skip: 5_000 },
-  { what: 'a month of expiry', filter: { expires: month }, quick: both('expires_at'), skip: 5_000 },
-  { what: 'a month of use', filter: { lastUsed: month }, quick: both('last_used_at'), skip: 5_000 },
+  { what: 'tokens never used', filter: { neverUsed: true }, quick: both('last_used_at'), skip: 2_000 },
+  { what: 'used tokens', filter: { neverUsed: false }, quick: both('last_used_at'), skip: 2_000 },
+  { what: 'a month of creation', filter: { created: month }, quick: both('created_at'), skip: 2_000 },
+  { what: 'a month of expiry', filter: { expires: month }, quick: both('expires_at'), skip: 2_000 },
+  { what: 'a month of use', filter: { lastUsed: month }, quick: both('last_used_at'), skip: 2_000 },
 ]
 
 for (const { what, filter, quick, skip = 300 } of filters) {
