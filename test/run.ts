@@ -16,7 +16,8 @@ const { values: options, positionals } = parseArgs({
   options: {
     grep: { type: 'string', short: 'g', multiple: true },
     only: { type: 'boolean' },
-    jobs: { type: 'string', short: 'j', default: `${Math.max(2, availableParallelism())}` },
+    // Tests also wait: for locks, timers and other processes.
+    jobs: { type: 'string', short: 'j', default: `${availableParallelism() + 1}` },
     reporter: { type: 'string', short: 'R', default: 'min' },
   },
 })

@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import t from 'tap'
+import { recordedLines } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'
 
 // User addresses as sent by proxies, gateways and resource servers, wherever one is read.
@@ -115,9 +114,8 @@ t.test(
         await world.ask('GET', `/v1/organizations/default/audit-events?target=${created.body.id}`)
       ).body
       t.equal(items[0].ip, address, `${what}: change log`)
-      const lines = readFileSync(join(process.env.TEST_RECORDS ?? '', 'logs'), 'utf8').split('\n')
-      const line = JSON.parse(lines.find((one) => one.includes(`"reqId":"${created.id}"`)) ?? '{}')
-      t.equal(line.ip, address, `${what}: log line`)
+      const [line = '{}'] = recordedLines(`"reqId":"${created.id}"`)
+      t.equal(JSON.parse(line).ip, address, `${what}: log line`)
       await send('GET', '/v1/self', created.body.secret, text)
       await world.usage.flush()
       t.equal(

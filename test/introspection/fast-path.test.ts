@@ -50,7 +50,7 @@ async function createListening(t: Test, options: Parameters<typeof createWorld>[
     })
     return comparable({ status: response.statusCode, headers: response.headers, text: response.payload })
   }
-  return { ...world, port: Number(port), post, askFastify }
+  return Object.assign(world, { port: Number(port), post, askFastify })
 }
 
 function comparable({ status, headers, text }: { status: number; headers: object; text: string }) {

@@ -1,10 +1,8 @@
 // Tokens that a real provider would never issue, most of them with its own signature, at the paths that accept users.
 import { createHmac, generateKeyPairSync } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { type JWTHeaderParameters, SignJWT, UnsecuredJWT } from 'jose'
 import t from 'tap'
-import { recordSecret } from '../support/records.ts'
+import { recordedLines, recordSecret } from '../support/records.ts'
 import { audience, startProvider } from './provider.ts'
 import { createTrustingWorld, trust } from './trust.ts'
 
@@ -137,11 +135,8 @@ t.test('the reason for rejecting a sign-in is in the log but not in the response
     recordSecret(token)
     const { headers } = await world.ask('GET', tokens, { token })
     t.same(await refusalOf(token), await refusalOf('never-issued'), String(reason))
-    const lines = readFileSync(join(process.env.TEST_RECORDS ?? '', 'logs'), 'utf8').split('\n')
-    const line = lines.find(
-      (one) => one.includes(`"reqId":"${headers['x-request-id']}"`) && one.includes('refused'),
-    )
-    t.match(JSON.parse(line ?? '{}'), { msg: 'sign-in token refused', reason })
+    const [line = '{}'] = recordedLines(`"reqId":"${headers['x-request-id']}"`, 'refused')
+    t.match(JSON.parse(line), { msg: 'sign-in token refused', reason })
   }
 })
 
