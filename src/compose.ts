@@ -32,7 +32,7 @@ export type Composed = {
   dispatcher: Dispatcher
   /** Rejects new readers of the revocation feed and ends the current ones. */
   endFeed(): Promise<void>
-  /** Writes what is pending and closes the connections of the parts. Close the app before. */
+  /** Writes pending data and closes the connections of the parts. Close the app first. */
   close(): Promise<void>
 }
 

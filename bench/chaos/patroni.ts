@@ -80,7 +80,7 @@ export async function startPatroni() {
       const via = nodes[0] as Node
       const body = JSON.stringify({ leader: before?.name })
       const answer = await fetch(`http://127.0.0.1:${via.api}/switchover`, { method: 'POST', body })
-      if (answer.status !== 200) throw new Error(`the switchover was refused: ${await answer.text()}`)
+      if (answer.status !== 200) throw new Error(`the switchover was rejected: ${await answer.text()}`)
       await until(async () => (await leader())?.name !== before?.name)
     },
     /** kill -9 of the primary's postmaster; the standby takes over. */

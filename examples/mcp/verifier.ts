@@ -11,7 +11,7 @@ export function counterfoilTokens(verifier: Verifier, resource: URL): OAuthToken
         const { client_id: clientId, scope, exp, sub, organization } = found
         return {
           ...{ token, clientId, resource, scopes: scope.split(' ') },
-          // The SDK refuses tokens that never expire.
+          // The SDK rejects tokens that never expire.
           ...(exp !== undefined && { expiresAt: exp }),
           extra: { subject: sub, organization },
         }

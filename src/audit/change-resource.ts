@@ -21,7 +21,7 @@ export async function changeLocked<Row extends { version: number }, Result>(
   })
 }
 
-/** What to write, and what to call it in the change log; undefined: the row stays as it is. */
+/** The values to write and the action to log; undefined leaves the row unchanged. */
 type Decision<Values> = { action: Action; values: Values; changes?: Changes } | undefined
 
 type Change<Row, Values> = Locking<Row> & {

@@ -31,7 +31,7 @@ export function authenticateUsers(options: AuthenticateOptions, signIn: SignIn) 
       const refuse = (error: Error) => {
         const { cause, code } = error as Partial<AppError>
         if (cause && code === 'invalid_token')
-          request.log.info({ reqId: request.id, reason: (cause as Error).message }, 'sign-in token refused')
+          request.log.info({ reqId: request.id, reason: (cause as Error).message }, 'sign-in token rejected')
         else if (cause) request.log.warn({ reqId: request.id, err: cause }, error.message)
         done(error)
       }

@@ -19,7 +19,7 @@ export async function selectCredentials(
   for (const row of found ?? []) {
     const [position] = row
     const type = row[12]
-    // Without a type, which only deletion by hand can bring about, there is nothing to decide by.
+    // The type is missing only after a deletion by hand; without it nothing can be decided.
     if (type !== null) credentials[position - 1] = new Issued(hashes[position - 1] as HashText, row, type)
   }
   return { server: from, credentials }

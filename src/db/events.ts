@@ -28,7 +28,7 @@ export function eventsInsert(events: RawBuilder<unknown>): RawBuilder<never> {
     select ${columns} from json_populate_recordset(null::audit_events, ${events})`
 }
 
-/** An insert of those rows that webhooks and mail tell about into the outbox, next to that into the change log. */
+/** An insert into the outbox of those rows that webhooks and mail report, next to the one into the change log. */
 export function outboxInsert(events: RawBuilder<unknown>): RawBuilder<never> {
   return sql<never>`insert into outbox (event_id, type, organization_id, subject, occurred_at, data)
     select id, action, organization_id, target_id, occurred_at, json_build_object('actor', actor, 'name', target_name)

@@ -56,7 +56,7 @@ export function coalesce<Item, Result>({
       } catch (error) {
         if (isUnfit(error) || isConflict(error)) for (const { resolve } of taken) resolve(undefined)
         else for (const { reject } of taken) reject(error)
-        // The database is unavailable: what queued behind this statement has waited just as long, so it fails too.
+        // The database is unavailable: items queued behind this statement have waited as long, so they fail too.
         if (isUnavailable(error)) for (const { reject } of queue.splice(0)) reject(error)
       }
     }

@@ -32,7 +32,7 @@ export function createDispatcher(db: Db, { every, onError, ...context }: Dispatc
   let working: Promise<void> | undefined
   let again = false
 
-  /** One round at a time; one that is asked for meanwhile follows. */
+  /** Runs one round at a time; a request during a round starts another one after it. */
   function work(): Promise<void> {
     again = true
     working ??= rounds().finally(() => {

@@ -113,7 +113,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
         {
           name: 'Operations',
           description: 'For operators of the service.',
-          externalDocs: guide('operating.md', 'Operate it'),
+          externalDocs: guide('operating.md', 'Operate Counterfoil'),
         },
       ],
       externalDocs: guide('', 'Guides'),

@@ -25,7 +25,7 @@ export function introspect(
   return lookUp(credentials, usage, caller.principal, { secret, now: caller.now, ip })
 }
 
-/** The same for callers whose right to ask was established in another way. */
+/** The same for callers whose permission was checked in another way. */
 export function lookUp(
   credentials: CredentialVerifier,
   usage: UsageRecorder,

@@ -29,7 +29,7 @@ export function userFrom(payload: JWTPayload, registration: TrustedIssuer): Omit
   }
 }
 
-/** The organization key in a token of a platform issuer; undefined if it has none or may not name it. */
+/** The organization key in a token of a platform issuer; undefined if it has none or must not name one. */
 export function organizationNamed(payload: JWTPayload, claim: string): string | undefined {
   const key = claimsOf(payload).get(claim)
   // Keeps a customer of the identity provider who is named `platform` from getting platform access.

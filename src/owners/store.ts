@@ -35,7 +35,7 @@ export type OwnerQuery = {
   limit: number
 }
 
-/** No index finds these: a page examines so many owners. */
+/** No index finds these, so a page examines a limited number of owners. */
 const maxExamined = 10_000
 
 /** Ordered by subject; one row more than `limit` if there are more. */

@@ -47,7 +47,7 @@ export type TailOptions = {
 
 export const beatMs = 1_000
 
-/** A follower further behind than this resets instead of receiving so many events one by one. */
+/** A follower with more events to catch up on than this resets instead. */
 const maxAtOnce = 1_000
 
 type Following = { follower: Follower; cursor: Cursor; since: number }

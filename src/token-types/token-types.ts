@@ -96,7 +96,7 @@ export async function addTokenType(
   return type
 }
 
-/** The types of the platform, or all that an organization can use: its own, and those of the platform that it has none for. */
+/** The types of the platform, or all that an organization can use: its own, and the platform's other ones. */
 export async function listTokenTypes(
   db: Db,
   caller: Caller,

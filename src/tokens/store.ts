@@ -21,7 +21,7 @@ export type Token = TokenRow & {
   /** The organization's own setting: how often secrets are to be rotated. */
   rotateEveryDays: number | null
   readOnly?: true
-  /** In lists: the comment is longer than what is there of it. */
+  /** In lists: the comment was cut. */
   isCommentCut?: boolean
 }
 

@@ -65,7 +65,7 @@ type Changing = Which & {
   holdPolicy?: boolean
 }
 
-/** Checks permission and preconditions, and locks what is about to change. */
+/** Checks permission and preconditions, and locks the token. */
 export async function changing<T>(
   db: Db,
   caller: Caller,

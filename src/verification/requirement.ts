@@ -20,7 +20,7 @@ export function requirementOf({ scope, audience, type, organization }: Given): R
 
 /**
  * The found token, if it meets the requirement. One of the wrong type counts as no token (RFC 6750 §3.1:
- * `invalid_token`); one with insufficient scope is told what is missing.
+ * `invalid_token`); for one with insufficient scope, the error names the missing scope.
  */
 export function allowed(token: Credential | undefined, required: Requirement): Credential {
   const { scopes, audience, types, organizations } = required

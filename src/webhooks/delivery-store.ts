@@ -103,7 +103,7 @@ export async function replayDeliveries(
 
 export type Room = {
   now: Date
-  /** When another instance may take over what is claimed now. */
+  /** When another instance may claim these deliveries again. */
   until: Date
   /** How many deliveries may be attempted in addition. */
   free: number
@@ -114,7 +114,7 @@ export type Room = {
 }
 
 /**
- * Claims what is due. A delivery waits for every earlier one of its subject to the same webhook. Webhooks are visited in
+ * Claims deliveries that are due. A delivery waits for every earlier one of its subject to the same webhook. Webhooks are visited in
  * random order, so that none is always the last.
  */
 export async function claimDeliveries(db: Db, { now, until, free, busy, most }: Room): Promise<Claimed[]> {
@@ -195,8 +195,8 @@ export async function releaseDelivery(db: Db, claimed: Claimed, now: Date): Prom
 }
 
 /**
- * Moves the deliveries behind a failed one to its next attempt. They would not be claimed before anyway, but looking at
- * them again and again takes time.
+ * Moves the deliveries behind a failed one to its next attempt. They would not be claimed before anyway, but examining them
+ * repeatedly takes time.
  */
 export async function postponeFollowers(
   db: Db,
@@ -214,7 +214,7 @@ export async function postponeFollowers(
     .execute()
 }
 
-/** Makes what is pending due: all of the webhook's, or of one subject. */
+/** Makes pending deliveries due: all of the webhook, or those of one subject. */
 export async function hastenDeliveries(
   db: Db,
   { organizationId, id }: Key,

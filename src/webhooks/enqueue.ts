@@ -18,7 +18,7 @@ export async function enqueueDeliveries(tx: Db, events: Event[], now: Date): Pro
       (webhook) =>
         [organizationId, platformId].includes(webhook.organizationId) &&
         (webhook.events === null || webhook.events.includes(type)) &&
-        // A failing webhook is no place to tell that it fails.
+        // A failing webhook cannot report its own failure.
         webhook.id !== subject,
     )
     if (subscribers.length === 0) return []

@@ -86,7 +86,7 @@ export async function getWebhook(
   return (await store.findWebhook(db, { organizationId, id: webhook })) ?? notFound()
 }
 
-/** `paused: false` also enables a webhook that was disabled; what is pending is then attempted at once. */
+/** `paused: false` also enables a webhook that was disabled; pending deliveries are then attempted at once. */
 export async function updateWebhook(
   db: Db,
   caller: Caller,
@@ -146,8 +146,8 @@ export async function rotateSecret(
 }
 
 /**
- * Changes a webhook, or what belongs to it. A webhook tells its receiver what is in the change log, so this takes the
- * permission to read that, and a caller that is not limited to some tokens or to networks.
+ * Changes a webhook, or what belongs to it. Webhooks send contents of the change log, so this requires the permission
+ * to read it, and a caller that is limited neither to some tokens nor to networks.
  */
 export async function changingWebhook<T>(
   db: Db,

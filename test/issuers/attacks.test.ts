@@ -135,8 +135,8 @@ t.test('the reason for rejecting a sign-in is in the log but not in the response
     recordSecret(token)
     const { headers } = await world.ask('GET', tokens, { token })
     t.same(await refusalOf(token), await refusalOf('never-issued'), String(reason))
-    const [line = '{}'] = recordedLines(`"reqId":"${headers['x-request-id']}"`, 'refused')
-    t.match(JSON.parse(line), { msg: 'sign-in token refused', reason })
+    const [line = '{}'] = recordedLines(`"reqId":"${headers['x-request-id']}"`, 'rejected')
+    t.match(JSON.parse(line), { msg: 'sign-in token rejected', reason })
   }
 })
 

@@ -80,7 +80,7 @@ t.test('permissions of management tokens have details, as far as the caller can 
   ])
 })
 
-t.test('invalid details are refused, naming the field', async (t) => {
+t.test('invalid details are rejected, naming the field', async (t) => {
   const refused: [details: unknown, status: number, field: string][] = [
     [[{ scope: 'um:raed', label: 'Read' }], 422, 'scope_details'],
     [[read, { ...read, label: 'Again' }], 422, 'scope_details'],

@@ -135,7 +135,7 @@ t.test('a dry run needs the same permissions as the create', async (t) => {
   t.equal((await preview({ ...body, owner: { subject: 'u-3' } }, own)).status, 403)
 })
 
-t.test('a dry run of a JWT is refused without a master key, as its create is', async (t) => {
+t.test('a dry run of a JWT is rejected without a master key, as its create is', async (t) => {
   const keyless = await createWorld(t, { databaseUrl: world.databaseUrl, signing: { masterKeys: [] } })
   await ask('POST', '/v1/token-types', { body: { name: 'signed', format: 'jwt' } })
   const body = { name: 'A token', type: 'signed' }

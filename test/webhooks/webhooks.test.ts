@@ -129,7 +129,7 @@ t.test('an ed25519 webhook has a public key and no secret', async (t) => {
   await ask('DELETE', `${collection}/${webhook.id}`)
 })
 
-t.test('bad webhooks are refused, naming the member', async (t) => {
+t.test('bad webhooks are rejected, naming the member', async (t) => {
   const url = 'https://hooks.example/'
   const bad: [status: number, field: string, body: object][] = [
     [400, 'url', {}],
@@ -157,7 +157,7 @@ t.test('bad webhooks are refused, naming the member', async (t) => {
   t.equal((await ask('GET', collection)).body.items.length, before)
 })
 
-t.test('the 51st webhook of an organization is refused', async (t) => {
+t.test('the 51st webhook of an organization is rejected', async (t) => {
   await ask('POST', '/v1/organizations', { body: { key: 'many', name: 'Many' } })
   const answers = []
   for (let n = 0; n <= 50; n += 1)
@@ -177,7 +177,7 @@ t.test('the change log and the logs have no path of a URL, which may be a secret
   t.notMatch(text, /very-secret/)
 })
 
-t.test('without a master key a webhook is refused with what to do', async (t) => {
+t.test('without a master key a webhook is rejected with what to do', async (t) => {
   const keyless = await createWorld(t, { signing: { masterKeys: [] } })
   const answer = await keyless.ask('POST', collection, { body: { url: 'https://hooks.example/' } })
   t.match(answer, { status: 409, body: { code: 'signing_unavailable', detail: /set MASTER_KEY/ } })

@@ -19,7 +19,7 @@ export const AttentionQuery = Type.Object(
     days: Type.Integer({
       ...days,
       default: 30,
-      description: 'Expiring within so many days, or unused for so many. Without effect for `never_used`.',
+      description: 'The number of days for `expiring` and `unused`; without effect for `never_used`.',
     }),
     organization,
     ...pageQuery,

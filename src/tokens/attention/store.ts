@@ -11,7 +11,7 @@ export type Attention = {
   organizationId: string | undefined
   /** The subject of the owner; undefined: of all. */
   owner: string | undefined
-  /** Expiring within so many days, or unused for so many. */
+  /** The tokens expire within this number of days, or were not used for it. */
   days: number
   now: Date
 }
@@ -20,11 +20,11 @@ export type Position = { value: string; organization: string; id: string }
 export type Due = { position: Position; isDue: boolean }
 export type Count = { count: number; more: boolean }
 
-/** A page examines at most so many tokens, and a count. */
+/** The most tokens that a page or a count examines. */
 export const maxExamined = 2_000
 export const maxCounted = 10_000
 
-/** Tokens along the index of the reason, from `after` on: `maxExamined` and one more, where there are so many. */
+/** Tokens along the index of the reason, from `after` on: at most one more than `maxExamined`. */
 export async function selectExamined(db: Db, asked: Attention, after: Position | undefined): Promise<Due[]> {
   const { rows } = await sql<{ organizationId: string; id: string; value: string; isDue: boolean }>`
     select organization_id, id, to_json(value) #>> '{}' as value, is_due

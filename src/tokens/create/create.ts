@@ -51,7 +51,7 @@ export type Preview = { input: NewToken; decision: Decision; organization: Issua
 /**
  * What `createToken` would do, for a form that is being filled in. Stores, locks and claims nothing, so that another
  * request can still take the name or the last slot. Everything that is wrong comes in one error, with what the request
- * was already refused for.
+ * was already rejected for.
  */
 export async function previewToken(
   db: Db,

@@ -84,7 +84,7 @@ export function listedTokens(db: Db) {
   ])
 }
 
-/** No index finds text within a name or comment, or metadata: a page examines so many tokens, and so much of comments. */
+/** No index finds text within a name, comment or metadata, so a page examines limited numbers of tokens and bytes. */
 const maxExamined = 10_000
 const maxBytes = 4 * 1024 * 1024
 const isExamined = sql<boolean>`n <= ${maxExamined} and (bytes <= ${maxBytes} or n = 1)`
@@ -168,7 +168,7 @@ function ordered(db: Db, organizationId: string, query: TokenQuery, limit: numbe
 
 export type Count = { count: number; more: boolean }
 
-/** Counting stops at so many, and looks at no more than that many tokens for each status. */
+/** Counting stops here, and examines no more tokens than this for each status. */
 export const maxCounted = 10_000
 
 /** Tokens of one status, counted along the index that has them side by side. */
@@ -180,7 +180,7 @@ export async function selectCount(
   const isUnrevoked: Condition = sql`revoked_at is null`
   const isStarted: Condition = sql`(not_before is null or not_before <= ${now})`
   const isUnexpired: Condition = sql`${expiresAt} > ${now}`
-  // What is read along an index, in which order, and which of the rows count.
+  // The range of an index to read, its order, and which of the rows count.
   const ways: Record<Status, [range: Condition, order: RawBuilder<unknown>, counts: Condition]> = {
     active: [sql`${isUnrevoked} and ${isUnexpired}`, expiresAt, isStarted],
     expired: [sql`${isUnrevoked} and ${expiresAt} <= ${now}`, expiresAt, sql`true`],
