@@ -85,7 +85,7 @@ const json = {
   'an open array': repeated('['),
   'many values': repeated('0,', '[', '0]'),
   'many members': (length: number) => `{${Array.from({ length: length / 10 }, (_, i) => `"${i}":0`)}}`,
-  'one member again and again': repeated('"a":0,', '{', '"a":0}'),
+  'one member many times': repeated('"a":0,', '{', '"a":0}'),
   'a long string': repeated('a', '{"name":"', '"}'),
   'a string of escapes': repeated('\\u0061', '{"name":"', '"}'),
   'a string of ends of tokens': repeated(`_${'0'.repeat(36)}-`, '{"name":"', '"}'),

@@ -71,7 +71,7 @@ t.test('in the grace period it is not ready, and answers with Connection: close'
   t.match(await started.exit, { code: 0 })
 })
 
-/** Introspects on one connection, again and again, until the response announces that it closes. */
+/** Introspects on one connection, repeatedly, until the response announces that it closes. */
 async function introspectUntilClosed(port: number, answered: () => void): Promise<string> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const body = `token=${adminToken}`
