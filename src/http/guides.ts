@@ -84,7 +84,7 @@ async function renderer(within = '.'): Promise<Marked<string, string>> {
 
 /** The guides also link to other files of the repository, which the service does not have. */
 function isServed(within: string, href: string): boolean {
-  return /^(https?:|#)/.test(href) || names.has(posix.join(within, href.replace(/#.*$/, '')))
+  return /^(https?:|#)/.test(href) || names.has(posix.join(within, href.split('#', 1).join()))
 }
 
 function anchorOf(heading: string): string {
@@ -107,8 +107,10 @@ function page(root: string, html: string): string {
 `
 }
 
+/** The content of the first heading. */
 function titleIn(html: string): string {
-  return /<h1[^>]*>(.*?)<\/h1>/.exec(html)?.[1]?.replace(/<[^>]*>/g, '') ?? 'Guides'
+  const start = html.indexOf('>', html.indexOf('<h1')) + 1
+  return html.slice(start, html.indexOf('</h1>', start))
 }
 
 const style = `:root { color-scheme: light dark; font: 16px/1.6 system-ui, sans-serif }

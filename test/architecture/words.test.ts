@@ -41,7 +41,6 @@ const retired: [phrase: RegExp, instead: string][] = [
   [/\b(at most|examines?|within|for) so m(any|uch)\b/, 'a limited number of, at most N'],
   [/\bsign-in token refused\b|(?<!connections )\b(is|are|was|were|be) refused\b/, 'rejected'],
   [/\b(Operate|tune) it\b/, 'Operate Counterfoil'],
-  [/\bagain and again\b/, 'repeatedly'],
   [/\bis told what\b|\bis no place to\b/, 'the error names …, cannot …'],
   [/\blayGround\b|\bbench\/ground\b/, 'createFixtures, bench/fixtures'],
 ]
