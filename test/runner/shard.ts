@@ -14,6 +14,8 @@ Object.assign(globalThis, { counterfoilTests: tests })
 // itself, below, and the tracking makes every await thirty times slower.
 const withoutTracking = 'data:text/javascript,export class Domain { destroy() {} }'
 
+const testServer = pathToFileURL(join(import.meta.dirname, 'test-server.ts')).href
+
 registerHooks({
   resolve(specifier, context, nextResolve) {
     if (specifier === 'async-hook-domain') return { url: withoutTracking, shortCircuit: true }
@@ -21,6 +23,8 @@ registerHooks({
     return { url: `tap-of:${context.parentURL}`, shortCircuit: true }
   },
   load(url, context, nextLoad) {
+    // The file will need PostgreSQL, which can start while the other imports are loaded.
+    if (url === testServer) process.send?.({ asks: 'server' })
     if (!url.startsWith('tap-of:')) return nextLoad(url, context)
     const source = `export default globalThis.counterfoilTests.get(${JSON.stringify(url.slice(7))})`
     return { format: 'module', source, shortCircuit: true }
