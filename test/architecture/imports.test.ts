@@ -113,6 +113,17 @@ t.test('the application is composed in one place, for the service and the tests'
   )
 })
 
+t.test('changes of resources compare If-Match in one place', async (t) => {
+  const comparing = modules.filter((module) => /(?<!function )\brefuseStale\(/.test(codeOf(module)))
+  t.same(comparing, [
+    'src/audit/change-resource.ts',
+    // Compares before it looks for breaches, which must not happen under the lock.
+    'src/policy/policy.ts',
+    // Checks the caller and the rules under the locks of a rotation first.
+    'src/tokens/rotate/rotate.ts',
+  ])
+})
+
 t.test('there are no barrel files', async (t) => {
   const barrels = modules.filter((module) => /^export\s[^;=(]*?\sfrom\s'/m.test(codeOf(module)))
   t.same(barrels, [])
