@@ -27,6 +27,7 @@ import * as ownerLists from '../../migrations/0024-owner-lists.ts'
 import * as scopeDetails from '../../migrations/0025-scope-details.ts'
 import * as webhooks from '../../migrations/0026-webhooks.ts'
 import * as leaks from '../../migrations/0027-leaks.ts'
+import * as rotationDue from '../../migrations/0028-rotation-due.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -57,6 +58,7 @@ const migrations = {
   '0025-scope-details': scopeDetails,
   '0026-webhooks': webhooks,
   '0027-leaks': leaks,
+  '0028-rotation-due': rotationDue,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

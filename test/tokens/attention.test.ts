@@ -71,7 +71,32 @@ t.test('they are counted, with the thresholds of the request', async (t) => {
     expiring: exactly(1),
     never_used: exactly(1),
     unused: exactly(1),
+    rotation_due: exactly(0),
   })
+})
+
+t.test('secrets older than the policy allows are due for rotation', async (t) => {
+  const put = (key: string, body: object) => ask('PUT', `/v1/organizations/${key}/policy`, { body })
+  const due = (query = '') => names(`reason=rotation_due${query}`)
+  t.same(await due(), [], 'without a rule')
+  await put('one', { rotation: { every_days: 90 } })
+  clock.advance(89 * day)
+  t.same(await due(), [])
+  clock.advance(day)
+  // Those that have expired or were revoked meanwhile need none.
+  const expected = ['Fresh', 'Idler']
+  for (const limit of ['', '&limit=1']) t.same((await due(limit)).toSorted(), expected)
+  t.same(await due('&organization=two'), [])
+  t.same(await names('reason=rotation_due', await world.manager(['tokens:own'], 'one', ada)), ['Idler'])
+  const counted = (await ask('GET', '/v1/attention/counts')).body.rotation_due
+  t.same(counted, { count: 2, more: false })
+  t.equal((await ask('POST', `/v1/organizations/one/tokens/${idler.id}/rotate`)).status, 200)
+  t.same(await due(), ['Fresh'], 'a new secret is not due')
+  await put('two', { rotation: { every_days: 30 } })
+  t.same((await due()).toSorted(), ['For ever', 'Fresh', 'Idle'], 'each organization has its own rule')
+  for (const key of ['one', 'two']) await put(key, {})
+  t.same(await due(), [])
+  clock.now = start
 })
 
 t.test('callers see the organizations that they reach, and with tokens:own their own tokens', async (t) => {

@@ -47,6 +47,7 @@ export async function countAttention(
     expiring: await count('expiring', asked.expiringDays),
     never_used: await count('never_used', 0),
     unused: await count('unused', asked.unusedDays),
+    rotation_due: await count('rotation_due', 0),
   }
 }
 

@@ -25,7 +25,7 @@ export const attentionRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db' | 'curso
       operationId: 'listAttention',
       summary: 'List tokens that need attention, in all organizations',
       description:
-        'Sorted by expiry or last use. A page examines at most 2,000 tokens, and can thus have few items or none although ' +
+        'Sorted by expiry, by last use or, if due for rotation, by organization and age of the secret. A page examines at most 2,000 tokens, and can thus have few items or none although ' +
         'there are more: go on while `next_cursor` is not null.',
       tags,
       querystring: schema.AttentionQuery,

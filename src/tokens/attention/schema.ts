@@ -14,12 +14,14 @@ export const AttentionQuery = Type.Object(
     reason: Type.Enum([...reasons], {
       type: 'string',
       default: 'expiring',
-      description: 'Active tokens that expire soon, were never used, or have not been used for long.',
+      description:
+        'Active tokens that expire soon, were never used, have not been used for long, or whose secret is older than the policy ' +
+        'allows (`rotation.every_days`).',
     }),
     days: Type.Integer({
       ...days,
       default: 30,
-      description: 'The number of days for `expiring` and `unused`; without effect for `never_used`.',
+      description: 'The number of days for `expiring` and `unused`; without effect for the others.',
     }),
     organization,
     ...pageQuery,
@@ -42,7 +44,7 @@ const Count = Type.Object({
 })
 
 export const AttentionCounts = Type.Object(
-  { expiring: Count, never_used: Count, unused: Count },
+  { expiring: Count, never_used: Count, unused: Count, rotation_due: Count },
   { $id: 'AttentionCounts', description: 'How many active tokens need attention, by reason.' },
 )
 

@@ -59,7 +59,7 @@ export const TokenQuery = Type.Object(
       Type.Boolean({
         description:
           'True: neither revoked nor expired, and its secret is older than the policy allows (`rotation.every_days`). ' +
-          'False: all others. If few tokens are due, reading the first page may take longer.',
+          'False: all others. Pages are as with `search`.',
       }),
     ),
     sort: Type.Enum([...sorts, ...sorts.map((sort) => `-${sort}` as const)], {

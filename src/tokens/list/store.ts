@@ -54,11 +54,11 @@ export type Listed = Token & { sortValue: string }
  */
 export async function selectTokens(db: Db, organizationId: string, query: TokenQuery): Promise<Listed[]> {
   const direction = query.descending ? 'desc' : 'asc'
-  const page: Page = readsText(query)
+  const page: Page = isFiltering(query)
     ? examined(db, organizationId, query)
         .select(['organizationId', 'id', 'sortKey'])
         .where(isExamined)
-        .where((where) => where.and(textConditions(query)))
+        .where((where) => where.and(otherConditions(query)))
         .orderBy('sortKey', direction)
         .orderBy('id', direction)
         .limit(query.limit + 1)
@@ -84,7 +84,10 @@ export function listedTokens(db: Db) {
   ])
 }
 
-/** No index finds text within a name, comment or metadata, so a page examines limited numbers of tokens and bytes. */
+/**
+ * No index finds text within a name or comment, metadata or secrets that are due, so a page examines limited numbers of
+ * tokens and bytes.
+ */
 const maxExamined = 10_000
 const maxBytes = 4 * 1024 * 1024
 const isExamined = sql<boolean>`n <= ${maxExamined} and (bytes <= ${maxBytes} or n = 1)`
@@ -95,7 +98,7 @@ export async function lastExamined(
   organizationId: string,
   query: TokenQuery,
 ): Promise<Position | undefined> {
-  if (!readsText(query)) return undefined
+  if (!isFiltering(query)) return undefined
   const last = await examined(db, organizationId, query)
     .select(['id', 'hasNext', sql<string>`to_json(sort_key) #>> '{}'`.as('value')])
     .where(isExamined)
@@ -105,8 +108,9 @@ export async function lastExamined(
   return last?.hasNext ? { value: last.value, id: last.id } : undefined
 }
 
-function readsText({ search, metadata }: TokenQuery): boolean {
-  return search !== undefined || metadata !== undefined
+/** Whether there are conditions that no index can answer. */
+function isFiltering({ search, metadata, rotationDue }: TokenQuery): boolean {
+  return search !== undefined || metadata !== undefined || rotationDue !== undefined
 }
 
 /** Numbered in the order of the list, with the size of the comments up to each, which PostgreSQL knows without reading them. */
@@ -114,7 +118,7 @@ function examined(db: Db, organizationId: string, query: TokenQuery) {
   const direction = query.descending ? sql`desc` : sql`asc`
   const order = sql`order by sort_key ${direction}, id ${direction}`
   const rows = ordered(db, organizationId, query, maxExamined + 1)
-    .select(['tokens.name', 'tokens.comment', 'tokens.metadata'])
+    .select(['tokens.name', 'tokens.comment', 'tokens.metadata', 'tokens.revokedAt', 'tokens.expiresAt'])
     .as('rows')
   const numbered = db
     .selectFrom(rows)
@@ -129,8 +133,10 @@ function examined(db: Db, organizationId: string, query: TokenQuery) {
   return db.selectFrom(numbered.as('numbered'))
 }
 
-function textConditions({ search, metadata }: TokenQuery): Condition[] {
+function otherConditions(query: TokenQuery): Condition[] {
+  const { search, metadata } = query
   return [
+    ...rotationConditions(query),
     ...(search === undefined
       ? []
       : [
@@ -244,7 +250,6 @@ function conditionsOf(query: TokenQuery): Condition[] {
   return [
     ...bounds,
     ...statusConditions(query),
-    ...rotationConditions(query),
     ...(type === undefined ? [] : [sql<SqlBool>`type = ${type}`]),
     ...(name === undefined ? [] : hasName(name)),
     ...(owner === undefined ? [] : [sql<SqlBool>`owner_subject = ${owner}`]),
@@ -320,14 +325,18 @@ function statusConditions({ status, now }: TokenQuery): Condition[] {
   return [unrevoked, sql`(not_before is null or not_before <= ${now})`]
 }
 
-/** Without `every_days` nothing is due: the comparison with null is not true. */
+/**
+ * Without `every_days` nothing is due: the comparison with null is not true. It is a subquery with a limit and not `exists`,
+ * for which PostgreSQL might read the secrets of all organizations.
+ */
 function rotationConditions({ rotationDue, now }: TokenQuery): Condition[] {
   if (rotationDue === undefined) return []
-  const due: Condition = sql`revoked_at is null and coalesce(expires_at, 'infinity') > ${now} and exists (
-    select from token_secrets join organizations on organizations.id = token_secrets.organization_id
-    where token_secrets.organization_id = tokens.organization_id and token_secrets.token_id = tokens.id
+  const due: Condition = sql`revoked_at is null and coalesce(expires_at, 'infinity') > ${now} and coalesce((
+    select true from token_secrets join organizations on organizations.id = token_secrets.organization_id
+    where token_secrets.organization_id = numbered.organization_id and token_secrets.token_id = numbered.id
       and superseded_at is null and lapses_at is null and token_secrets.created_at <=
         ${now}::timestamptz - make_interval(days => (policy -> 'rotation' ->> 'every_days')::integer)
-  )`
+    limit 1
+  ), false)`
   return [rotationDue ? due : sql`not (${due})`]
 }
