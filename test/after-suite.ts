@@ -31,10 +31,13 @@ t.test('no secret issued in the whole suite is in any database', async (t) => {
   ])
   await admin.end()
   t.ok(databases.rows.length > 0, 'there is something to search')
-  for (const { datname } of databases.rows) {
-    const dump = await dumpOf(databaseUrl(server, datname))
-    t.same(secretsIn(dump), [], { datname })
+  const names = databases.rows.map(({ datname }) => datname)
+  const searchNext = async () => {
+    for (let name = names.pop(); name; name = names.pop())
+      t.same(secretsIn(await dumpOf(databaseUrl(server, name))), [], { name })
   }
+  // PostgreSQL reads some while others are searched.
+  await Promise.all([searchNext(), searchNext(), searchNext(), searchNext()])
 })
 
 /** Every row of every table as text, with byte strings read as text too: what a pg_dump would contain. */
@@ -45,11 +48,8 @@ async function dumpOf(url: string): Promise<string> {
   const tables = await client.query(
     "select format('%I', tablename) as name from pg_tables where schemaname = 'public'",
   )
-  const texts: string[] = []
-  for (const { name } of tables.rows) {
-    const { rows } = await client.query(`select t::text as text from ${name} t`)
-    texts.push(...rows.map((row) => row.text))
-  }
+  const each = tables.rows.map(({ name }) => `select t::text as text from ${name} t`)
+  const { rows } = await client.query(each.join(' union all ') || "select '' as text")
   await client.end()
-  return texts.join('\n')
+  return rows.map(({ text }) => text).join('\n')
 }
