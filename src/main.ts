@@ -23,6 +23,7 @@ import {
   prepare,
   signingOf,
 } from './prepare.ts'
+import type { ServiceOptions } from './service.ts'
 import { Secret } from './shared/secret.ts'
 import { version } from './shared/version.ts'
 import type { Shutdown } from './shutdown.ts'
@@ -134,7 +135,6 @@ async function serve({ env, shutdown }: Invocation): Promise<void> {
   shutdown.limitMs = config.shutdownGraceMs + answeringMs + closingMs
   for (const warning of configWarnings(config)) log.warn(warning)
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
-  const { startService } = await import('./service.ts')
   const database = await open(config, shutdown, onError)
   try {
     const signing = await signingOf(database, config)
@@ -142,7 +142,7 @@ async function serve({ env, shutdown }: Invocation): Promise<void> {
     if (cluster.worker) {
       const registry = new Registry()
       const measuring = { registry, render: measureWith(cluster.worker, registry) }
-      return await startService({ ...options, measuring })
+      return await serveAlone({ ...options, measuring })
     }
     await prepare(database, config, signing)
     const warnings = [
@@ -150,7 +150,7 @@ async function serve({ env, shutdown }: Invocation): Promise<void> {
       ...(await staticSecretWarnings(database.db, config.staticSecret)),
     ]
     for (const warning of warnings) log.warn(warning)
-    if (config.workers === 1) await startService(options)
+    if (config.workers === 1) await serveAlone(options)
     else await serveByWorkers(config, database, log, shutdown)
   } catch (error) {
     if (!shutdown.requested.aborted) await database.close()
@@ -161,6 +161,12 @@ async function serve({ env, shutdown }: Invocation): Promise<void> {
     const paths = { adminTokenPath: resolve(adminTokenPath(config.dataDir)) }
     process.stdout.write(welcome({ url: publicUrl(config), ...paths }))
   }
+}
+
+/** Imports the service only now: a start that fails and the primary of workers need none of it. */
+async function serveAlone(options: ServiceOptions): Promise<void> {
+  const { startService } = await import('./service.ts')
+  await startService(options)
 }
 
 /** The service cannot run without its embedded database, so it ends if that cannot be restarted. */

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { type Static, type TSchema, Type } from 'typebox'
 import { parse } from 'yaml'
 import { fieldErrors } from '../http/to-app-error.ts'
-import { schemaController } from '../http/validation.ts'
+import { violations } from '../http/validation.ts'
 import { IssuerRegistration } from '../issuers/schema.ts'
 import { NewOrganization } from '../organizations/schema.ts'
 import { PolicyPatch } from '../policy/schema.ts'
@@ -41,20 +41,10 @@ export class ApplyError extends Error {}
 /** Reads a file of YAML 1.2, which includes JSON. */
 export function readConfiguration(path: string): Configuration {
   const content = parseYaml(path)
-  const validate = schemaController.compilersFactory.buildValidator(
-    {},
-    {},
-  )({
-    schema: Configuration,
-    method: '',
-    url: '',
-    httpPart: 'body',
-  })
-  // The validator adds defaults, which must not replace what the service has.
-  if (validate(structuredClone(content))) return content
-  const problems = fieldErrors(validate.errors as never).map(({ field, detail }) =>
-    `${field} ${detail}`.trim(),
-  )
+  // Defaults are added to a copy, since they must not replace what the service has.
+  const found = violations(Configuration, structuredClone(content))
+  if (found.length === 0) return content
+  const problems = fieldErrors(found as never).map(({ field, detail }) => `${field} ${detail}`.trim())
   throw new ApplyError(`${path}: ${problems.join('; ')}.`)
 }
 

@@ -42,7 +42,13 @@ const buildValidator: BuildCompilerFromPool = (externalSchemas) => (route) => {
 
 /** Whether the value fits the schema, which is kept together with its compiled form. */
 export function fits<T extends TSchema>(schema: T, value: unknown): value is Static<T> {
-  return buildValidator({}, {})({ schema, httpPart: 'body' })(value) === true
+  return violations(schema, value).length === 0
+}
+
+/** How the value violates the schema, which is kept together with its compiled form. Adds defaults to the value. */
+export function violations(schema: TSchema, value: unknown): AjvCompiler.ErrorObject[] {
+  const validate = buildValidator({}, {})({ schema, httpPart: 'body' })
+  return validate(value) ? [] : (validate.errors ?? [])
 }
 
 type Compiled = { (input: unknown): unknown; errors?: unknown }

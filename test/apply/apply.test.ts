@@ -7,6 +7,7 @@ import { apply as applyTo, type Step } from '../../src/apply/apply.ts'
 import { ApplyError, readConfiguration } from '../../src/apply/file.ts'
 import { platformPolicy } from '../../src/policy/effective.ts'
 import { Secret } from '../../src/shared/secret.ts'
+import { failureOf } from '../support/command.ts'
 import { freePort, run } from '../support/process.ts'
 import { createWorld } from '../support/world.ts'
 
@@ -242,9 +243,9 @@ t.test('a file or a service that cannot be used ends the command with a sentence
     [[file, '--immediately'], 64, /--immediately is not an option of apply/],
   ]
   for (const [args, code, says] of wrong) {
-    const ended = await command(t, args)
-    t.equal(ended.code, code)
-    t.match(ended.output, /^counterfoil: [^\n]+\n$/)
-    t.match(ended.output, says)
+    const failure = await failureOf(['apply', ...args], { ADMIN_TOKEN: world.admin })
+    t.equal(failure.code, code)
+    t.match(failure.message, /^[^\n]+$/)
+    t.match(failure.message, says)
   }
 })

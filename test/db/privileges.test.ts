@@ -2,6 +2,7 @@ import pg from 'pg'
 import t from 'tap'
 import { createDb } from '../../src/db/database.ts'
 import { missingGrants } from '../../src/db/privileges.ts'
+import { failureOf } from '../support/command.ts'
 import { createDatabaseWithServiceRole, execute } from '../support/database.ts'
 import { freePort, run, said } from '../support/process.ts'
 import { recordSecret } from '../support/records.ts'
@@ -124,10 +125,9 @@ t.test('a service whose role lacks a privilege does not start, and says what to 
   const { owner, role, service } = await createDatabaseWithServiceRole()
   const env = { DATABASE_URL: service, ADMIN_TOKEN, MIGRATE: 'false', PORT: `${await freePort()}` }
   await execute(owner, `revoke usage on sequence revocation_positions from ${role}`)
-  const refused = run(t, [], env)
-  t.match(await refused.exit, { code: 78 })
+  const refused = await failureOf([], env)
   const statement = `grant usage on sequence revocation_positions to ${role}`
-  t.match(refused.output(), new RegExp(`^counterfoil: The role .* lacks privileges.*: ${statement};\\n$`))
+  t.match(refused, { code: 78, message: new RegExp(`^The role .* lacks privileges.*: ${statement};$`) })
   await execute(owner, statement)
   await said(run(t, [], env), 'Server listening')
 })

@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { createEmptyDatabase } from '../support/database.ts'
+import { cloneDatabase } from '../support/database.ts'
 import { freePort, run, said } from '../support/process.ts'
 import { curlBlocks, read, root } from './markdown.ts'
 import { newFolder, startService } from './service.ts'
@@ -41,7 +41,7 @@ t.test('the curl lines of the README work with the settings of docker-compose.ym
   const port = await freePort()
   const started = run(t, [], {
     PORT: `${port}`,
-    DATABASE_URL: await createEmptyDatabase(),
+    DATABASE_URL: await cloneDatabase(),
     ADMIN_TOKEN: admin,
     BOOTSTRAP_EXAMPLES: examples,
   })

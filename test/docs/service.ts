@@ -1,10 +1,12 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
+import { copyPrepared } from '../support/embedded.ts'
 import { freePort, said } from '../support/process.ts'
 
 export type Service = {
@@ -16,12 +18,14 @@ export type Service = {
   stop(): Promise<number | null>
 }
 
-/** Starts a Counterfoil with only its port configured, as `command` in `folder`. */
+/** Starts a Counterfoil with only its port configured, as `command` in `folder`, with a prepared database if it has none. */
 export async function startService(t: Test, command: string[], folder: string): Promise<Service> {
   const port = await freePort()
+  if (!existsSync(join(folder, '.counterfoil'))) await copyPrepared(join(folder, '.counterfoil'))
   const env = {
     HOME: folder,
     PATH: process.env.PATH,
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
     PORT: `${port}`,
     LOG_LEVEL: 'warn',
     SHUTDOWN_GRACE_SECONDS: '0',
@@ -48,6 +52,8 @@ export async function startService(t: Test, command: string[], folder: string): 
 export async function newFolder(t: Test): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'counterfoil-folder-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
+  // The embedded PostgreSQL does not run as root and has to pass through.
+  await chmod(folder, 0o755)
   return folder
 }
 

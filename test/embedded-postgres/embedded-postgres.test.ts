@@ -10,6 +10,7 @@ import {
   kill,
   newDirectory,
   postmasterPid,
+  preparedDirectory,
   query,
   start,
   startElsewhere,
@@ -24,7 +25,7 @@ const { url } = await start(t, running)
 const pid = await postmasterPid(running)
 
 t.test('data survives stop and start', async (t) => {
-  const directory = await newDirectory(t)
+  const directory = await preparedDirectory(t)
   const first = await start(t, directory)
   await query(first.url, 'create table kept as select 42 as answer')
   await first.stop()
@@ -33,7 +34,7 @@ t.test('data survives stop and start', async (t) => {
 })
 
 t.test('stopping twice has the effect of stopping once, and leaves no server behind', async (t) => {
-  const directory = await newDirectory(t)
+  const directory = await preparedDirectory(t)
   const database = await start(t, directory)
   await Promise.all([database.stop(), database.stop()])
   await database.stop()
@@ -42,7 +43,7 @@ t.test('stopping twice has the effect of stopping once, and leaves no server beh
 })
 
 t.test('stopping does not fail when the server is gone already', async (t) => {
-  const directory = await newDirectory(t)
+  const directory = await preparedDirectory(t)
   const database = await start(t, directory)
   process.kill(await postmasterPid(directory), 'SIGKILL')
   await database.stop()
@@ -51,7 +52,7 @@ t.test('stopping does not fail when the server is gone already', async (t) => {
 })
 
 t.test('a server that outlives its killed owner is adopted with all its data', async (t) => {
-  const directory = await newDirectory(t)
+  const directory = await preparedDirectory(t)
   const owner = await startElsewhere(t, directory)
   await query(owner.report.url ?? '', 'create table kept as select 42 as answer')
   const pid = await postmasterPid(directory)
@@ -64,7 +65,7 @@ t.test('a server that outlives its killed owner is adopted with all its data', a
 })
 
 t.test('acknowledged changes survive the death of owner and server', async (t) => {
-  const directory = await newDirectory(t)
+  const directory = await preparedDirectory(t)
   const owner = await startElsewhere(t, directory)
   await query(owner.report.url ?? '', 'create table kept as select 42 as answer')
   await kill(owner.child)
@@ -74,12 +75,12 @@ t.test('acknowledged changes survive the death of owner and server', async (t) =
 })
 
 t.test('a process with the recycled id of a dead server is left alone', async (t) => {
-  const directory = await newDirectory(t)
+  const directory = await preparedDirectory(t)
   const first = await start(t, directory)
   const file = join(directory, 'postgres', 'postmaster.pid')
   const lines = (await readFile(file, 'utf8')).split('\n')
   await first.stop()
-  const bystander = await startElsewhere(t, await newDirectory(t))
+  const bystander = await startElsewhere(t, await preparedDirectory(t))
   await writeFile(file, [bystander.child.pid, ...lines.slice(1)].join('\n'))
   const second = await start(t, directory)
   t.same(await query(second.url, 'select 1 as one'), [{ one: 1 }])
@@ -87,7 +88,7 @@ t.test('a process with the recycled id of a dead server is left alone', async (t
 })
 
 t.test('a second start from another process is rejected and does not disturb the first', async (t) => {
-  const directory = await newDirectory(t)
+  const directory = await preparedDirectory(t)
   const first = await start(t, directory)
   const second = await startElsewhere(t, directory)
   t.match(second.report.error, inUse)
@@ -95,7 +96,7 @@ t.test('a second start from another process is rejected and does not disturb the
 })
 
 t.test('a second start from the same process is rejected until the first has stopped', async (t) => {
-  const directory = await newDirectory(t)
+  const directory = await preparedDirectory(t)
   const first = await start(t, directory)
   await t.rejects(startEmbedded(directory), { message: inUse })
   t.match((await startElsewhere(t, directory)).report.error, inUse)
@@ -114,7 +115,7 @@ t.test('of two simultaneous first starts exactly one wins', async (t) => {
 })
 
 t.test('of two simultaneous starts after a crash exactly one wins', async (t) => {
-  const directory = await newDirectory(t)
+  const directory = await preparedDirectory(t)
   await kill((await startElsewhere(t, directory)).child)
   const both = await Promise.all([startElsewhere(t, directory), startElsewhere(t, directory)])
   t.equal(both.filter(({ report }) => report.url).length, 1)
@@ -195,7 +196,7 @@ t.test('the server is in a session of its own, out of reach of Ctrl-C', async (t
 })
 
 t.test('a failed start says why in a sentence, and the next one succeeds', async (t) => {
-  const directory = await newDirectory(t)
+  const directory = await preparedDirectory(t)
   await (await start(t, directory)).stop()
   const failsWith = async (file: string, content: string, message: RegExp) => {
     const good = await readFile(join(directory, file), 'utf8')
@@ -248,7 +249,7 @@ if (isRoot) {
   })
 
   t.test('an ordinary user is told that the directory belongs to root', async (t) => {
-    const directory = await newDirectory(t)
+    const directory = await preparedDirectory(t)
     await (await start(t, directory)).stop()
     const { report } = await startElsewhere(t, directory, otherUid)
     t.match(

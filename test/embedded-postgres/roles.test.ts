@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { newDirectory, query, start, superuserUrl } from '../support/embedded.ts'
+import { newDirectory, preparedDirectory, query, start, superuserUrl } from '../support/embedded.ts'
 import { freePort, run, said } from '../support/process.ts'
 import { recordSecret } from '../support/records.ts'
 
@@ -101,7 +101,7 @@ for (const WORKERS of ['1', '2'])
   t.test(
     `with WORKERS=${WORKERS}, requests are served by a role that cannot alter the change log`,
     async (t) => {
-      const dataDir = await newDirectory(t)
+      const dataDir = await preparedDirectory(t)
       const meanwhile = async () => {
         const port = (await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[3]
         const superuser = await superuserUrl(`postgres://127.0.0.1:${port}`, dataDir)
@@ -119,7 +119,7 @@ for (const WORKERS of ['1', '2'])
   )
 
 t.test('a data directory from before the service had a role of its own is upgraded', async (t) => {
-  const dataDir = await newDirectory(t)
+  const dataDir = await preparedDirectory(t)
   await serve(t, dataDir)
   const { url, stop } = await start(t, dataDir)
   const superuser = new URL(await superuserUrl(url, dataDir))
@@ -159,7 +159,7 @@ t.test('commands for operators work on a data directory that no service has used
 })
 
 t.test('passwords of roles are not in the log of a server that logs every statement', async (t) => {
-  const dataDir = await newDirectory(t)
+  const dataDir = await preparedDirectory(t)
   const { url, stop } = await start(t, dataDir)
   await query(await superuserUrl(url, dataDir), "alter system set log_statement = 'all'")
   await stop()

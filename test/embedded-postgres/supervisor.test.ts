@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { newDirectory, postmasterPid } from '../support/embedded.ts'
+import { postmasterPid, preparedDirectory } from '../support/embedded.ts'
 import { freePort, type Run, run, said } from '../support/process.ts'
 import { recordSecret } from '../support/records.ts'
 import { retried } from '../support/retried.ts'
@@ -54,7 +54,7 @@ for (const [name, adopted, more] of [
   ['that its workers use', false, { WORKERS: '2' }],
 ] as const) {
   t.test(`a service restarts a server ${name} and that was killed`, async (t) => {
-    const dataDir = await newDirectory(t)
+    const dataDir = await preparedDirectory(t)
     if (adopted) {
       const { child, exit } = await serve(t, dataDir)
       child.kill('SIGKILL')
@@ -77,7 +77,7 @@ for (const [name, adopted, more] of [
 }
 
 t.test('a service whose server cannot be restarted ends with 69 and a sentence', async (t) => {
-  const dataDir = await newDirectory(t)
+  const dataDir = await preparedDirectory(t)
   const service = await serve(t, dataDir)
   await breakServer(dataDir)
   t.match(await service.exit, { code: 69 })
@@ -91,7 +91,7 @@ t.test('a service whose server cannot be restarted ends with 69 and a sentence',
 })
 
 t.test('SIGTERM while the server is being restarted ends the service with 0', async (t) => {
-  const dataDir = await newDirectory(t)
+  const dataDir = await preparedDirectory(t)
   const service = await serve(t, dataDir)
   await breakServer(dataDir)
   const serverLog = () => readFile(join(dataDir, 'postgres.log'), 'utf8').catch(() => '')

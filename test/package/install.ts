@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { chmod } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
@@ -21,12 +21,10 @@ export async function run(cwd: string, ...command: string[]): Promise<string> {
 /** Packs this tree and installs the tarball in an empty folder, as a user would. */
 export async function installPackage(t: Test): Promise<{ folder: string; files: string[] }> {
   const folder = await newFolder(t)
-  // The embedded PostgreSQL does not run as root and has to pass through.
-  await chmod(folder, 0o755)
   const [packed] = JSON.parse(
     await run(root, 'npm', 'pack', '--json', '--silent', '--pack-destination', folder),
   )
-  await run(folder, 'npm', 'init', '--yes')
+  await writeFile(join(folder, 'package.json'), '{}')
   await run(folder, 'npm', 'install', '--prefer-offline', '--no-audit', join(folder, packed.filename))
   return { folder, files: packed.files.map((file: { path: string }) => file.path) }
 }

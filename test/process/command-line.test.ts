@@ -5,6 +5,7 @@ import t from 'tap'
 import manifest from '../../package.json' with { type: 'json' }
 import { failureOf } from '../support/command.ts'
 import { cloneDatabase } from '../support/database.ts'
+import { preparedDirectory } from '../support/embedded.ts'
 import { freePort, run, said } from '../support/process.ts'
 
 t.test('--help and --version print their output and end with 0', async (t) => {
@@ -68,8 +69,7 @@ t.test('a database that cannot be reached ends with 69', async (t) => {
 })
 
 t.test('a port in use ends with 78 and a data directory in use with 69, each with a sentence', async (t) => {
-  const dataDir = await mkdtemp(join(tmpdir(), 'counterfoil-twice-'))
-  t.teardown(() => rm(dataDir, { recursive: true, force: true }))
+  const dataDir = await preparedDirectory(t)
   const env = { DATA_DIR: dataDir, PORT: String(await freePort()) }
   const first = run(t, [], env)
   await said(first, 'Counterfoil is running')

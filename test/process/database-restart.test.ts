@@ -1,6 +1,6 @@
 import t from 'tap'
 import { generateSecret } from '../../src/shared/secret.ts'
-import { newDirectory, query, start } from '../support/embedded.ts'
+import { preparedDirectory, query, start } from '../support/embedded.ts'
 import { freePort, run, said } from '../support/process.ts'
 import { recordSecret } from '../support/records.ts'
 import { retried } from '../support/retried.ts'
@@ -8,7 +8,7 @@ import { retried } from '../support/retried.ts'
 t.test(
   'a PostgreSQL crash and restart causes some 503s, but no restart of the service and no wrong answer',
   async (t) => {
-    const database = await start(t, await newDirectory(t))
+    const database = await start(t, await preparedDirectory(t))
     const admin = generateSecret('cfm').reveal()
     recordSecret(admin)
     const port = await freePort()

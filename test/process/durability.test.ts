@@ -1,15 +1,14 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { preparedDirectory } from '../support/embedded.ts'
 import { freePort, run, said } from '../support/process.ts'
 import { recordSecret } from '../support/records.ts'
 
 t.test(
   'every acknowledged token is active after kill -9 in the middle of 20 concurrent creates',
   async (t) => {
-    const dataDir = await mkdtemp(join(tmpdir(), 'counterfoil-durability-'))
-    t.teardown(() => rm(dataDir, { recursive: true, force: true }))
+    const dataDir = await preparedDirectory(t)
     const port = await freePort()
     const env = { DATA_DIR: dataDir, PORT: String(port) }
     const url = `http://127.0.0.1:${port}`

@@ -5,7 +5,8 @@ import pg from 'pg'
 import t from 'tap'
 import { createDb } from '../../src/db/database.ts'
 import { migrate, pendingMigrations } from '../../src/db/migrate.ts'
-import { createEmptyDatabase } from '../support/database.ts'
+import { failureOf } from '../support/command.ts'
+import { cloneDatabase, createEmptyDatabase } from '../support/database.ts'
 import { freePort, run, said } from '../support/process.ts'
 
 const adminToken = 'an-administrator-token-of-the-migration-tests'
@@ -78,9 +79,7 @@ t.test('instances that start at the same time on an empty database create one ad
 t.test('with MIGRATE=false the service waits for `counterfoil migrate`', async (t) => {
   const url = await createEmptyDatabase()
   const env = { DATABASE_URL: url, ADMIN_TOKEN: adminToken, MIGRATE: 'false', PORT: String(await freePort()) }
-  const early = run(t, [], env)
-  t.match(await early.exit, { code: 78 })
-  t.match(early.output(), /lacks 0001-foundation/)
+  t.match(await failureOf([], env), { code: 78, message: /lacks 0001-foundation/ })
   const migrated = run(t, ['migrate'], env)
   t.match(await migrated.exit, { code: 0 })
   t.match(migrated.output(), /Applied 0001-foundation/)
@@ -91,18 +90,16 @@ t.test('with MIGRATE=false the service waits for `counterfoil migrate`', async (
 })
 
 t.test('a database that is newer than the code stops the start', async (t) => {
-  const url = await createEmptyDatabase()
-  t.match(await run(t, ['migrate'], { DATABASE_URL: url }).exit, { code: 0 })
+  const url = await cloneDatabase()
   await query(url, "insert into kysely_migration values ('9999-from-the-future', now()::text)")
   for (const MIGRATE of ['true', 'false']) {
-    const started = run(t, [], { DATABASE_URL: url, ADMIN_TOKEN: adminToken, MIGRATE })
-    t.match(await started.exit, { code: 78 })
-    t.match(started.output(), /newer.*9999-from-the-future/)
+    const env = { DATABASE_URL: url, ADMIN_TOKEN: adminToken, MIGRATE }
+    t.match(await failureOf([], env), { code: 78, message: /newer.*9999-from-the-future/ })
   }
 })
 
 t.test('a revoked or deleted administrator is not recreated by a restart', async (t) => {
-  const url = await createEmptyDatabase()
+  const url = await cloneDatabase()
   const port = String(await freePort())
   const env = { DATABASE_URL: url, ADMIN_TOKEN: adminToken, PORT: port }
   const self = (method: string, path: string) =>

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import t from 'tap'
-import { createEmptyDatabase } from '../support/database.ts'
+import { cloneDatabase } from '../support/database.ts'
 import { freePort, said } from '../support/process.ts'
 
 t.test('SIGTERM to npm start ends the service, and with its exit code', async (t) => {
@@ -10,7 +10,7 @@ t.test('SIGTERM to npm start ends the service, and with its exit code', async (t
     cwd: join(import.meta.dirname, '../..'),
     env: {
       ...process.env,
-      DATABASE_URL: await createEmptyDatabase(),
+      DATABASE_URL: await cloneDatabase(),
       ADMIN_TOKEN: 'an-administrator-token-of-the-npm-test',
       PORT: String(await freePort()),
       SHUTDOWN_GRACE_SECONDS: '0',

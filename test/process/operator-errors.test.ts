@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { failureOf } from '../support/command.ts'
-import { isRoot } from '../support/embedded.ts'
+import { isRoot, preparedDirectory } from '../support/embedded.ts'
 import { startOwnServer } from '../support/own-server.ts'
 import { freePort, run, said } from '../support/process.ts'
 
@@ -243,7 +243,7 @@ t.test(
 )
 
 t.test('an empty file of the embedded database ends the start with 78', async (t) => {
-  const dataDir = join(folder, 'emptied')
+  const dataDir = await preparedDirectory(t)
   const first = run(t, [], { DATA_DIR: dataDir, PORT: String(await freePort()) })
   await said(first, 'Counterfoil is running')
   first.child.kill('SIGTERM')

@@ -3,7 +3,7 @@ import { Agent, request } from 'node:http'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import { createEmptyDatabase } from '../support/database.ts'
+import { cloneDatabase } from '../support/database.ts'
 import { freePort, run, said } from '../support/process.ts'
 
 const adminToken = 'an-administrator-token-of-the-shutdown-tests'
@@ -11,7 +11,7 @@ const adminToken = 'an-administrator-token-of-the-shutdown-tests'
 async function start(t: Test, env: Record<string, string> = {}) {
   const port = await freePort()
   const started = run(t, [], {
-    DATABASE_URL: await createEmptyDatabase(),
+    DATABASE_URL: await cloneDatabase(),
     ADMIN_TOKEN: adminToken,
     PORT: String(port),
     ...env,
@@ -175,7 +175,7 @@ t.test('Ctrl-C skips the grace period', async (t) => {
 t.test('an unexpected error ends the process with 70', async (t) => {
   const defect = `setTimeout(() => { throw new Error('a defect') }, 0)`
   const started = run(t, [], {
-    DATABASE_URL: await createEmptyDatabase(),
+    DATABASE_URL: await cloneDatabase(),
     ADMIN_TOKEN: adminToken,
     NODE_OPTIONS: `--import=data:text/javascript,${encodeURI(defect)}`,
   })

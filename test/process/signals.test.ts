@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { createEmptyDatabase } from '../support/database.ts'
+import { cloneDatabase } from '../support/database.ts'
+import { preparedDirectory } from '../support/embedded.ts'
 import { freePort, type Run, run, said } from '../support/process.ts'
 import { canBeProcessOne, runAsProcessOne } from '../support/process-one.ts'
 import { until } from '../support/until.ts'
@@ -22,7 +23,7 @@ type Phase = {
 const says = `process.on('newListener', (name) => { if (name === 'SIGTERM') console.log('a handler') })`
 
 const external = async (): Promise<Env> => ({
-  DATABASE_URL: await createEmptyDatabase(),
+  DATABASE_URL: await cloneDatabase(),
   ADMIN_TOKEN: 'an-administrator-token-of-the-signal-tests',
 })
 
@@ -31,6 +32,8 @@ async function embedded(t: Test): Promise<Env> {
   t.teardown(() => rm(dataDir, { recursive: true, force: true, maxRetries: 5 }))
   return { DATA_DIR: dataDir }
 }
+
+const prepared = async (t: Test): Promise<Env> => ({ DATA_DIR: await preparedDirectory(t) })
 
 /** A database that another instance is migrating. */
 async function locked(t: Test): Promise<Env> {
@@ -64,7 +67,7 @@ const phases: Record<string, Phase> = {
       until(async () => (await readdir(DATA_DIR)).some((name) => name.startsWith('postgres.new-'))),
   },
   'starting the embedded database': {
-    env: embedded,
+    env: prepared,
     reached: (_started, { DATA_DIR = '' }) =>
       until(async () =>
         (await readdir(join(DATA_DIR, 'postgres')).catch((): string[] => [])).includes('postmaster.pid'),
@@ -84,7 +87,7 @@ const phases: Record<string, Phase> = {
   },
   serving: { env: external, reached: (started) => said(started, 'Server listening') },
   'serving on the embedded database': {
-    env: embedded,
+    env: prepared,
     reached: (started) => said(started, 'Counterfoil is running'),
   },
   'serving by workers': {

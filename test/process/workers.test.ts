@@ -18,7 +18,8 @@ async function start(t: Test, port: number) {
   const secret = generateSecret('cfm')
   recordSecret(secret.reveal())
   const env = {
-    ...{ PATH: process.env.PATH, DATABASE_URL: await cloneDatabase(), ADMIN_TOKEN: secret.reveal() },
+    ...{ PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE },
+    ...{ DATABASE_URL: await cloneDatabase(), ADMIN_TOKEN: secret.reveal() },
     ...{ PORT: String(port), WORKERS: '2', DATABASE_POOL_SIZE: '2', SHUTDOWN_GRACE_SECONDS: '0' },
   }
   const child = spawn(process.execPath, [program], { env, stdio: ['ignore', 'pipe', 'pipe'] })

@@ -1,9 +1,7 @@
 import { join } from 'node:path'
 import pg from 'pg'
 import type { Test } from 'tap'
-import { createDb } from '../../src/db/database.ts'
-import { migrate } from '../../src/db/migrate.ts'
-import { newDirectory, start, superuserUrl } from './embedded.ts'
+import { preparedDirectory, start, superuserUrl } from './embedded.ts'
 
 /** A PostgreSQL server for the test, which has superuser access to it. */
 export type OwnServer = {
@@ -19,7 +17,7 @@ export type OwnServer = {
 }
 
 export async function startOwnServer(t: Test): Promise<OwnServer> {
-  const home = await newDirectory(t)
+  const home = await preparedDirectory(t)
   const { url: own } = await start(t, home)
   const superuser = new URL(await superuserUrl(own, home))
 
@@ -34,14 +32,12 @@ export async function startOwnServer(t: Test): Promise<OwnServer> {
   }
 
   await admin("create role service login password 'first'")
-  await admin('create database service owner service')
+  await admin('create database service template counterfoil owner service')
+  await admin('reassign owned by counterfoil to service', 'service')
   const url = new URL(superuser)
   url.username = 'service'
   url.password = 'first'
   url.pathname = '/service'
-  const db = createDb({ url: url.href, poolSize: 1 })
-  await migrate(db)
-  await db.destroy()
   return {
     url: url.href,
     urlWith(change) {

@@ -2,10 +2,9 @@ import { execFileSync } from 'node:child_process'
 import { appendFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { createDb } from '../../src/db/database.ts'
-import { migrate } from '../../src/db/migrate.ts'
 import { startEmbedded } from '../../src/embedded-postgres/installation.ts'
-import { newDirectory, postmasterPid, query, superuserUrl } from './embedded.ts'
+import { newDirectory, postmasterPid, preparedDirectory, query, superuserUrl } from './embedded.ts'
+import { until } from './until.ts'
 
 export type Server = {
   url: string
@@ -26,12 +25,7 @@ export type Pair = {
 }
 
 export async function startPair(t: Test): Promise<Pair> {
-  const [home, copy] = [await newDirectory(t), await newDirectory(t)]
-  const first = await startEmbedded(home)
-  const db = createDb({ url: first.url, poolSize: 1 })
-  await migrate(db)
-  await db.destroy()
-  await first.stop()
+  const [home, copy] = [await preparedDirectory(t), await newDirectory(t)]
   execFileSync('mkdir', [copy])
   for (const name of ['postgres', 'postgres-password'])
     execFileSync('cp', ['-a', join(home, name), join(copy, name)])
@@ -50,10 +44,8 @@ export async function startPair(t: Test): Promise<Pair> {
     standby,
     async caughtUp() {
       const [now] = await primary.asSuperuser('select pg_current_wal_lsn() as at')
-      for (;;) {
-        const [replayed] = await standby.asSuperuser(`select pg_last_wal_replay_lsn() >= '${now?.at}' as all`)
-        if (replayed?.all) return
-      }
+      const all = `select pg_last_wal_replay_lsn() >= '${now?.at}' as all`
+      await until(async () => (await standby.asSuperuser(all))[0]?.all)
     },
     async promote() {
       await standby.asSuperuser('select pg_promote()')
@@ -71,13 +63,12 @@ async function start(t: Test, directory: string): Promise<Server> {
     async kill() {
       const pid = await postmasterPid(directory)
       process.kill(pid, 'SIGKILL')
-      for (;;) {
-        const answers = await query(server.url, 'select 1').then(
-          () => true,
-          ({ code }) => code !== 'ECONNREFUSED',
-        )
-        if (!answers) return
-      }
+      await until(() =>
+        query(server.url, 'select 1').then(
+          () => false,
+          ({ code }) => code === 'ECONNREFUSED',
+        ),
+      )
     },
   }
 }
