@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import type { Delivery as DeliveryRow, Webhook as Row } from '../db/tables.ts'
+import { unchangeableOf } from '../http/messages.ts'
 import { Page, pageQuery } from '../http/pages.ts'
 import { DateTime, Id, nullable, OrganizationParams, ref } from '../http/schemas.ts'
 import { type EventType, eventTypes } from '../shared/event-types.ts'
@@ -47,21 +48,6 @@ export const WebhookCreation = Type.Object(
   { $id: 'WebhookCreation', ...closed, description: 'A new webhook.' },
 )
 
-export const WebhookChange = Type.Object(
-  {
-    url: Type.Optional(input.url),
-    description: Type.Optional(input.description),
-    events: Type.Optional(input.events),
-    paused: Type.Optional(
-      Type.Boolean({
-        description:
-          'Whether deliveries wait. `false` also enables a webhook that was disabled; what waits is then sent at once.',
-      }),
-    ),
-  },
-  { $id: 'WebhookChange', ...closed },
-)
-
 const members = {
   id: Id,
   ...input,
@@ -89,6 +75,26 @@ export const Webhook = Type.Object(members, {
   $id: 'Webhook',
   description: 'An endpoint that is told about events.',
 })
+
+export const WebhookChange = Type.Object(
+  {
+    url: Type.Optional(input.url),
+    description: Type.Optional(input.description),
+    events: Type.Optional(input.events),
+    paused: Type.Optional(
+      Type.Boolean({
+        description:
+          'Whether deliveries wait. `false` also enables a webhook that was disabled; what waits is then sent at once.',
+      }),
+    ),
+  },
+  {
+    $id: 'WebhookChange',
+    ...closed,
+    description: 'What is left out stays as it is; null or `""` clears a member.',
+    ...unchangeableOf(Webhook, WebhookCreation),
+  },
+)
 
 export const WebhookWithSecret = Type.Object(
   {
