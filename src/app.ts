@@ -39,7 +39,7 @@ import { problemTypeRoutes } from './http/problem-types.ts'
 import { rejectUnsafeText } from './http/reject-unsafe-text.ts'
 import * as schemas from './http/schemas.ts'
 import { addSecurityHeaders } from './http/security-headers.ts'
-import { serverWith } from './http/server.ts'
+import { isSlowBody, serverWith } from './http/server.ts'
 import { lowerCaseIds, schemaController } from './http/validation.ts'
 import { type FastPathOptions, introspectionFastPath } from './introspection/fast-path.ts'
 import { measureIntrospection } from './introspection/metrics.ts'
@@ -57,6 +57,7 @@ import type { Tail } from './revocations/tail.ts'
 import { basePathOf } from './shared/public-url.ts'
 import { statusListRoutes } from './status-lists/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
+import { importRoutes } from './tokens/import/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
 import type { StaticSecret } from './tokens/static-secret/static-secret.ts'
 import type { VerificationOptions } from './verification/admission.ts'
@@ -71,12 +72,16 @@ export type AppDeps = Deps & {
   staticSecret: StaticSecret | undefined
   /** Where GitHub publishes the keys that sign its alerts. */
   githubKeysUrl?: string
+  /**
+   * Aborted when the process is about to end: it reports that it is not ready, and closes connections after responses.
+   */
+  draining: AbortSignal
 }
 
 /** How many requests may be in progress at a time. */
 export type Limits = { introspection: number; management: number; streams: number; alerts: number }
 
-export type AppOptions = AppDeps & {
+export type AppOptions = Omit<AppDeps, 'draining'> & {
   log: FastifyBaseLogger
   trustProxy: string[]
   corsOrigins: string[]
@@ -84,9 +89,7 @@ export type AppOptions = AppDeps & {
   measuring?: Measuring
   failureLimit?: FailureLimit
   limits?: Partial<Limits>
-  /**
-   * Aborted when the process is about to end: it reports that it is not ready, and closes connections after responses.
-   */
+  /** Never aborted by default. */
   draining?: AbortSignal
 }
 
@@ -112,8 +115,9 @@ export async function buildApp({
   limits,
   failureLimit = { limit: 0, windowSeconds: 60 },
   draining = new AbortController().signal,
-  ...deps
+  ...given
 }: AppOptions): Promise<FastifyInstance> {
+  const deps: AppDeps = { ...given, draining }
   const most = { ...usualLimits, ...limits }
   const durations = new Durations(measuring.registry)
   const count = measureIntrospection(measuring.registry, deps.credentials)
@@ -123,7 +127,6 @@ export async function buildApp({
   const direct = {
     ...deps,
     slots: introspections,
-    draining,
     addressOf: addressBehind(trustProxy),
     answered(active, startedAt) {
       count(active)
@@ -150,7 +153,9 @@ export async function buildApp({
     schemaController,
     // As long as a URL can be: the schema rejects parameters that are too long, with a better message.
     routerOptions: { maxParamLength: maxHeaderSize },
-    clientErrorHandler: (error, socket) => answerClientError(app, error, socket),
+    clientErrorHandler: (error, socket) => {
+      if (!isSlowBody(error, socket)) answerClientError(app, error, socket)
+    },
     frameworkErrors: answerUndecodable,
     // Requests that arrive on open connections during shutdown are served normally.
     return503OnClosing: false,
@@ -197,7 +202,7 @@ export async function buildApp({
     site.addHook('preHandler', lowerCaseIds)
     site.setNotFoundHandler(sendNotFound)
     site.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
-    await site.register(healthRoutes, { ...deps, draining })
+    await site.register(healthRoutes, deps)
     await site.register(problemTypeRoutes)
     await site.register(discoveryRoutes, deps)
     await site.register(statusListRoutes, deps)
@@ -228,6 +233,7 @@ export async function buildApp({
       )
     await v1(most.management, authenticateUsers(deps, signIn), [
       tokenRoutes,
+      importRoutes,
       clientKeyRoutes,
       tokenTypeRoutes,
       organizationRoutes,

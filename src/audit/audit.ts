@@ -25,6 +25,7 @@ export const actions = [
   'owner.suspended',
   'owner.resumed',
   'token.created',
+  'token.imported',
   'token.updated',
   'token.revoked',
   'token.deleted',

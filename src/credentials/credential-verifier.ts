@@ -5,9 +5,10 @@ import { openPipeline } from '../db/pipeline.ts'
 import { AppError } from '../shared/errors.ts'
 import type { HashText, Secret } from '../shared/secret.ts'
 import { createCache } from './cache.ts'
+import { createImportedPrefixes } from './imported-prefixes.ts'
 import { createLease, type Lease, type LeaseOptions, type LeaseStatus } from './lease.ts'
 import { createLoader } from './loader.ts'
-import { selectCredentials, sendNotification } from './store.ts'
+import { selectCredentials, selectImportedPrefixes, sendNotification } from './store.ts'
 
 export type CredentialVerifierOptions = {
   databaseUrl: string
@@ -61,6 +62,8 @@ export type CredentialVerifier = {
    * The cheaper alternative to `settled` for a change that affects only this hash: no need to wait for a notification.
    */
   forget(hash: HashText): void
+  /** The same for a change of the prefixes that imported secrets begin with. */
+  forgetPrefixes(): void
   /** How many hashes were looked up in the database. */
   lookups(): number
   /** Why an answer just read from that server cannot be trusted, if so. */
@@ -83,15 +86,17 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
   // Beats have a connection of their own, since a lookup can be blocked, for example by a migration.
   const beats = openPipeline(pipelineOptions)
   let lookups = 0
+  const refuseDoubtful = async (server: string | null) => {
+    const doubt = await lease.doubt(server)
+    if (doubt === undefined) return
+    pipeline.drop()
+    throw new AppError('unavailable', doubt)
+  }
   const ask = async (hashes: HashText[]) => {
     lookups += hashes.length
     try {
       const { server, credentials: found } = await selectCredentials(pipeline, hashes)
-      const doubt = await lease.doubt(server)
-      if (doubt !== undefined) {
-        pipeline.drop()
-        throw new AppError('unavailable', doubt)
-      }
+      await refuseDoubtful(server)
       const asked = staticSecret && hashes.some((hash) => staticSecret.is(Buffer.from(hash, 'base64')))
       const fixed = asked && (await staticSecret.find())
       return fixed ? found.map((one, index) => (hashes[index] === fixed.hash ? fixed : one)) : found
@@ -107,12 +112,24 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
     cacheSize > 0
       ? createCache(lookUpBatched, { size: cacheSize, mayRemember: () => lease.holds() })
       : undefined
-  const forgetAll = memory?.forgetAll ?? (() => {})
+  const imported = createImportedPrefixes(
+    async () => {
+      const { server, prefixes } = await selectImportedPrefixes(pipeline)
+      await refuseDoubtful(server)
+      return prefixes
+    },
+    () => lease.holds(),
+  )
+  const forgetAll = () => {
+    memory?.forgetAll()
+    imported.forget()
+  }
   const lease = createLease({
     listenUrl: listenUrl ?? databaseUrl,
     notify: (channel, payload) => sendNotification(beats, channel, payload, durability),
     changed: (what) => {
       if (what === 'all') forgetAll()
+      else if (what === 'imported-prefixes') imported.forget()
       else if (what !== 'static-secret') memory?.forget(what as HashText)
       else if (staticSecret) memory?.forget(staticSecret.hash)
       options.onChange?.()
@@ -139,7 +156,8 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
       if (hasEnded(known, now)) onEnded?.(known.hash, now, from)
       return null
     }
-    return known === null || secret.isMistyped() ? null : undefined
+    if (known === null) return null
+    return secret.isMistyped() && !imported.mayInclude(secret) ? null : undefined
   }
 
   async function lookUp(secrets: Secret[], now: Date, from: (string | null)[] = []) {
@@ -190,6 +208,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
     status: lease.status,
     settled: memory ? lease.settled : async () => {},
     forget: memory?.forget ?? (() => {}),
+    forgetPrefixes: imported.forget,
     async close() {
       lease.close()
       await Promise.all([pipeline.end(), beats.end()])

@@ -27,7 +27,10 @@ export type LeaseOptions = {
   listenUrl: string
   /** Sends a notification over the connection path that changes use. */
   notify(channel: string, payload: string): Promise<unknown>
-  /** Called when a change is announced: the hash of a secret, 'static-secret' for AUTH_SECRET, or 'all'. */
+  /**
+   * Called when a change is announced: the hash of a secret, 'static-secret' for AUTH_SECRET, 'imported-prefixes', or
+   * 'all'.
+   */
   changed(what: string): void
   /** Called when changes may be missed from now on. */
   lost(): void

@@ -25,6 +25,19 @@ export async function selectCredentials(
   return { server: from, credentials }
 }
 
+const importedPrefixes = new PreparedStatement(
+  'imported-prefixes',
+  `select ${server} as server, array(select prefix from imported_prefixes) as prefixes`,
+)
+
+/** What imported secrets begin with, and the server that said so. */
+export async function selectImportedPrefixes(
+  pipeline: Pipeline,
+): Promise<{ server: string | null; prefixes: string[] }> {
+  const { rows } = await pipeline.query<{ server: string | null; prefixes: string[] }>(importedPrefixes, [])
+  return rows[0] as { server: string | null; prefixes: string[] }
+}
+
 type Answer = [server: string | null, found: Row[] | null]
 
 const milliseconds = (column: string) => `date_part('epoch', ${column}) * 1000`

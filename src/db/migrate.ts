@@ -28,6 +28,7 @@ import * as scopeDetails from '../../migrations/0025-scope-details.ts'
 import * as webhooks from '../../migrations/0026-webhooks.ts'
 import * as leaks from '../../migrations/0027-leaks.ts'
 import * as rotationDue from '../../migrations/0028-rotation-due.ts'
+import * as imports from '../../migrations/0029-imports.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -59,6 +60,7 @@ const migrations = {
   '0026-webhooks': webhooks,
   '0027-leaks': leaks,
   '0028-rotation-due': rotationDue,
+  '0029-imports': imports,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

@@ -16,6 +16,7 @@ const tables: Record<keyof Tables, string[]> = {
   supersededSecrets: readAndWrite,
   deletedSecrets: readAndWrite,
   leakReports: readAndWrite,
+  importedPrefixes: readAndWrite,
   secretUses: readAndWrite,
   tokenUses: readAndWrite,
   staticSecretUses: readAndWrite,

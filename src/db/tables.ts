@@ -118,6 +118,8 @@ type TokensTable = {
   allowedCidrs: string[] | null
   /** Which of the tokens it reaches it may see; null: all. */
   narrowedTo: JsonOrNull<Narrowing>
+  /** The hash that it was imported with; null: it was created here. */
+  importedHash: Generated<SecretHash | null>
   version: Generated<number>
   createdAt: Date
   createdBy: Json<Actor>
@@ -211,6 +213,11 @@ type LeakReportsTable = {
   reportedAt: Date
   lastReportedAt: Date
   times: Generated<string>
+}
+
+/** What imported secrets begin with. */
+type ImportedPrefixesTable = {
+  prefix: string
 }
 
 /** Uses of each secret of a token that was rotated. */
@@ -414,6 +421,7 @@ export type Tables = {
   supersededSecrets: SupersededSecretsTable
   deletedSecrets: DeletedSecretsTable
   leakReports: LeakReportsTable
+  importedPrefixes: ImportedPrefixesTable
   secretUses: SecretUsesTable
   tokenUses: TokenUsesTable
   staticSecretUses: StaticSecretUsesTable
@@ -435,7 +443,7 @@ export type Organization = Selectable<OrganizationsTable>
 export type TrustedIssuer = Selectable<TrustedIssuersTable>
 export type Owner = Selectable<OwnersTable>
 export type TokenType = Selectable<TokenTypesTable>
-export type TokenRow = Omit<Selectable<TokensTable>, 'ownType'>
+export type TokenRow = Omit<Selectable<TokensTable>, 'ownType' | 'importedHash'>
 export type SigningKey = Selectable<SigningKeysTable>
 export type ClientKeys = Selectable<ClientKeysTable>
 export type AuditEvent = Selectable<AuditEventsTable>

@@ -24,6 +24,11 @@ export async function readEmptyMembers(request: FastifyRequest): Promise<void> {
   request.body = readMembers(body, resolve(shape), { resolve, isPatch: method === 'PATCH' })
 }
 
+/** The same for an object that is created and is not the whole body. */
+export function withoutEmptyMembers(value: unknown, shape: object): unknown {
+  return isObject(value) ? readMembers(value, shape, { resolve: (one) => one, isPatch: false }) : value
+}
+
 type Reading = { resolve(shape: Shape): Shape; isPatch: boolean }
 
 function readMembers(body: Members, { properties = {}, required = [] }: Shape, reading: Reading): Members {

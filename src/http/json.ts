@@ -14,20 +14,26 @@ export function addJsonParser(
   app: FastifyInstance,
   { type = 'application/json', check }: JsonOptions = {},
 ): void {
-  const parse = app.getDefaultJsonParser('error', 'error')
-  const parseText: FastifyBodyParser<string> = (request, text, done) => {
+  const parse = jsonParser(app)
+  const parseText: FastifyBodyParser<string> = (_request, text, done) =>
     // A chunked body is known to be empty only now.
-    if (text === '') return done(null, undefined)
-    return parse(request, text, (error, body) => {
+    text === '' ? done(null, undefined) : parse(text, done)
+  const parseChecked: FastifyBodyParser<string> = (request, text, done) => {
+    check?.(request, text).then(() => parseText(request, text, done), done)
+  }
+  addTextParser(app, [type], check ? parseChecked : parseText)
+}
+
+/** The parser itself, for text that is not the whole body. It calls back at once. */
+export function jsonParser(app: FastifyInstance) {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  return (text: string, done: (error: Error | null, json?: unknown) => void): void =>
+    // It does not look at the request.
+    void parse(undefined as never, text, (error, body) => {
       const flaw = error ? undefined : flawOfJson(body)
       if (!flaw) return done(error, body)
       const { path: field, detail } = flaw
       const where = field === '' ? 'body' : `body ${field}`
       done(new AppError('invalid_request', `${where} ${detail}`, { fields: [{ in: 'body', field, detail }] }))
     })
-  }
-  const parseChecked: FastifyBodyParser<string> = (request, text, done) => {
-    check?.(request, text).then(() => parseText(request, text, done), done)
-  }
-  addTextParser(app, [type], check ? parseChecked : parseText)
 }

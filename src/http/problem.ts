@@ -79,6 +79,13 @@ export function settle(
   return error
 }
 
+/** For an error after the response has begun, which cannot change its status. */
+export function settleLate(thrown: unknown, request: FastifyRequest): AppError {
+  const error = toAppError(thrown, request.routeOptions.bodyLimit)
+  if (error.code === 'internal_error') request.log.error({ reqId: request.id, err: thrown }, error.message)
+  return error
+}
+
 type Answering = Pick<FastifyInstance, 'basePath' | 'log'>
 
 /** Answers what Node's HTTP parser rejected before a request object existed. */

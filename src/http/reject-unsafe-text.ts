@@ -14,17 +14,20 @@ declare module 'fastify' {
  * cannot store, and Counterfoil tokens that were pasted into a name or comment.
  */
 export async function rejectUnsafeText({ params, query, body, routeOptions }: FastifyRequest): Promise<void> {
-  refuse('path', params)
-  refuse('query', query)
+  refuseUnsafeText('path', params)
+  refuseUnsafeText('query', query)
   const { secretMember } = routeOptions.config
-  refuse('body', secretMember === undefined ? body : { ...(body as object), [secretMember]: undefined })
+  refuseUnsafeText(
+    'body',
+    secretMember === undefined ? body : { ...(body as object), [secretMember]: undefined },
+  )
 }
 
-function refuse(where: FieldError['in'], value: unknown, path: string[] = []): void {
+export function refuseUnsafeText(where: FieldError['in'], value: unknown, path: string[] = []): void {
   if (typeof value === 'object' && value !== null) {
     for (const [key, member] of Object.entries(value)) {
-      refuse(where, key, [...path, key])
-      refuse(where, member, [...path, key])
+      refuseUnsafeText(where, key, [...path, key])
+      refuseUnsafeText(where, member, [...path, key])
     }
   } else if (typeof value === 'string') {
     const flaw = flawOf(value)

@@ -35,6 +35,19 @@ export function serverWith(
   }
 }
 
+const slowBodies = new WeakSet<Socket>()
+
+/** The request on this connection may take longer to arrive than others, until the returned function is called. */
+export function allowSlowBody(socket: Socket): () => void {
+  slowBodies.add(socket)
+  return () => void slowBodies.delete(socket)
+}
+
+/** Whether Node complains that a request took too long which may take longer. */
+export function isSlowBody(error: NodeJS.ErrnoException, socket: Socket): boolean {
+  return error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && slowBodies.has(socket)
+}
+
 const pipelined = new WeakMap<Socket, Set<ServerResponse>>()
 
 /** Node does not close responses that are queued behind earlier ones when their connection closes. */

@@ -121,13 +121,11 @@ export async function setOwnerSuspended(
   return { ...owner, organizationKey: key }
 }
 
-/** Creates the record of the owner of a new token, or adds the facts in the request to it. */
-export async function recordOwner(
-  tx: Db,
-  owner: Pick<Owner, 'organizationId' | 'subject' | 'email' | 'identitySource'>,
-  now: Date,
-): Promise<void> {
-  await store.upsertOwner(tx, owner, now)
+/** Creates the records of the owners of new tokens, or adds the facts in the request to them. Each occurs once. */
+export async function recordOwners(tx: Db, owners: store.OwnerFacts[], now: Date): Promise<void> {
+  // In an order that prevents deadlocks.
+  const ordered = owners.toSorted((one, other) => (one.subject < other.subject ? -1 : 1))
+  if (ordered.length > 0) await store.upsertOwners(tx, ordered, now)
 }
 
 export async function findKnownOwner(

@@ -101,15 +101,13 @@ export async function insertOwnerOfTokens(
     .execute()
 }
 
-/** Creates the record of an owner, or adds the facts in a request to it. The source `sso` is never replaced. */
-export async function upsertOwner(
-  tx: Db,
-  owner: Pick<Owner, 'organizationId' | 'subject' | 'email' | 'identitySource'>,
-  now: Date,
-): Promise<void> {
+export type OwnerFacts = Pick<Owner, 'organizationId' | 'subject' | 'email' | 'identitySource'>
+
+/** Creates the records of owners, or adds the facts in a request to them. The source `sso` is never replaced. */
+export async function upsertOwners(tx: Db, owners: OwnerFacts[], now: Date): Promise<void> {
   await tx
     .insertInto('owners')
-    .values({ ...owner, createdAt: now, updatedAt: now })
+    .values(owners.map((owner) => ({ ...owner, createdAt: now, updatedAt: now })))
     .onConflict((conflict) =>
       conflict.columns(['organizationId', 'subject']).doUpdateSet((row) => ({
         email: sql`coalesce(excluded.email, owners.email)`,

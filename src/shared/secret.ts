@@ -12,6 +12,20 @@ export function hashText(hash: SecretHash): HashText {
   return hash.toString('base64') as HashText
 }
 
+/** A hash in hex, base64 or base64url, the latter two with or without padding; undefined if the text is none of these. */
+export function parseHash(text: string): SecretHash | undefined {
+  if (/^[\da-f]{64}$/i.test(text)) return Buffer.from(text, 'hex') as SecretHash
+  const encoding = /[-_]/.test(text) ? 'base64url' : 'base64'
+  const hash = Buffer.from(text, encoding)
+  // Decoding ignores characters and bits that do not belong there, encoding shows whether there were any.
+  const isWhole = hash.length === 32 && unpadded(hash.toString(encoding)) === unpadded(text)
+  return isWhole ? (hash as SecretHash) : undefined
+}
+
+function unpadded(base64: string): string {
+  return base64.replace(/=$/, '')
+}
+
 /** The plaintext of a token. Logging or serializing one by accident shows a placeholder. */
 export class Secret {
   readonly #text: string

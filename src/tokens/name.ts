@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { invalidValue } from '../shared/errors.ts'
 import type { Policy } from '../shared/policy.ts'
-import { alphabet, type Secret } from '../shared/secret.ts'
+import { alphabet } from '../shared/secret.ts'
 
 const middleLength = 11
 
@@ -21,8 +21,8 @@ export function refuseShortName({ minimum_length: minimum }: Policy['name'], nam
  * For example `eyJH..XbLOiHLNDTM..hgft`: the holder of a token can find it in the list by its ends. It shows no more of
  * the secret than the hint does; the random middle makes it unique.
  */
-export function generateName(secret: Secret): string {
-  const text = secret.reveal()
+export function generateName(hint: string): string {
+  const [start = '', end = ''] = hint.split('…')
   const middle = Array.from({ length: middleLength }, () => alphabet[randomInt(alphabet.length)]).join('')
-  return `${text.slice(0, 4)}..${middle}..${text.slice(-4)}`
+  return `${start.slice(0, 4)}..${middle}..${end}`
 }

@@ -10,6 +10,15 @@ export async function lockQuota(tx: Db, organizationId: string, owner?: string):
   await sql`select pg_advisory_xact_lock(hashtextextended(${scope}, 0))`.execute(tx)
 }
 
+/** The same for several owners, in an order that prevents deadlocks. */
+export async function lockQuotas(tx: Db, organizationId: string, owners: string[]): Promise<void> {
+  const scopes = owners.map((owner) => `${organizationId} ${owner}`)
+  await sql`
+    select pg_advisory_xact_lock(key) from (
+      select distinct hashtextextended(scope, 0) as key from unnest(${scopes}::text[]) as scope order by key
+    ) as ordered`.execute(tx)
+}
+
 /**
  * Counts tokens that are neither revoked nor expired, of one owner or the whole organization. Stops at `limit`, since
  * other transactions wait for the lock.
@@ -34,6 +43,44 @@ export async function countActive(
     .select(sql<number>`count(*)::int`.as('count'))
     .executeTakeFirstOrThrow()
   return count
+}
+
+/** The same for several owners, by owner. */
+export async function countActiveOf(
+  db: Db,
+  { organizationId, owners }: { organizationId: string; owners: string[] },
+  { now, limit }: { now: Date; limit: number },
+): Promise<Map<string, number>> {
+  const { rows } = await sql<{ owner: string; count: number }>`
+    select owner, (
+      select count(*)::int from (
+        select from tokens
+        where organization_id = ${organizationId} and owner_subject = owner and revoked_at is null
+          and coalesce(expires_at, 'infinity') > ${now}
+        limit ${limit}
+      ) as active
+    ) as count
+    from unnest(${owners}::text[]) as owner`.execute(db)
+  return new Map(rows.map(({ owner, count }) => [owner, count]))
+}
+
+/** Names, the form in which they are compared, and whether a token has them. */
+export async function selectNames(
+  db: Db,
+  organizationId: string,
+  names: string[],
+): Promise<Map<string, { key: string; isTaken: boolean }>> {
+  const { rows } = await sql<{ name: string; key: string; isTaken: boolean }>`
+    select asked.name, asked.key, exists (
+      select from tokens
+      where organization_id = ${organizationId}
+        and hashtextextended(lower(normalize(name)), 0) = hashtextextended(asked.key, 0)
+        and lower(normalize(name)) = asked.key
+    ) as is_taken
+    from (select name, lower(normalize(name)) as key from unnest(${names}::text[]) as name offset 0) as asked`.execute(
+    db,
+  )
+  return new Map(rows.map(({ name, ...rest }) => [name, rest]))
 }
 
 /** Case-insensitive; expired and revoked tokens keep their names until they are deleted. */

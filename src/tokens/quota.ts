@@ -31,7 +31,45 @@ export async function claimQuota(tx: Db, { limits, name }: Policy, claim: Claim)
   if (refusal) throw refusal
 }
 
-/** The same for the new name of an existing token. */
+export type Claims = { organizationId: string; owners: string[]; names: string[]; now: Date }
+
+/** How many active tokens there are, by owner and in all, and the names as they are compared. */
+export type Taken = {
+  usages(owner: string | null): QuotaUsages
+  /** By name: its form for comparison, if names are unique, and whether another token has it. */
+  names: Map<string, { key: string; isTaken: boolean }>
+}
+
+/**
+ * What limits further tokens. With `hold`, nothing of it changes until the end of the transaction, as for `claimQuota`.
+ */
+export async function readQuotas(
+  tx: Db,
+  { limits, name }: Policy,
+  { organizationId, owners, names, now }: Claims,
+  hold: boolean,
+): Promise<Taken> {
+  const { active_per_organization: most, active_per_owner: mostOfOwner } = limits
+  if (hold && (name.unique || most !== null)) await store.lockQuota(tx, organizationId)
+  else if (hold && mostOfOwner !== null) await store.lockQuotas(tx, organizationId, owners)
+  const active = most === null ? 0 : await store.countActive(tx, { organizationId }, { now, limit: most })
+  const ofOwners =
+    mostOfOwner === null
+      ? new Map<string, number>()
+      : await store.countActiveOf(tx, { organizationId, owners }, { now, limit: mostOfOwner })
+  return {
+    usages: (owner) => ({
+      owner:
+        mostOfOwner === null || owner === null
+          ? undefined
+          : { limit: mostOfOwner, active: ofOwners.get(owner) ?? 0 },
+      organization: most === null ? undefined : { limit: most, active },
+    }),
+    names: name.unique ? await store.selectNames(tx, organizationId, names) : new Map(),
+  }
+}
+
+/** Like `claimQuota`, for the new name of an existing token. */
 export async function claimName(
   tx: Db,
   { name: rules }: Policy,
@@ -72,7 +110,10 @@ export async function refuseTakenName(
   tx: Db,
   { organizationId, name, except }: { organizationId: string; name: string; except?: string },
 ): Promise<void> {
-  if (!(await store.isNameTaken(tx, organizationId, name, except))) return
+  if (await store.isNameTaken(tx, organizationId, name, except)) throw nameTaken()
+}
+
+export function nameTaken(): AppError {
   const detail = 'is the name of another token of the organization'
-  throw new AppError('name_taken', `name ${detail}`, { fields: [{ in: 'body', field: 'name', detail }] })
+  return new AppError('name_taken', `name ${detail}`, { fields: [{ in: 'body', field: 'name', detail }] })
 }

@@ -43,7 +43,6 @@ export async function revokeBySecret(
 ): Promise<void> {
   const self = onlyOwner(caller, 'tokens:write')
   if (self === undefined && staticSecret) await refuseStaticSecret(db, caller, staticSecret, secret)
-  if (secret.isMistyped()) return
   await revoke(db, caller, null, async () => {
     const token = await store.findTokenByHash(db, secret.hash())
     if (!token || !reaches(caller.principal, token.organizationId)) return undefined

@@ -1,8 +1,9 @@
 // No caller can grant more than it holds: every operation that creates, widens or borrows a credential, with every
 // limit that a caller can have.
-import { randomUUID } from 'node:crypto'
+import { hash, randomUUID } from 'node:crypto'
 import t from 'tap'
 import { permissions } from '../../src/access/permissions.ts'
+import { catalogue, type ErrorCode } from '../../src/shared/errors.ts'
 import { recordChanges } from '../http/changes.ts'
 import { operationsOf } from '../http/contract.ts'
 import { recordSecret } from '../support/records.ts'
@@ -15,6 +16,7 @@ const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
 for (const key of ['acme', 'other'])
   await world.ask('POST', '/v1/organizations', { body: { key, name: key } })
 
+const ndjson = 'application/x-ndjson'
 const subject = 'u-4711'
 for (const organization of ['acme', 'other']) await world.issue({ owner: { subject } }, organization)
 
@@ -70,15 +72,23 @@ async function send(operation: string, { path, body }: Request, token: string, h
     headers: {
       authorization: `Bearer ${token}`,
       'x-forwarded-for': inside,
-      ...(body && { 'content-type': 'application/json' }),
+      ...(body && { 'content-type': operation === 'importTokens' ? ndjson : 'application/json' }),
       ...headers,
     },
     ...(body && { body: JSON.stringify(body) }),
   })
   const text = await response.text()
+  if (response.headers.get('content-type') === ndjson) return ofLine(JSON.parse(text.split('\n')[0] ?? ''))
   const answer = text === '' ? undefined : JSON.parse(text)
   if (answer?.secret) recordSecret(answer.secret)
   return { status: response.status, body: answer }
+}
+
+/** The result of a line that is imported, as a response. */
+function ofLine({ status, code, detail }: any) {
+  return status === 'invalid'
+    ? { status: catalogue[code as ErrorCode].status, body: { code, detail } }
+    : { status: 201, body: {} }
 }
 
 let count = 0
@@ -88,6 +98,13 @@ const ordinary = { name: 'Ordinary', type: 'api', audience: [a], allowed_cidrs: 
 const makeOrdinary =
   (more: object = {}, organization = 'acme') =>
   () => ({ path: tokensIn(organization), body: { ...ordinary, ...more } })
+
+const importOrdinary =
+  (more: object = {}, organization = 'acme') =>
+  () => ({
+    path: `${tokensIn(organization)}/import`,
+    body: { ...ordinary, sha256: hash('sha256', `imported ${++count}`), ...more },
+  })
 
 const narrow = { organizations: ['acme'], audience: [a], types: ['api'] }
 const server = {
@@ -307,6 +324,24 @@ const table: Row[] = [
     },
     within: makeOrdinary(),
     because: { permissions: 'its scopes are permissions on management tokens only' },
+  },
+  {
+    ...{ operation: 'importTokens', what: 'a token' },
+    beyond: {
+      organizations: [importOrdinary({}, 'other'), importOrdinary({}, 'platform')],
+      audiences: [
+        importOrdinary({ audience: ['https://b.example'] }),
+        importOrdinary({ audience: [] }),
+        importOrdinary({ audience: undefined }),
+      ],
+      types: [importOrdinary({ type: 'mcp' })],
+      networks: [
+        importOrdinary({ allowed_cidrs: undefined }),
+        importOrdinary({ allowed_cidrs: ['192.0.2.0/23'] }),
+      ],
+    },
+    within: importOrdinary(),
+    because: { permissions: 'management tokens cannot be imported' },
   },
   {
     ...{ operation: 'createToken', what: 'a management token' },

@@ -55,7 +55,8 @@ async function send(operation: Operation, { target, headers, payload }: Sent) {
   })
   if (operation.id === 'rotateSigningKey' && answer.statusCode === 201)
     await world.ask('POST', '/v1/signing-keys/rotate', { body: { immediately: true } })
-  const body = answer.body === '' ? undefined : answer.json()
+  const isJson = /\bjson\b/.test(String(answer.headers['content-type']))
+  const body = isJson ? answer.json() : undefined
   return { status: answer.statusCode, headers: answer.headers, body }
 }
 
@@ -195,7 +196,8 @@ const notUtf8 = {
 }
 
 t.test('RFC 8259 §8.1: a body that is not UTF-8 is a 400, and nothing of it is stored', async (t) => {
-  for (const operation of operations) {
+  // An import says it of each line (test/tokens/import/stream).
+  for (const operation of operations.filter(({ id }) => id !== 'importTokens')) {
     const { target, type } = await good(operation)
     for (const [what, bytes] of Object.entries(notUtf8)) {
       const isForm = /form/.test(type)

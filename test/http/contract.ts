@@ -43,7 +43,10 @@ function bodyOf({ requestBody }: any, document: any): Operation['body'] {
 const optionalHeaders = ['Link', 'Idempotency-Replayed']
 
 /** OpenAPI 3.1 cannot describe the lines of a JSON Lines body. */
-const lineSchemas: Record<string, string> = { exportAuditEvents: 'AuditEvent' }
+const lineSchemas: Record<string, string> = {
+  exportAuditEvents: 'AuditEvent',
+  importTokens: 'TokenImportResult',
+}
 
 /**
  * How a response deviates from the OpenAPI document: an undeclared status, media type or member, a missing header, or a
@@ -65,9 +68,9 @@ export function contractOf(app: FastifyInstance): (operation: Operation, answer:
     const pointer = ['paths', path, method.toLowerCase(), 'responses', status, 'content', type, 'schema']
     const validate = ajv.getSchema(`document#/${pointer.map(encoded).join('/')}`)
     if (!validate) return [`${id} ${status} has no schema`]
-    if (!validate(/json$/.test(type) ? body : text))
+    if (!validate(/\bjson$/.test(type) ? body : text))
       return [`${id} ${status}: ${ajv.errorsText(validate.errors)}: ${text}`]
-    return type === 'application/jsonl' ? wrongLines(ajv, id, text) : []
+    return /(jsonl|ndjson)$/.test(type) ? wrongLines(ajv, id, text) : []
   }
 }
 

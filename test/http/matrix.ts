@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import type { Permission } from '../../src/access/permissions.ts'
 import type { Ask, World } from '../support/world.ts'
 import type { Caller } from './callers.ts'
@@ -76,6 +77,14 @@ export const matrix: Record<string, Row> = {
   createToken: {
     ...{ needs: 'tokens:write', own: { others: 201 }, ok: 201, elsewhere: 404 },
     ask: () => ({ body: { name: 'Made', type: 'api' } }),
+  },
+  importTokens: {
+    ...{ needs: 'tokens:write', ok: 200, elsewhere: 404 },
+    // One line of NDJSON is a JSON document.
+    ask: (_target, n) => ({
+      headers: { 'content-type': 'application/x-ndjson' },
+      body: { sha256: hash('sha256', `imported ${n}`), type: 'api', name: `Imported ${n}` },
+    }),
   },
   listTokens: { needs: 'tokens:read', own: { others: 200 }, ok: 200, elsewhere: 404 },
   listAttention: {

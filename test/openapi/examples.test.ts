@@ -59,7 +59,9 @@ t.test('the request examples work unchanged', async (t) => {
       const answer = await world.ask(
         method,
         url,
-        /form/.test(body.type) ? { form: example } : { body: example },
+        /form/.test(body.type)
+          ? { form: example }
+          : { body: example, headers: { 'content-type': body.type } },
       )
       t.ok(answer.status < 300, `${id}: ${answer.text}`)
       if (id === 'createTrustedIssuer') values.issuer = answer.body.id

@@ -80,6 +80,7 @@ export type WorldOptions = {
   /** The database of another world, whose administrator remains the only one. */
   databaseUrl?: string
   logLevel?: LogLevel
+  draining?: AbortSignal
   /** Options of the credential verifier. */
   hot?: Partial<CredentialVerifierOptions>
   /** Options of the revocation feed; by default a stream ends with its first beat. */

@@ -6,17 +6,19 @@ import type { SecretHash } from '../../shared/secret.ts'
 import { coalescedChange } from '../change-store.ts'
 
 /** The columns that are given when a token is created. */
-type Given = Omit<TokenRow, 'version' | 'revokedAt' | 'revokedBy' | 'revokedReason'> & { ownType: boolean }
-type GivenSecret = { hash: SecretHash; hint: string; signedBy: string | null }
+export type Given = Omit<TokenRow, 'version' | 'revokedAt' | 'revokedBy' | 'revokedReason'> & {
+  ownType: boolean
+}
+export type GivenSecret = { hash: SecretHash; hint: string; signedBy: string | null }
 
 /** The revisions of the rules under which a token is issued. */
 type Revisions = { organizationRevision: string; typeRevision: string }
 
 type New = { token: Given; secret: GivenSecret; revisions: Revisions; event: NewEvent }
 
-const tokenColumns = sql`organization_id, id, type, own_type, name, comment, owner_subject, owner_email, owner_source, scopes,
+export const tokenColumns = sql`organization_id, id, type, own_type, name, comment, owner_subject, owner_email, owner_source, scopes,
   audience, metadata, allowed_cidrs, narrowed_to, not_before, expires_at, created_at, created_by, updated_at`
-const secretColumns = sql`organization_id, token_id, hash, hint, signed_by, created_at`
+export const secretColumns = sql`organization_id, token_id, hash, hint, signed_by, created_at`
 
 /** Only the version is read back: the other values are known, and reading costs more than sending. */
 const insert = coalescedChange<ReturnType<typeof rowOf>>(
@@ -73,8 +75,16 @@ function tokenRow({ ownType: _, ...token }: Given, version: number): TokenRow {
   return { ...token, revokedAt: null, revokedBy: null, revokedReason: null, version }
 }
 
-/** By the column names of both tables. */
 function rowOf({ token, secret, revisions }: New) {
+  return {
+    ...columnsOf(token, secret),
+    organization_revision: revisions.organizationRevision,
+    type_revision: revisions.typeRevision,
+  }
+}
+
+/** By the column names of both tables. */
+export function columnsOf(token: Given, secret: GivenSecret) {
   return {
     organization_id: token.organizationId,
     id: token.id,
@@ -99,7 +109,5 @@ function rowOf({ token, secret, revisions }: New) {
     hash: `\\x${secret.hash.toString('hex')}`,
     hint: secret.hint,
     signed_by: secret.signedBy,
-    organization_revision: revisions.organizationRevision,
-    type_revision: revisions.typeRevision,
   }
 }

@@ -3,7 +3,7 @@ import type { Origin } from '../../access/caller.ts'
 import { eventOf } from '../../audit/audit.ts'
 import type { Db } from '../../db/database.ts'
 import { noSuchOrganization } from '../../organizations/lookup.ts'
-import { recordOwner } from '../../owners/owners.ts'
+import { recordOwners } from '../../owners/owners.ts'
 import { Secret } from '../../shared/secret.ts'
 import { grantSnapshot, tokenEvent } from '../audit-event.ts'
 import { generateName } from '../name.ts'
@@ -53,11 +53,12 @@ export async function issueInTransaction(
   if (!rules) throw noSuchOrganization()
   const decision = decideIssuance(rules, input, origin.now)
   const draft = await draftToken(tx, rules, decision, issuance)
+  // Before the row of the owner is locked, as in an import.
+  await claimQuota(tx, decision.policy, { organizationId, owner, name: draft.token.name, now: origin.now })
   if (decision.owner && decision.recordsOwner) {
     const { subject, email, source: identitySource } = decision.owner
-    await recordOwner(tx, { organizationId, subject, email, identitySource }, origin.now)
+    await recordOwners(tx, [{ organizationId, subject, email, identitySource }], origin.now)
   }
-  await claimQuota(tx, decision.policy, { organizationId, owner, name: draft.token.name, now: origin.now })
   const revisions = revisionsOf(rules, decision)
   const row = await insertTokenInTransaction(tx, { ...draft, revisions })
   return issued(rules, decision, draft, row)
@@ -95,7 +96,7 @@ async function draftToken(
     ...facts,
     type: type.name,
     ownType: type.isOwn,
-    name: input.name ?? generateName(minted.secret),
+    name: input.name ?? generateName(minted.secret.hint()),
     comment,
     ownerEmail: owner?.email ?? null,
     ownerSource: owner?.source ?? null,

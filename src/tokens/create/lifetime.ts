@@ -5,6 +5,8 @@ import { type Policy, shortestLifetime } from '../../shared/policy.ts'
 export type AskedExpiry = {
   at: Date | null
   field: 'lifetime_days' | 'lifetime_seconds' | 'expires_at' | 'never_expires'
+  /** It is the expiry of a token that exists elsewhere, and may be near or past. */
+  isKept?: true
 }
 
 /** A difference between the request and the token. */
@@ -34,7 +36,7 @@ export function grantExpiry(
     if (asked && maximum !== null && policy.on_too_long === 'reduce') return reducedTo(maximum, null, now)
     throw invalidValue(field, 'is required: the organization does not allow tokens that never expire')
   }
-  if (at.getTime() - now.getTime() < minimum * 1000)
+  if (!asked?.isKept && at.getTime() - now.getTime() < minimum * 1000)
     throw invalidValue(field, `must be at least ${inWords(minimum)} ahead`)
   if (maximum === null || at <= daysFrom(now, maximum)) return { expiresAt: at, warnings: [] }
   if (policy.on_too_long === 'refuse') throw invalidValue(field, `must be at most ${inDays(maximum)} ahead`)
