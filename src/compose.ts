@@ -6,6 +6,7 @@ import {
 } from './credentials/credential-verifier.ts'
 import { createUsageRecorder, type UsageRecorder } from './credentials/usage-recorder.ts'
 import { createDispatcher, type Dispatcher } from './dispatch/dispatcher.ts'
+import { createMailer, type MailerOptions } from './mail/transport.ts'
 import { createOutbound, type OutboundOptions } from './outbound/outbound.ts'
 import { createTail, type TailOptions } from './revocations/tail.ts'
 import { type Interval, startInterval } from './shared/interval.ts'
@@ -16,6 +17,8 @@ export type Composition = Omit<AppOptions, 'pooled' | 'credentials' | 'usage' | 
   databaseUrl: string
   outbound: OutboundOptions
   onError: (error: Error) => void
+  /** Undefined: nothing is told by mail. */
+  mail?: MailerOptions | undefined
   verifier: Pick<CredentialVerifierOptions, 'cacheSize'> & Partial<CredentialVerifierOptions>
   feed?: Partial<TailOptions>
   /** How the background work of the parts is repeated. */
@@ -43,6 +46,7 @@ export async function compose({
   onError,
   verifier,
   feed,
+  mail,
   every = startInterval,
   flushEvery = every,
   ...options
@@ -92,6 +96,7 @@ export async function compose({
     log,
     onError,
     every: flushEvery,
+    mail: mail && { mailer: createMailer(mail), url: options.issuer },
   })
   const app = await buildApp({ ...options, pooled, credentials, usage, tail, outbound: calls })
   return {

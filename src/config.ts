@@ -9,6 +9,7 @@ import { type LogLevel, logLevels } from './http/log.ts'
 import { masterKeyPattern, parseMasterKey } from './keys/master-key.ts'
 import { signingAlgs } from './keys/sealed.ts'
 import { githubKeysUrl } from './leaks/github.ts'
+import type { MailerOptions } from './mail/transport.ts'
 import { isNetwork, isOrigin } from './shared/addresses.ts'
 import { ConfigError, withFiles } from './shared/config-files.ts'
 import { publicUrlProblem } from './shared/public-url.ts'
@@ -111,6 +112,19 @@ export const Environment = Type.Object({
       description: 'The previous master key, until `counterfoil rewrap` has run.',
     }),
   ),
+  SMTP_URL: Type.Optional(
+    Type.String({
+      pattern: '^smtps?://[^/?#]+',
+      description: 'The mail server to send notices through, with its credentials.',
+    }),
+  ),
+  MAIL_FROM: Type.Optional(
+    Type.String({
+      pattern: '^([^<>@\\x00-\\x1f]+<[^<>@\\s]+@[^<>@\\s]+>|[^<>@\\s]+@[^<>@\\s]+)$',
+      maxLength: 400,
+      description: 'The sender of mail; required with SMTP_URL.',
+    }),
+  ),
   SIGNING_ALG: Type.Enum([...signingAlgs], {
     type: 'string',
     default: 'EdDSA',
@@ -163,7 +177,8 @@ export const Environment = Type.Object({
   }),
   OUTBOUND_ALLOW: Type.String({
     default: '',
-    description: 'Non-public addresses or networks, separated by commas, from which keys may be fetched.',
+    description:
+      'Non-public addresses or networks, separated by commas, that keys are fetched from and webhooks sent to.',
   }),
 })
 
@@ -175,6 +190,7 @@ export const secretVariables = [
   'AUTH_SECRET',
   'MASTER_KEY',
   'MASTER_KEY_PREVIOUS',
+  'SMTP_URL',
 ] as const
 
 export type Config = {
@@ -205,6 +221,7 @@ export type Config = {
   verification: VerificationOptions
   githubKeysUrl: string
   outboundAllow: string[]
+  mail: MailerOptions | undefined
 }
 
 export function readConfig(env: Record<string, string | undefined>): Config {
@@ -247,6 +264,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     },
     githubKeysUrl: values.GITHUB_KEYS_URL,
     outboundAllow: list('OUTBOUND_ALLOW', values.OUTBOUND_ALLOW, isNetwork),
+    mail: readMail(values),
   }
 }
 
@@ -267,6 +285,14 @@ function readStaticSecret({
 /** The URL at which clients reach the service. */
 export function publicUrl({ publicUrl, port }: Config): string {
   return publicUrl ?? `http://localhost:${port}`
+}
+
+function readMail({ SMTP_URL: url, MAIL_FROM: from }: Static<typeof Environment>): MailerOptions | undefined {
+  if (url === undefined && from === undefined) return undefined
+  if (from === undefined) throw new ConfigError('SMTP_URL is set without MAIL_FROM.')
+  if (url === undefined) throw new ConfigError('MAIL_FROM is set without SMTP_URL.')
+  if (!URL.canParse(url)) throw new ConfigError('SMTP_URL is not a URL.')
+  return { url, from }
 }
 
 /** Warnings about settings that are allowed but unsafe. */

@@ -9,6 +9,7 @@ import type { Measuring } from './http/metrics.ts'
 import { deleteExpiredAnswers } from './idempotency/idempotency.ts'
 import { scheduleKeyMaintenance } from './keys/maintenance.ts'
 import type { Signing } from './keys/signing.ts'
+import { tidyMails } from './mail/tidy.ts'
 import type { Database } from './prepare.ts'
 import { deleteOldRevocations } from './revocations/revocations.ts'
 import { ConfigError } from './shared/config-files.ts'
@@ -80,6 +81,7 @@ export async function startService({
       log.warn({ err }, 'deleting old superseded secrets failed'),
     )
     deleteOldRevocations(db, new Date()).catch((err) => log.warn({ err }, 'deleting old revocations failed'))
+    tidyMails(db, new Date()).catch((err) => log.warn({ err }, 'deleting old mails failed'))
     tidyWebhooks(db, new Date()).catch((err) => log.warn({ err }, 'deleting old deliveries failed'))
   })
   const close = async () => {

@@ -6,6 +6,7 @@ import { startPair } from '../../test/support/standby.ts'
 import { atEnd, cleanUp } from '../cleanup.ts'
 import { type Counts, onDatabase, startLoad } from './load.ts'
 import { hasPatroni, startPatroni } from './patroni.ts'
+import { type Delivered, deliverThroughKills } from './webhooks.ts'
 
 type Load = Awaited<ReturnType<typeof startLoad>>
 type Faults = [name: string, run: () => Promise<unknown>][]
@@ -123,8 +124,14 @@ async function onEmbedded(): Promise<void> {
   await breakAndCount('embedded', load, [kill, kill, kill])
 }
 
+/** Two instances that deliver events while they are killed. */
+async function onWebhooks(): Promise<void> {
+  delivered = await deliverThroughKills(Number(process.argv[3] ?? 10_000))
+}
+
+let delivered: Delivered | undefined
 let failed = false
-for (const run of [onPair, onEmbedded, ...(hasPatroni() ? [onPatroni] : [])]) {
+for (const run of [onPair, onEmbedded, onWebhooks, ...(hasPatroni() ? [onPatroni] : [])]) {
   if (process.argv[2] && run.name !== process.argv[2]) continue
   try {
     await run()
@@ -136,6 +143,10 @@ for (const run of [onPair, onEmbedded, ...(hasPatroni() ? [onPatroni] : [])]) {
 }
 if (!hasPatroni()) console.log('Patroni and etcd are not installed: nothing was tried with them.')
 console.table(results)
+if (delivered) {
+  console.table({ webhooks: delivered })
+  if (delivered.lost + delivered.outOfOrder + delivered.unknown > 0) failed = true
+}
 for (const { lost, acceptedAfterTheBound, otherServerErrors, restartsNeeded } of Object.values(results))
   if (lost + acceptedAfterTheBound + otherServerErrors + restartsNeeded > 0) failed = true
 process.exit(failed ? 1 : 0)

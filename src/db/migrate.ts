@@ -29,6 +29,7 @@ import * as webhooks from '../../migrations/0026-webhooks.ts'
 import * as leaks from '../../migrations/0027-leaks.ts'
 import * as rotationDue from '../../migrations/0028-rotation-due.ts'
 import * as imports from '../../migrations/0029-imports.ts'
+import * as notices from '../../migrations/0030-notices.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -61,6 +62,7 @@ const migrations = {
   '0027-leaks': leaks,
   '0028-rotation-due': rotationDue,
   '0029-imports': imports,
+  '0030-notices': notices,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

@@ -33,6 +33,8 @@ const tables: Record<keyof Tables, string[]> = {
   outbox: readAndWrite,
   webhooks: readAndWrite,
   deliveries: readAndWrite,
+  noticePositions: readAndWrite,
+  mails: readAndWrite,
 }
 
 type Need = { kind: 'table' | 'sequence' | 'function'; name: string; privileges: string[] }

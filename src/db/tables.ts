@@ -410,6 +410,34 @@ type DeliveriesTable = {
   error: Generated<string | null>
 }
 
+export type NoticeKind = 'expiry' | 'rotation'
+
+/** Up to which token, in the order of time, notices were given for a number of days. */
+type NoticePositionsTable = {
+  kind: NoticeKind
+  days: number
+  at: Date
+  organizationId: string
+  tokenId: string
+}
+
+type MailsTable = {
+  organizationId: string
+  recipient: string
+  eventId: string
+  type: string
+  occurredAt: Date
+  data: Json<Record<string, unknown>>
+  status: Generated<'pending' | 'sent' | 'failed'>
+  attempts: Generated<number>
+  nextAttemptAt: Date
+  /** While an instance sends it: when another one may take over. */
+  claimedUntil: Generated<Date | null>
+  sentAt: Generated<Date | null>
+  /** Whether it was sent together with others. */
+  digest: Generated<boolean | null>
+}
+
 export type Tables = {
   organizations: OrganizationsTable
   trustedIssuers: TrustedIssuersTable
@@ -437,6 +465,8 @@ export type Tables = {
   outbox: OutboxTable
   webhooks: WebhooksTable
   deliveries: DeliveriesTable
+  noticePositions: NoticePositionsTable
+  mails: MailsTable
 }
 
 export type Organization = Selectable<OrganizationsTable>

@@ -1,36 +1,49 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Db } from '../db/database.ts'
+import type { Event } from '../events/events.ts'
 import { takeEvents } from '../events/take.ts'
+import { enqueueMails } from '../mail/enqueue.ts'
+import { type MailContext, sendDue } from '../mail/send.ts'
+import { giveNotices } from '../notices/notices.ts'
 import type { Interval } from '../shared/interval.ts'
 import { attempt, type Claimed, claimDue, type DeliveryContext } from '../webhooks/deliver.ts'
 import { enqueueDeliveries } from '../webhooks/enqueue.ts'
 
 export type DispatcherOptions = DeliveryContext & {
+  /** Undefined: nothing is told by mail. */
+  mail: Pick<MailContext, 'mailer' | 'url'> | undefined
   every: Interval
   onError(error: Error): void
 }
 
-/** Takes events out of the outbox and delivers them. Any number of instances may do so at a time. */
+/** Finds tokens to announce, takes events out of the outbox, and delivers them by webhooks and mail. Any number of instances may do so at a time. */
 export type Dispatcher = {
-  /** Delivers until nothing is due, and waits for that. */
+  /** Gives notices, delivers until nothing is due, and waits for that. */
   flush(): Promise<void>
   close(): Promise<void>
 }
 
 /** How late an event is delivered at worst, while there is room. */
 const everyMs = 1_000
+/** How often tokens to announce are looked for. */
+const noticesEveryMs = 60_000
 /** How many deliveries are attempted at a time. */
 const mostAttempts = 100
 /** How long attempts in progress may go on when the process ends. */
 const closingMs = 3_000
 
-export function createDispatcher(db: Db, { every, onError, ...context }: DispatcherOptions): Dispatcher {
+export function createDispatcher(
+  db: Db,
+  { every, onError, mail, ...context }: DispatcherOptions,
+): Dispatcher {
   const { now } = context
   const attempts = new Map<Claimed, Promise<void>>()
   const ending = new AbortController()
   let closed = false
   let working: Promise<void> | undefined
   let again = false
+  let sending: Promise<void> | undefined
+  const isClosed = () => closed
 
   /** Runs one round at a time; a request during a round starts another one after it. */
   function work(): Promise<void> {
@@ -44,13 +57,27 @@ export function createDispatcher(db: Db, { every, onError, ...context }: Dispatc
   async function rounds(): Promise<void> {
     while (again && !closed) {
       again = false
-      await takeEvents(
-        db,
-        (tx, events) => enqueueDeliveries(tx, events, now()),
-        () => closed,
-      )
+      await takeEvents(db, enqueue, isClosed)
       await attemptDue()
     }
+  }
+
+  async function enqueue(tx: Db, events: Event[]): Promise<void> {
+    await enqueueDeliveries(tx, events, now())
+    if (mail) await enqueueMails(tx, events, now())
+  }
+
+  /** Apart from webhooks, so that a slow mail server does not delay them. */
+  function sendMails(): Promise<void> {
+    sending ??= sendAll().finally(() => {
+      sending = undefined
+    })
+    return sending
+  }
+
+  async function sendAll(): Promise<void> {
+    let more = mail !== undefined
+    while (mail && more && !closed) more = await sendDue(db, { ...context, ...mail }, isClosed)
   }
 
   async function attemptDue(): Promise<void> {
@@ -71,23 +98,33 @@ export function createDispatcher(db: Db, { every, onError, ...context }: Dispatc
     }
   }
 
-  const stop = every(everyMs, () => void work().catch(onError))
+  const stops = [
+    every(everyMs, () => {
+      work().catch(onError)
+      sendMails().catch(onError)
+    }),
+    every(noticesEveryMs, () => void giveNotices(db, now()).catch(onError)),
+  ]
 
   return {
     async flush() {
+      await giveNotices(db, now())
       do {
         await work()
         await Promise.all(attempts.values())
       } while (working || attempts.size > 0)
+      await sendMails()
     },
     async close() {
-      stop()
+      for (const stop of stops) stop()
       closed = true
       await working?.catch(onError)
       const finished = Promise.all(attempts.values())
       if (attempts.size > 0) await Promise.race([finished, delay(closingMs, undefined, { ref: false })])
       ending.abort()
       await finished
+      await sending?.catch(onError)
+      mail?.mailer.close()
     },
   }
 }

@@ -5,9 +5,14 @@ import { insertOutbox, type NewOutboxEvent, type TakenEvent } from './store.ts'
 
 export type Event = TakenEvent
 
-/** Writes an event that is no action of the change log. Call it in the transaction of the change. */
-export async function emit(tx: Db, event: Omit<NewOutboxEvent, 'eventId'>): Promise<void> {
-  await insertOutbox(tx, [{ ...event, eventId: uuid() }])
+export type NewEvent = Omit<NewOutboxEvent, 'eventId'>
+
+/** Writes events that are no actions of the change log. Call it in the transaction of the change. */
+export async function emit(tx: Db, events: NewEvent[]): Promise<void> {
+  await insertOutbox(
+    tx,
+    events.map((event) => ({ ...event, eventId: uuid() })),
+  )
 }
 
 /** The body of a message (Standard Webhooks 1.0, "Payload structure"): identifiers and names, but no secret. */

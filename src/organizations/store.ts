@@ -106,6 +106,7 @@ const contents = {
   idempotency_keys: 'hash',
   owners: 'subject',
   deliveries: 'position',
+  mails: 'event_id',
 } as const
 
 export const contentTables = Object.keys(contents) as (keyof typeof contents)[]

@@ -28,6 +28,7 @@ export const platformPolicy: Policy = {
     on_superseded_use: 'notify',
   },
   on_leak: 'revoke',
+  notifications: { expiry_days: [30, 7, 1], mail_owners: true, mail_to: [] },
 }
 
 export type Source = 'platform' | 'organization'
@@ -45,6 +46,7 @@ export function effectivePolicy(own: PolicyDocument): Policy {
     expiry_warning: { ...platformPolicy.expiry_warning, ...own.expiry_warning },
     rotation: consistentRotation({ ...platformPolicy.rotation, ...own.rotation }),
     on_leak: own.on_leak ?? platformPolicy.on_leak,
+    notifications: { ...platformPolicy.notifications, ...own.notifications },
   }
 }
 

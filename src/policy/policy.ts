@@ -89,7 +89,10 @@ async function changing(
   }
 }
 
-/** A policy can grant whatever its tokens may then hold, so only rules about that can be an escalation. */
+/**
+ * A policy can grant whatever its tokens may then hold, so only rules about that can be an escalation, and further
+ * recipients of mail, who are told what is in the change log.
+ */
 function refuseWiderPolicy(
   caller: Caller,
   { key, policy: own }: Pick<Organization, 'key' | 'policy'>,
@@ -99,6 +102,13 @@ function refuseWiderPolicy(
   const types = addedTypes(current.allowed_types, next.allowed_types)
   const narrowedTo = { organizations: [key], audience: [], ...(types && { types }) }
   refuseEscalation(caller, { permissions: [], narrowedTo, networks: [] })
+  const told = current.notifications.mail_to
+  if (next.notifications.mail_to.some((address) => !told.includes(address)))
+    refuseEscalation(caller, {
+      permissions: ['audit:read'],
+      narrowedTo: { organizations: [key] },
+      networks: null,
+    })
   const allowsSso = next.creation.sso_users && !current.creation.sso_users
   // The one rule about callers: users must not be able to create themselves tokens that outlive their sign-in.
   if (allowsSso && caller.principal.ownerSource === 'sso')

@@ -22,3 +22,16 @@ export const eventTypes = [
 ] as const
 
 export type EventType = (typeof eventTypes)[number]
+
+/** The types of event that are told by mail. */
+export const mailedTypes = [
+  'token.expiring',
+  'token.expired',
+  'token.rotation_due',
+  'token.superseded_secret_used',
+  'token.leaked',
+  'webhook.failing',
+  'webhook.disabled',
+] as const
+
+export type MailedType = (typeof mailedTypes)[number]

@@ -156,6 +156,29 @@ const Rotation = Type.Object(
   closed,
 )
 
+const Address = Type.String({ format: 'idn-email', maxLength: 320 })
+
+const Notifications = Type.Object(
+  {
+    expiry_days: Type.Array(Type.Integer({ minimum: 1, maximum: 365 }), {
+      maxItems: 10,
+      uniqueItems: true,
+      description: 'How many days before a token expires that is announced, by webhooks and mail.',
+      examples: [[30, 7, 1]],
+    }),
+    mail_owners: Type.Boolean({
+      description: 'Whether owners with an e-mail address are told about their tokens by mail.',
+    }),
+    mail_to: Type.Array(Address, {
+      maxItems: 20,
+      uniqueItems: true,
+      description: 'Who else is told by mail: about all tokens and webhooks of the organization.',
+      examples: [['platform-team@example.com']],
+    }),
+  },
+  closed,
+)
+
 /** Every rule there is: the single definition of what a policy can contain. */
 export const Policy = Type.Object(
   {
@@ -169,6 +192,7 @@ export const Policy = Type.Object(
     expiry_warning: ExpiryWarning,
     rotation: Rotation,
     on_leak: OnLeak,
+    notifications: Notifications,
   },
   { $id: 'Policy', ...closed, description: 'The rules of an organization for its tokens.' },
 )
@@ -186,6 +210,7 @@ export const PolicyDocument = Type.Object(
     expiry_warning: Type.Optional(Type.Partial(ExpiryWarning, closed)),
     rotation: Type.Optional(Type.Partial(Rotation, closed)),
     on_leak: Type.Optional(OnLeak),
+    notifications: Type.Optional(Type.Partial(Notifications, closed)),
   },
   {
     $id: 'PolicyDocument',

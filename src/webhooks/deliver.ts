@@ -29,8 +29,9 @@ const hourMs = 60 * 60 * 1000
 const announceAfterMs = 24 * hourMs
 const disableAfterMs = 5 * 24 * hourMs
 
-/** Of one webhook, how many deliveries are attempted at a time: a failing one does not take room from others. */
+/** Of one webhook, how many deliveries are attempted at a time: one that fails for a minute takes little room from others. */
 const most = { usual: 10, failing: 1 }
+const failingMs = 60_000
 
 export type Claimed = deliveries.Claimed
 
@@ -42,7 +43,8 @@ export async function claimDue(
   busy: Record<string, number>,
 ): Promise<Claimed[]> {
   const until = new Date(now.getTime() + leaseMs)
-  return deliveries.claimDeliveries(db, { now, until, free, busy, most })
+  const failingSince = new Date(now.getTime() - failingMs)
+  return deliveries.claimDeliveries(db, { now, until, free, busy, most, failingSince })
 }
 
 /** Attempts a delivery that was claimed, and stores what became of it. An attempt that `signal` ends does not count. */
@@ -124,17 +126,16 @@ async function noteFailure(tx: Db, claimed: Claimed, now: Date, gone: boolean): 
   if (!webhook.failingSince) await updateWebhook(tx, webhook, { failingSince })
   if (failingMs < announceAfterMs || webhook.failingAnnouncedAt) return
   await updateWebhook(tx, webhook, { failingAnnouncedAt: now })
-  await emit(tx, {
-    type: 'webhook.failing',
-    organizationId,
-    subject: id,
-    occurredAt: now,
-    data: {
-      name: new URL(webhook.url).origin,
-      failing_since: failingSince.toISOString(),
-      disabled_at: new Date(failingSince.getTime() + disableAfterMs).toISOString(),
+  await emit(tx, [
+    {
+      ...{ type: 'webhook.failing', organizationId, subject: id, occurredAt: now },
+      data: {
+        name: new URL(webhook.url).origin,
+        failing_since: failingSince.toISOString(),
+        disabled_at: new Date(failingSince.getTime() + disableAfterMs).toISOString(),
+      },
     },
-  })
+  ])
 }
 
 const actor: Actor = { type: 'system', id: 'webhooks', name: 'Delivery of webhooks' }

@@ -109,19 +109,23 @@ export type Room = {
   free: number
   /** How many are being attempted, by webhook. */
   busy: Record<string, number>
-  /** How many may be attempted at a time of one webhook, and of one whose last attempt failed. */
+  /** How many may be attempted at a time of one webhook, and of one that fails since then or longer. */
   most: { usual: number; failing: number }
+  failingSince: Date
 }
 
 /**
  * Claims deliveries that are due. A delivery waits for every earlier one of its subject to the same webhook. Webhooks are visited in
  * random order, so that none is always the last.
  */
-export async function claimDeliveries(db: Db, { now, until, free, busy, most }: Room): Promise<Claimed[]> {
+export async function claimDeliveries(
+  db: Db,
+  { now, until, free, busy, most, failingSince }: Room,
+): Promise<Claimed[]> {
   const { rows } = await sql<Claimed>`
     with active as materialized (
       select organization_id, id, url, sealed_secret, sealed_previous_secret, previous_until, failing_since,
-        greatest(0, case when failing_since is null then ${most.usual}::int else ${most.failing}::int end
+        greatest(0, case when coalesce(failing_since, 'infinity') > ${failingSince} then ${most.usual}::int else ${most.failing}::int end
           - coalesce((${JSON.stringify(busy)}::json ->> id::text)::int, 0)) as room
       from webhooks where paused_at is null and disabled_at is null
       order by random()

@@ -16,6 +16,7 @@ import type { FailureLimit } from '../../src/http/failed-credentials.ts'
 import { createLogger, type LogLevel } from '../../src/http/log.ts'
 import { prepareKeys } from '../../src/keys/maintenance.ts'
 import type { Signing } from '../../src/keys/signing.ts'
+import type { MailerOptions } from '../../src/mail/transport.ts'
 import type { OutboundOptions } from '../../src/outbound/outbound.ts'
 import type { TailOptions } from '../../src/revocations/tail.ts'
 import { generateSecret } from '../../src/shared/secret.ts'
@@ -77,6 +78,8 @@ export type WorldOptions = {
   signing?: Partial<Signing>
   /** Which addresses it may call; by default only public ones. */
   outbound?: OutboundOptions
+  /** By default nothing is told by mail. */
+  mail?: MailerOptions
   /** The database of another world, whose administrator remains the only one. */
   databaseUrl?: string
   logLevel?: LogLevel
