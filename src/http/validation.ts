@@ -77,12 +77,15 @@ function compileOnce<Factory extends (externalSchemas: never, options: never) =>
     }
     return (route) => {
       let made: Compiled | undefined
-      return (input) => {
+      const run: Compiled = (input) => {
         made ??= make(route)
         const result = made(input)
-        // Fastify would look for the errors of a validator at this function.
-        return result === false ? { error: made.errors } : result
+        // Fastify looks for the errors of a validator at this function. Its result stays false, since
+        // `request.validateInput` takes anything else for valid.
+        run.errors = made.errors
+        return result
       }
+      return run
     }
   }
   return build as unknown as Factory
