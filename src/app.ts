@@ -54,7 +54,10 @@ import { ownerRoutes } from './owners/routes.ts'
 import { policyRoutes } from './policy/routes.ts'
 import { revocationRoutes, revocationStreamRoutes } from './revocations/routes.ts'
 import type { Tail } from './revocations/tail.ts'
+import { scimRoutes } from './scim/routes.ts'
 import { basePathOf } from './shared/public-url.ts'
+import type { ReceiveContext } from './signals/receive.ts'
+import { securityEventRoutes, signalRoutes } from './signals/routes.ts'
 import { statusListRoutes } from './status-lists/routes.ts'
 import { tokenTypeRoutes } from './token-types/routes.ts'
 import { importRoutes } from './tokens/import/routes.ts'
@@ -65,21 +68,28 @@ import { gatewayOf, verificationRoutes } from './verification/routes.ts'
 import { webhookRoutes } from './webhooks/routes.ts'
 
 /** What all features together depend on. */
-export type AppDeps = Deps & {
-  signing: Signing
-  /** The followers of the revocation feed. */
-  tail: Tail
-  staticSecret: StaticSecret | undefined
-  /** Where GitHub publishes the keys that sign its alerts. */
-  githubKeysUrl?: string
-  /**
-   * Aborted when the process is about to end: it reports that it is not ready, and closes connections after responses.
-   */
-  draining: AbortSignal
-}
+export type AppDeps = Deps &
+  ReceiveContext & {
+    signing: Signing
+    /** The followers of the revocation feed. */
+    tail: Tail
+    staticSecret: StaticSecret | undefined
+    /** Where GitHub publishes the keys that sign its alerts. */
+    githubKeysUrl?: string
+    /**
+     * Aborted when the process is about to end: it reports that it is not ready, and closes connections after responses.
+     */
+    draining: AbortSignal
+  }
 
 /** How many requests may be in progress at a time. */
-export type Limits = { introspection: number; management: number; streams: number; alerts: number }
+export type Limits = {
+  introspection: number
+  management: number
+  streams: number
+  alerts: number
+  events: number
+}
 
 export type AppOptions = Omit<AppDeps, 'draining'> & {
   log: FastifyBaseLogger
@@ -93,7 +103,7 @@ export type AppOptions = Omit<AppDeps, 'draining'> & {
   draining?: AbortSignal
 }
 
-const usualLimits: Limits = { introspection: 2000, management: 400, streams: 400, alerts: 20 }
+const usualLimits: Limits = { introspection: 2000, management: 400, streams: 400, alerts: 20, events: 100 }
 const bodyLimit = 64 * 1024
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 const exposedHeaders = [
@@ -210,17 +220,20 @@ export async function buildApp({
       limitRequests(alerts, limitTo(most.alerts))
       await alerts.register(githubLeakRoutes, deps)
     })
-    const v1 = (
+    const api = (
+      prefix: string,
       requests: number,
-      authenticating: onRequestHookHandler,
+      authenticating: onRequestHookHandler | undefined,
       features: FastifyPluginAsync<AppDeps>[],
     ) =>
       site.register(
         async (scope) => {
           limitRequests(scope, limitTo(requests))
-          scope.addHook('onRequest', authenticating)
-          scope.addHook('preValidation', readEmptyMembers)
-          scope.addHook('preHandler', rejectUnsafeText)
+          if (authenticating) {
+            scope.addHook('onRequest', authenticating)
+            scope.addHook('preValidation', readEmptyMembers)
+            scope.addHook('preHandler', rejectUnsafeText)
+          }
           scope.addHook('onSend', async (request, reply) => {
             reply.header('cache-control', 'no-store')
             // A change that was acknowledged is visible to every later request here, from any caller.
@@ -229,9 +242,9 @@ export async function buildApp({
           })
           for (const feature of features) await scope.register(feature, deps)
         },
-        { prefix: '/v1' },
+        { prefix },
       )
-    await v1(most.management, authenticateUsers(deps, signIn), [
+    await api('/v1', most.management, authenticateUsers(deps, signIn), [
       tokenRoutes,
       importRoutes,
       clientKeyRoutes,
@@ -240,6 +253,7 @@ export async function buildApp({
       ownerRoutes,
       policyRoutes,
       issuerRoutes,
+      signalRoutes,
       signingKeyRoutes,
       auditRoutes,
       leakRoutes,
@@ -247,7 +261,11 @@ export async function buildApp({
       webhookRoutes,
     ])
     // Streams are long-lived, so they are limited separately; they may outlast a user's sign-in.
-    await v1(most.streams, authenticate(deps), [revocationStreamRoutes])
+    await api('/v1', most.streams, authenticate(deps), [revocationStreamRoutes])
+    // Of their own, so that a directory that sends all of its users does not hold up administrators.
+    await api('/scim/v2', most.management, authenticate(deps), [scimRoutes])
+    // Their bodies are tokens of issuers, which authenticate themselves.
+    await api('/ssf', most.events, undefined, [securityEventRoutes])
     answerOtherMethods(site)
   })
   return app

@@ -6,14 +6,19 @@ import {
 } from './credentials/credential-verifier.ts'
 import { createUsageRecorder, type UsageRecorder } from './credentials/usage-recorder.ts'
 import { createDispatcher, type Dispatcher } from './dispatch/dispatcher.ts'
+import { createIssuerKeys } from './issuers/sign-in.ts'
 import { createMailer, type MailerOptions } from './mail/transport.ts'
 import { createOutbound, type OutboundOptions } from './outbound/outbound.ts'
 import { createTail, type TailOptions } from './revocations/tail.ts'
 import { type Interval, startInterval } from './shared/interval.ts'
+import { createPoller, type Poller } from './signals/poll.ts'
 import { createRotations, type Rotations } from './tokens/rotate/rotations.ts'
 import { staticSecretLookup } from './tokens/static-secret/static-secret.ts'
 
-export type Composition = Omit<AppOptions, 'pooled' | 'credentials' | 'usage' | 'tail' | 'outbound'> & {
+export type Composition = Omit<
+  AppOptions,
+  'pooled' | 'credentials' | 'usage' | 'tail' | 'outbound' | 'keysOf'
+> & {
   databaseUrl: string
   outbound: OutboundOptions
   onError: (error: Error) => void
@@ -33,6 +38,7 @@ export type Composed = {
   usage: UsageRecorder
   rotations: Rotations
   dispatcher: Dispatcher
+  signals: Poller
   /** Rejects new readers of the revocation feed and ends the current ones. */
   endFeed(): Promise<void>
   /** Writes pending data and closes the connections of the parts. Close the app first. */
@@ -42,7 +48,7 @@ export type Composed = {
 /** The only place that puts the parts together: for the service, for the OpenAPI document and for the tests. */
 export async function compose({
   databaseUrl,
-  outbound,
+  outbound: outboundOptions,
   onError,
   verifier,
   feed,
@@ -88,9 +94,18 @@ export async function compose({
   })
   const usage = createUsageRecorder(db, { onError, every: flushEvery })
   const { now, signing } = options
-  const calls = createOutbound(outbound)
+  const outbound = createOutbound(outboundOptions)
+  const keysOf = createIssuerKeys(outbound)
+  const signals = createPoller(db, {
+    outbound,
+    keysOf,
+    masterKeys: signing.masterKeys,
+    now,
+    every: flushEvery,
+    onError,
+  })
   const dispatcher = createDispatcher(db, {
-    outbound: calls,
+    outbound,
     signing,
     now,
     log,
@@ -98,19 +113,21 @@ export async function compose({
     every: flushEvery,
     mail: mail && { mailer: createMailer(mail), url: options.issuer },
   })
-  const app = await buildApp({ ...options, pooled, credentials, usage, tail, outbound: calls })
+  const app = await buildApp({ ...options, pooled, credentials, usage, tail, outbound, keysOf })
   return {
     app,
     credentials,
     usage,
     rotations,
     dispatcher,
+    signals,
     endFeed: tail.close,
     async close() {
       await tail.close()
       await dispatcher.close()
       await usage.close()
       await rotations.close()
+      await signals.close()
       await credentials.close()
     },
   }

@@ -15,6 +15,7 @@ import { deleteOldRevocations } from './revocations/revocations.ts'
 import { ConfigError } from './shared/config-files.ts'
 import { startInterval } from './shared/interval.ts'
 import type { Shutdown } from './shutdown.ts'
+import { deleteOldSecurityEvents } from './signals/receive.ts'
 import { deleteOldSuperseded } from './tokens/rotate/overlap.ts'
 import { tidyWebhooks } from './webhooks/tidy.ts'
 
@@ -79,6 +80,9 @@ export async function startService({
     )
     deleteOldSuperseded(db, new Date()).catch((err) =>
       log.warn({ err }, 'deleting old superseded secrets failed'),
+    )
+    deleteOldSecurityEvents(db, new Date()).catch((err) =>
+      log.warn({ err }, 'deleting old ids of security events failed'),
     )
     deleteOldRevocations(db, new Date()).catch((err) => log.warn({ err }, 'deleting old revocations failed'))
     tidyMails(db, new Date()).catch((err) => log.warn({ err }, 'deleting old mails failed'))

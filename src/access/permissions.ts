@@ -8,6 +8,7 @@ export const permissions = [
   'policy:read',
   'policy:write',
   'audit:read',
+  'scim',
   'platform:admin',
 ] as const
 
@@ -28,6 +29,10 @@ const described: Record<Permission, [label: string, description: string]> = {
     'Change the policy, the token types and the issuers of the organization.',
   ],
   'audit:read': ['Read change log', 'Read and export the change log.'],
+  scim: [
+    'Provision users',
+    'Manage the users of the directory by SCIM, and with them suspend and resume owners.',
+  ],
   'platform:admin': ['Administer platform', 'Everything, in all organizations.'],
 }
 

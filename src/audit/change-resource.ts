@@ -59,7 +59,7 @@ export function update<Row extends object, Values extends Partial<Row>>(
 
 /** Suspends it since `suspendedAt`, or with null resumes it, unless it is in that state already. */
 export function suspension(
-  kind: 'organization' | 'token_type' | 'owner',
+  kind: 'organization' | 'token_type',
   row: { suspendedAt: Date | null },
   suspendedAt: Date | null,
 ): Decision<{ suspendedAt: Date | null }> {

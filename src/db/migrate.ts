@@ -30,6 +30,8 @@ import * as leaks from '../../migrations/0027-leaks.ts'
 import * as rotationDue from '../../migrations/0028-rotation-due.ts'
 import * as imports from '../../migrations/0029-imports.ts'
 import * as notices from '../../migrations/0030-notices.ts'
+import * as directory from '../../migrations/0031-directory.ts'
+import * as signals from '../../migrations/0032-signals.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -63,6 +65,8 @@ const migrations = {
   '0028-rotation-due': rotationDue,
   '0029-imports': imports,
   '0030-notices': notices,
+  '0031-directory': directory,
+  '0032-signals': signals,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

@@ -64,6 +64,72 @@ type OwnersTable = {
   identitySource: OwnerSource
   externalId: string | null
   suspendedAt: ColumnType<Date | null, Date | null | undefined, Date | null>
+  /** What keeps the owner suspended; see `owners/suspension.ts`. */
+  suspendedBy: Generated<string[]>
+  /** The time of the latest security event about the account. */
+  signalledAt: ColumnType<Date | null, Date | null | undefined, Date | null>
+  /** The user of the directory that this owner belongs to. */
+  directoryUserId: ColumnType<string | null, string | null | undefined, string | null>
+  version: Generated<number>
+  createdAt: Date
+  updatedAt: Date
+}
+
+/** The attributes of a directory's user that are only kept and returned. */
+export type DirectoryAttributes = {
+  displayName?: string
+  name?: Record<string, string>
+  emails?: Record<string, string | boolean>[]
+}
+
+export type SignalAction = 'suspend' | 'resume' | 'revoke' | 'notify' | 'ignore'
+
+/** The security events of a trusted issuer. */
+type SignalStreamsTable = {
+  organizationId: string
+  issuerId: string
+  enabled: boolean
+  audience: string
+  /** Null: the keys that sign its tokens. */
+  jwksUri: string | null
+  /** Null: events are pushed to us. */
+  pollUrl: string | null
+  /** Encrypted under a master key. */
+  pollAuthorization: JsonOrNull<SealedJwk>
+  /** By event type; the default applies to the others. */
+  actions: Json<Partial<Record<string, SignalAction>>>
+  received: Generated<string>
+  duplicates: Generated<string>
+  unknownSubjects: Generated<string>
+  lastEventAt: ColumnType<Date | null, Date | null | undefined, Date | null>
+  verifiedAt: ColumnType<Date | null, Date | null | undefined, Date | null>
+  verificationState: ColumnType<string | null, string | null | undefined, string | null>
+  /** When it is due to be polled. */
+  pollAt: Date
+  polledAt: ColumnType<Date | null, Date | null | undefined, Date | null>
+  pollFailures: Generated<number>
+  pollError: ColumnType<string | null, string | null | undefined, string | null>
+  version: Generated<number>
+  createdAt: Date
+  updatedAt: Date
+}
+
+/** The ids of events that were received. */
+type SecurityEventsTable = {
+  organizationId: string
+  issuerId: string
+  jtiHash: Buffer
+  receivedAt: Date
+}
+
+/** A user that an identity provider manages by SCIM. */
+type DirectoryUsersTable = {
+  organizationId: string
+  id: string
+  userName: string
+  externalId: string | null
+  active: boolean
+  attributes: Json<DirectoryAttributes>
   version: Generated<number>
   createdAt: Date
   updatedAt: Date
@@ -442,6 +508,9 @@ export type Tables = {
   organizations: OrganizationsTable
   trustedIssuers: TrustedIssuersTable
   owners: OwnersTable
+  directoryUsers: DirectoryUsersTable
+  signalStreams: SignalStreamsTable
+  securityEvents: SecurityEventsTable
   tokenTypes: TokenTypesTable
   organizationTokenTypes: TokenTypesTable & { organizationId: string }
   tokens: TokensTable
@@ -472,6 +541,8 @@ export type Tables = {
 export type Organization = Selectable<OrganizationsTable>
 export type TrustedIssuer = Selectable<TrustedIssuersTable>
 export type Owner = Selectable<OwnersTable>
+export type SignalStream = Selectable<SignalStreamsTable>
+export type DirectoryUser = Selectable<DirectoryUsersTable>
 export type TokenType = Selectable<TokenTypesTable>
 export type TokenRow = Omit<Selectable<TokensTable>, 'ownType' | 'importedHash'>
 export type SigningKey = Selectable<SigningKeysTable>

@@ -78,6 +78,12 @@ export async function openapi(app: FastifyInstance): Promise<void> {
           externalDocs: guide('caller-authentication.md', 'How resource servers authenticate'),
         },
         { name: 'Owners', description: 'The users that tokens belong to.' },
+        {
+          name: 'SCIM',
+          description:
+            "For identity providers: the users of the directory (RFC 7644), in the token's organization.",
+          externalDocs: guide('scim.md', 'SCIM'),
+        },
         { name: 'Token types', description: 'The kinds of token; for platform administrators.' },
         {
           name: 'Token types of organizations',
@@ -93,6 +99,11 @@ export async function openapi(app: FastifyInstance): Promise<void> {
           name: 'Sign-in',
           description: 'Identity providers whose users may manage tokens as themselves.',
           externalDocs: guide('sign-in.md', 'Sign-in'),
+        },
+        {
+          name: 'Security events',
+          description: 'What identity providers tell about their users (RFC 8417).',
+          externalDocs: guide('signals.md', 'Security events'),
         },
         {
           name: 'Policy',

@@ -54,7 +54,8 @@ export function answerUndecodable(
   reply: FastifyReply,
 ): void {
   undecodable.add(raw)
-  raw.url = '/undecodable'
+  // Where errors have a format of their own, they have it here too.
+  raw.url = `${/^\/(?:scim\/v2|ssf)\//.exec(raw.url ?? '')?.[0] ?? '/'}undecodable`
   server.routing(raw, reply.raw)
 }
 

@@ -159,7 +159,7 @@ const responseHeaders = {
   'Retry-After': 'Seconds to wait before a retry.',
 }
 
-type HeaderName = keyof typeof responseHeaders
+export type HeaderName = keyof typeof responseHeaders
 
 function headers(names: HeaderName[]) {
   return Object.fromEntries(

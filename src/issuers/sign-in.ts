@@ -25,7 +25,7 @@ type SignInDeps = { db: Db; outbound: Outbound; issuer: string }
 
 /** Turns tokens of trusted issuers into users. */
 export function createSignIn({ db, outbound, issuer }: SignInDeps): SignIn {
-  const keysOf = createKeys(outbound)
+  const keysOf = createIssuerKeys(outbound)
   return async (secret, organization, now) => {
     const address = addressOf(secret)
     // A JWT issued here that was not found is not good, although its signature would still verify.
@@ -73,7 +73,7 @@ async function organizationOf(
 }
 
 /** The keys of registered issuers, fetched on demand and cached. */
-function createKeys(outbound: Outbound): (registration: TrustedIssuer) => JWTVerifyGetKey {
+export function createIssuerKeys(outbound: Outbound): (registration: TrustedIssuer) => JWTVerifyGetKey {
   const jwksUriOf = createMetadata(outbound)
   const wait = createBulkhead()
   return ({ organizationId, issuer, jwksUri }) =>

@@ -7,14 +7,23 @@ import type { Guard } from './guard.ts'
 /** Limits on the total time and on the bytes of the body. */
 export type FetchLimits = { timeoutMs: number; maxBytes: number }
 
-/** The JSON document at a URL that a tenant registered. Every failure is an OutboundError. */
+/** What to send with a POST. */
+export type JsonPost = { headers: Record<string, string>; body: object }
+
+/** The JSON document at a URL that a tenant registered, or the response to a POST. Every failure is an OutboundError. */
 export async function fetchJson(
   url: string,
   guard: Guard,
   { timeoutMs, maxBytes }: FetchLimits,
+  post?: JsonPost,
 ): Promise<unknown> {
   const headers = { accept: 'application/json' }
-  return call(url, guard, { method: 'GET', headers, timeoutMs }, async (response) => {
+  const sent = post && {
+    method: 'POST' as const,
+    headers: { ...headers, 'content-type': 'application/json', ...post.headers },
+    body: JSON.stringify(post.body),
+  }
+  return call(url, guard, { method: 'GET', headers, ...sent, timeoutMs }, async (response) => {
     refuseUnfit(response)
     return parse(await read(response, maxBytes))
   })

@@ -1,6 +1,6 @@
 import type { JWTVerifyGetKey } from 'jose'
 import { TooManyCallsError } from './error.ts'
-import { type FetchLimits, fetchJson } from './fetch-json.ts'
+import { type FetchLimits, fetchJson, type JsonPost } from './fetch-json.ts'
 import { createGuard } from './guard.ts'
 import { type PostedMessage, type PostResponse, postJson } from './post-json.ts'
 import { createRemoteJwks } from './remote-jwks.ts'
@@ -15,6 +15,8 @@ export type Outbound = {
   fetchJson(url: string, organizationId: string): Promise<unknown>
   /** Posts JSON. Throws an OutboundError if there is no response. */
   post(url: string, message: PostedMessage): Promise<PostResponse>
+  /** The JSON in the response to a POST; throws an OutboundError. */
+  postJson(url: string, organizationId: string, post: JsonPost): Promise<unknown>
   /** The keys of the JWK Set at a URL. While they cannot be fetched, verifying with them throws an OutboundError. */
   jwks(url: string, organizationId: string): JWTVerifyGetKey
 }
@@ -41,12 +43,12 @@ export function createOutbound({
 }: OutboundOptions): Outbound {
   const guard = createGuard(allow, resolve)
   const enter = createShares(maxCalls)
-  const fetch = async (url: string, organizationId: string) => {
+  const fetch = async (url: string, organizationId: string, post?: JsonPost) => {
     const leave = enter(organizationId)
     if (!leave)
       throw new TooManyCallsError('was not called because its organization has too many calls in progress')
     try {
-      return await fetchJson(url, guard, limits)
+      return await fetchJson(url, guard, limits, post)
     } finally {
       leave()
     }
@@ -54,6 +56,7 @@ export function createOutbound({
   return {
     flawOf: guard.flawOf,
     fetchJson: fetch,
+    postJson: fetch,
     post: (url, message) => postJson(url, guard, message),
     jwks: createRemoteJwks(fetch, elapsed),
   }

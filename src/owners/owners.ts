@@ -1,7 +1,7 @@
 import { type Caller, holds, requirePermission } from '../access/caller.ts'
 import { refuseEscalation } from '../access/escalation.ts'
 import { permissions } from '../access/permissions.ts'
-import { changeResource, suspension, update } from '../audit/change-resource.ts'
+import { changeLocked, changeResource, update } from '../audit/change-resource.ts'
 import type { Db } from '../db/database.ts'
 import type { KnownOwner } from '../db/known-owner.ts'
 import type { Owner } from '../db/tables.ts'
@@ -10,6 +10,7 @@ import { AppError } from '../shared/errors.ts'
 import { platformId } from '../shared/platform.ts'
 import type { ExpectedVersions } from '../shared/preconditions.ts'
 import * as store from './store.ts'
+import { resumeBy, suspendBy } from './suspension.ts'
 
 /** An owner, with the key of their organization. */
 export type OwnerOf = Owner & { organizationKey: string }
@@ -92,9 +93,9 @@ export async function updateOwner(
 }
 
 /**
- * While an owner is suspended, all of their tokens are inactive and no new ones can be created. Resuming grants what
- * the tokens let their holder do: the caller has to hold their permissions and must not be limited to audiences, types
- * or networks.
+ * While an owner is suspended, all of their tokens are inactive and no new ones can be created. An administrator's
+ * resume ends every suspension, also that of a directory. It grants what the tokens let their holder do: the caller has
+ * to hold their permissions and must not be limited to audiences, types or networks.
  */
 export async function setOwnerSuspended(
   db: Db,
@@ -104,20 +105,21 @@ export async function setOwnerSuspended(
 ): Promise<OwnerOf> {
   const { id: organizationId, key } = await reachableOrganization(db, caller, organization)
   requirePermission(caller, 'tokens:write')
-  const owner = await changeResource(db, caller, {
-    ...changeableOwner({ organizationId, subject }, caller.now),
-    decide: async (owner, tx) => {
-      const decision = suspension('owner', owner, suspended ? caller.now : null)
-      if (!decision || suspended) return decision
+  const owner = await changeLocked(
+    db,
+    changeableOwner({ organizationId, subject }, caller.now),
+    async (tx, owner) => {
+      if (suspended) return suspendBy(tx, caller, owner, { source: 'administrator' })
+      if (owner.suspendedAt === null) return owner
       const scopes = await store.selectManagementScopes(tx, owner, caller.now)
       refuseEscalation(caller, {
         permissions: permissions.filter((permission) => scopes.includes(permission)),
         narrowedTo: organizationId === platformId ? {} : { organizations: [key] },
         networks: null,
       })
-      return decision
+      return resumeBy(tx, caller, owner, { ended: 'all' })
     },
-  })
+  )
   return { ...owner, organizationKey: key }
 }
 

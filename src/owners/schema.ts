@@ -4,6 +4,7 @@ import { unchangeableOf } from '../http/messages.ts'
 import { Page, pageQuery } from '../http/pages.ts'
 import { DateTime, IdentitySource, nullable, Subject } from '../http/schemas.ts'
 import type { OwnerChange as ParsedChange } from './owners.ts'
+import { suspendedBy } from './suspension.ts'
 
 const ExternalId = nullable.string({
   maxLength: 255,
@@ -19,6 +20,12 @@ export const OwnerRecord = Type.Object(
     identity_source: IdentitySource(),
     external_id: ExternalId,
     suspended_at: nullable.dateTime({ description: 'Since when all tokens of the owner are inactive.' }),
+    suspended_by: Type.Array(Type.String(), {
+      description:
+        'What keeps the owner suspended: `administrator`, `scim` (inactive in the directory), `scim_deleted` (deleted ' +
+        'from it), or `signals:` with the id of a trusted issuer and the name of its security event.',
+      examples: [['scim']],
+    }),
     created_at: DateTime(),
     updated_at: DateTime(),
   },
@@ -77,6 +84,7 @@ export function presentOwner(row: Row & { organizationKey: string }): Static<typ
     identity_source: row.identitySource,
     external_id: row.externalId,
     suspended_at: row.suspendedAt?.toISOString() ?? null,
+    suspended_by: suspendedBy(row),
     created_at: row.createdAt.toISOString(),
     updated_at: row.updatedAt.toISOString(),
   }

@@ -1,4 +1,4 @@
-import { type SqlBool, sql, type Updateable } from 'kysely'
+import { type Insertable, type SqlBool, sql, type Updateable } from 'kysely'
 import type { Db } from '../db/database.ts'
 import { type KnownOwner, ownerByTokens, recordedOwner } from '../db/known-owner.ts'
 import type { Owner, Tables } from '../db/tables.ts'
@@ -99,6 +99,46 @@ export async function insertOwnerOfTokens(
     .values({ organizationId, subject, email, identitySource, createdAt: now, updatedAt: now })
     .onConflict((conflict) => conflict.doNothing())
     .execute()
+}
+
+/** Undefined if there is a record already. */
+export async function insertOwner(tx: Db, owner: Insertable<Tables['owners']>): Promise<Owner | undefined> {
+  return tx
+    .insertInto('owners')
+    .values(owner)
+    .onConflict((conflict) => conflict.doNothing())
+    .returningAll()
+    .executeTakeFirst()
+}
+
+/** Locks the owners of a user of the directory, in an order that keeps concurrent changes from a deadlock. */
+export async function lockOwnersOfUser(
+  tx: Db,
+  organizationId: string,
+  directoryUserId: string,
+): Promise<Owner[]> {
+  return tx
+    .selectFrom('owners')
+    .selectAll()
+    .where('organizationId', '=', organizationId)
+    .where('directoryUserId', '=', directoryUserId)
+    .orderBy('subject')
+    .forUpdate()
+    .execute()
+}
+
+/** Whether the owner has tokens that are neither revoked nor expired. */
+export async function hasUsableTokens(tx: Db, { organizationId, subject }: Key, now: Date): Promise<boolean> {
+  const found = await tx
+    .selectFrom('tokens')
+    .select('id')
+    .where('organizationId', '=', organizationId)
+    .where('ownerSubject', '=', subject)
+    .where('revokedAt', 'is', null)
+    .where(sql<boolean>`coalesce(expires_at, 'infinity') > ${now}`)
+    .limit(1)
+    .executeTakeFirst()
+  return found !== undefined
 }
 
 export type OwnerFacts = Pick<Owner, 'organizationId' | 'subject' | 'email' | 'identitySource'>

@@ -201,10 +201,31 @@ export type ErrorCode = keyof typeof catalogue
 /** One invalid input: where it is, its name (nested names joined by dots) and what is wrong with it. */
 export type FieldError = { in: 'body' | 'query' | 'path' | 'header'; field: string; detail: string }
 
+export type ScimType =
+  | 'invalidFilter'
+  | 'uniqueness'
+  | 'mutability'
+  | 'invalidSyntax'
+  | 'invalidPath'
+  | 'noTarget'
+  | 'invalidValue'
+
+/** RFC 8935 §2.4. */
+export type SetError =
+  | 'invalid_request'
+  | 'invalid_key'
+  | 'invalid_issuer'
+  | 'invalid_audience'
+  | 'authentication_failed'
+
 export type ErrorExtras = {
   fields?: FieldError[]
   /** The permission the caller would need; named in the RFC 6750 challenge. */
   scope?: string
+  /** The kind of SCIM error (RFC 7644 §3.12). */
+  scimType?: ScimType
+  /** Why a security event token is rejected. */
+  setError?: SetError
   /** Seconds to wait before a retry, for statuses that have Retry-After. Defaults to one. */
   retryAfter?: number
   /** The cause, for the logs only. */
@@ -217,6 +238,8 @@ export class AppError extends Error {
   readonly code: ErrorCode
   readonly fields: FieldError[] | undefined
   readonly scope: string | undefined
+  readonly scimType: ScimType | undefined
+  readonly setError: SetError | undefined
   readonly retryAfter: number
 
   constructor(code: ErrorCode, detail: string, extras: ErrorExtras = {}) {
@@ -224,6 +247,8 @@ export class AppError extends Error {
     this.code = code
     this.fields = extras.fields
     this.scope = extras.scope
+    this.scimType = extras.scimType
+    this.setError = extras.setError
     this.retryAfter = extras.retryAfter ?? 1
   }
 }

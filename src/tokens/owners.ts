@@ -1,4 +1,4 @@
-import { type Caller, onBehalfOf, requirePermission } from '../access/caller.ts'
+import { type Caller, type Origin, onBehalfOf, requirePermission } from '../access/caller.ts'
 import { recordAll } from '../audit/audit.ts'
 import { batchSize, inBatches } from '../db/batches.ts'
 import type { Db } from '../db/database.ts'
@@ -20,23 +20,33 @@ export async function revokeOwnerTokens(
   const { id: organizationId } = await reachableOrganization(db, caller, organization)
   const self = onlyOwner(caller, 'tokens:write')
   if (self !== undefined && self !== subject) requirePermission(caller, 'tokens:write')
+  return revokeTokensOf(db, onBehalfOf(caller, subject), { organizationId, subject }, reason)
+}
+
+/** The same, for a change that the caller was already permitted. */
+export async function revokeTokensOf(
+  db: Db,
+  origin: Origin,
+  { organizationId, subject }: { organizationId: string; subject: string },
+  reason: string | null,
+): Promise<number> {
   // Waits for tokens that are being created right now, without keeping the lock: a token whose creation starts later is
   // newer than this request.
   await db.transaction().execute((tx) => lockOrganization(tx, organizationId))
   return inBatches(() =>
     db.transaction().execute(async (tx) => {
       const revocation = {
-        revokedAt: caller.now,
-        revokedBy: JSON.stringify(caller.actor),
+        revokedAt: origin.now,
+        revokedBy: JSON.stringify(origin.actor),
         revokedReason: reason,
-        updatedAt: caller.now,
+        updatedAt: origin.now,
       }
       const revoked = await revokeSomeOf(tx, { organizationId, subject }, revocation, batchSize)
       const changes = { before: {}, after: { reason } }
       const events = revoked.map((token) =>
         tokenEvent('token.revoked', { organizationId, ...token }, changes),
       )
-      await recordAll(tx, onBehalfOf(caller, subject), events)
+      await recordAll(tx, origin, events)
       return revoked.length
     }),
   )

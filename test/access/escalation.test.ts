@@ -546,6 +546,16 @@ const givesNothing: Record<string, string> = {
         'listWebhookDeliveries',
         'listLeaks',
         'getLeak',
+        'getSignalStream',
+        ...[
+          'listScimUsers',
+          'searchScimUsers',
+          'searchScim',
+          'getScimUser',
+          'listScimGroups',
+          'listScimSchemas',
+        ],
+        ...['getScimSchema', 'listScimResourceTypes', 'getScimResourceType', 'getScimServiceProviderConfig'],
       ],
     ].map((id) => [id, reads]),
   ),
@@ -564,12 +574,21 @@ const givesNothing: Record<string, string> = {
       ...['suspendOrganizationTokenType', 'deleteOrganizationTokenType'],
       ...['suspendOwner', 'suspendTokenType', 'deleteTokenType', 'suspendOrganization', 'deleteOrganization'],
       ...['deleteTrustedIssuer', 'retireSigningKey', 'deleteWebhook', 'reportLeak', 'reportGithubLeaks'],
+      ...['deleteScimUser'],
+      ...['replaceSignalStream', 'deleteSignalStream'],
     ].map((id) => [id, takes]),
   ),
   ...Object.fromEntries(
     ['testWebhook', 'replayWebhookDelivery', 'replayWebhookDeliveries'].map((id) => [id, repeats]),
   ),
   updateOrganization: 'it changes a name',
+  receiveSecurityEvent: 'it ends only what events of the same issuer suspended',
+  ...Object.fromEntries(
+    ['createScimUser', 'replaceScimUser', 'updateScimUser'].map((id) => [
+      id,
+      'it resumes only what the directory suspended, which `scim` is for',
+    ]),
+  ),
   rotateSelf: 'it gives a caller what the caller has',
 }
 

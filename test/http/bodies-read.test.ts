@@ -31,7 +31,16 @@ async function targetOf({ id }: Operation): Promise<Target> {
 
 /** Sends these bytes to the operation's target, and returns the response. */
 async function send(operation: Operation, { target, headers, payload }: Sent) {
-  const { organization, type, issuer, token, kid, list, leak } = target ?? (await targetOf(operation))
+  const {
+    organization,
+    type,
+    issuer,
+    token,
+    kid,
+    list,
+    leak,
+    usersOfPlatform: user,
+  } = target ?? (await targetOf(operation))
   const ours: Record<string, string> = {
     organization,
     type,
@@ -39,6 +48,7 @@ async function send(operation: Operation, { target, headers, payload }: Sent) {
     kid,
     list,
     leak,
+    user,
     token: token.id,
     subject: other.subject,
   }
@@ -71,6 +81,8 @@ async function good(operation: Operation): Promise<Sent & { type: string; text: 
 }
 
 function refusal(operation: Operation, code: string, what: RegExp | string) {
+  if (operation.path.startsWith('/scim/')) return { detail: what }
+  if (operation.path.startsWith('/ssf/')) return { err: String, description: what }
   if (!isProtocol(operation)) return { code, errors: [{ detail: what }] }
   return { error: 'invalid_request', error_description: what, request_id: String }
 }

@@ -19,6 +19,9 @@ export type Target = {
   delivery: string
   /** The id of a leak report. */
   leak: string
+  /** The id of a user of the organization's directory, and of one of the platform's. */
+  user: string
+  usersOfPlatform: string
 }
 
 export type Row = {
@@ -36,6 +39,8 @@ export type Row = {
   lacking?: number
   /** The status for another organization's administrator, who has every permission, but not in this organization. */
   elsewhere: number
+  /** The platform's callers do not reach it: it is about the caller's own organization. */
+  atHome?: true
   ask?: (target: Target, n: number) => Ask
   /** Called by a gateway, with its own credential besides the user's; tokens it may not see count as bad. */
   byGateway?: true
@@ -44,6 +49,9 @@ export type Row = {
 const anIssuer = (_target: unknown, n: number) => ({
   body: { name: 'Sign-in', issuer: `https://login-${n}.example`, audience: 'counterfoil' },
 })
+
+const aScimUser = (_target: unknown, n: number) => ({ body: { userName: `user-${n}@example.com` } })
+const userSchema = 'urn:ietf:params:scim:schemas:core:2.0:User'
 
 const token = ({ token }: Target) => ({ form: { token: token.secret } })
 const own = { others: 404 }
@@ -231,13 +239,46 @@ export const matrix: Record<string, Row> = {
     ask: () => ({ body: { since: '2026-01-01T00:00:00Z' } }),
   },
 
+  // SCIM is about the organization of the token.
+  createScimUser: { ...{ needs: 'scim', ok: 201, elsewhere: 201 }, ask: aScimUser },
+  listScimUsers: { needs: 'scim', ok: 200, elsewhere: 200 },
+  searchScimUsers: { ...{ needs: 'scim', ok: 200, elsewhere: 200 }, ask: () => ({ body: { count: 1 } }) },
+  searchScim: { ...{ needs: 'scim', ok: 200, elsewhere: 200 }, ask: () => ({ body: { count: 1 } }) },
+  getScimUser: { needs: 'scim', ok: 200, elsewhere: 404, atHome: true },
+  replaceScimUser: { ...{ needs: 'scim', ok: 200, elsewhere: 404, atHome: true }, ask: aScimUser },
+  updateScimUser: {
+    ...{ needs: 'scim', ok: 200, elsewhere: 404, atHome: true },
+    ask: (_target, n) => ({
+      body: { Operations: [{ op: 'replace', path: 'displayName', value: `Changed ${n}` }] },
+    }),
+  },
+  deleteScimUser: { needs: 'scim', ok: 204, elsewhere: 404, atHome: true },
+  getScimServiceProviderConfig: { needs: 'scim', ok: 200, elsewhere: 200 },
+  listScimResourceTypes: { needs: 'scim', ok: 200, elsewhere: 200 },
+  getScimResourceType: { needs: 'scim', ok: 200, elsewhere: 200 },
+  listScimSchemas: { needs: 'scim', ok: 200, elsewhere: 200 },
+  getScimSchema: { needs: 'scim', ok: 200, elsewhere: 200 },
+  listScimGroups: { needs: 'scim', ok: 200, elsewhere: 200 },
+
+  getSignalStream: { needs: 'policy:read', ok: 200, elsewhere: 404 },
+  replaceSignalStream: {
+    ...{ needs: 'policy:write', and: 'tokens:write', ok: 200, elsewhere: 404 },
+    ask: (_target, n) => ({ body: { audience: `https://tokens.example/${n}` } }),
+  },
+  deleteSignalStream: { needs: 'policy:write', and: 'tokens:write', ok: 204, elsewhere: 404 },
+  // Without a signature, no event is received.
+  receiveSecurityEvent: {
+    ...{ needs: 'nothing', ok: 400, elsewhere: 400 },
+    ask: () => ({ body: 'not a token', headers: { 'content-type': 'application/secevent+jwt' } }),
+  },
+
   listAuditEvents: { needs: 'audit:read', ok: 200, elsewhere: 404 },
   exportAuditEvents: { needs: 'audit:read', ok: 200, elsewhere: 404 },
 }
 
 /** The cell of the matrix: the status that this caller gets. */
 export function expectedStatus(
-  { needs, or, and, own, ok, lacking = 403, elsewhere }: Row,
+  { needs, or, and, own, ok, lacking = 403, elsewhere, atHome }: Row,
   { good }: Caller,
 ): number {
   if (needs === 'nothing') return ok
@@ -245,7 +286,7 @@ export function expectedStatus(
   const enough = [needs, or, 'platform:admin']
   const some = needs === 'credential' || good.holds.some((permission) => enough.includes(permission))
   const held = some && (!and || good.holds.includes(and) || good.holds.includes('platform:admin'))
-  if (held) return good.home === 'other' ? elsewhere : ok
+  if (held) return good.home === 'other' || (atHome && good.home === 'platform') ? elsewhere : ok
   if (own && good.holds.includes('tokens:own')) return good.owner === owner.subject ? ok : own.others
   return good.home === 'other' ? elsewhere : lacking
 }
@@ -258,6 +299,8 @@ export function pathOf({ path }: { path: string }, target: Target): string {
     // Not the owner of the callers, who are still needed.
     subject: other.subject,
     code: 'not_found',
+    resourceType: 'User',
+    schema: userSchema,
   }
   return path.replace(/\{(\w+)\}/g, (_match, name) => values[name] ?? '')
 }
@@ -314,7 +357,29 @@ async function makeFirst(world: World): Promise<Target> {
     list: await someStatusList(world),
     ...(await someWebhook(world)),
     leak: await someLeak(world),
+    ...((await someUsers(world)) ?? (await newUsers(world, 0))),
   }
+}
+
+async function someUsers(world: World): Promise<Pick<Target, 'user' | 'usersOfPlatform'> | undefined> {
+  const { rows } = await world.sql(
+    'select max(u.id::text) as id, o.key from directory_users u join organizations o on o.id = organization_id group by o.key',
+  )
+  const of = (key: string): string | undefined => rows.find((row) => row.key === key)?.id
+  const [user, usersOfPlatform] = [of('default'), of('platform')]
+  return user && usersOfPlatform ? { user, usersOfPlatform } : undefined
+}
+
+const provisioners = new WeakMap<World, string>()
+
+async function newUsers(world: World, n: number): Promise<Pick<Target, 'user' | 'usersOfPlatform'>> {
+  const token = provisioners.get(world) ?? (await world.manager(['scim']))
+  provisioners.set(world, token)
+  const make = async (token: string): Promise<string> => {
+    const body = { userName: `spare-${n}@example.com` }
+    return (await world.ask('POST', '/scim/v2/Users', { token, body })).body.id
+  }
+  return { user: await make(token), usersOfPlatform: await make(world.admin) }
 }
 
 /** Shared by all targets: no operation changes it. */
@@ -356,10 +421,16 @@ export async function makeSpare(world: World, operationId: string, n: number): P
     await world.ask('PUT', url, { body: { jwks_uri: 'https://other.example/jwks.json' } })
     return { ...target, token }
   }
+  if (/ScimUser$/.test(operationId)) return { ...target, ...(await newUsers(world, 10_000 + n)) }
   if (operationId === 'cancelRotation')
     await world.ask('POST', `/v1/organizations/default/tokens/${target.token.id}/rotate`, {
       body: { activation: 'first_use' },
     })
+  if (/SignalStream$/.test(operationId)) {
+    const issuer = await newIssuer(world, 20_000 + n)
+    await world.ask('PUT', `${issuers}/${issuer}/signals`, { body: { audience: 'https://tokens.example/' } })
+    return { ...target, issuer }
+  }
   if (/^(replace|delete)TrustedIssuer$/.test(operationId))
     return { ...target, issuer: await newIssuer(world, n) }
   if (/Webhook/.test(operationId) && !/^create/.test(operationId)) {

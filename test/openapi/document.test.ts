@@ -55,7 +55,7 @@ t.test('the id of an operation is the name of its function', async (t) => {
 t.test('every operation says which credentials it takes', async (t) => {
   t.same(document.security, [{ bearer: [] }])
   for (const { id, path, responses, definition } of operations) {
-    const expected = /^\/v1\//.test(path) ? undefined : (elsewhere[path] ?? [])
+    const expected = /^\/(v1|scim\/v2)\//.test(path) ? undefined : (elsewhere[path] ?? [])
     t.same(definition.security, expected, id)
     t.equal('401' in responses, expected?.length !== 0, `${id} is 401 without one`)
   }
@@ -74,7 +74,8 @@ t.test('every status has a description of its own and a schema', async (t) => {
     for (const [status, response] of Object.entries<any>(responses)) {
       t.match(response.description, /^(?!Default Response).{4,}$/, `${id} ${status}`)
       const empty =
-        ['204', '304'].includes(status) || (['revokeBySecret', 'verify'].includes(id) && status === '200')
+        ['204', '304'].includes(status) ||
+        (['revokeBySecret', 'verify', 'receiveSecurityEvent'].includes(id) && Number(status) < 300)
       const schemas = Object.values<any>(response.content ?? {}).map(({ schema }) => schema)
       // Introspection has two response formats (RFC 9701).
       const forms = id === 'introspect' && status === '200' ? 2 : 1
@@ -89,7 +90,11 @@ t.test('errors are problems (RFC 9457), and at the protocol endpoints those of R
     const protocol = /^\/(introspect(\/batch)?|revoke)$/.test(path)
     const [type, name] = protocol
       ? ['application/json', 'OAuthError']
-      : ['application/problem+json', 'Problem']
+      : /^\/scim\//.test(path)
+        ? ['application/scim+json', 'ScimError']
+        : /^\/ssf\//.test(path)
+          ? ['application/json', 'SecurityEventError']
+          : ['application/problem+json', 'Problem']
     for (const [status, { content }] of Object.entries<any>(responses)) {
       if (Number(status) < 400) continue
       t.same(Object.keys(content), [type], `${id} ${status}`)

@@ -47,8 +47,8 @@ t.test('the request examples work unchanged', async (t) => {
   const values: Record<string, string> = { organization: 'default', token, type: 'api', subject: 'u-4711' }
   let count = 0
   for (const { id, method, path, body } of operations) {
-    // Of no use without GitHub's signature.
-    if (!body || /^(revoke|rotate)Self$|^reportGithubLeaks$/.test(id)) continue
+    // Of no use without the signature of GitHub, or of an issuer.
+    if (!body || /^((revoke|rotate)Self|reportGithubLeaks|receiveSecurityEvent)$/.test(id)) continue
     const target: Record<string, string | undefined> = {
       ...values,
       ...(/ClientKeys$/.test(id) && { token: server }),
@@ -66,6 +66,7 @@ t.test('the request examples work unchanged', async (t) => {
       t.ok(answer.status < 300, `${id}: ${answer.text}`)
       if (id === 'createTrustedIssuer') values.issuer = answer.body.id
       if (id === 'createWebhook') values.webhook = answer.body.id
+      if (id === 'createScimUser') values.user = answer.body.id
       if (id === 'createOrganizationTokenType') values.ownType = answer.body.name
       count++
     }

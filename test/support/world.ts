@@ -20,6 +20,7 @@ import type { MailerOptions } from '../../src/mail/transport.ts'
 import type { OutboundOptions } from '../../src/outbound/outbound.ts'
 import type { TailOptions } from '../../src/revocations/tail.ts'
 import { generateSecret } from '../../src/shared/secret.ts'
+import type { Poller } from '../../src/signals/poll.ts'
 import type { Rotations } from '../../src/tokens/rotate/rotations.ts'
 import type { StaticSecret } from '../../src/tokens/static-secret/static-secret.ts'
 import type { VerificationOptions } from '../../src/verification/admission.ts'
@@ -48,6 +49,8 @@ export type World = {
   rotations: Rotations
   /** Delivers events only when the test flushes. */
   dispatcher: Dispatcher
+  /** Issuers are polled only when the test does it. */
+  signals: Poller
   databaseUrl: string
   signing: Signing
   admin: string
@@ -122,7 +125,7 @@ export async function createWorld(
   t.teardown(() => recordPrivateKeys(db, signing.masterKeys))
   const log = createLogger(logLevel, { write: recordLog })
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
-  const { app, credentials, usage, rotations, dispatcher, close } = await compose({
+  const { app, credentials, usage, rotations, dispatcher, signals, close } = await compose({
     db,
     databaseUrl,
     log,
@@ -206,6 +209,9 @@ export async function createWorld(
     },
     get rotations() {
       return reachable(rotations)
+    },
+    get signals() {
+      return reachable(signals)
     },
     get dispatcher() {
       return reachable(dispatcher)

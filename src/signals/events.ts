@@ -1,0 +1,75 @@
+import type { SignalAction } from '../db/tables.ts'
+
+/** What an event does to the owners that it is about. */
+export const signalActions: SignalAction[] = ['suspend', 'resume', 'revoke', 'notify', 'ignore']
+
+const risc = 'https://schemas.openid.net/secevent/risc/event-type/'
+const caep = 'https://schemas.openid.net/secevent/caep/event-type/'
+
+/**
+ * The end of a session is no reason to end tokens, which programs use: by default, only events about the account itself
+ * end or suspend tokens.
+ */
+const byDefault = new Map<string, SignalAction>([
+  [`${risc}account-disabled`, 'suspend'],
+  [`${risc}account-enabled`, 'resume'],
+  [`${risc}account-purged`, 'revoke'],
+  [`${risc}credential-compromise`, 'suspend'],
+  [`${caep}session-revoked`, 'notify'],
+  ...[
+    ...[
+      'account-credential-change-required',
+      'identifier-changed',
+      'identifier-recycled',
+      'opt-in',
+      'opt-out-initiated',
+    ],
+    ...[
+      'opt-out-cancelled',
+      'opt-out-effective',
+      'recovery-activated',
+      'recovery-information-changed',
+      'sessions-revoked',
+    ],
+  ].map((name): [string, SignalAction] => [risc + name, 'ignore']),
+  ...[
+    ...['token-claims-change', 'credential-change', 'assurance-level-change', 'device-compliance-change'],
+    ...['session-established', 'session-presented', 'risk-level-change'],
+  ].map((name): [string, SignalAction] => [caep + name, 'ignore']),
+])
+
+export const signalTypes = [...byDefault.keys()]
+
+/** Types that are not known are ignored, unless the stream says otherwise. */
+export function actionFor(type: string, own: Partial<Record<string, SignalAction>>): SignalAction {
+  return new Map(Object.entries(own)).get(type) ?? byDefault.get(type) ?? 'ignore'
+}
+
+export function actionsOf(own: Partial<Record<string, SignalAction>>): Record<string, SignalAction> {
+  return Object.fromEntries(
+    [...new Set([...signalTypes, ...Object.keys(own)])].map((type) => [type, actionFor(type, own)]),
+  )
+}
+
+/** The end of a type's URI names it in `suspended_by`. */
+export function nameOf(type: string): string {
+  return type.slice(type.lastIndexOf('/') + 1)
+}
+
+/** A return of the account does not end these suspensions: an administrator has to. */
+const lasting = ['credential-compromise', 'account-purged']
+
+/** Whether the event says what the account is now, so that a newer one replaces an older one. */
+export function isAboutState(type: string): boolean {
+  return !lasting.includes(nameOf(type))
+}
+
+const verification = new Set(
+  ['ssf', 'sse', 'risc'].map(
+    (family) => `https://schemas.openid.net/secevent/${family}/event-type/verification`,
+  ),
+)
+
+export function isVerification(type: string): boolean {
+  return verification.has(type)
+}

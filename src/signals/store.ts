@@ -1,0 +1,223 @@
+import { type Insertable, sql, type Updateable } from 'kysely'
+import type { Db } from '../db/database.ts'
+import { hasKeyOrId } from '../db/organization-key.ts'
+import type { Owner, SignalStream, Tables, TrustedIssuer } from '../db/tables.ts'
+
+type Key = { organizationId: string; issuerId: string }
+
+/** A stream with the issuer whose events it has. */
+export type IssuerStream = { stream: SignalStream; issuer: TrustedIssuer }
+
+export async function findStream(
+  db: Db,
+  { organizationId, issuerId }: Key,
+): Promise<SignalStream | undefined> {
+  return selectStream(db, { organizationId, issuerId }).executeTakeFirst()
+}
+
+export async function lockStream(tx: Db, key: Key): Promise<SignalStream | undefined> {
+  return selectStream(tx, key).forUpdate().executeTakeFirst()
+}
+
+function selectStream(db: Db, { organizationId, issuerId }: Key) {
+  return db
+    .selectFrom('signalStreams')
+    .selectAll()
+    .where('organizationId', '=', organizationId)
+    .where('issuerId', '=', issuerId)
+}
+
+/** An enabled stream of an organization, given by key or id, that is not suspended. */
+export async function findEnabledStream(
+  db: Db,
+  organization: string,
+  issuerId: string,
+): Promise<IssuerStream | undefined> {
+  const stream = await db
+    .selectFrom('signalStreams')
+    .innerJoin('organizations', 'organizations.id', 'signalStreams.organizationId')
+    .selectAll('signalStreams')
+    .where('issuerId', '=', issuerId)
+    .where('enabled', '=', true)
+    .where('organizations.suspendedAt', 'is', null)
+    .where(() => hasKeyOrId(organization))
+    .executeTakeFirst()
+  return stream && withIssuer(db, stream)
+}
+
+async function withIssuer(db: Db, stream: SignalStream): Promise<IssuerStream | undefined> {
+  const issuer = await findIssuer(db, stream)
+  return issuer && { stream, issuer }
+}
+
+export async function findIssuer(db: Db, key: Key): Promise<TrustedIssuer | undefined> {
+  return selectIssuer(db, key).executeTakeFirst()
+}
+
+/** Locks the issuer, so that its stream is created once. */
+export async function lockIssuer(tx: Db, key: Key): Promise<void> {
+  await selectIssuer(tx, key).forUpdate().executeTakeFirst()
+}
+
+function selectIssuer(db: Db, { organizationId, issuerId }: Key) {
+  return db
+    .selectFrom('trustedIssuers')
+    .selectAll()
+    .where('organizationId', '=', organizationId)
+    .where('id', '=', issuerId)
+}
+
+export async function insertStream(
+  tx: Db,
+  stream: Insertable<Tables['signalStreams']>,
+): Promise<SignalStream> {
+  return tx.insertInto('signalStreams').values(stream).returningAll().executeTakeFirstOrThrow()
+}
+
+export async function updateStream(
+  tx: Db,
+  { organizationId, issuerId }: Key,
+  change: Updateable<Tables['signalStreams']>,
+): Promise<SignalStream> {
+  return tx
+    .updateTable('signalStreams')
+    .set(change)
+    .where('organizationId', '=', organizationId)
+    .where('issuerId', '=', issuerId)
+    .returningAll()
+    .executeTakeFirstOrThrow()
+}
+
+export async function deleteStream(tx: Db, { organizationId, issuerId }: Key): Promise<void> {
+  await tx
+    .deleteFrom('signalStreams')
+    .where('organizationId', '=', organizationId)
+    .where('issuerId', '=', issuerId)
+    .execute()
+}
+
+export type Counted = 'received' | 'duplicates' | 'unknownSubjects'
+
+export async function count(
+  tx: Db,
+  { organizationId, issuerId }: Key,
+  counted: Counted[],
+  more: Updateable<Tables['signalStreams']>,
+): Promise<void> {
+  await tx
+    .updateTable('signalStreams')
+    .set((row) => ({
+      ...more,
+      ...Object.fromEntries(counted.map((name) => [name, sql`${row.ref(name)} + 1`])),
+    }))
+    .where('organizationId', '=', organizationId)
+    .where('issuerId', '=', issuerId)
+    .execute()
+}
+
+export async function isRemembered(
+  db: Db,
+  { organizationId, issuerId }: Key,
+  jtiHash: Buffer,
+): Promise<boolean> {
+  const found = await db
+    .selectFrom('securityEvents')
+    .select('receivedAt')
+    .where('organizationId', '=', organizationId)
+    .where('issuerId', '=', issuerId)
+    .where('jtiHash', '=', jtiHash)
+    .executeTakeFirst()
+  return found !== undefined
+}
+
+/** False if the event was remembered already. */
+export async function remember(
+  tx: Db,
+  { organizationId, issuerId }: Key,
+  event: { jtiHash: Buffer; receivedAt: Date },
+): Promise<boolean> {
+  const { numInsertedOrUpdatedRows: inserted } = await tx
+    .insertInto('securityEvents')
+    .values({ organizationId, issuerId, ...event })
+    .onConflict((conflict) => conflict.doNothing())
+    .executeTakeFirst()
+  return inserted === 1n
+}
+
+export async function deleteEventsBefore(db: Db, before: Date, limit: number): Promise<number> {
+  const { rows } = await sql`
+    delete from security_events where ctid = any(array(
+      select ctid from security_events where received_at < ${before} limit ${limit}))
+    returning 1`.execute(db)
+  return rows.length
+}
+
+const maxOwners = 100
+
+/**
+ * Locks the owners that an event names: by subject, by a name or id that their user has in the directory, or by e-mail
+ * address. In an order that keeps concurrent changes from a deadlock.
+ */
+export async function lockNamedOwners(
+  tx: Db,
+  organizationId: string,
+  { subjects, emails }: { subjects: string[]; emails: string[] },
+): Promise<Owner[]> {
+  const lowered = emails.map((email) => email.toLowerCase())
+  const { rows } = await sql<Pick<Owner, 'subject'>>`
+    select subject from owners where organization_id = ${organizationId} and subject = any(${[...subjects, ...emails]})
+    union
+    select subject from owners where organization_id = ${organizationId} and lower(email) = any(${lowered})
+    union
+    select owners.subject from directory_users u
+    join owners on owners.organization_id = u.organization_id and owners.directory_user_id = u.id
+    where u.organization_id = ${organizationId}
+      and (u.external_id = any(${subjects}) or lower(u.user_name) = any(${[...subjects, ...emails].map((name) => name.toLowerCase())}))
+    order by subject limit ${maxOwners}`.execute(tx)
+  if (rows.length === 0) return []
+  return tx
+    .selectFrom('owners')
+    .selectAll()
+    .where('organizationId', '=', organizationId)
+    .where(
+      'subject',
+      'in',
+      rows.map(({ subject }) => subject),
+    )
+    .orderBy('subject')
+    .forUpdate()
+    .execute()
+}
+
+export async function setSignalledAt(
+  tx: Db,
+  { organizationId, subject }: Owner,
+  signalledAt: Date,
+): Promise<void> {
+  await tx
+    .updateTable('owners')
+    .set({ signalledAt })
+    .where('organizationId', '=', organizationId)
+    .where('subject', '=', subject)
+    .execute()
+}
+
+/** Takes streams that are due to be polled, for as long as `until`, so that only one instance polls each of them. */
+export async function claimDue(db: Db, now: Date, until: Date): Promise<IssuerStream[]> {
+  const { rows } = await sql<Key>`
+    update signal_streams set poll_at = ${until} where (organization_id, issuer_id) in (
+      select organization_id, issuer_id from signal_streams
+      where enabled and poll_url is not null and poll_at <= ${now}
+        and exists (select from organizations where id = organization_id and suspended_at is null)
+      order by poll_at limit ${streamsAtOnce} for update skip locked)
+    returning organization_id, issuer_id`.execute(db)
+  const found: IssuerStream[] = []
+  for (const key of rows) {
+    const stream = await findStream(db, key)
+    const known = stream && (await withIssuer(db, stream))
+    if (known) found.push(known)
+  }
+  return found
+}
+
+const streamsAtOnce = 20
