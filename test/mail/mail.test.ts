@@ -146,7 +146,7 @@ t.test('what a user chose cannot add header fields, recipients or links', async 
     t.equal((await notify(world, { mail_to: [address] })).status, 400, JSON.stringify(address))
 })
 
-t.test('a mail that fails is sent later; one that is refused for good is not', async (t) => {
+t.test('a mail that fails is sent later; one that is rejected permanently is not', async (t) => {
   let broken = true
   const refuse = (to: string) => {
     if (to === 'gone@example.com') return { code: 550, text: 'no such user' }
