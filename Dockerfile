@@ -11,6 +11,8 @@ COPY tsconfig*.json ./
 COPY migrations migrations
 COPY src src
 COPY client client
+COPY console console
+COPY openapi openapi
 RUN npm run build
 
 FROM node:${NODE_VERSION}-slim AS dependencies

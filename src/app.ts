@@ -10,9 +10,11 @@ import Fastify, {
 } from 'fastify'
 import { limitTo } from './access/concurrency.ts'
 import { authenticate } from './authentication/authenticate.ts'
+import { authenticateSessions } from './authentication/session.ts'
 import { authenticateUsers } from './authentication/sign-in.ts'
 import { auditRoutes } from './change-log/routes.ts'
 import { clientKeyRoutes } from './client-keys/routes.ts'
+import { consoleRoutes } from './console/routes.ts'
 import { discoveryRoutes } from './discovery/routes.ts'
 import { addressBehind, trustIn } from './http/address.ts'
 import { checkBodies } from './http/bodies.ts'
@@ -55,6 +57,8 @@ import { policyRoutes } from './policy/routes.ts'
 import { revocationRoutes, revocationStreamRoutes } from './revocations/routes.ts'
 import type { Tail } from './revocations/tail.ts'
 import { scimRoutes } from './scim/routes.ts'
+import { sessionCookie } from './sessions/cookie.ts'
+import { sessionRoutes, signInLinkRoutes } from './sessions/routes.ts'
 import { basePathOf } from './shared/public-url.ts'
 import type { ReceiveContext } from './signals/receive.ts'
 import { securityEventRoutes, signalRoutes } from './signals/routes.ts'
@@ -98,6 +102,8 @@ export type AppOptions = Omit<AppDeps, 'draining'> & {
   verification?: VerificationOptions
   measuring?: Measuring
   failureLimit?: FailureLimit
+  /** Whether to serve the console, and the sessions that it needs. */
+  console?: boolean
   limits?: Partial<Limits>
   /** Never aborted by default. */
   draining?: AbortSignal
@@ -124,6 +130,7 @@ export async function buildApp({
   measuring = measureAlone(),
   limits,
   failureLimit = { limit: 0, windowSeconds: 60 },
+  console = true,
   draining = new AbortController().signal,
   ...given
 }: AppOptions): Promise<FastifyInstance> {
@@ -186,17 +193,21 @@ export async function buildApp({
   closeAnswered(app, draining)
   logRequests(app)
 
+  const cookie = console ? sessionCookie(deps.issuer) : undefined
   if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins, methods, exposedHeaders })
   await openapi(app)
   await app.register(async (site) => {
     site.addHook('onRequest', addSecurityHeaders)
     await docs(site)
+    if (cookie) await site.register(consoleRoutes, { cookie })
+    else site.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('docs/', 303))
   })
 
   const answerOtherMethods = noteMethods(app)
   metrics(app, measuring, durations)
   for (const shape of [schemas.Problem, schemas.Actor, schemas.ScopeDetail]) app.addSchema(shape)
   const signIn = createSignIn(deps)
+  const tokensAndUsers = authenticateUsers(deps, signIn)
 
   // Without the browser headers, which are useless here and cost time.
   await app.register(async (protocol) => {
@@ -220,6 +231,14 @@ export async function buildApp({
       limitRequests(alerts, limitTo(most.alerts))
       await alerts.register(githubLeakRoutes, deps)
     })
+    if (cookie)
+      await site.register(
+        async (scope) => {
+          limitRequests(scope, limitTo(most.management))
+          await scope.register(signInLinkRoutes, { ...deps, cookie })
+        },
+        { prefix: '/console' },
+      )
     const api = (
       prefix: string,
       requests: number,
@@ -244,7 +263,8 @@ export async function buildApp({
         },
         { prefix },
       )
-    await api('/v1', most.management, authenticateUsers(deps, signIn), [
+    const everybody = cookie ? authenticateSessions(deps, cookie, tokensAndUsers) : tokensAndUsers
+    await api('/v1', most.management, everybody, [
       tokenRoutes,
       importRoutes,
       clientKeyRoutes,
@@ -259,6 +279,7 @@ export async function buildApp({
       leakRoutes,
       revocationRoutes,
       webhookRoutes,
+      async (scope) => void (cookie && (await scope.register(sessionRoutes, { ...deps, cookie }))),
     ])
     // Streams are long-lived, so they are limited separately; they may outlast a user's sign-in.
     await api('/v1', most.streams, authenticate(deps), [revocationStreamRoutes])

@@ -145,6 +145,10 @@ export const Environment = Type.Object({
     default: '',
     description: 'Addresses or networks, separated by commas, whose X-Forwarded-For is trusted.',
   }),
+  CONSOLE: Type.Boolean({
+    default: true,
+    description: 'Whether to serve the console and open sessions for it.',
+  }),
   CORS_ORIGINS: Type.String({
     default: '',
     description: 'Origins, separated by commas, whose pages may call the API.',
@@ -216,6 +220,7 @@ export type Config = {
   keyRotationDays: number
   logLevel: LogLevel
   trustProxy: string[]
+  console: boolean
   corsOrigins: string[]
   failureLimit: FailureLimit
   verification: VerificationOptions
@@ -256,6 +261,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     keyRotationDays: values.SIGNING_KEY_ROTATION_DAYS,
     logLevel: values.LOG_LEVEL,
     trustProxy: list('TRUST_PROXY', values.TRUST_PROXY, isNetwork),
+    console: values.CONSOLE,
     corsOrigins: list('CORS_ORIGINS', values.CORS_ORIGINS, isOrigin),
     failureLimit: { limit: values.AUTH_FAILURE_LIMIT, windowSeconds: values.AUTH_FAILURE_WINDOW_SECONDS },
     verification: {

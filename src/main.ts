@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
-import { adminTokenPath } from './admin-token.ts'
+import { adminTokenIn, adminTokenPath } from './admin-token.ts'
 import { type Config, configWarnings, publicUrl, readConfig } from './config.ts'
 import { createDb, type Db } from './db/database.ts'
 import { migrate } from './db/migrate.ts'
@@ -158,9 +158,22 @@ async function serve({ env, shutdown }: Invocation): Promise<void> {
   }
   if (database.embedded) {
     superviseServer(database, log, shutdown)
-    const paths = { adminTokenPath: resolve(adminTokenPath(config.dataDir)) }
-    process.stdout.write(welcome({ url: publicUrl(config), ...paths }))
+    const url = publicUrl(config)
+    const token = config.console ? (config.adminToken ?? (await adminTokenIn(config.dataDir))) : undefined
+    const link = token && (await signInLink(database.db, token))
+    process.stdout.write(
+      welcome({
+        url,
+        console: link && `${url}/console/#${link.reveal()}`,
+        adminTokenPath: resolve(adminTokenPath(config.dataDir)),
+      }),
+    )
   }
+}
+
+async function signInLink(db: Db, token: Secret): Promise<Secret> {
+  const { createSignInLink } = await import('./sessions/sessions.ts')
+  return createSignInLink(db, token.hash(), new Date())
 }
 
 /** Imports the service only now: a start that fails and the primary of workers need none of it. */

@@ -12,6 +12,7 @@ import type { Signing } from './keys/signing.ts'
 import { tidyMails } from './mail/tidy.ts'
 import type { Database } from './prepare.ts'
 import { deleteOldRevocations } from './revocations/revocations.ts'
+import { deleteEndedSessions } from './sessions/sessions.ts'
 import { ConfigError } from './shared/config-files.ts'
 import { startInterval } from './shared/interval.ts'
 import type { Shutdown } from './shutdown.ts'
@@ -84,6 +85,7 @@ export async function startService({
     deleteOldSecurityEvents(db, new Date()).catch((err) =>
       log.warn({ err }, 'deleting old ids of security events failed'),
     )
+    deleteEndedSessions(db, new Date()).catch((err) => log.warn({ err }, 'deleting ended sessions failed'))
     deleteOldRevocations(db, new Date()).catch((err) => log.warn({ err }, 'deleting old revocations failed'))
     tidyMails(db, new Date()).catch((err) => log.warn({ err }, 'deleting old mails failed'))
     tidyWebhooks(db, new Date()).catch((err) => log.warn({ err }, 'deleting old deliveries failed'))

@@ -1,9 +1,22 @@
+type Welcome = {
+  url: string
+  /** A link that signs in once; undefined without the console. */
+  console: string | undefined
+  adminTokenPath: string
+}
+
 /** The message for newcomers who start Counterfoil without any configuration. */
-export function welcome({ url, adminTokenPath }: { url: string; adminTokenPath: string }): string {
+export function welcome({ url, console, adminTokenPath }: Welcome): string {
+  const link =
+    console === undefined
+      ? ''
+      : `    Console               ${console}
+                          (signs you in as the administrator; works once, within ten minutes)
+`
   return `
   Counterfoil is running.
 
-    API                   ${url}
+${link}    API                   ${url}
     API reference         ${url}/docs
     Administrator token   ${adminTokenPath}
 

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { report } from '@tapjs/reporter'
 import { t } from 'tap'
+import { buildConsole } from '../console/build.ts'
 import { createPool } from './runner/pool.ts'
 import { testFiles } from './runner/test-files.ts'
 import { openServer } from './support/postgres-server.ts'
@@ -43,6 +44,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => po
 
 const failures: string[] = []
 t.setTimeout(0)
+await buildConsole()
 if (options.reporter === 'tap') t.pipe(process.stdout)
 else await report(options.reporter, t, undefined as never)
 t.on('data', (tap: string) => failures.push(...(tap.match(/^ *not ok .*$/gm) ?? [])))

@@ -32,6 +32,7 @@ import * as imports from '../../migrations/0029-imports.ts'
 import * as notices from '../../migrations/0030-notices.ts'
 import * as directory from '../../migrations/0031-directory.ts'
 import * as signals from '../../migrations/0032-signals.ts'
+import * as sessions from '../../migrations/0033-sessions.ts'
 import type { Db } from './database.ts'
 
 const migrations = {
@@ -67,6 +68,7 @@ const migrations = {
   '0030-notices': notices,
   '0031-directory': directory,
   '0032-signals': signals,
+  '0033-sessions': sessions,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

@@ -38,6 +38,8 @@ const tables: Record<keyof Tables, string[]> = {
   deliveries: readAndWrite,
   noticePositions: readAndWrite,
   mails: readAndWrite,
+  sessions: readAndWrite,
+  signInLinks: readAndWrite,
 }
 
 type Need = { kind: 'table' | 'sequence' | 'function'; name: string; privileges: string[] }

@@ -1,4 +1,4 @@
-import type { FlattenedJWE, JWK } from 'jose'
+import type { FlattenedJWE, JWK, JWTPayload } from 'jose'
 import type { ColumnType, Generated, Selectable } from 'kysely'
 import type { Actor } from '../access/caller.ts'
 import type { Narrowing, OwnerSource } from '../access/credential.ts'
@@ -504,6 +504,35 @@ type MailsTable = {
   digest: Generated<boolean | null>
 }
 
+/** A session of the console: of a token (`tokenId`, `tokenHash`) or of a user (`issuerId`, `subject`, `claims`). */
+type SessionsTable = {
+  id: string
+  organizationId: string
+  hash: Buffer
+  /** Of the token or user, when the session was opened. */
+  name: string
+  tokenId: string | null
+  /** Of the secret that was presented. */
+  tokenHash: Buffer | null
+  issuerId: string | null
+  subject: string | null
+  /** The claims of the sign-in, from which permissions are worked out at each request. */
+  claims: JsonOrNull<JWTPayload>
+  userAgent: string | null
+  ip: string | null
+  createdAt: Date
+  lastSeenAt: Date
+  expiresAt: Date
+}
+
+/** Links that open a session once. */
+type SignInLinksTable = {
+  hash: Buffer
+  /** Of the secret of the token that the session is for. */
+  tokenHash: Buffer
+  expiresAt: Date
+}
+
 export type Tables = {
   organizations: OrganizationsTable
   trustedIssuers: TrustedIssuersTable
@@ -536,10 +565,13 @@ export type Tables = {
   deliveries: DeliveriesTable
   noticePositions: NoticePositionsTable
   mails: MailsTable
+  sessions: SessionsTable
+  signInLinks: SignInLinksTable
 }
 
 export type Organization = Selectable<OrganizationsTable>
 export type TrustedIssuer = Selectable<TrustedIssuersTable>
+export type Session = Selectable<SessionsTable>
 export type Owner = Selectable<OwnersTable>
 export type SignalStream = Selectable<SignalStreamsTable>
 export type DirectoryUser = Selectable<DirectoryUsersTable>

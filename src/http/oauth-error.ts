@@ -50,8 +50,9 @@ function describeErrors(statuses: number[], overrides: Statuses): Record<number,
 
 /** An example of each error with this status, named by its code in the catalogue. */
 function examplesOf(status: number, overrides: Statuses): Record<string, object> {
-  // Only creating a token can fail with creation_disabled.
-  const codes = (Object.keys(catalogue) as ErrorCode[]).filter((code) => code !== 'creation_disabled')
+  // Only creating a token can fail with creation_disabled, and only requests under /v1 have sessions.
+  const others: ErrorCode[] = ['creation_disabled', 'cross_origin']
+  const codes = (Object.keys(catalogue) as ErrorCode[]).filter((code) => !others.includes(code))
   const those = codes.filter((code) => (overrides[code] ?? catalogue[code].status) === status)
   return Object.fromEntries(
     those.map((code) => {

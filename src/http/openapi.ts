@@ -121,6 +121,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
           externalDocs: guide('leaks.md', 'Leaked tokens'),
         },
         { name: 'Change log', description: 'Who changed what, and when.' },
+        { name: 'Sessions', description: 'Sign-ins of the console.' },
         {
           name: 'Operations',
           description: 'For operators of the service.',
@@ -223,7 +224,6 @@ function mayBeLeftOut({ content }: NonNullable<Operation['requestBody']>, schema
 
 /** Serves the API reference, generated from the OpenAPI document, and the guides. */
 export async function docs(app: FastifyInstance): Promise<void> {
-  app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('docs/', 303))
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     // For the assets of a page whose URL does not end with a slash.

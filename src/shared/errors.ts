@@ -34,6 +34,11 @@ export const catalogue = {
     title: 'The credential lacks a permission',
     advice: 'Use a management token with the permission that `WWW-Authenticate` names.',
   },
+  cross_origin: {
+    status: 403,
+    title: 'The request came from a page of another origin',
+    advice: 'Send a token in `Authorization`; sessions are for the pages of the console.',
+  },
   creation_disabled: {
     status: 403,
     title: "The organization's policy does not allow this owner to create tokens",

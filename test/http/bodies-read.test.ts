@@ -3,7 +3,7 @@ import type { InjectOptions } from 'fastify'
 import t from 'tap'
 import { createWorld } from '../support/world.ts'
 import { type Operation, operationsOf } from './contract.ts'
-import { makeSpare, matrix, other, type Target } from './matrix.ts'
+import { makeSpare, matrix, pathOf, type Target } from './matrix.ts'
 
 // All routes read bodies alike. The routes come from the OpenAPI document, so that new ones are covered.
 const world = await createWorld(t)
@@ -21,9 +21,9 @@ type Sent = { target?: Target; headers?: Record<string, string>; payload?: Injec
 let made = 0
 const kept = new Map<string, Target>()
 
-/** A new target only if a success uses it up. */
+/** A new target only if a success uses it up, or another target replaces it. */
 async function targetOf({ id }: Operation): Promise<Target> {
-  const lasts = !/delete|suspend|resume|retire|revokeSelf|cancelRotation/.test(id)
+  const lasts = !/delete|suspend|resume|retire|revokeSelf|cancelRotation|endSession|Webhook/.test(id)
   const target = (lasts && kept.get(id)) || (await makeSpare(world, id, made++))
   kept.set(id, target)
   return target
@@ -31,35 +31,17 @@ async function targetOf({ id }: Operation): Promise<Target> {
 
 /** Sends these bytes to the operation's target, and returns the response. */
 async function send(operation: Operation, { target, headers, payload }: Sent) {
-  const {
-    organization,
-    type,
-    issuer,
-    token,
-    kid,
-    list,
-    leak,
-    usersOfPlatform: user,
-  } = target ?? (await targetOf(operation))
-  const ours: Record<string, string> = {
-    organization,
-    type,
-    issuer,
-    kid,
-    list,
-    leak,
-    user,
-    token: token.id,
-    subject: other.subject,
-  }
+  const found = target ?? (await targetOf(operation))
+  // The administrator of the platform provisions its users.
+  const chosen = { ...found, user: found.usersOfPlatform }
   const own: Record<string, () => Promise<string>> = {
-    revokeSelf: async () => token.secret,
+    revokeSelf: async () => chosen.token.secret,
     rotateSelf: () => world.manager(['tokens:write']),
   }
   const caller = (await own[operation.id]?.()) ?? world.admin
   const answer = await world.app.inject({
     method: operation.method as 'POST',
-    url: operation.path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(ours[name] ?? '')),
+    url: pathOf(operation, chosen),
     headers: { authorization: `Bearer ${caller}`, ...headers },
     ...(payload !== undefined && { payload }),
   })

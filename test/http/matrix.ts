@@ -22,6 +22,8 @@ export type Target = {
   /** The id of a user of the organization's directory, and of one of the platform's. */
   user: string
   usersOfPlatform: string
+  /** The id of a session of the token. */
+  session: string
 }
 
 export type Row = {
@@ -131,6 +133,11 @@ export const matrix: Record<string, Row> = {
   },
   suspendOwner: { needs: 'tokens:write', ok: 200, elsewhere: 404 },
   resumeOwner: { needs: 'tokens:write', ok: 200, elsewhere: 404 },
+  createSession: { needs: 'credential', ok: 201, elsewhere: 201 },
+  // Callers that reach less see less.
+  listSessions: { needs: 'credential', ok: 200, elsewhere: 200 },
+  // The session of another token, which callers without the permission do not see.
+  endSession: { needs: 'tokens:write', ok: 204, lacking: 404, elsewhere: 404 },
   getSelf: { needs: 'credential', ok: 200, elsewhere: 200 },
   revokeSelf: { needs: 'credential', ok: 200, elsewhere: 200 },
 
@@ -354,6 +361,7 @@ async function makeFirst(world: World): Promise<Target> {
     issuer: await newIssuer(world, 0),
     token: await world.issue({ name: 'Target', owner }),
     kid: await oldestKey(world),
+    session: await newSession(world),
     list: await someStatusList(world),
     ...(await someWebhook(world)),
     leak: await someLeak(world),
@@ -401,6 +409,11 @@ export async function someStatusList(world: World): Promise<string> {
   return find()
 }
 
+async function newSession(world: World): Promise<string> {
+  const { secret } = await world.issue({ name: 'With a session' })
+  return (await world.ask('POST', '/v1/sessions', { token: secret })).body.id
+}
+
 /** Creates a target that the operation can be applied to without affecting the next request. */
 export async function makeSpare(world: World, operationId: string, n: number): Promise<Target> {
   const target = { ...(await makeTarget(world)), token: await world.issue({ name: 'Target', owner }) }
@@ -422,6 +435,7 @@ export async function makeSpare(world: World, operationId: string, n: number): P
     return { ...target, token }
   }
   if (/ScimUser$/.test(operationId)) return { ...target, ...(await newUsers(world, 10_000 + n)) }
+  if (operationId === 'endSession') return { ...target, session: await newSession(world) }
   if (operationId === 'cancelRotation')
     await world.ask('POST', `/v1/organizations/default/tokens/${target.token.id}/rotate`, {
       body: { activation: 'first_use' },

@@ -37,8 +37,8 @@ t.test('/docs shows the document of this service', async (t) => {
   t.same(body, world.app.swagger())
 })
 
-t.test('/ leads to the reference', async (t) => {
+t.test('/ leads to the console', async (t) => {
   const { status, headers } = await get('/')
   t.equal(status, 303)
-  t.equal(new URL(headers.location ?? '', 'http://itself/').pathname, '/docs/')
+  t.equal(new URL(headers.location ?? '', 'http://itself/').pathname, '/console/')
 })

@@ -19,7 +19,8 @@ t.test('the package contains exactly the program and its documentation', async (
     files.filter(
       (file) =>
         file.startsWith('dist/') &&
-        !/^dist\/((src|migrations)\/.+\.js|client\/.+\.(js|d\.ts)|package\.json)$/.test(file),
+        !/^dist\/((src|migrations)\/.+\.js|client\/.+\.(js|d\.ts)|package\.json)$/.test(file) &&
+        !/^dist\/console\/(.+\.(js|css|svg)(\.br|\.gz)?|vendor\/.+\.LICENSE)$/.test(file),
     ),
     [],
   )

@@ -87,6 +87,8 @@ export type WorldOptions = {
   databaseUrl?: string
   logLevel?: LogLevel
   draining?: AbortSignal
+  /** Whether to serve the console. */
+  console?: boolean
   /** Options of the credential verifier. */
   hot?: Partial<CredentialVerifierOptions>
   /** Options of the revocation feed; by default a stream ends with its first beat. */

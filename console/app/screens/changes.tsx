@@ -1,0 +1,87 @@
+import { useState } from 'preact/hooks'
+import { api, done, type Shapes } from '../api.ts'
+import type { paths } from '../openapi.d.ts'
+import { Failure, Instant, useLoad } from '../ui.tsx'
+import { words } from '../words.ts'
+
+type Operation = paths['/v1/organizations/{organization}/audit-events']['get']
+export type ChangeQuery = Omit<NonNullable<Operation['parameters']['query']>, 'limit' | 'cursor'>
+
+type ChangesProps = {
+  organization: string
+  query: ChangeQuery
+  /** Of what the changes are about: another one has other changes. */
+  version?: string | null
+}
+
+/** A part of the change log, newest first, with more on demand. */
+export function Changes({ organization, query, version = '' }: ChangesProps) {
+  const [older, setOlder] = useState<Shapes['AuditEventPage'][]>([])
+  const load = (cursor?: string | null, signal?: AbortSignal) =>
+    done(
+      api.GET('/v1/organizations/{organization}/audit-events', {
+        params: { path: { organization }, query: { ...query, limit: 50, ...(cursor && { cursor }) } },
+        ...(signal && { signal }),
+      }),
+    )
+  const { data, error, reload } = useLoad(
+    `changes ${organization} ${JSON.stringify(query)} ${version}`,
+    (signal) => {
+      setOlder([])
+      return load(null, signal)
+    },
+  )
+  if (error) return <Failure error={error} retry={reload} />
+  const pages = data ? [data, ...older] : []
+  const next = pages.at(-1)?.next_cursor
+  if (data && data.items.length === 0) return <p class="muted">{words.changes.none}</p>
+  return (
+    <>
+      <ol class="changes">
+        {pages.flatMap(({ items }) => items.map((event) => <Change key={event.id} event={event} />))}
+      </ol>
+      {next && (
+        <button type="button" onClick={async () => setOlder([...older, await load(next)])}>
+          {words.changes.more}
+        </button>
+      )}
+    </>
+  )
+}
+
+function Change({ event }: { event: Shapes['AuditEvent'] }) {
+  const { actor, changes } = event
+  const names = changes ? [...new Set([...Object.keys(changes.before), ...Object.keys(changes.after)])] : []
+  return (
+    <li>
+      <p>
+        <strong>{words.action(event.action)}</strong> <span class="target">{event.target.name}</span>
+      </p>
+      <p class="help">
+        {words.changes.by(actor.name)} · <Instant at={event.occurred_at} />
+        {event.ip && ` · ${event.ip}`}
+        {event.on_behalf_of && ` · ${words.changes.onBehalfOf(event.on_behalf_of)}`}
+      </p>
+      {names.length > 0 && (
+        <details>
+          <summary>{words.changes.values(names.length)}</summary>
+          <dl class="values">
+            {names.map((name) => (
+              <div key={name}>
+                <dt>{name}</dt>
+                <dd>
+                  {changes?.before[name] !== undefined && <del>{shown(changes.before[name])}</del>}{' '}
+                  {changes?.after[name] !== undefined && <ins>{shown(changes.after[name])}</ins>}
+                </dd>
+              </div>
+            ))}
+          </dl>
+        </details>
+      )}
+    </li>
+  )
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}

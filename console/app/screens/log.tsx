@@ -1,0 +1,91 @@
+import { basePath } from '../base.ts'
+import { organizationPath, setQuery } from '../router.ts'
+import type { ScreenProps } from '../shell.tsx'
+import { Heading } from '../ui.tsx'
+import { words } from '../words.ts'
+import { type ChangeQuery, Changes } from './changes.tsx'
+
+const actions: NonNullable<ChangeQuery['action']>[] = [
+  'token.created',
+  'token.updated',
+  'token.rotated',
+  'token.revoked',
+  'token.deleted',
+  'token.superseded_secret_used',
+  'owner.suspended',
+  'owner.resumed',
+  'policy.updated',
+  'token_type.created',
+  'token_type.updated',
+  'trusted_issuer.created',
+  'trusted_issuer.updated',
+  'trusted_issuer.deleted',
+]
+
+/** The change log with filters, which the export has too. */
+export default function Log({ organization, place }: ScreenProps) {
+  const given = Object.fromEntries(place.query)
+  const change = (member: Record<string, string>) => setQuery({ ...given, ...member })
+  const at = (day: string | undefined, days = 0) => {
+    if (!day) return undefined
+    const date = new Date(`${day}T00:00:00`)
+    date.setDate(date.getDate() + days)
+    return date.toISOString()
+  }
+  const query: Record<string, string> = {}
+  for (const [name, value] of [
+    ['action', given.action],
+    ['from', at(given.from)],
+    // The last day is included.
+    ['to', at(given.to, 1)],
+    ['target', given.target],
+    ['actor', given.actor],
+  ] as const)
+    if (value) query[name] = value
+  const url = `${basePath}/v1${organizationPath(organization, '/audit-events/export')}?${new URLSearchParams(query)}`
+  return (
+    <>
+      <Heading
+        title={words.changes.title}
+        actions={
+          <a class="button" href={url} download={`${organization}-changes.jsonl`}>
+            {words.changes.export}
+          </a>
+        }
+      >
+        {words.changes.title}
+      </Heading>
+      <search class="filters">
+        <select
+          aria-label={words.changes.action}
+          value={given.action ?? ''}
+          onChange={(event) => change({ action: event.currentTarget.value })}
+        >
+          <option value="">{words.changes.allActions}</option>
+          {actions.map((action) => (
+            <option key={action} value={action}>
+              {words.action(action)}
+            </option>
+          ))}
+        </select>
+        <label class="inline">
+          {words.changes.from}
+          <input
+            type="date"
+            value={given.from ?? ''}
+            onChange={(event) => change({ from: event.currentTarget.value })}
+          />
+        </label>
+        <label class="inline">
+          {words.changes.to}
+          <input
+            type="date"
+            value={given.to ?? ''}
+            onChange={(event) => change({ to: event.currentTarget.value })}
+          />
+        </label>
+      </search>
+      <Changes organization={organization} query={query as ChangeQuery} />
+    </>
+  )
+}

@@ -1,0 +1,299 @@
+import type { ComponentChildren, TargetedSubmitEvent } from 'preact'
+import { useRef, useState } from 'preact/hooks'
+import { api, done, type Refusal, type Shapes, withResponse } from '../api.ts'
+import { formatCount } from '../format.ts'
+import { hrefOf, organizationPath } from '../router.ts'
+import { may, useMe } from '../session.ts'
+import type { ScreenProps } from '../shell.tsx'
+import {
+  announce,
+  Failure,
+  Field,
+  FieldErrors,
+  FormError,
+  focusWrong,
+  Heading,
+  Notice,
+  useLoad,
+} from '../ui.tsx'
+import { words } from '../words.ts'
+
+type Rules = Shapes['Policy']
+type Kind =
+  | { kind: 'number'; unit?: string; optional?: boolean }
+  | { kind: 'days' }
+  | { kind: 'switch' }
+  | { kind: 'names' }
+  | { kind: 'choice'; of: readonly string[] }
+
+/** The rules in the order of the form, by their place in the policy. */
+const sections: Record<string, Record<string, Kind>> = {
+  lifetime: {
+    presets_days: { kind: 'days' },
+    default_days: { kind: 'number', optional: true },
+    minimum_days: { kind: 'number' },
+    maximum_days: { kind: 'number', optional: true },
+    on_too_long: { kind: 'choice', of: ['refuse', 'reduce'] },
+    allow_no_expiry: { kind: 'switch' },
+  },
+  name: {
+    required: { kind: 'switch' },
+    minimum_length: { kind: 'number' },
+    unique: { kind: 'switch' },
+  },
+  limits: {
+    active_per_owner: { kind: 'number', optional: true },
+    active_per_organization: { kind: 'number', optional: true },
+  },
+  creation: { sso_users: { kind: 'switch' } },
+  scopes: { required: { kind: 'switch' } },
+  delete: { confirm_name: { kind: 'switch' } },
+  rotation: {
+    default_overlap_seconds: { kind: 'number' },
+    maximum_overlap_seconds: { kind: 'number' },
+    every_days: { kind: 'number', optional: true },
+    on_superseded_use: { kind: 'choice', of: ['ignore', 'notify', 'revoke'] },
+  },
+  expiry_warning: { warning_days: { kind: 'number' }, imminent_hours: { kind: 'number' } },
+}
+
+type Values = Record<string, string>
+
+export default function Policy({ organization }: ScreenProps) {
+  const loaded = useLoad(`policy view ${organization}`, (signal) =>
+    withResponse(
+      api.GET('/v1/organizations/{organization}/policy', { params: { path: { organization } }, signal }),
+    ),
+  )
+  return (
+    <>
+      <Heading>{words.policy.title}</Heading>
+      <p class="lead">{words.policy.help}</p>
+      {loaded.error && <Failure error={loaded.error} retry={loaded.reload} />}
+      {loaded.data && (
+        <Form
+          key={loaded.data.etag}
+          organization={organization}
+          view={loaded.data.data}
+          etag={loaded.data.etag}
+          onSaved={loaded.reload}
+        />
+      )}
+    </>
+  )
+}
+
+type FormProps = {
+  organization: string
+  view: Shapes['PolicyView']
+  etag: string | null
+  onSaved: () => void
+}
+
+function Form({ organization, view, etag, onSaved }: FormProps) {
+  const mayWrite = may(useMe(), 'policy:write')
+  const [values, setValues] = useState<Values>(() => valuesOf(view.policy))
+  const [inherited, setInherited] = useState<Set<string>>(new Set())
+  const [error, setError] = useState<Refusal>()
+  const [breaking, setBreaking] = useState<Shapes['PolicyChange']['breaking_tokens']>()
+  const form = useRef<HTMLFormElement>(null)
+  const patch = patchOf(values, valuesOf(view.policy), inherited)
+  const changed = Object.keys(patch).length > 0
+
+  const send = async (dryRun: boolean) =>
+    done(
+      api.PATCH('/v1/organizations/{organization}/policy', {
+        params: {
+          path: { organization },
+          query: { dry_run: dryRun },
+          ...(etag && !dryRun && { header: { 'if-match': etag } }),
+        },
+        body: patch as Shapes['PolicyPatch'],
+      }),
+    )
+  const attempt = async (work: () => Promise<void>) => {
+    try {
+      setError(undefined)
+      await work()
+    } catch (refusal) {
+      setError(refusal as Refusal)
+      focusWrong(form.current)
+    }
+  }
+  const preview = () => attempt(async () => setBreaking((await send(true)).breaking_tokens))
+  const submit = (event: TargetedSubmitEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    void attempt(async () => {
+      await send(false)
+      announce(words.saved)
+      onSaved()
+    })
+  }
+  const set = (name: string, value: string) => {
+    setValues({ ...values, [name]: value })
+    setBreaking(undefined)
+    setInherited((before) => new Set([...before].filter((one) => one !== name)))
+  }
+  const inherit = (name: string) => {
+    setInherited(new Set([...inherited, name]))
+    setBreaking(undefined)
+  }
+  return (
+    <form ref={form} class="policy" onSubmit={submit} noValidate>
+      <FieldErrors value={error?.fields ?? []}>
+        {Object.entries(sections).map(([section, rules]) => (
+          <fieldset key={section} disabled={!mayWrite}>
+            <legend>{words.policy.sections[section]}</legend>
+            {Object.entries(rules).map(([rule, kind]) => {
+              const name = `${section}.${rule}`
+              const own = view.sources[name] === 'organization'
+              const source = inherited.has(name)
+                ? words.policy.willInherit
+                : own
+                  ? words.policy.own
+                  : words.policy.inherited
+              return (
+                <Rule
+                  key={name}
+                  name={name}
+                  kind={kind}
+                  value={values[name] ?? ''}
+                  set={(value) => set(name, value)}
+                  help={
+                    <>
+                      <span class={own ? 'source own' : 'source'}>{source}</span>
+                      {own && mayWrite && !inherited.has(name) && organization !== 'platform' && (
+                        <button type="button" class="link" onClick={() => inherit(name)}>
+                          {words.policy.inherit}
+                        </button>
+                      )}
+                    </>
+                  }
+                />
+              )
+            })}
+          </fieldset>
+        ))}
+      </FieldErrors>
+      {mayWrite && (
+        <div class="save">
+          <FormError error={error} shown={Object.keys(sections)} />
+          {breaking && <Breaking organization={organization} breaking={breaking} />}
+          <div class="buttons">
+            <button type="button" disabled={!changed} onClick={preview}>
+              {words.policy.preview}
+            </button>
+            <button type="submit" class="primary" disabled={!changed}>
+              {words.save}
+            </button>
+          </div>
+        </div>
+      )}
+    </form>
+  )
+}
+
+function Breaking({
+  organization,
+  breaking,
+}: {
+  organization: string
+  breaking: Shapes['PolicyChange']['breaking_tokens']
+}) {
+  if (breaking.count === 0) return <Notice kind="info">{words.policy.breaksNone}</Notice>
+  return (
+    <Notice kind="warning">
+      <p>{words.policy.breaks(formatCount(breaking))}</p>
+      <ul>
+        {breaking.items.map(({ id, name, rules }) => (
+          <li key={id}>
+            <a href={hrefOf(organizationPath(organization, `/tokens/${id}`))}>{name}</a>{' '}
+            <span class="help">{rules.map(words.policy.rule).join(', ')}</span>
+          </li>
+        ))}
+      </ul>
+    </Notice>
+  )
+}
+
+type RuleProps = {
+  name: string
+  kind: Kind
+  value: string
+  set: (value: string) => void
+  help: ComponentChildren
+}
+
+function Rule({ name, kind, value, set, help }: RuleProps) {
+  const label = words.policy.rule(name)
+  return (
+    <Field label={label} name={name} help={help}>
+      {(props) => {
+        if (kind.kind === 'switch' || kind.kind === 'choice')
+          return (
+            <select {...props} value={value} onChange={(event) => set(event.currentTarget.value)}>
+              {(kind.kind === 'switch' ? ['true', 'false'] : kind.of).map((one) => (
+                <option key={one} value={one}>
+                  {words.policy.choices[one as keyof typeof words.policy.choices]}
+                </option>
+              ))}
+            </select>
+          )
+        return (
+          <input
+            {...props}
+            inputMode={kind.kind === 'names' ? 'text' : 'numeric'}
+            placeholder={kind.kind === 'number' && kind.optional ? words.policy.noLimit : ''}
+            value={value}
+            autocomplete="off"
+            onInput={(event) => set(event.currentTarget.value)}
+          />
+        )
+      }}
+    </Field>
+  )
+}
+
+/** The rules as text in the fields. */
+function valuesOf(policy: Rules): Values {
+  const values: Values = {}
+  for (const [section, rules] of Object.entries(sections))
+    for (const rule of Object.keys(rules)) {
+      const value = (policy as unknown as Record<string, Record<string, unknown>>)[section]?.[rule]
+      values[`${section}.${rule}`] = Array.isArray(value) ? value.join(', ') : String(value ?? '')
+    }
+  return values
+}
+
+/** The members that were changed; null takes the platform's value again, or means no limit. */
+function patchOf(
+  values: Values,
+  before: Values,
+  inherited: Set<string>,
+): Record<string, Record<string, unknown>> {
+  const patch: Record<string, Record<string, unknown>> = {}
+  for (const [section, rules] of Object.entries(sections))
+    for (const [rule, kind] of Object.entries(rules)) {
+      const name = `${section}.${rule}`
+      const value = values[name] ?? ''
+      if (inherited.has(name)) patch[section] = { ...patch[section], [rule]: null }
+      else if (value !== before[name]) patch[section] = { ...patch[section], [rule]: parsed(kind, value) }
+    }
+  return patch
+}
+
+function parsed(kind: Kind, text: string): unknown {
+  if (kind.kind === 'switch') return text === 'true'
+  if (kind.kind === 'days')
+    return text
+      .split(/[\s,]+/)
+      .filter(Boolean)
+      .map(numberOr)
+  if (kind.kind === 'number') return text.trim() === '' ? null : numberOr(text.trim())
+  return text
+}
+
+/** Text that is no number goes as it is: the service says what is wrong with it. */
+function numberOr(text: string): number | string {
+  return /^-?\d+$/.test(text) ? Number(text) : text
+}

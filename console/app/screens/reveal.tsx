@@ -1,0 +1,123 @@
+import { useEffect, useRef, useState } from 'preact/hooks'
+import type { Token } from '../api.ts'
+import { apiUrl } from '../base.ts'
+import { setGuard } from '../router.ts'
+import { Code, Confirm, Copy, Expiry, Facts, Heading, Notice } from '../ui.tsx'
+import { words } from '../words.ts'
+import { Endpoint } from './create.tsx'
+
+type RevealProps = {
+  token: Token & { secret: string }
+  title: string
+  /** Called when the person leaves: from then on nothing here knows the secret. */
+  onDone: () => void
+  leave: () => void
+}
+
+/** Shows a secret this once. It is in the memory of this page only: never in a URL, the history or a storage. */
+export function Reveal({ token, title, onDone, leave }: RevealProps) {
+  const { secret, endpoint } = token
+  const [shown, setShown] = useState(false)
+  const [stored, setStored] = useState(false)
+  const [asking, setAsking] = useState<(leaves: boolean) => void>()
+  const done = useRef(false)
+
+  useEffect(() => {
+    setGuard(
+      () =>
+        new Promise((resolve) => {
+          if (done.current) resolve(true)
+          else setAsking(() => resolve)
+        }),
+    )
+    return () => setGuard(undefined)
+  }, [])
+
+  const finish = () => {
+    done.current = true
+    setGuard(undefined)
+    onDone()
+    leave()
+  }
+  const answer = (leaves: boolean) => {
+    asking?.(leaves)
+    setAsking(undefined)
+    if (leaves) {
+      setGuard(undefined)
+      onDone()
+    }
+  }
+  return (
+    <section class="reveal">
+      <Heading title={title}>{title}</Heading>
+      <Notice kind="warning">{words.reveal.once}</Notice>
+      <div class="secret">
+        <label for="secret">{words.reveal.secret}</label>
+        <div class="row">
+          <input
+            id="secret"
+            {...(shown ? ({ type: 'text' } as const) : ({ type: 'password' } as const))}
+            readOnly
+            value={secret}
+            class="mono"
+            autocomplete="off"
+            spellcheck={false}
+            onFocus={(event) => event.currentTarget.select()}
+          />
+          <button type="button" aria-pressed={shown} onClick={() => setShown(!shown)}>
+            {shown ? words.reveal.hide : words.reveal.show}
+          </button>
+          <Copy text={secret} label={words.reveal.secret} />
+        </div>
+      </div>
+      <Facts
+        items={[
+          ...(endpoint
+            ? [
+                [words.token.endpoint, <Endpoint key="endpoint" url={endpoint} />] as [
+                  string,
+                  preact.JSX.Element,
+                ],
+              ]
+            : []),
+          [words.token.expires, <Expiry key="expiry" token={token} />],
+        ]}
+      />
+      <h2>{words.reveal.tryIt}</h2>
+      <p class="help">{words.reveal.tryItHelp}</p>
+      <Code
+        text={commandWith(shown ? secret : words.reveal.masked(token.hint))}
+        copied={commandWith(secret)}
+        label={words.reveal.tryIt}
+      />
+      <label class="choice stored">
+        <input
+          type="checkbox"
+          checked={stored}
+          onChange={(event) => setStored(event.currentTarget.checked)}
+        />
+        <span>{words.reveal.stored}</span>
+      </label>
+      <div class="buttons">
+        <button type="button" class="primary" disabled={!stored} onClick={finish}>
+          {words.reveal.done}
+        </button>
+      </div>
+      {asking && (
+        <Confirm
+          title={words.reveal.leaveTitle}
+          deed={words.reveal.leave}
+          danger
+          onClose={() => answer(false)}
+          act={async () => answer(true)}
+        >
+          <p>{words.reveal.leaveHelp}</p>
+        </Confirm>
+      )}
+    </section>
+  )
+}
+
+function commandWith(secret: string): string {
+  return `curl ${apiUrl}/v1/self -H 'Authorization: Bearer ${secret}'`
+}

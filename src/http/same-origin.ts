@@ -1,0 +1,14 @@
+import type { FastifyRequest } from 'fastify'
+import { AppError } from '../shared/errors.ts'
+
+/**
+ * Refuses requests that another site may have made a browser send. A browser adds the session cookie, or stores the one
+ * in the response, from wherever the request comes; only our own pages can send one that passes here.
+ */
+export function refuseCrossOrigin({ headers }: FastifyRequest, publicUrl: string): void {
+  const site = headers['sec-fetch-site']
+  const ours = site === undefined ? headers.origin === new URL(publicUrl).origin : site === 'same-origin'
+  if (ours) return
+  const detail = 'A request with a session that changes something has to come from a page of this origin.'
+  throw new AppError('cross_origin', detail)
+}

@@ -1,0 +1,174 @@
+import type { JWTPayload } from 'jose'
+import { v7 as uuid } from 'uuid'
+import { type Caller, holds, isUser, type Principal, reaches, type User } from '../access/caller.ts'
+import type { Credential } from '../access/credential.ts'
+import type { CredentialVerifier } from '../credentials/credential-verifier.ts'
+import type { Db } from '../db/database.ts'
+import type { Session } from '../db/tables.ts'
+import { userOfClaims } from '../issuers/sign-in.ts'
+import { AppError } from '../shared/errors.ts'
+import { generateSecret, type HashText, hashText, type Secret, type SecretHash } from '../shared/secret.ts'
+import * as store from './store.ts'
+
+const minuteMs = 60_000
+
+/** How long a session lasts without a request, and in all. */
+export const limits = { idleMs: 60 * minuteMs, absoluteMs: 12 * 60 * minuteMs }
+
+export type Opening = { ip: string | null; userAgent: string | undefined; now: Date }
+
+/** Opens a session that acts as the token, for as long as the presented secret is good. */
+export async function openTokenSession(db: Db, { hash, ...token }: Credential, opening: Opening) {
+  return open(db, opening, {
+    organizationId: token.organizationId,
+    name: token.name,
+    tokenId: token.tokenId,
+    tokenHash: Buffer.from(hash, 'base64'),
+  })
+}
+
+/** Opens a session of a user who signed in, which has what these claims grant at each request. */
+export async function openUserSession(db: Db, user: User, claims: JWTPayload, opening: Opening) {
+  return open(db, opening, {
+    organizationId: user.organizationId,
+    name: user.ownerEmail ?? user.ownerSubject,
+    issuerId: user.issuerId,
+    subject: user.ownerSubject,
+    claims: JSON.stringify(claims),
+  })
+}
+
+type Holding = Pick<Parameters<typeof store.insertSession>[1], 'organizationId' | 'name'> &
+  Partial<Parameters<typeof store.insertSession>[1]>
+
+async function open(
+  db: Db,
+  { ip, userAgent, now }: Opening,
+  holding: Holding,
+): Promise<{ secret: Secret; session: Session }> {
+  const secret = generateSecret('cfs')
+  const session = await store.insertSession(db, {
+    ...holding,
+    id: uuid(),
+    hash: secret.hash(),
+    ip,
+    userAgent: userAgent?.slice(0, 500) ?? null,
+    createdAt: now,
+    lastSeenAt: now,
+    expiresAt: new Date(now.getTime() + limits.absoluteMs),
+  })
+  return { secret, session }
+}
+
+type Lookup = { db: Db; credentials: CredentialVerifier }
+
+/**
+ * The session of a cookie, with its token or user as they are now; undefined if it has ended. One whose token or user is
+ * no longer good ends here: it does not come back if they are good again later.
+ */
+export async function findSession(
+  { db, credentials }: Lookup,
+  secret: Secret,
+  now: Date,
+): Promise<{ session: Session; principal: Principal } | undefined> {
+  const session = await store.findByHash(db, secret.hash())
+  if (!session || isOver(session, now)) return undefined
+  const principal = await principalOf(db, credentials, session, now)
+  if (!principal) {
+    await store.deleteSession(db, session.id)
+    return undefined
+  }
+  if (now.getTime() - session.lastSeenAt.getTime() >= minuteMs) await store.touchSession(db, session.id, now)
+  return { session, principal }
+}
+
+function isOver({ expiresAt, lastSeenAt }: Session, now: Date): boolean {
+  return expiresAt <= now || now.getTime() - lastSeenAt.getTime() >= limits.idleMs
+}
+
+async function principalOf(
+  db: Db,
+  credentials: CredentialVerifier,
+  { tokenHash, issuerId, claims }: Session,
+  now: Date,
+): Promise<Principal | undefined> {
+  if (tokenHash) return credentials.verifyFresh(tokenHash.toString('base64') as HashText, now)
+  if (!issuerId || !claims) return undefined
+  try {
+    return await userOfClaims(db, issuerId, claims)
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'invalid_token') return undefined
+    throw error
+  }
+}
+
+/** The caller's own sessions; with `tokens:read` those of all callers of their organization. */
+export async function listSessions(
+  db: Db,
+  { principal, now }: Caller,
+  page: { before?: store.SessionPosition; limit: number },
+): Promise<Session[]> {
+  const all = holds(principal, 'tokens:read')
+  return store.selectSessions(db, {
+    ...(!all && { holder: holderOf(principal) }),
+    organizationId: principal.organizationId,
+    openAt: { expiresAfter: now, seenAfter: new Date(now.getTime() - limits.idleMs) },
+    ...page,
+  })
+}
+
+/** Ends a session of the caller, or with `tokens:write` one of another caller of their organization. */
+export async function endSession(db: Db, { principal }: Caller, id: string): Promise<Session> {
+  const session = await store.findById(db, id)
+  const permitted =
+    session &&
+    (isHeldBy(session, principal) ||
+      (holds(principal, 'tokens:write') && reaches(principal, session.organizationId)))
+  if (!permitted) throw new AppError('not_found', 'There is no such session.')
+  await store.deleteSession(db, id)
+  return session
+}
+
+/** Ends the session that a sign-in replaces. */
+export async function endReplaced(db: Db, secret: Secret): Promise<void> {
+  await store.deleteByHash(db, secret.hash())
+}
+
+export async function deleteEndedSessions(db: Db, now: Date): Promise<void> {
+  await store.deleteOver(db, now, new Date(now.getTime() - limits.idleMs))
+}
+
+function holderOf(principal: Principal): store.Holder {
+  if (!isUser(principal)) return { tokenId: principal.tokenId }
+  return { issuerId: principal.issuerId, subject: principal.ownerSubject }
+}
+
+function isHeldBy(session: Session, principal: Principal): boolean {
+  return Object.entries(holderOf(principal)).every(
+    ([name, value]) => session[name as keyof Session] === value,
+  )
+}
+
+const linkMs = 10 * minuteMs
+
+/** A code that opens one session of the token with this hash, within ten minutes. */
+export async function createSignInLink(db: Db, token: SecretHash, now: Date): Promise<Secret> {
+  const code = generateSecret('cfl')
+  await store.insertLink(db, {
+    hash: code.hash(),
+    tokenHash: token,
+    expiresAt: new Date(now.getTime() + linkMs),
+  })
+  return code
+}
+
+/** The token that the link is for, if it is good; the link cannot be used again either way. */
+export async function useSignInLink(
+  { db, credentials }: Lookup,
+  code: Secret,
+  now: Date,
+): Promise<Credential | undefined> {
+  const link = await store.takeLink(db, code.hash())
+  if (!link || link.expiresAt <= now) return undefined
+  return credentials.verifyFresh(hashText(link.tokenHash as SecretHash), now)
+}

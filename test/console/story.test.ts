@@ -1,0 +1,371 @@
+// What a person does, with mouse and keyboard, against the real service.
+import type { Page } from 'puppeteer-core'
+import t, { type Test } from 'tap'
+import { createSignInLink } from '../../src/sessions/sessions.ts'
+import { Secret } from '../../src/shared/secret.ts'
+import { recordSecret } from '../support/records.ts'
+import { createWorld, type World } from '../support/world.ts'
+import { launch, openPage, signIn, skip, type Watched } from './browser.ts'
+
+const tokens = '/console/organizations/default/tokens'
+
+t.test('the console', { skip }, async (t) => {
+  const world = await createWorld(t)
+  world.clock.now = new Date()
+  const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
+  const browser = await launch(t)
+  const watched = await openPage(browser, url)
+  const { page } = watched
+  await signIn(page, url, world.admin)
+  const clipboard = () => page.evaluate('navigator.clipboard.readText()') as Promise<string>
+
+  await t.test('an empty list says what to do first, and leads to the form', async (t) => {
+    await page.goto(`${url}${tokens}`)
+    t.match(await textOf(page, '.empty'), /No active tokens yet/)
+    await page.click('.empty .primary')
+    await page.waitForSelector('.create')
+    t.equal(new URL(page.url()).pathname, `${tokens}/new`)
+  })
+
+  await t.test('by mouse: create, copy, leave; nothing keeps the secret', async (t) => {
+    await page.type('input[name=name]', 'Okta SCIM connector')
+    await page.click('input[value=scim]')
+    await page.select('select[name=lifetime_days]', 'custom')
+    await replaceText(page, 'input[name=custom]', '90')
+    t.match(
+      await textOf(page, '.lifetime .help'),
+      /^Stops working on \w+day, .*\d{4}.*UTC/,
+      'the date is computed',
+    )
+    await page.click('.create button[type=submit]')
+    await page.waitForSelector('#secret')
+    t.equal(await page.$eval('#secret', (field) => field.getAttribute('type')), 'password', 'it is masked')
+    await page.click('.secret .copy')
+    await page.waitForSelector('.secret .copy.copied')
+    const secret = await clipboard()
+    recordSecret(secret)
+    t.match(await world.introspect(secret), { active: true, token_name: 'Okta SCIM connector', type: 'scim' })
+
+    await page.click('.code .copy')
+    await page.waitForSelector('.code .copy.copied')
+    t.equal(
+      await clipboard(),
+      `curl ${url}/v1/self -H 'Authorization: Bearer ${secret}'`,
+      'the line to try it',
+    )
+    t.notOk((await textOf(page, 'main')).includes(secret), 'the line shows no secret while it is masked')
+    await page.click('.secret [aria-pressed]')
+    t.ok((await textOf(page, 'main')).includes(secret), 'it is shown on request')
+
+    t.ok(await page.$eval('.reveal .buttons .primary', (button) => button.hasAttribute('disabled')))
+    await page.goBack()
+    await page.waitForSelector('dialog[open]')
+    t.match(await textOf(page, 'dialog[open]'), /Leave without storing the token\?/)
+    await clickText(page, 'dialog[open] button', 'Cancel')
+    await page.waitForSelector('#secret')
+    await page.click('.stored input')
+    await page.click('.reveal .buttons .primary')
+    await page.waitForSelector('.timeline')
+    await secretIsGone(t, page, secret)
+    await page.goBack()
+    await page.waitForSelector('.create, .list, .empty')
+    await secretIsGone(t, page, secret)
+    await page.goto(`${url}${tokens}`)
+    await page.waitForSelector('tbody:not(.skeleton) tr')
+    await secretIsGone(t, page, secret)
+    t.match(await textOf(page, 'tbody'), /Okta SCIM connector.*scim_.{4}….{4}.*90 days.*/s)
+  })
+
+  await t.test('a refusal names the field, and keeps what was typed', async (t) => {
+    await world.ask('PATCH', '/v1/organizations/default/policy', { body: { name: { minimum_length: 8 } } })
+    await page.goto(`${url}${tokens}/new`)
+    await page.waitForSelector('.create')
+    await page.type('input[name=name]', 'Short')
+    await page.type('textarea[name=comment]', 'CHG-1042')
+    await page.waitForSelector('input[name=name][aria-invalid=true]')
+    await page.click('.create button[type=submit]')
+    await page.waitForFunction(`document.activeElement.name === 'name'`)
+    t.match(await helpOf(page, 'name'), /8 characters/)
+    t.equal(
+      await page.$eval('textarea[name=comment]', (field) => (field as { value?: string }).value),
+      'CHG-1042',
+    )
+    await world.ask('PATCH', '/v1/organizations/default/policy', { body: { name: { minimum_length: null } } })
+  })
+
+  await t.test('a lifetime that the policy reduces is shown before it is saved', async (t) => {
+    const limits = { maximum_days: 3652, on_too_long: 'reduce', allow_no_expiry: false }
+    await world.ask('PATCH', '/v1/organizations/default/policy', { body: { lifetime: limits } })
+    await page.goto(`${url}${tokens}/new`)
+    await page.waitForSelector('.create')
+    await page.type('input[name=name]', 'Too long')
+    await page.select('select[name=lifetime_days]', 'custom')
+    await replaceText(page, 'input[name=custom]', '5000')
+    await page.waitForSelector('.summary .notice.warning')
+    const year = new Date(world.clock.now.getTime() + 3652 * 86_400_000).getUTCFullYear()
+    t.match(await textOf(page, '.lifetime .help'), new RegExp(`${year}`))
+  })
+
+  await t.test('the curl line does the same as the form', async (t) => {
+    await page.click('.summary details summary')
+    const line = await textOf(page, '.summary pre')
+    const [, body = ''] = /-d '(.*)'/s.exec(line) ?? []
+    t.match(line, `curl ${url}/v1/organizations/default/tokens`)
+    const made = await world.ask('POST', '/v1/organizations/default/tokens', { body: JSON.parse(body) })
+    t.match(made, { status: 201, body: { name: 'Too long' } })
+  })
+
+  await t.test('the filters are in the URL, and survive a reload', async (t) => {
+    await world.issue({ name: 'Nightly export', comment: 'for the warehouse', lifetime_days: 365 })
+    await page.goto(`${url}${tokens}`)
+    await page.waitForSelector('tbody:not(.skeleton) tr')
+    await page.type('input[name=search]', 'warehouse')
+    await page.waitForFunction(`location.search === '?search=warehouse'`)
+    await page.waitForFunction(`document.querySelectorAll('tbody:not(.skeleton) tr').length === 1`)
+    await page.reload()
+    await page.waitForFunction(`document.querySelectorAll('tbody:not(.skeleton) tr').length === 1`)
+    t.match(await textOf(page, 'tbody'), /Nightly export/)
+  })
+
+  await t.test('the list loads as one scrolls, and keeps its place', async (t) => {
+    for (let first = 0; first < 160; first += 20)
+      await Promise.all(
+        Array.from({ length: 20 }, (_, n) => world.issue({ name: `Many ${first + n}`, lifetime_days: 365 })),
+      )
+    await page.goto(`${url}${tokens}?sort=name`)
+    await page.waitForSelector('tbody:not(.skeleton) tr')
+    await page.waitForFunction(`(scrollTo(0, document.body.scrollHeight),
+      document.querySelectorAll('tbody:not(.skeleton) tr').length > 120)`)
+    const before = (await page.evaluate('scrollY')) as number
+    const name = (await page.evaluate(`(() => {
+      const row = [...document.querySelectorAll('tbody tr a')].find((link) => link.getBoundingClientRect().top > 200)
+      row.click()
+      return row.textContent
+    })()`)) as string
+    await page.waitForSelector('.timeline')
+    t.equal(await textOf(page, 'h1 .name'), name)
+    await page.goBack()
+    await page.waitForSelector('tbody:not(.skeleton) tr')
+    await page.waitForFunction(`Math.abs(scrollY - ${before}) < 2`)
+    t.ok(before > 1000)
+    await world.sql(`delete from tokens where name like 'Many %'`)
+  })
+
+  await t.test('by keyboard: create a token', async () => {
+    await page.goto(`${url}${tokens}`)
+    await page.waitForSelector('tbody:not(.skeleton) tr')
+    await tabTo(page, 'Create token')
+    await page.keyboard.press('Enter')
+    await page.waitForSelector('.create')
+    await tabTo(page, 'Name')
+    await page.keyboard.type('By keyboard')
+    await page.keyboard.press('Enter')
+    await page.waitForSelector('#secret')
+    recordSecret(await page.$eval('#secret', (field) => (field as { value?: string }).value ?? ''))
+    await tabTo(page, 'I have stored the token in a safe place')
+    await page.keyboard.press('Space')
+    await tabTo(page, 'Done')
+    await page.keyboard.press('Enter')
+    await page.waitForSelector('.timeline')
+  })
+
+  await t.test('by keyboard: revoke it from the menu of its row, with a reason', async (t) => {
+    await page.goto(`${url}${tokens}?search=keyboard`)
+    await page.waitForSelector('tbody:not(.skeleton) tr')
+    await tabTo(page, 'Actions for By keyboard')
+    await page.keyboard.press('Enter')
+    await page.waitForFunction(`document.activeElement.role === 'menuitem'`)
+    await page.keyboard.press('ArrowDown')
+    await page.keyboard.press('ArrowDown')
+    t.equal(await focused(page), 'Revoke')
+    await page.keyboard.press('Enter')
+    await page.waitForSelector('dialog[open]')
+    t.match(await textOf(page, 'dialog[open]'), /stop working at once/, 'it says what will happen')
+    await page.keyboard.press('Escape')
+    await page.waitForFunction(`!document.querySelector('dialog[open]')`)
+    t.equal(await focused(page), 'Actions for By keyboard', 'the focus goes back')
+    await page.keyboard.press('Enter')
+    await page.waitForFunction(`document.activeElement.role === 'menuitem'`)
+    await page.keyboard.press('ArrowDown')
+    await page.keyboard.press('ArrowDown')
+    await page.keyboard.press('Enter')
+    await page.waitForSelector('dialog[open]')
+    await tabTo(page, 'Reason')
+    await page.keyboard.type('Not needed any more')
+    await page.keyboard.press('Enter')
+    await page.waitForFunction(`document.querySelector('[role=status]').textContent.includes('was revoked')`)
+    const { body } = await world.ask('GET', '/v1/organizations/default/tokens?search=keyboard')
+    t.match(body.items, [{ status: 'revoked', revoked_reason: 'Not needed any more' }])
+    await page.goto(`${url}${tokens}?status=revoked`)
+    await page.waitForSelector('tbody:not(.skeleton) tr')
+    t.match(await textOf(page, 'tbody'), /By keyboard.*Revoked/s)
+  })
+
+  await t.test('name and comment are changed where the token is shown', async (t) => {
+    const { id } = await openToken(page, world, url, 'Nightly export')
+    await replaceText(page, 'input[name=name]', 'Hourly export')
+    await clickText(page, 'button', 'Save changes')
+    await page.waitForFunction(`document.querySelector('h1 .name').textContent === 'Hourly export'`)
+    t.match((await world.ask('GET', `/v1/organizations/default/tokens/${id}`)).body, {
+      name: 'Hourly export',
+    })
+    await page.waitForFunction(`document.querySelector('.changes')?.textContent.includes('Token updated')`)
+  })
+
+  await t.test('a rotation shows the new secret once, and the previous one ends when it says', async (t) => {
+    const { id, secret: previous } = await world.issue({ name: 'To rotate', lifetime_days: 365 })
+    await page.goto(`${url}${tokens}/${id}`)
+    await page.waitForSelector('.timeline')
+    await clickText(page, '.actions button', 'Rotate')
+    await page.waitForSelector('dialog[open] option[value="86400"]')
+    await page.select('dialog[open] select', '86400')
+    t.match(await textOf(page, 'dialog[open] .field .help'), /^It stops working on /)
+    await clickText(page, 'dialog[open] button', 'Rotate token')
+    await page.waitForSelector('#secret')
+    const secret = await page.$eval('#secret', (field) => (field as { value?: string }).value ?? '')
+    recordSecret(secret)
+    t.match(await world.introspect(secret), { active: true })
+    t.match(await world.introspect(previous), { active: true })
+    await page.click('.stored input')
+    await page.click('.reveal .buttons .primary')
+    await page.waitForSelector('.timeline .overlapping')
+    await secretIsGone(t, page, secret)
+    await clickText(page, '.notice button', 'End it now')
+    await page.waitForSelector('dialog[open]')
+    await clickText(page, 'dialog[open] button', 'End it now')
+    await page.waitForFunction(`!document.querySelector('.timeline .overlapping')`)
+    t.match(await world.introspect(previous), { active: false })
+  })
+
+  await t.test('a token is deleted by typing its name, where the policy says so', async (t) => {
+    await world.ask('PATCH', '/v1/organizations/default/policy', { body: { delete: { confirm_name: true } } })
+    const { id } = await openToken(page, world, url, 'To rotate')
+    await clickText(page, '.actions button', 'Delete')
+    await page.waitForSelector('dialog[open] input')
+    const button = 'dialog[open] button[type=submit]'
+    t.ok(await page.$eval(button, (one) => one.hasAttribute('disabled')))
+    await page.type('dialog[open] input', 'To rotate')
+    await page.click(`${button}:not([disabled])`)
+    await page.waitForSelector('.list')
+    t.equal((await world.ask('GET', `/v1/organizations/default/tokens/${id}`)).status, 404)
+  })
+
+  await t.test('where creation is disabled, the list stays and says why', async (t) => {
+    await world.ask('PATCH', '/v1/organizations/default/policy', { body: { creation: { sso_users: false } } })
+    await page.goto(`${url}${tokens}?owner=u-sso`)
+    await world.sql(
+      `insert into owners (organization_id, subject, identity_source, created_at, updated_at)
+        select id, 'u-sso', 'sso', now(), now() from organizations where key = 'default' on conflict do nothing`,
+    )
+    await page.reload()
+    await page.waitForSelector('.notice')
+    t.match(await textOf(page, '.notice'), /You cannot create tokens here/)
+    t.notOk(await page.$('.heading .primary'))
+  })
+
+  await t.test('nothing was requested from elsewhere, and nothing failed or broke the policy', async (t) => {
+    passes(t, watched, [/status of 4(00|22)/])
+  })
+
+  await t.test('the link of the start signs in once, and leaves the URL', async (t) => {
+    const code = (await createSignInLink(world.db, new Secret(world.admin).hash(), world.clock.now)).reveal()
+    recordSecret(code)
+    const fresh = await openPage(browser, url)
+    await fresh.page.goto(`${url}/console/#${code}`)
+    await fresh.page.waitForSelector('.shell')
+    t.equal(fresh.page.url(), `${url}/console/`)
+    passes(t, fresh)
+    const late = await openPage(browser, url)
+    await late.page.goto(`${url}/console/#${code}`)
+    await late.page.waitForSelector('.sign-in .notice')
+    t.match(await textOf(late.page, '.sign-in .notice'), /was used before/)
+  })
+
+  await t.test('a session that ended leads to the sign-in, and back to the same screen', async () => {
+    await page.goto(`${url}${tokens}?status=revoked`)
+    await page.waitForSelector('tbody:not(.skeleton) tr')
+    await world.sql('delete from sessions')
+    await page.click('.tabs a')
+    await page.waitForSelector('.sign-in')
+    await page.type('input[name=token]', world.admin)
+    await page.click('.sign-in button[type=submit]')
+    await page.waitForSelector('.shell .list')
+  })
+
+  await t.test('signing out ends the session', async (t) => {
+    await clickText(page, '.who button', 'Sign out')
+    await page.waitForSelector('.sign-in')
+    const { rows } = await world.sql('select count(*)::int as open from sessions')
+    t.same(rows, [{ open: 0 }])
+    t.equal(await page.evaluate('document.cookie'), '', 'scripts see no cookie')
+  })
+})
+
+function passes(t: Test, { foreign, errors }: Watched, expected: RegExp[] = []): void {
+  t.same(foreign, [], 'nothing is requested from other origins')
+  t.same(
+    errors.filter((error) => !expected.some((one) => one.test(error))),
+    [],
+  )
+}
+
+async function secretIsGone(t: Test, page: Page, secret: string): Promise<void> {
+  const left = (await page.evaluate(`JSON.stringify([
+    document.documentElement.outerHTML,
+    [...document.querySelectorAll('input, textarea')].map(({ value }) => value),
+    location.href,
+    history.state,
+    { ...localStorage },
+    { ...sessionStorage },
+    document.title,
+  ])`)) as string
+  t.notOk(left.includes(secret), 'no secret in the document, the URL, the history or a storage')
+  t.same(await page.evaluate('indexedDB.databases().then((all) => all.length)'), 0)
+}
+
+async function textOf(page: Page, selector: string): Promise<string> {
+  await page.waitForSelector(selector)
+  return page.$eval(selector, (element) => (element as unknown as { innerText: string }).innerText)
+}
+
+async function helpOf(page: Page, name: string): Promise<string> {
+  const id = await page.$eval(`[name="${name}"]`, (field) => field.getAttribute('aria-describedby') ?? '')
+  return textOf(page, `[id="${id}"]`)
+}
+
+async function clickText(page: Page, selector: string, text: string): Promise<void> {
+  const handle = await page.waitForFunction(
+    `[...document.querySelectorAll(${JSON.stringify(selector)})].find((one) => one.textContent.trim() === ${JSON.stringify(text)})`,
+  )
+  await handle.evaluate((element) => (element as { click(): void }).click())
+}
+
+async function replaceText(page: Page, selector: string, text: string): Promise<void> {
+  await page.waitForSelector(selector)
+  await page.$eval(selector, (field) => (field as unknown as { select(): void }).select())
+  await page.type(selector, text)
+}
+
+async function openToken(page: Page, world: World, url: string, name: string): Promise<{ id: string }> {
+  const { body } = await world.ask('GET', `/v1/organizations/default/tokens?name=${encodeURIComponent(name)}`)
+  await page.goto(`${url}${tokens}/${body.items[0].id}`)
+  await page.waitForSelector('.timeline')
+  return body.items[0]
+}
+
+/** The accessible name of what has the focus, as far as this console names things. */
+async function focused(page: Page): Promise<string> {
+  return (await page.evaluate(`(() => {
+    const { activeElement: element } = document
+    return (element.getAttribute('aria-label') ?? (element.labels?.[0] ?? element).textContent).replace(/optional$/, '').trim()
+  })()`)) as string
+}
+
+/** Presses Tab until what has this name has the focus. */
+async function tabTo(page: Page, name: string): Promise<void> {
+  for (let pressed = 0; pressed < 200; pressed++) {
+    if ((await focused(page)) === name) return
+    await page.keyboard.press('Tab')
+  }
+  throw new Error(`Tab does not lead to ${name}`)
+}
