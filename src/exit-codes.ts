@@ -1,8 +1,8 @@
 /** The exit codes that docs/operating.md lists, following sysexits.h where it has one. */
 export const exitCodes = {
   done: 0,
-  /** The shutdown was cut short by its time limit or a second signal. */
-  cutShort: 1,
+  /** Not all was done: a time limit or a second signal cut the shutdown short, or an import had invalid lines. */
+  incomplete: 1,
   usage: 64,
   unavailable: 69,
   software: 70,

@@ -1,10 +1,14 @@
 import cluster from 'node:cluster'
+import { once } from 'node:events'
+import { createReadStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { adminTokenIn, adminTokenPath } from './admin-token.ts'
+import type { Service } from './apply/api.ts'
 import { type Config, configWarnings, publicUrl, readConfig } from './config.ts'
 import { createDb, type Db } from './db/database.ts'
 import { migrate } from './db/migrate.ts'
@@ -45,6 +49,10 @@ const usage = `counterfoil [command]
                  --url URL          of the service; otherwise PUBLIC_URL, or localhost with PORT
                  --token-file FILE  with the token to use; otherwise ADMIN_TOKEN, or the one in DATA_DIR
 
+  import FILE  import the tokens of a file of NDJSON, or with - of standard input, into a running service
+                 --organization KEY  of the tokens
+                 --dry-run, --json, --url and --token-file as with apply
+
   --help       show this
   --version    show the version
 
@@ -61,6 +69,7 @@ const options = {
   'dry-run': { type: 'boolean' },
   json: { type: 'boolean' },
   url: { type: 'string' },
+  organization: { type: 'string' },
   'token-file': { type: 'string' },
 } as const
 
@@ -84,6 +93,11 @@ const commands: Record<string, Command> = {
   'rotate-keys': { run: runRotation, flags: ['immediately'] },
   rewrap: { run: runRewrap },
   apply: { run: runApply, flags: ['dry-run', 'json', 'url', 'token-file'], takesFile: true },
+  import: {
+    run: runImport,
+    flags: ['organization', 'dry-run', 'json', 'url', 'token-file'],
+    takesFile: true,
+  },
 }
 
 /** Runs the command that the arguments of this process name. */
@@ -270,17 +284,42 @@ async function onKeys(
 
 async function runApply({ env, flags, file }: Invocation): Promise<void> {
   const { applyFile } = await import('./apply/command.ts')
-  const config = readConfig(env)
-  const tokenFile = flags['token-file']
-  const token =
-    tokenFile === undefined ? config.adminToken : new Secret((await readFile(tokenFile, 'utf8')).trim())
   await applyFile(file, {
-    url: flags.url ?? publicUrl(config),
-    token: token ?? new Secret((await readFile(adminTokenPath(config.dataDir), 'utf8')).trim()),
+    service: await runningService(env, flags),
     dryRun: flags['dry-run'] ?? false,
     json: flags.json ?? false,
     print: (text) => process.stdout.write(text),
   })
+}
+
+async function runImport({ env, flags, file }: Invocation): Promise<void> {
+  const { organization, json = false } = flags
+  if (organization === undefined)
+    throw new UsageError('import needs --organization KEY; see counterfoil --help.')
+  const { importFile } = await import('./import/command.ts')
+  const { invalid } = await importFile(file === '-' ? process.stdin : createReadStream(file), {
+    service: await runningService(env, flags),
+    organization,
+    dryRun: flags['dry-run'] ?? false,
+    json,
+    async print(text) {
+      if (!process.stdout.write(text)) await once(process.stdout, 'drain')
+    },
+    pause: (ms) => setTimeout(ms),
+  })
+  if (invalid > 0) process.exitCode = exitCodes.incomplete
+}
+
+/** The service that a command calls, and the token for it. */
+async function runningService(env: Environment, flags: Flags): Promise<Service> {
+  const config = readConfig(env)
+  const tokenFile = flags['token-file']
+  const token =
+    tokenFile === undefined ? config.adminToken : new Secret((await readFile(tokenFile, 'utf8')).trim())
+  return {
+    url: (flags.url ?? publicUrl(config)).replace(/\/$/, ''),
+    token: token ?? new Secret((await readFile(adminTokenPath(config.dataDir), 'utf8')).trim()),
+  }
 }
 
 async function printOpenapi(): Promise<void> {

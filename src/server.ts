@@ -25,7 +25,7 @@ const { close } = closeWithGrace(
     skip: [...forPrimary, 'beforeExit'],
     onSecondSignal(signal) {
       shutdown.log?.error({ signal }, 'stopping at once after a second signal')
-      process.exit(exitCodes.cutShort)
+      process.exit(exitCodes.incomplete)
     },
     onSecondError(error) {
       ;(shutdown.log ?? console).error(error, 'stopping at once after a second unexpected error')
@@ -38,7 +38,7 @@ const { close } = closeWithGrace(
     if (signal === 'SIGINT') shutdown.graceful = false
     setTimeout(() => {
       shutdown.log?.error(`not stopped within ${shutdown.limitMs} ms`)
-      process.exit(exitCodes.cutShort)
+      process.exit(exitCodes.incomplete)
     }, shutdown.limitMs)
     try {
       await shutdown.close()

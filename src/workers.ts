@@ -59,7 +59,7 @@ export function startWorkers(count: number, env: object, log: Logger): Workers {
     const failure = failures.get(worker)
     failures.delete(worker)
     if (stopping) {
-      if (served) exitCode ||= code ?? exitCodes.cutShort
+      if (served) exitCode ||= code ?? exitCodes.incomplete
       if (running.size === 0) stopped.resolve(exitCode)
     } else if (started) {
       const how = failure ? { code: failure.code, reason: failure.message } : { code, signal }

@@ -5,6 +5,9 @@ export type Item = Record<string, unknown>
 
 export type Answer = { status: number; body: Item; etag: string | undefined }
 
+/** A running service, and the token to call it with. */
+export type Service = { url: string; token: Secret }
+
 /** The service did not respond; the message says why. */
 export class ServiceUnreachableError extends Error {}
 
@@ -12,28 +15,51 @@ export class ServiceUnreachableError extends Error {}
 export type Api = (method: string, path: string, body?: unknown, etag?: string) => Promise<Answer>
 
 /** Errors of the service become ApplyErrors with the same message, except 404 for a GET. */
-export function openApi(url: string, token: Secret): Api {
+export function openApi(service: Service): Api {
   return async (method, path, body, etag) => {
-    const response = await fetch(`${url}${path}`, {
+    const response = await send(service, path, {
       method,
       headers: {
-        authorization: `Bearer ${token.reveal()}`,
         ...(body !== undefined && { 'content-type': 'application/json' }),
         ...(etag && { 'if-match': etag }),
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
-      redirect: 'error',
-    }).catch((error) => {
-      const { message, code } = error.cause ?? error
-      throw new ServiceUnreachableError(`The service at ${url} cannot be reached: ${message || code}.`)
     })
-    const content = (await response.json().catch(() => ({}))) as Item
-    if (response.status === 503)
-      throw new ServiceUnreachableError(`The service at ${url} is not ready: ${content.detail}`)
-    if (!response.ok && (response.status !== 404 || method !== 'GET'))
-      throw new ApplyError(
-        `${method} ${path}: ${response.status} ${content.detail ?? content.title ?? ''}`.trim(),
-      )
-    return { status: response.status, body: content, etag: response.headers.get('etag') ?? undefined }
+    if (response.status !== 404 || method !== 'GET') await refuseProblem(response, method, path)
+    return {
+      status: response.status,
+      body: await contentOf(response),
+      etag: response.headers.get('etag') ?? undefined,
+    }
   }
+}
+
+type Init = RequestInit & { headers: Record<string, string> }
+
+/** Throws if the service does not respond or is not ready. */
+export async function send({ url, token }: Service, path: string, init: Init): Promise<Response> {
+  const headers = { authorization: `Bearer ${token.reveal()}`, ...init.headers }
+  const response = await fetch(`${url}${path}`, { ...init, headers, redirect: 'error' }).catch((error) => {
+    throw unreachable(url, error)
+  })
+  if (response.status !== 503) return response
+  const { detail } = await contentOf(response)
+  throw new ServiceUnreachableError(`The service at ${url} is not ready: ${detail}`)
+}
+
+/** For an error of `fetch`, or of reading its response. */
+export function unreachable(url: string, error: Error): ServiceUnreachableError {
+  const { message, code } = (error.cause ?? error) as NodeJS.ErrnoException
+  return new ServiceUnreachableError(`The service at ${url} cannot be reached: ${message || code}.`)
+}
+
+/** Throws if the response is an error. */
+export async function refuseProblem(response: Response, method: string, path: string): Promise<void> {
+  if (response.ok) return
+  const { detail, title } = await contentOf(response)
+  throw new ApplyError(`${method} ${path}: ${response.status} ${detail ?? title ?? ''}`.trim())
+}
+
+async function contentOf(response: Response): Promise<Item> {
+  return response.json().catch(() => ({})) as Promise<Item>
 }

@@ -1,20 +1,18 @@
-import type { Secret } from '../shared/secret.ts'
-import { openApi } from './api.ts'
+import { openApi, type Service } from './api.ts'
 import { apply, type Step } from './apply.ts'
 import { readConfiguration } from './file.ts'
 
 type Options = {
-  url: string
-  token: Secret
+  service: Service
   dryRun: boolean
   json: boolean
   print(text: string): void
 }
 
-/** Applies a file to the service at `url`, and prints what was changed or would be. */
-export async function applyFile(file: string, { url, token, dryRun, json, print }: Options): Promise<void> {
+/** Applies a file to the service, and prints what was changed or would be. */
+export async function applyFile(file: string, { service, dryRun, json, print }: Options): Promise<void> {
   const steps: Step[] = []
-  await apply(openApi(url.replace(/\/$/, ''), token), readConfiguration(file), dryRun, (step) => {
+  await apply(openApi(service), readConfiguration(file), dryRun, (step) => {
     steps.push(step)
     if (!json) print(describe(step))
   })

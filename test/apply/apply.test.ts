@@ -25,7 +25,7 @@ async function save(name: string, content: unknown): Promise<string> {
 /** Applies the content as the administrator; the steps that were taken, and the error that ended them. */
 async function apply(content: unknown, { dryRun = false, token = world.admin } = {}) {
   const steps: Step[] = []
-  const api = openApi(url, new Secret(token))
+  const api = openApi({ url, token: new Secret(token) })
   try {
     await applyTo(api, readConfiguration(await save('here.yaml', content)), dryRun, (step) =>
       steps.push(step),

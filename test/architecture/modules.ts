@@ -86,7 +86,7 @@ export const pure = /^src\/[\w-]+\/(secret|status|endpoint)\.ts$/
 
 export function layerOf(module: string): (typeof layers)[number] {
   if (module === 'src/app.ts') return 'app'
-  if (/^src\/(apply\/)?[^/]+$/.test(module)) return 'process'
+  if (/^src\/((apply|import)\/)?[^/]+$/.test(module)) return 'process'
   // It answers requests in place of the routes of /introspect.
   if (module === 'src/introspection/fast-path.ts') return 'routes'
   if (/^src\/(shared|access)\//.test(module) || pure.test(module)) return 'shared'
@@ -97,7 +97,16 @@ export function layerOf(module: string): (typeof layers)[number] {
   return (kind as 'routes' | 'schema' | 'store' | undefined) ?? 'domain'
 }
 
-const notFeatures = ['apply', 'http', 'authentication', 'db', 'embedded-postgres', 'access', 'shared']
+const notFeatures = [
+  'apply',
+  'import',
+  'http',
+  'authentication',
+  'db',
+  'embedded-postgres',
+  'access',
+  'shared',
+]
 
 /** The folder of a feature; undefined for other folders. */
 export function featureOf(module: string): string | undefined {

@@ -17,9 +17,6 @@ const jsonLines = 'application/x-ndjson'
 /** Past a hundred changed secrets in a transaction, every instance drops its whole cache (migrations/0002). */
 const mostInBatch = { lines: 100, bytes: 1024 * 1024 }
 
-/** A dry run keeps in memory what it has read. */
-const mostLines = 250_000
-
 export const importRoutes: FastifyPluginAsyncTypebox<
   Deps & { staticSecret: StaticSecret | undefined; draining: AbortSignal }
 > = async (app, { db, credentials, now, staticSecret, draining }) => {
@@ -74,10 +71,10 @@ export const importRoutes: FastifyPluginAsyncTypebox<
         for await (const batch of inBatchesOf(arriving, mostInBatch)) {
           if (lines > 0) await refuseToContinue()
           lines += batch.length
-          if (lines > mostLines)
+          if (lines > schema.mostLines)
             throw new AppError(
               'content_too_large',
-              `At most ${mostLines} lines are accepted. Send the rest again.`,
+              `At most ${schema.mostLines} lines are accepted. Send the rest again.`,
             )
           const at = now()
           const { results, created, hasNewPrefixes } = await importBatch(

@@ -17,6 +17,9 @@ import type { Line } from './lines.ts'
 /** As long as the body of a create. */
 export const longestLine = 1024 * 1024
 
+/** In a request. A dry run keeps in memory what it has read. */
+export const mostLines = 250_000
+
 const { name, comment, owner, scopes, audience, metadata, allowed_cidrs, not_before } = NewToken.properties
 
 const ImportedToken = Type.Object(
