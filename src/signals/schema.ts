@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import type { SignalStream as Row } from '../db/tables.ts'
+import { unchangeableOf } from '../http/messages.ts'
 import { DateTime, Id, nullable, OrganizationParams } from '../http/schemas.ts'
 import { actionsOf, signalActions, signalTypes } from './events.ts'
 import type { StreamInput } from './streams.ts'
@@ -32,28 +33,6 @@ const members = {
   }),
 }
 
-export const SignalStreamInput = Type.Object(
-  {
-    enabled: Type.Optional(members.enabled),
-    audience: members.audience,
-    jwks_uri: Type.Optional(members.jwks_uri),
-    poll_url: Type.Optional(members.poll_url),
-    poll_authorization: Type.Optional(
-      nullable.string({
-        maxLength: 4000,
-        pattern: '^[\\x20-\\x7E]+$',
-        'x-pattern-message': 'must be printable ASCII characters',
-        description:
-          'The value of the header field Authorization for `poll_url`, which is encrypted and never shown. If it is left ' +
-          'out, it stays as it is.',
-        examples: [null],
-      }),
-    ),
-    actions: Type.Optional(Actions),
-  },
-  { $id: 'SignalStreamInput', ...closed, description: 'The security events of a trusted issuer.' },
-)
-
 const count = (description: string) => Type.Integer({ description, examples: [0] })
 
 export const SignalStream = Type.Object(
@@ -78,6 +57,33 @@ export const SignalStream = Type.Object(
     updated_at: DateTime(),
   },
   { $id: 'SignalStream', description: 'The security events of a trusted issuer, and what was received.' },
+)
+
+export const SignalStreamInput = Type.Object(
+  {
+    enabled: Type.Optional(members.enabled),
+    audience: members.audience,
+    jwks_uri: Type.Optional(members.jwks_uri),
+    poll_url: Type.Optional(members.poll_url),
+    poll_authorization: Type.Optional(
+      nullable.string({
+        maxLength: 4000,
+        pattern: '^[\\x20-\\x7E]+$',
+        'x-pattern-message': 'must be printable ASCII characters',
+        description:
+          'The value of the header field Authorization for `poll_url`, which is encrypted and never shown. If it is left ' +
+          'out, it stays as it is.',
+        examples: [null],
+      }),
+    ),
+    actions: Type.Optional(Actions),
+  },
+  {
+    $id: 'SignalStreamInput',
+    ...closed,
+    ...unchangeableOf(SignalStream, { properties: {} }),
+    description: 'The security events of a trusted issuer.',
+  },
 )
 
 export const SecurityEventToken = Type.String({

@@ -104,7 +104,7 @@ t.test('if a body is required, an empty one is a 400 that names the body', async
     ]) {
       const { status, body } = await send(operation, { headers, payload: '' })
       t.equal(status, 400, `${operation.id} ${JSON.stringify(headers)}`)
-      t.match(body.detail ?? body.error_description, /^body /, operation.id)
+      t.match(body.detail ?? body.error_description ?? body.description, /^body /, operation.id)
     }
   }
 })
@@ -201,7 +201,10 @@ t.test('RFC 8259 §8.1: a body that is not UTF-8 is a 400, and nothing of it is 
       for (const payload of isForm ? [raw, `token=${encoded}`, `more=${encoded.toUpperCase()}`] : [raw]) {
         const answer = await send(operation, { target, headers: { 'content-type': type }, payload } as Sent)
         t.equal(answer.status, 400, `${operation.id} ${what}`)
-        t.match(answer.body.detail ?? answer.body.error_description, 'body is not valid UTF-8')
+        t.match(
+          answer.body.detail ?? answer.body.error_description ?? answer.body.description,
+          'body is not valid UTF-8',
+        )
       }
     }
   }

@@ -22,6 +22,9 @@ const userSchema = 'urn:ietf:params:scim:schemas:core:2.0:User'
 const registration = { name: 'Sign-in', issuer: 'https://login.example', audience: 'counterfoil' }
 const trusted = await world.ask('POST', '/v1/organizations/default/issuers', { body: registration })
 concrete.issuer = trusted.body.id
+await world.ask('PUT', `/v1/organizations/default/issuers/${trusted.body.id}/signals`, {
+  body: { audience: 'https://tokens.example/ssf' },
+})
 concrete.leak = await someLeak(world)
 const provisioned = await world.ask('POST', '/scim/v2/Users', { body: { userName: 'ada@example.com' } })
 Object.assign(concrete, { user: provisioned.body.id, resourceType: 'User', schema: userSchema })
@@ -45,7 +48,9 @@ t.test('RFC 9110 §15.5.6: an unsupported method is a 405 with Allow', async (t)
         ? { error: 'invalid_request', request_id: String }
         : /^\/scim\//.test(path)
           ? { status: '405' }
-          : { code: 'method_not_allowed' }
+          : /^\/ssf\//.test(path)
+            ? { err: 'method_not_allowed' }
+            : { code: 'method_not_allowed' }
       t.match(answer.body, error, `${method} ${path}`)
       t.equal(answer.headers['x-content-type-options'], 'nosniff')
     }

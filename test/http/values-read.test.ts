@@ -12,7 +12,8 @@ const text = 'environment-secret-of-the-table-of-values-read'
 recordSecret(text)
 const world = await createWorld(t, { staticSecret: { secret: new Secret(text), organization: 'default' } })
 const { ask } = world
-const operations = await operationsOf(world.app)
+// Security events are rejected before their path is looked at, unless they are signed: test/signals/push.test.ts.
+const operations = (await operationsOf(world.app)).filter(({ path }) => !path.startsWith('/ssf/'))
 const target = await makeTarget(world)
 const { id: organizationId } = (await ask('GET', '/v1/organizations/default')).body
 
