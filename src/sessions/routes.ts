@@ -98,7 +98,7 @@ export const sessionRoutes: FastifyPluginAsyncTypebox<SessionDeps> = async (app,
       summary: 'End a session of the console: your own, or with `tokens:write` any that you reach',
       tags,
       params: schema.SessionParams,
-      response: { ...noContent, ...problems(400, 401, 403, 404, 500, 503) },
+      response: { ...noContent, ...problems(400, 401, 403, 404, 413, 415, 500, 503) },
     },
     handler: async (request, reply) => {
       await sessions.endSession(db, request.caller, request.params.session)

@@ -545,6 +545,7 @@ const givesNothing: Record<string, string> = {
         'getWebhook',
         'listWebhookDeliveries',
         'listLeaks',
+        'listSessions',
         'getLeak',
         'getSignalStream',
         ...[
@@ -574,7 +575,7 @@ const givesNothing: Record<string, string> = {
       ...['suspendOrganizationTokenType', 'deleteOrganizationTokenType'],
       ...['suspendOwner', 'suspendTokenType', 'deleteTokenType', 'suspendOrganization', 'deleteOrganization'],
       ...['deleteTrustedIssuer', 'retireSigningKey', 'deleteWebhook', 'reportLeak', 'reportGithubLeaks'],
-      ...['deleteScimUser'],
+      ...['deleteScimUser', 'endSession'],
       ...['replaceSignalStream', 'deleteSignalStream'],
     ].map((id) => [id, takes]),
   ),
@@ -590,6 +591,7 @@ const givesNothing: Record<string, string> = {
     ]),
   ),
   rotateSelf: 'it gives a caller what the caller has',
+  createSession: 'it gives a caller what the caller has',
 }
 
 t.test('every operation is in the table, or listed as granting nothing', async (t) => {

@@ -28,8 +28,11 @@ t.test('nonlinear expressions are found, however they are composed', async (t) =
     t.equal(await judgement(source, flags), 'polynomial', where)
 })
 
-async function judgement(source: string, flags: string): Promise<string> {
+/** Expressions that recheck can only try out are tried again: on a busy machine it takes a slow run for a proof. */
+async function judgement(source: string, flags: string, attempts = 3): Promise<string> {
   const result = await check(source, flags, { timeout: 120_000 })
+  const isTried = result.checker === 'fuzz' && result.status === 'vulnerable'
+  if (isTried && attempts > 1) return judgement(source, flags, attempts - 1)
   return result.status === 'unknown' ? `unknown: ${result.error.kind}` : result.complexity.type
 }
 

@@ -6,7 +6,7 @@ import { newFolder, startService } from './service.ts'
 
 // A folder that is like a clone, so that the lines run as they are.
 const folder = await newFolder(t)
-for (const name of ['package.json', 'src', 'migrations', 'node_modules', 'examples'])
+for (const name of ['package.json', 'src', 'migrations', 'node_modules', 'examples', 'console'])
   await symlink(join(root, name), join(folder, name))
 const service = await startService(t, [process.execPath, join(root, 'src/server.ts')], folder)
 

@@ -19,8 +19,10 @@ type Operation = { requestBody?: { content: Record<string, unknown> } }
 t.test('every operation rejects JSON that is too deep or too large, and says where', async (t) => {
   let operations = 0
   for (const [path, methods] of Object.entries<Record<string, Operation>>(document.paths)) {
+    // Only with GitHub's signature, its body is parsed.
+    if (path === '/leaks/github') continue
     for (const [method, { requestBody }] of Object.entries(methods)) {
-      for (const type of Object.keys(requestBody?.content ?? {}).filter((one) => one.includes('json'))) {
+      for (const type of Object.keys(requestBody?.content ?? {}).filter((one) => /\bjson$/.test(one))) {
         operations += 1
         const url = path
           .replace('{organization}', 'default')

@@ -330,7 +330,7 @@ async function newWebhook(world: World): Promise<Pick<Target, 'webhook' | 'deliv
 }
 
 /** Of the last webhook, if it has a delivery. */
-async function someWebhook(world: World): Promise<Pick<Target, 'webhook' | 'delivery'>> {
+export async function someWebhook(world: World): Promise<Pick<Target, 'webhook' | 'delivery'>> {
   const find = 'select webhook_id as webhook, id as delivery from deliveries order by position desc limit 1'
   return (await world.sql(find)).rows[0] ?? newWebhook(world)
 }

@@ -4,7 +4,7 @@ import { makeClient } from '../support/client.ts'
 import { logLineOf } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'
 import { operationsOf } from './contract.ts'
-import { other, someLeak, someStatusList } from './matrix.ts'
+import { other, someLeak, someStatusList, someWebhook } from './matrix.ts'
 
 const verification = { fields: [], trustedNetworks: ['127.0.0.1'] }
 const world = await createWorld(t, { verification })
@@ -26,6 +26,7 @@ await world.ask('PUT', `/v1/organizations/default/issuers/${trusted.body.id}/sig
   body: { audience: 'https://tokens.example/ssf' },
 })
 concrete.leak = await someLeak(world)
+Object.assign(concrete, await someWebhook(world))
 const provisioned = await world.ask('POST', '/scim/v2/Users', { body: { userName: 'ada@example.com' } })
 Object.assign(concrete, { user: provisioned.body.id, resourceType: 'User', schema: userSchema })
 const urlOf = (path: string) => path.replace(/\{(\w+)\}/g, (_match, name) => concrete[name] ?? '')
