@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { Type } from 'typebox'
-import { Value } from 'typebox/value'
+import { fits } from '../http/validation.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { AppError } from '../shared/errors.ts'
 import { platformId } from '../shared/platform.ts'
@@ -33,7 +33,7 @@ export function createGithubKeys({ fetchJson, url = githubKeysUrl, now }: Github
   async function refresh(): Promise<void> {
     triedAt = now().getTime()
     const published = await fetchJson(url, platformId)
-    if (!Value.Check(PublishedKeys, published)) throw new Error(`${url} has no list of public keys`)
+    if (!fits(PublishedKeys, published)) throw new Error(`${url} has no list of public keys`)
     keys = new Map(published.public_keys.map((one) => [one.key_identifier, createPublicKey(one.key)]))
     fetchedAt = now().getTime()
   }

@@ -1,9 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from 'typebox'
 import type { Deps } from '../http/deps.ts'
 import { expectedVersions, showing } from '../http/etag.ts'
 import { page, positionIn } from '../http/pages.ts'
-import { answer, IfMatch, OrganizationParams, OwnerParams, problems, ref } from '../http/schemas.ts'
+import { answer, IfMatch, OrganizationParams, OwnerParams, problems, ref, Subject } from '../http/schemas.ts'
 import { suspensionRoutes } from '../http/suspension.ts'
 import * as owners from './owners.ts'
 import * as schema from './schema.ts'
@@ -33,7 +32,7 @@ export const ownerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
     handler: async (request, reply) => {
       const { caller, params, query } = request
       const { suspended, search, limit } = query
-      const after = positionIn(Type.String(), request, cursorKey)
+      const after = positionIn(Subject, request, cursorKey)
       const asked = { suspended, search: search?.normalize('NFC'), after, limit }
       const found = await owners.listOwners(db, caller, params.organization, asked)
       return page(request, reply, {
