@@ -43,7 +43,8 @@ export async function revokeTokensOf(
       }
       const revoked = await revokeSomeOf(tx, { organizationId, subject }, revocation, batchSize)
       const changes = { before: {}, after: { reason } }
-      const events = revoked.map((token) =>
+      const oldestFirst = revoked.sort((one, other) => (one.id < other.id ? -1 : 1))
+      const events = oldestFirst.map((token) =>
         tokenEvent('token.revoked', { organizationId, ...token }, changes),
       )
       await recordAll(tx, origin, events)

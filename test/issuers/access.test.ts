@@ -46,7 +46,9 @@ const callers = [
   },
 ]
 const outsider = await user(ofOrganizations, 'other')
-const ofOrganization = (await operationsOf(world.app)).filter(({ path }) => path.includes('{organization}'))
+const ofOrganization = (await operationsOf(world.app)).filter(
+  ({ id, path }) => path.includes('{organization}') && matrix[id]?.needs !== 'nothing',
+)
 let count = 0
 
 for (const operation of ofOrganization) {

@@ -85,12 +85,12 @@ t.test('a body of exactly the limit is accepted', async (t) => {
 
 t.test('a server that does not respond, or not completely, times out', async (t) => {
   const limits = { timeoutMs: 50, maxBytes: 1000 }
-  t.equal(await refusal(t, () => {}, limits), 'cannot be reached', 'no answer')
+  t.equal(await refusal(t, () => {}, limits), 'does not respond in time', 'no answer')
   const half: RequestListener = (_request, response) => {
     response.writeHead(200, { 'content-type': 'application/json' })
     response.write('{')
   }
-  t.equal(await refusal(t, half, limits), 'cannot be reached', 'half an answer')
+  t.equal(await refusal(t, half, limits), 'does not respond in time', 'half an answer')
 })
 
 t.test('a server that aborts or is unreachable cannot be reached', async (t) => {

@@ -86,16 +86,32 @@ t.test('a line that is malformed is rejected by name, and the others are importe
     [JSON.stringify(line({ name: 'a\0b' })), 'name', /NUL|control characters/],
     [JSON.stringify(line({ comment: world.admin })), 'comment', /contains a token/],
     [
-      JSON.stringify({ ...line(), sha256: sha256('leaked'), comment: 'leaked' }),
+      JSON.stringify({
+        ...line(),
+        sha256: sha256('secret-in-the-wrong-member'),
+        comment: 'secret-in-the-wrong-member',
+      }),
       'comment',
       /is the secret itself/,
     ],
     [
-      JSON.stringify({ ...line(), sha256: sha256('leaked'), metadata: { key: 'leaked' } }),
+      JSON.stringify({
+        ...line(),
+        sha256: sha256('secret-in-the-wrong-member'),
+        metadata: { key: 'secret-in-the-wrong-member' },
+      }),
       'key',
       /is the secret itself/,
     ],
-    [JSON.stringify({ ...line(), sha256: sha256('leaked'), hint: 'leaked' }), 'hint', /is the secret itself/],
+    [
+      JSON.stringify({
+        ...line(),
+        sha256: sha256('secret-in-the-wrong-member'),
+        hint: 'secret-in-the-wrong-member',
+      }),
+      'hint',
+      /is the secret itself/,
+    ],
     [JSON.stringify(line({ comment: 'x'.repeat(1024 * 1024) })), '', /longer than/],
   ]
   const body = Buffer.concat(
