@@ -1,26 +1,21 @@
 import { type Kysely, sql } from 'kysely'
 
 // Sessions of the console. Like a token, a session is stored only as the hash of its secret, which is in a cookie. It
-// belongs to a token, by the hash of the secret that was presented, or to a user, by the claims of their sign-in. There
-// is no foreign key to the token or the issuer: a session whose principal is gone ends with its next request.
+// belongs to a token, by the hash of the secret that was presented. There is no foreign key to the token: a session whose
+// token is gone ends with its next request.
 const statements = [
   `create table sessions (
     id uuid primary key,
     organization_id uuid not null references organizations (id) on delete cascade,
     hash bytea not null unique,
     name text not null,
-    token_id uuid,
-    token_hash bytea,
-    issuer_id uuid,
-    subject text,
-    claims jsonb,
+    token_id uuid not null,
+    token_hash bytea not null,
     user_agent text,
     ip text,
     created_at timestamptz not null,
     last_seen_at timestamptz not null,
-    expires_at timestamptz not null,
-    check ((token_id is null) = (token_hash is null)),
-    check ((token_id is null) <> (issuer_id is null))
+    expires_at timestamptz not null
   )`,
   `create index sessions_by_time on sessions (created_at, id)`,
   `create index sessions_by_organization on sessions (organization_id, created_at, id)`,

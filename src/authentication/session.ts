@@ -1,12 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { isUser } from '../access/caller.ts'
 import type { Deps } from '../http/deps.ts'
 import { refuseCrossOrigin } from '../http/same-origin.ts'
 import type { SessionCookie } from '../sessions/cookie.ts'
 import { findSession } from '../sessions/sessions.ts'
 import { AppError } from '../shared/errors.ts'
+import type { Secret } from '../shared/secret.ts'
 import { admit } from './authenticate.ts'
-import { userCaller } from './sign-in.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -19,25 +18,19 @@ type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error)
 
 /**
  * An onRequest hook: a request without `Authorization` may be authenticated by the cookie of a session, and then acts
- * as the token or user of the session. A credential in `Authorization` was given on purpose, so it wins.
+ * as the token of the session. A credential in `Authorization` was given on purpose, so it wins.
  */
 export function authenticateSessions(
   deps: Pick<Deps, 'db' | 'credentials' | 'usage' | 'now' | 'issuer'>,
   cookie: SessionCookie,
   otherwise: Hook,
 ): Hook {
-  async function authenticate(
-    request: FastifyRequest,
-    secret: NonNullable<ReturnType<SessionCookie['read']>>,
-  ) {
+  async function authenticate(request: FastifyRequest, secret: Secret): Promise<void> {
     if (!['GET', 'HEAD'].includes(request.method)) refuseCrossOrigin(request, deps.issuer)
     const now = deps.now()
     const found = await findSession(deps, secret, now)
-    if (!found) throw ended()
-    const { principal, session } = found
-    if (isUser(principal)) request.caller = userCaller(principal, request, now)
-    else if (!admit(deps.usage, request, principal, now)) throw ended()
-    request.sessionId = session.id
+    if (!found || !admit(deps.usage, request, found.token, now)) throw ended()
+    request.sessionId = found.session.id
   }
 
   return (request, reply, done) => {

@@ -25,7 +25,7 @@ export function authenticateUsers(options: AuthenticateOptions, signIn: SignIn) 
       const { secret } = presentedIn(request.raw.rawHeaders, { basic: 'no', fields: [] })
       const now = options.now()
       const admit = (found: User | undefined) => {
-        if (found) request.caller = userCaller(found, request, now)
+        if (found) request.caller = callerOf(found, request, now)
         done(found ? undefined : refusal)
       }
       const refuse = (error: Error) => {
@@ -47,8 +47,7 @@ function organizationIn({ params, query, routeOptions }: FastifyRequest): string
   return typeof organization === 'string' ? organization : undefined
 }
 
-/** A user as the caller of a request. */
-export function userCaller(user: User, { id: requestId, ip }: FastifyRequest, now: Date): Caller {
+function callerOf(user: User, { id: requestId, ip }: FastifyRequest, now: Date): Caller {
   const { ownerSubject: id, ownerEmail, issuer } = user
   return {
     principal: user,

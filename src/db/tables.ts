@@ -1,4 +1,4 @@
-import type { FlattenedJWE, JWK, JWTPayload } from 'jose'
+import type { FlattenedJWE, JWK } from 'jose'
 import type { ColumnType, Generated, Selectable } from 'kysely'
 import type { Actor } from '../access/caller.ts'
 import type { Narrowing, OwnerSource } from '../access/credential.ts'
@@ -509,15 +509,11 @@ type SessionsTable = {
   id: string
   organizationId: string
   hash: Buffer
-  /** Of the token or user, when the session was opened. */
+  /** Of the token, when the session was opened. */
   name: string
-  tokenId: string | null
+  tokenId: string
   /** Of the secret that was presented. */
-  tokenHash: Buffer | null
-  issuerId: string | null
-  subject: string | null
-  /** The claims of the sign-in, from which permissions are worked out at each request. */
-  claims: JsonOrNull<JWTPayload>
+  tokenHash: Buffer
   userAgent: string | null
   ip: string | null
   createdAt: Date

@@ -8,7 +8,7 @@ import { isOrganizationKey } from '../shared/organization-key.ts'
 import type { Secret } from '../shared/secret.ts'
 import { createBulkhead } from './bulkhead.ts'
 import { createMetadata } from './metadata.ts'
-import { findIssuerById, findOrganization, selectRegistrations } from './store.ts'
+import { findOrganization, selectRegistrations } from './store.ts'
 import { isOfPlatform, organizationNamed, userFrom } from './user.ts'
 import { type Address, addressOf, verifySignIn } from './verify.ts'
 
@@ -33,20 +33,9 @@ export function createSignIn({ db, outbound, issuer }: SignInDeps): SignIn {
     const registration = await registrationFor(db, address, organization)
     if (!registration) return undefined
     const payload = await verifySignIn(secret, registration, keysOf(registration), now)
-    return userOf(db, registration, payload)
+    const user = userFrom(payload, registration)
+    return { ...user, organizationId: await organizationOf(db, registration, payload, user.ownerSubject) }
   }
-}
-
-/** The user of claims that were verified earlier, as the registration and the organization are now. */
-export async function userOfClaims(db: Db, issuerId: string, claims: JWTPayload): Promise<User> {
-  const registration = await findIssuerById(db, issuerId)
-  if (!registration) throw badCredential('its issuer is no longer trusted')
-  return userOf(db, registration, claims)
-}
-
-async function userOf(db: Db, registration: TrustedIssuer, payload: JWTPayload): Promise<User> {
-  const user = userFrom(payload, registration)
-  return { ...user, organizationId: await organizationOf(db, registration, payload, user.ownerSubject) }
 }
 
 /**

@@ -24,10 +24,6 @@ function selectIssuer(db: Db, { organizationId, id }: Key) {
     .where('id', '=', id)
 }
 
-export async function findIssuerById(db: Db, id: string): Promise<TrustedIssuer | undefined> {
-  return db.selectFrom('trustedIssuers').selectAll().where('id', '=', id).executeTakeFirst()
-}
-
 export async function selectIssuers(db: Db, organizationId: string): Promise<TrustedIssuer[]> {
   return db
     .selectFrom('trustedIssuers')

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { isUser, type Principal } from '../access/caller.ts'
 import { type Credential, isGoodFrom } from '../access/credential.ts'
+import type { Session } from '../db/tables.ts'
 import type { Deps } from '../http/deps.ts'
 import { page, positionIn } from '../http/pages.ts'
 import { refuseCrossOrigin } from '../http/same-origin.ts'
@@ -25,11 +26,11 @@ async function open(
   { db, cookie, now }: SessionDeps,
   request: FastifyRequest,
   credential: Credential,
-): Promise<{ session: Parameters<typeof schema.presentSession>[0]; setCookie: string }> {
+): Promise<{ session: Session; setCookie: string }> {
   const { ip, headers } = request
   const replaced = cookie.read(headers.cookie)
   if (replaced) await sessions.endReplaced(db, replaced)
-  const { secret, session } = await sessions.openTokenSession(db, credential, {
+  const { secret, session } = await sessions.openSession(db, credential, {
     ip: plainAddress(ip),
     userAgent: headers['user-agent'],
     now: now(),

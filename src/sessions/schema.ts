@@ -9,14 +9,14 @@ export const Session = Type.Object(
     id: Id,
     principal: Type.Object(
       {
-        type: Type.Enum(['token', 'user'], { type: 'string' }),
+        type: Type.Enum(['token'], { type: 'string' }),
         id: Type.String({ examples: ['019aa0c4-5b2f-7a10-8c3d-6e7f80912a3b'] }),
         name: Type.String({
           description: 'The name when the session was opened.',
           examples: ['Deployments'],
         }),
       },
-      { description: 'The token or user that the session acts as.' },
+      { description: 'The token that the session acts as.' },
     ),
     current: Type.Boolean({ description: 'Whether this session authenticated this request.' }),
     user_agent: nullable.string({
@@ -43,9 +43,7 @@ export function presentSession(row: Row, currentId: string | undefined): Static<
   const idleEnd = row.lastSeenAt.getTime() + limits.idleMs
   return {
     id: row.id,
-    principal: row.tokenId
-      ? { type: 'token', id: row.tokenId, name: row.name }
-      : { type: 'user', id: row.subject ?? '', name: row.name },
+    principal: { type: 'token', id: row.tokenId, name: row.name },
     current: row.id === currentId,
     user_agent: row.userAgent,
     ip: row.ip,

@@ -1,13 +1,11 @@
-import type { JWTPayload } from 'jose'
 import { v7 as uuid } from 'uuid'
-import { type Caller, holds, isUser, type Principal, reaches, type User } from '../access/caller.ts'
+import { type Caller, holds, isUser, reaches } from '../access/caller.ts'
 import type { Credential } from '../access/credential.ts'
 import type { CredentialVerifier } from '../credentials/credential-verifier.ts'
 import type { Db } from '../db/database.ts'
 import type { Session } from '../db/tables.ts'
-import { userOfClaims } from '../issuers/sign-in.ts'
 import { AppError } from '../shared/errors.ts'
-import { generateSecret, type HashText, hashText, type Secret, type SecretHash } from '../shared/secret.ts'
+import { generateSecret, hashText, type Secret, type SecretHash } from '../shared/secret.ts'
 import * as store from './store.ts'
 
 const minuteMs = 60_000
@@ -18,39 +16,19 @@ export const limits = { idleMs: 60 * minuteMs, absoluteMs: 12 * 60 * minuteMs }
 export type Opening = { ip: string | null; userAgent: string | undefined; now: Date }
 
 /** Opens a session that acts as the token, for as long as the presented secret is good. */
-export async function openTokenSession(db: Db, { hash, ...token }: Credential, opening: Opening) {
-  return open(db, opening, {
-    organizationId: token.organizationId,
-    name: token.name,
-    tokenId: token.tokenId,
-    tokenHash: Buffer.from(hash, 'base64'),
-  })
-}
-
-/** Opens a session of a user who signed in, which has what these claims grant at each request. */
-export async function openUserSession(db: Db, user: User, claims: JWTPayload, opening: Opening) {
-  return open(db, opening, {
-    organizationId: user.organizationId,
-    name: user.ownerEmail ?? user.ownerSubject,
-    issuerId: user.issuerId,
-    subject: user.ownerSubject,
-    claims: JSON.stringify(claims),
-  })
-}
-
-type Holding = Pick<Parameters<typeof store.insertSession>[1], 'organizationId' | 'name'> &
-  Partial<Parameters<typeof store.insertSession>[1]>
-
-async function open(
+export async function openSession(
   db: Db,
+  { organizationId, name, tokenId, hash }: Credential,
   { ip, userAgent, now }: Opening,
-  holding: Holding,
 ): Promise<{ secret: Secret; session: Session }> {
   const secret = generateSecret('cfs')
   const session = await store.insertSession(db, {
-    ...holding,
     id: uuid(),
+    organizationId,
     hash: secret.hash(),
+    name,
+    tokenId,
+    tokenHash: Buffer.from(hash, 'base64'),
     ip,
     userAgent: userAgent?.slice(0, 500) ?? null,
     createdAt: now,
@@ -63,43 +41,27 @@ async function open(
 type Lookup = { db: Db; credentials: CredentialVerifier }
 
 /**
- * The session of a cookie, with its token or user as they are now; undefined if it has ended. One whose token or user is
- * no longer good ends here: it does not come back if they are good again later.
+ * The session of a cookie, with its token as it is now; undefined if it has ended. One whose token is no longer good ends
+ * here: it does not come back if the token is good again later.
  */
 export async function findSession(
   { db, credentials }: Lookup,
   secret: Secret,
   now: Date,
-): Promise<{ session: Session; principal: Principal } | undefined> {
+): Promise<{ session: Session; token: Credential } | undefined> {
   const session = await store.findByHash(db, secret.hash())
   if (!session || isOver(session, now)) return undefined
-  const principal = await principalOf(db, credentials, session, now)
-  if (!principal) {
+  const token = await credentials.verifyFresh(hashText(session.tokenHash as SecretHash), now)
+  if (!token) {
     await store.deleteSession(db, session.id)
     return undefined
   }
   if (now.getTime() - session.lastSeenAt.getTime() >= minuteMs) await store.touchSession(db, session.id, now)
-  return { session, principal }
+  return { session, token }
 }
 
 function isOver({ expiresAt, lastSeenAt }: Session, now: Date): boolean {
   return expiresAt <= now || now.getTime() - lastSeenAt.getTime() >= limits.idleMs
-}
-
-async function principalOf(
-  db: Db,
-  credentials: CredentialVerifier,
-  { tokenHash, issuerId, claims }: Session,
-  now: Date,
-): Promise<Principal | undefined> {
-  if (tokenHash) return credentials.verifyFresh(tokenHash.toString('base64') as HashText, now)
-  if (!issuerId || !claims) return undefined
-  try {
-    return await userOfClaims(db, issuerId, claims)
-  } catch (error) {
-    if (error instanceof AppError && error.code === 'invalid_token') return undefined
-    throw error
-  }
 }
 
 /** The caller's own sessions; with `tokens:read` those of all callers of their organization. */
@@ -108,9 +70,14 @@ export async function listSessions(
   { principal, now }: Caller,
   page: { before?: store.SessionPosition; limit: number },
 ): Promise<Session[]> {
-  const all = holds(principal, 'tokens:read')
+  let tokenId: string | undefined
+  if (!holds(principal, 'tokens:read')) {
+    // Users call with tokens of their issuer, which open no sessions.
+    if (isUser(principal)) return []
+    tokenId = principal.tokenId
+  }
   return store.selectSessions(db, {
-    ...(!all && { holder: holderOf(principal) }),
+    ...(tokenId !== undefined && { tokenId }),
     organizationId: principal.organizationId,
     openAt: { expiresAfter: now, seenAfter: new Date(now.getTime() - limits.idleMs) },
     ...page,
@@ -118,15 +85,14 @@ export async function listSessions(
 }
 
 /** Ends a session of the caller, or with `tokens:write` one of another caller of their organization. */
-export async function endSession(db: Db, { principal }: Caller, id: string): Promise<Session> {
+export async function endSession(db: Db, { principal }: Caller, id: string): Promise<void> {
   const session = await store.findById(db, id)
   const permitted =
     session &&
-    (isHeldBy(session, principal) ||
+    ((!isUser(principal) && session.tokenId === principal.tokenId) ||
       (holds(principal, 'tokens:write') && reaches(principal, session.organizationId)))
   if (!permitted) throw new AppError('not_found', 'There is no such session.')
   await store.deleteSession(db, id)
-  return session
 }
 
 /** Ends the session that a sign-in replaces. */
@@ -136,17 +102,6 @@ export async function endReplaced(db: Db, secret: Secret): Promise<void> {
 
 export async function deleteEndedSessions(db: Db, now: Date): Promise<void> {
   await store.deleteOver(db, now, new Date(now.getTime() - limits.idleMs))
-}
-
-function holderOf(principal: Principal): store.Holder {
-  if (!isUser(principal)) return { tokenId: principal.tokenId }
-  return { issuerId: principal.issuerId, subject: principal.ownerSubject }
-}
-
-function isHeldBy(session: Session, principal: Principal): boolean {
-  return Object.entries(holderOf(principal)).every(
-    ([name, value]) => session[name as keyof Session] === value,
-  )
 }
 
 const linkMs = 10 * minuteMs

@@ -28,15 +28,12 @@ export async function deleteByHash(db: Db, hash: SecretHash): Promise<void> {
   await db.deleteFrom('sessions').where('hash', '=', hash).execute()
 }
 
-/** The token or user that sessions belong to. */
-export type Holder = { tokenId: string } | { issuerId: string; subject: string }
-
 /** The position of a session in the list. */
 export type SessionPosition = { created_at: string; id: string }
 
 type SessionQuery = {
-  /** Only sessions of this token or user; otherwise those of the whole organization, or of all for the platform. */
-  holder?: Holder
+  /** Only sessions of this token; otherwise those of the whole organization, or of all for the platform. */
+  tokenId?: string
   organizationId: string
   openAt: { expiresAfter: Date; seenAfter: Date }
   before?: SessionPosition
@@ -46,7 +43,7 @@ type SessionQuery = {
 /** Newest first; one row more than `limit` if there are more. */
 export async function selectSessions(
   db: Db,
-  { holder, organizationId, openAt, before, limit }: SessionQuery,
+  { tokenId, organizationId, openAt, before, limit }: SessionQuery,
 ): Promise<Session[]> {
   return db
     .selectFrom('sessions')
@@ -54,7 +51,7 @@ export async function selectSessions(
     .where('expiresAt', '>', openAt.expiresAfter)
     .where('lastSeenAt', '>', openAt.seenAfter)
     .$if(organizationId !== platformId, (query) => query.where('organizationId', '=', organizationId))
-    .$if(holder !== undefined, (query) => query.where((where) => where.and(holder as Holder)))
+    .$if(tokenId !== undefined, (query) => query.where('tokenId', '=', tokenId as string))
     .$if(before !== undefined, (query) =>
       query.where((where) =>
         where(
