@@ -8,10 +8,11 @@ import type { SecretHash } from '../shared/secret.ts'
 import { statusOf } from '../shared/status.ts'
 import { tokenEvent } from './audit-event.ts'
 import { type Issuing, mintSecret } from './create/mint.ts'
+import { revokeLocked } from './revoke.ts'
 import { earlier, supersedeCurrent } from './rotate/overlap.ts'
 import { lockForRotation } from './rotate/rotate.ts'
 import * as secrets from './rotate/store.ts'
-import { findToken, type Token, updateToken } from './store.ts'
+import { findToken, updateToken } from './store.ts'
 
 type Leaked = { organizationId: string; tokenId: string; hash: SecretHash }
 
@@ -32,19 +33,11 @@ export async function reactToLeak(
   const { on_leak: reaction } = effectivePolicy(rules.organization.policy)
   if (reaction === 'notify') return 'notified'
   if (reaction === 'revoke') {
-    await revoke(tx, origin, token)
+    await revokeLocked(tx, origin, token, 'The secret leaked')
     return 'revoked'
   }
   await replace(tx, origin, held, { hash, issuing })
   return 'rotated'
-}
-
-async function revoke(tx: Db, { actor, now, ...origin }: Origin, token: Token): Promise<void> {
-  const reason = 'The secret leaked'
-  const revocation = { revokedAt: now, revokedBy: JSON.stringify(actor), revokedReason: reason }
-  await updateToken(tx, token, { ...revocation, updatedAt: now })
-  const event = tokenEvent('token.revoked', token, { before: {}, after: { reason } })
-  await record(tx, { actor, now, ...origin }, event)
 }
 
 /**

@@ -1,5 +1,5 @@
-import { type Caller, onBehalfOf, reaches } from '../access/caller.ts'
-import { eventOf } from '../audit/audit.ts'
+import { type Caller, type Origin, onBehalfOf, reaches } from '../access/caller.ts'
+import { eventOf, record } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import type { Secret } from '../shared/secret.ts'
 import { tokenEvent } from './audit-event.ts'
@@ -48,6 +48,23 @@ export async function revokeBySecret(
     if (!token || !reaches(caller.principal, token.organizationId)) return undefined
     return self === undefined || token.ownerSubject === self ? token : undefined
   })
+}
+
+/** Revokes a token that is not revoked and that the transaction has locked, whatever the caller may do. */
+export async function revokeLocked(
+  tx: Db,
+  origin: Origin,
+  token: store.Token,
+  reason: string,
+): Promise<void> {
+  const { now, actor } = origin
+  await store.updateToken(tx, token, {
+    revokedAt: now,
+    revokedBy: JSON.stringify(actor),
+    revokedReason: reason,
+    updatedAt: now,
+  })
+  await record(tx, origin, tokenEvent('token.revoked', token, { before: {}, after: { reason } }))
 }
 
 /** Revoking a revoked token changes nothing: who revoked it first, when and why is kept. */

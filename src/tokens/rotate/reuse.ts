@@ -7,7 +7,8 @@ import { effectivePolicy } from '../../policy/effective.ts'
 import type { HashText } from '../../shared/secret.ts'
 import { statusOf } from '../../shared/status.ts'
 import { tokenEvent } from '../audit-event.ts'
-import { lockToken, updateToken } from '../store.ts'
+import { revokeLocked } from '../revoke.ts'
+import { lockToken } from '../store.ts'
 import { currentOf } from './overlap.ts'
 import * as store from './store.ts'
 
@@ -56,9 +57,6 @@ async function recordReuse(
   const after = { secret_id: secret.id, hint: secret.hint, valid_until: secret.validUntil.toISOString() }
   await record(tx, origin, tokenEvent('token.superseded_secret_used', token, { before: {}, after }))
   if (reaction === 'notify') return true
-  const reason = 'A superseded secret was used'
-  const revocation = { revokedAt: now, revokedBy: JSON.stringify(actor), revokedReason: reason }
-  await updateToken(tx, token, { ...revocation, updatedAt: now })
-  await record(tx, origin, tokenEvent('token.revoked', token, { before: {}, after: { reason } }))
+  await revokeLocked(tx, origin, token, 'A superseded secret was used')
   return true
 }
