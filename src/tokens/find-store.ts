@@ -6,9 +6,23 @@ import { hasKey } from '../db/organization-key.ts'
 import { statement } from '../db/statement.ts'
 import { isSameKey } from '../shared/organization-key.ts'
 import type { SecretHash } from '../shared/secret.ts'
-import { findToken, type Token, tokens } from './store.ts'
+import { columns, findToken, type Token, tokens } from './store.ts'
 
-const instants = [
+/** What JSON can hold: all but the hash. */
+const members = [
+  ...columns,
+  'organizationKey',
+  'endpoint',
+  'hint',
+  'lastUsedAt',
+  'lastUsedIp',
+  'expiryWarning',
+  'secretId',
+  'secretCreatedAt',
+  'rotateEveryDays',
+] as const
+
+const instants: ReadonlySet<string> = new Set([
   'notBefore',
   'expiresAt',
   'createdAt',
@@ -16,38 +30,12 @@ const instants = [
   'revokedAt',
   'lastUsedAt',
   'secretCreatedAt',
-] as const
-const others = [
-  'id',
-  'organizationId',
-  'organizationKey',
-  'type',
-  'name',
-  'comment',
-  'ownerSubject',
-  'ownerEmail',
-  'ownerSource',
-  'scopes',
-  'audience',
-  'metadata',
-  'allowedCidrs',
-  'narrowedTo',
-  'createdBy',
-  'revokedBy',
-  'revokedReason',
-  'version',
-  'endpoint',
-  'hint',
-  'lastUsedIp',
-  'expiryWarning',
-  'secretId',
-  'rotateEveryDays',
-] as const
+] satisfies (typeof members)[number][])
 
 type Asked = { key: string; id: string }
 /** As JSON, with instants in milliseconds since 1970. */
 type InJson<Value> = Value extends Date ? number : Value
-type Found = { [Name in (typeof others | typeof instants)[number]]: InJson<Token[Name]> } & { hash: string }
+type Found = { [Name in (typeof members)[number]]: InJson<Token[Name]> } & { hash: string }
 
 /**
  * One index lookup per token: PostgreSQL does not know how many there are, and might otherwise scan the table. The
@@ -60,13 +48,13 @@ const selectByKeys = statement<{ asked: string }, { found: Found[] }>(
       .where(hasKey(sql.ref<string>('asked.key')))
       .where('tokens.id', '=', sql.ref<string>('asked.id'))
       .limit(1)
-    const column = (name: string) => sql.ref(`found.${name}`)
-    const members = sql.join([
-      ...others.map((name) => sql`${sql.lit(name)}, ${column(name)}`),
-      ...instants.map((name) => sql`${sql.lit(name)}, extract(epoch from ${column(name)}) * 1000`),
-      sql`'hash', encode(found.hash, 'base64')`,
-    ])
-    return sql<{ found: Found[] }>`select coalesce(json_agg(json_build_object(${members})), '[]') as found
+    const pairs = members.map((name) => {
+      const column = sql.ref(`found.${name}`)
+      const value = instants.has(name) ? sql`extract(epoch from ${column}) * 1000` : column
+      return sql`${sql.lit(name)}, ${value}`
+    })
+    const object = sql`json_build_object(${sql.join(pairs)}, 'hash', encode(found.hash, 'base64'))`
+    return sql<{ found: Found[] }>`select coalesce(json_agg(${object}), '[]') as found
     from json_to_recordset(${parameter('asked')}) as asked(key text, id uuid)
     cross join lateral (${found}) as found`.compile(builder)
   },

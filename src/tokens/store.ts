@@ -30,7 +30,8 @@ export type TokenChange = Partial<Pick<TokenRow, 'name' | 'comment' | 'metadata'
 
 type Key = { organizationId: string; id: string }
 
-const columns = [
+/** The members of a token that are columns of its own. */
+export const columns = [
   'organizationId',
   'id',
   'type',
