@@ -1,10 +1,9 @@
-import { setTimeout } from 'node:timers/promises'
+import { until } from './until.ts'
 
 /** Sends again after a 503, as a client should: on a busy machine a burst of requests can exceed the connections. */
-export async function retried<T extends { status: number }>(send: () => Promise<T>): Promise<T> {
-  for (;;) {
+export function retried<T extends { status: number }>(send: () => Promise<T>): Promise<T> {
+  return until(async () => {
     const answer = await send()
-    if (answer.status !== 503) return answer
-    await setTimeout(5)
-  }
+    return answer.status === 503 ? undefined : answer
+  })
 }
