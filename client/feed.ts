@@ -61,7 +61,8 @@ async function readStream(
   try {
     const response = await fetch(`${url}/v1/revocations/stream`, {
       headers: {
-        ...{ authorization, accept: 'text/event-stream' },
+        authorization,
+        accept: 'text/event-stream',
         ...(lastEventId !== undefined && { 'last-event-id': lastEventId }),
       },
       redirect: 'error',

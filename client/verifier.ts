@@ -71,7 +71,11 @@ export function createVerifier(options: VerifierOptions): Verifier {
     const bearer = 'token' in options ? options.token : options.clientSecret
     let followed = false
     void followFeed({
-      ...{ url, authorization: `Bearer ${bearer}`, fetch, elapsed, signal },
+      url,
+      authorization: `Bearer ${bearer}`,
+      fetch,
+      elapsed,
+      signal,
       onBeat(knownUntil) {
         memory.trust(knownUntil + trustMs)
         if (!followed) onFeed?.('followed')

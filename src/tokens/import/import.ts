@@ -67,7 +67,9 @@ export async function importTokens(
   return (lines, now) =>
     db.transaction().execute((tx) =>
       importBatch(tx, { ...caller, now }, lines, {
-        ...{ organizationId, dryRun, staticHash: staticSecret?.secret.hashText() },
+        organizationId,
+        dryRun,
+        staticHash: staticSecret?.secret.hashText(),
         earlier: dryRun ? all : nothingTaken(),
         recorded: new Map(),
       }),
@@ -252,18 +254,19 @@ function decide(
   if (compared) earlier.names.add(compared.key)
   if (decision.owner && decision.recordsOwner) recordLater(decision.owner, context)
   const token = {
-    ...{
-      organizationId,
-      id: uuid(),
-      type: type.name,
-      ownType: type.isOwn,
-      name,
-      scopes,
-      audience,
-      expiresAt,
-    },
-    ...{ comment: input.comment, metadata: input.metadata, allowedCidrs: input.allowedCidrs },
-    ...{ narrowedTo: null, notBefore: input.notBefore },
+    organizationId,
+    id: uuid(),
+    type: type.name,
+    ownType: type.isOwn,
+    name,
+    comment: input.comment,
+    scopes,
+    audience,
+    metadata: input.metadata,
+    allowedCidrs: input.allowedCidrs,
+    narrowedTo: null,
+    notBefore: input.notBefore,
+    expiresAt,
     ownerSubject: subject,
     ownerEmail: decision.owner?.email ?? null,
     ownerSource: decision.owner?.source ?? null,

@@ -52,7 +52,9 @@ export const importRoutes: FastifyPluginAsyncTypebox<
     handler: async (request, reply) => {
       const { caller, params, query, raw } = request
       const importBatch = await importTokens(db, caller, {
-        ...{ organization: params.organization, dryRun: query.dry_run, staticSecret },
+        organization: params.organization,
+        dryRun: query.dry_run,
+        staticSecret,
       })
       const release = allowSlowBody(raw.socket)
       reply.raw.once('close', release)
