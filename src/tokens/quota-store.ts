@@ -2,16 +2,15 @@ import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
 
 /**
- * Serializes quota checks in this organization, or for this owner, until the end of the transaction. An advisory lock
- * rather than a row lock, so that reading and changing tokens do not wait for it.
+ * Serializes quota checks in this organization until the end of the transaction. An advisory lock rather than a row
+ * lock, so that reading and changing tokens do not wait for it.
  */
-export async function lockQuota(tx: Db, organizationId: string, owner?: string): Promise<void> {
-  const scope = owner === undefined ? organizationId : `${organizationId} ${owner}`
-  await sql`select pg_advisory_xact_lock(hashtextextended(${scope}, 0))`.execute(tx)
+export async function lockQuota(tx: Db, organizationId: string): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${organizationId}, 0))`.execute(tx)
 }
 
-/** The same for several owners, in an order that prevents deadlocks. */
-export async function lockQuotas(tx: Db, organizationId: string, owners: string[]): Promise<void> {
+/** The same for these owners only, in an order that prevents deadlocks. */
+export async function lockQuotasOf(tx: Db, organizationId: string, owners: string[]): Promise<void> {
   const scopes = owners.map((owner) => `${organizationId} ${owner}`)
   await sql`
     select pg_advisory_xact_lock(key) from (
@@ -20,32 +19,26 @@ export async function lockQuotas(tx: Db, organizationId: string, owners: string[
 }
 
 /**
- * Counts tokens that are neither revoked nor expired, of one owner or the whole organization. Stops at `limit`, since
- * other transactions wait for the lock.
+ * Counts tokens that are neither revoked nor expired. Stops at `limit`, since other transactions wait for the lock. The
+ * order is that of an index that skips expired and revoked tokens.
  */
 export async function countActive(
   db: Db,
-  { organizationId, owner }: { organizationId: string; owner?: string | undefined },
+  organizationId: string,
   { now, limit }: { now: Date; limit: number },
 ): Promise<number> {
-  const active = db
-    .selectFrom('tokens')
-    .select(sql<number>`1`.as('one'))
-    .where('organizationId', '=', organizationId)
-    .where('revokedAt', 'is', null)
-    .where(sql<boolean>`coalesce(expires_at, 'infinity') > ${now}`)
-    .$if(owner !== undefined, (query) => query.where('ownerSubject', '=', owner as string))
-    // The order of an index that skips expired and revoked tokens.
-    .orderBy(sql`coalesce(expires_at, 'infinity')`)
-    .limit(limit)
-  const { count } = await db
-    .selectFrom(active.as('active'))
-    .select(sql<number>`count(*)::int`.as('count'))
-    .executeTakeFirstOrThrow()
-  return count
+  const { rows } = await sql<{ count: number }>`
+    select count(*)::int from (
+      select from tokens
+      where organization_id = ${organizationId} and revoked_at is null
+        and coalesce(expires_at, 'infinity') > ${now}
+      order by coalesce(expires_at, 'infinity')
+      limit ${limit}
+    ) as active`.execute(db)
+  return rows[0]?.count ?? 0
 }
 
-/** The same for several owners, by owner. */
+/** The same for each of these owners. */
 export async function countActiveOf(
   db: Db,
   { organizationId, owners }: { organizationId: string; owners: string[] },
@@ -57,6 +50,7 @@ export async function countActiveOf(
         select from tokens
         where organization_id = ${organizationId} and owner_subject = owner and revoked_at is null
           and coalesce(expires_at, 'infinity') > ${now}
+        order by coalesce(expires_at, 'infinity')
         limit ${limit}
       ) as active
     ) as count
@@ -64,16 +58,20 @@ export async function countActiveOf(
   return new Map(rows.map(({ owner, count }) => [owner, count]))
 }
 
-/** Names, the form in which they are compared, and whether a token has them. */
+/**
+ * These names, the form in which they are compared, which ignores case, and whether another token than `except` has
+ * them. Expired and revoked tokens keep their names until they are deleted. The index contains only the hash: the name
+ * itself may be too long for an entry.
+ */
 export async function selectNames(
   db: Db,
-  organizationId: string,
+  { organizationId, except }: { organizationId: string; except?: string | undefined },
   names: string[],
 ): Promise<Map<string, { key: string; isTaken: boolean }>> {
   const { rows } = await sql<{ name: string; key: string; isTaken: boolean }>`
     select asked.name, asked.key, exists (
       select from tokens
-      where organization_id = ${organizationId}
+      where organization_id = ${organizationId} and id is distinct from ${except ?? null}::uuid
         and hashtextextended(lower(normalize(name)), 0) = hashtextextended(asked.key, 0)
         and lower(normalize(name)) = asked.key
     ) as is_taken
@@ -81,25 +79,4 @@ export async function selectNames(
     db,
   )
   return new Map(rows.map(({ name, ...rest }) => [name, rest]))
-}
-
-/** Case-insensitive; expired and revoked tokens keep their names until they are deleted. */
-export async function isNameTaken(
-  db: Db,
-  organizationId: string,
-  name: string,
-  except?: string,
-): Promise<boolean> {
-  // The index contains only the hash: the name itself may be too long for an entry.
-  const key = sql`lower(normalize(name))`
-  const namesake = await db
-    .selectFrom('tokens')
-    .select('id')
-    .where('organizationId', '=', organizationId)
-    .where(sql<boolean>`hashtextextended(${key}, 0) = hashtextextended(lower(${name}), 0)`)
-    .where(sql<boolean>`${key} = lower(${name})`)
-    .$if(except !== undefined, (query) => query.where('id', '<>', except as string))
-    .limit(1)
-    .executeTakeFirst()
-  return namesake !== undefined
 }

@@ -9,25 +9,23 @@ export type QuotaUsage = { limit: number; active: number }
 /** Undefined: there is no limit, or (for service tokens) no owner. */
 export type QuotaUsages = { owner: QuotaUsage | undefined; organization: QuotaUsage | undefined }
 
-type Claim = { organizationId: string; owner: string | null; name: string; now: Date }
-
 /** Whether creating a token requires counting tokens or comparing names. */
 export function hasQuota({ limits, name }: Policy): boolean {
   return name.unique || limits.active_per_organization !== null || limits.active_per_owner !== null
 }
 
+type Claim = { organizationId: string; owner: string | null; name: string; now: Date }
+
 /**
  * Ensures that there is room for one more token, under a lock that lasts until the end of the transaction: of any
- * number of concurrent creates, exactly as many succeed as the limit permits. The policy alone determines which lock it
- * is, and cannot change while the transaction holds the organization.
+ * number of concurrent creates, exactly as many succeed as the limit permits.
  */
-export async function claimQuota(tx: Db, { limits, name }: Policy, claim: Claim): Promise<void> {
-  const { organizationId, owner, now } = claim
-  if (name.unique || limits.active_per_organization !== null) await store.lockQuota(tx, organizationId)
-  else if (limits.active_per_owner !== null && owner !== null)
-    await store.lockQuota(tx, organizationId, owner)
-  if (name.unique) await refuseTakenName(tx, claim)
-  const refusal = limitRefusal(await quotaUsagesOf(tx, limits, { organizationId, owner, now }))
+export async function claimQuota(tx: Db, policy: Policy, claim: Claim): Promise<void> {
+  const { organizationId, owner, name, now } = claim
+  const claims = { organizationId, owners: ownersOf(owner), names: [name], now }
+  const { usages, names } = await readQuotas(tx, policy, claims, true)
+  if (names.get(name)?.isTaken) throw nameTaken()
+  const refusal = limitRefusal(usages(owner))
   if (refusal) throw refusal
 }
 
@@ -41,7 +39,8 @@ export type Taken = {
 }
 
 /**
- * What limits further tokens. With `hold`, nothing of it changes until the end of the transaction, as for `claimQuota`.
+ * What limits further tokens. With `hold`, nothing of it changes until the end of the transaction. The policy alone
+ * determines which lock that takes, and cannot change while the transaction holds the organization.
  */
 export async function readQuotas(
   tx: Db,
@@ -49,24 +48,33 @@ export async function readQuotas(
   { organizationId, owners, names, now }: Claims,
   hold: boolean,
 ): Promise<Taken> {
-  const { active_per_organization: most, active_per_owner: mostOfOwner } = limits
-  if (hold && (name.unique || most !== null)) await store.lockQuota(tx, organizationId)
-  else if (hold && mostOfOwner !== null) await store.lockQuotas(tx, organizationId, owners)
-  const active = most === null ? 0 : await store.countActive(tx, { organizationId }, { now, limit: most })
-  const ofOwners =
-    mostOfOwner === null
-      ? new Map<string, number>()
-      : await store.countActiveOf(tx, { organizationId, owners }, { now, limit: mostOfOwner })
+  if (hold && (name.unique || limits.active_per_organization !== null))
+    await store.lockQuota(tx, organizationId)
+  else if (hold && limits.active_per_owner !== null && owners.length > 0)
+    await store.lockQuotasOf(tx, organizationId, owners)
   return {
-    usages: (owner) => ({
-      owner:
-        mostOfOwner === null || owner === null
-          ? undefined
-          : { limit: mostOfOwner, active: ofOwners.get(owner) ?? 0 },
-      organization: most === null ? undefined : { limit: most, active },
-    }),
-    names: name.unique ? await store.selectNames(tx, organizationId, names) : new Map(),
+    usages: await readUsages(tx, limits, { organizationId, owners, now }),
+    names: name.unique ? await store.selectNames(tx, { organizationId }, names) : new Map(),
   }
+}
+
+async function readUsages(
+  db: Db,
+  { active_per_organization: most, active_per_owner: mostOfOwner }: Policy['limits'],
+  { organizationId, owners, now }: Omit<Claims, 'names'>,
+): Promise<Taken['usages']> {
+  const active = most === null ? 0 : await store.countActive(db, organizationId, { now, limit: most })
+  const ofOwners =
+    mostOfOwner === null || owners.length === 0
+      ? new Map<string, number>()
+      : await store.countActiveOf(db, { organizationId, owners }, { now, limit: mostOfOwner })
+  return (owner) => ({
+    owner:
+      mostOfOwner === null || owner === null
+        ? undefined
+        : { limit: mostOfOwner, active: ofOwners.get(owner) ?? 0 },
+    organization: most === null ? undefined : { limit: most, active },
+  })
 }
 
 /** Like `claimQuota`, for the new name of an existing token. */
@@ -83,17 +91,15 @@ export async function claimName(
 
 export async function quotaUsagesOf(
   db: Db,
-  { active_per_owner, active_per_organization }: Policy['limits'],
-  { organizationId, owner, now }: { organizationId: string; owner: string | null; now: Date },
+  limits: Policy['limits'],
+  { organizationId, owner, now }: Omit<Claim, 'name'>,
 ): Promise<QuotaUsages> {
-  const usage = async (limit: number | null, of?: string) =>
-    limit === null
-      ? undefined
-      : { limit, active: await store.countActive(db, { organizationId, owner: of }, { now, limit }) }
-  return {
-    owner: owner === null ? undefined : await usage(active_per_owner, owner),
-    organization: await usage(active_per_organization),
-  }
+  const usages = await readUsages(db, limits, { organizationId, owners: ownersOf(owner), now })
+  return usages(owner)
+}
+
+function ownersOf(owner: string | null): string[] {
+  return owner === null ? [] : [owner]
 }
 
 export function limitRefusal({ owner, organization }: QuotaUsages): AppError | undefined {
@@ -110,7 +116,8 @@ export async function refuseTakenName(
   tx: Db,
   { organizationId, name, except }: { organizationId: string; name: string; except?: string },
 ): Promise<void> {
-  if (await store.isNameTaken(tx, organizationId, name, except)) throw nameTaken()
+  const names = await store.selectNames(tx, { organizationId, except }, [name])
+  if (names.get(name)?.isTaken) throw nameTaken()
 }
 
 export function nameTaken(): AppError {

@@ -5,7 +5,7 @@ import { setOrganizationSuspended } from '../../src/organizations/organizations.
 import { selectKnownOwner } from '../../src/owners/store.ts'
 import { hasTokens } from '../../src/token-types/store.ts'
 import { revokeOwnerTokens } from '../../src/tokens/owners.ts'
-import { countActive, isNameTaken } from '../../src/tokens/quota-store.ts'
+import { countActive, countActiveOf, selectNames } from '../../src/tokens/quota-store.ts'
 import { callerOf } from '../support/credentials.ts'
 import { hold, waitsForLock } from '../support/locks.ts'
 import { affectedBy, costOf } from '../support/plans.ts'
@@ -37,13 +37,13 @@ function noRows(): void {}
 const underLocks: Record<string, { most: number; ask: (db: Db) => Promise<unknown> }> = {
   'active tokens of an organization, for its limit': {
     most: 50,
-    ask: (db) => countActive(db, { organizationId }, { now, limit: 50 }).catch(noRows),
+    ask: (db) => countActive(db, organizationId, { now, limit: 50 }).catch(noRows),
   },
   'active tokens of an owner, for their limit': {
     most: 50,
-    ask: (db) => countActive(db, { organizationId, owner: 'many' }, { now, limit: 50 }).catch(noRows),
+    ask: (db) => countActiveOf(db, { organizationId, owners: ['many'] }, { now, limit: 50 }).catch(noRows),
   },
-  'whether a name is taken': { most: 1, ask: (db) => isNameTaken(db, organizationId, 'many5000') },
+  'whether a name is taken': { most: 1, ask: (db) => selectNames(db, { organizationId }, ['many5000']) },
   'what is known of an owner without a record': {
     most: 1000,
     ask: (db) => selectKnownOwner(db, { organizationId, subject: 'many' }).catch(noRows),
@@ -79,8 +79,8 @@ t.test('live tokens of a signing key are counted among 10,000 of its tokens', as
 })
 
 t.test('usage is exact up to the limit', async (t) => {
-  const count = (owner: string, limit: number) =>
-    countActive(world.db, { organizationId, owner }, { now, limit })
+  const count = async (owner: string, limit: number) =>
+    (await countActiveOf(world.db, { organizationId, owners: [owner] }, { now, limit })).get(owner)
   await give('few', 3)
   t.same([await count('few', 2), await count('few', 3), await count('few', 4)], [2, 3, 3])
 })
