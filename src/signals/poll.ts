@@ -19,7 +19,7 @@ export type PollerOptions = ReceiveContext & {
 
 /** Fetches the events of issuers that do not push them (RFC 8936). */
 export type Poller = {
-  /** Polls the streams that are due. */
+  /** Polls the streams that are due, one after another, unless enough of this is in progress. */
   poll(): Promise<void>
   close(): Promise<void>
 }
@@ -27,6 +27,8 @@ export type Poller = {
 const tickMs = 2_000
 const everyMs = 10_000
 const longestWaitMs = 5 * 60_000
+/** A slow transmitter holds up one round; the others go on with the next tick. */
+const maxRounds = 5
 /** Longer than a poll can take: after that, another instance may poll. */
 const claimMs = 2 * 60_000
 const maxEvents = 50
@@ -35,11 +37,13 @@ const maxRequests = 20
 
 export function createPoller(db: Db, options: PollerOptions): Poller {
   const { now, every, onError } = options
-  let polling: Promise<void> | undefined
+  const rounds = new Set<Promise<void>>()
+  let closed = false
 
-  async function work(): Promise<void> {
-    const due = await store.claimDue(db, now(), new Date(now().getTime() + claimMs))
-    for (const found of due) {
+  async function round(): Promise<void> {
+    while (!closed) {
+      const found = await store.claimDue(db, now(), new Date(now().getTime() + claimMs))
+      if (!found) return
       const { pollFailures } = found.stream
       const problem = await pollOne(db, found, options).then(
         () => null,
@@ -56,18 +60,19 @@ export function createPoller(db: Db, options: PollerOptions): Poller {
     }
   }
 
-  const poll = () => {
-    polling ??= work().finally(() => {
-      polling = undefined
-    })
-    return polling
+  async function poll(): Promise<void> {
+    if (rounds.size >= maxRounds) return
+    const started = round()
+    rounds.add(started)
+    await started.finally(() => rounds.delete(started))
   }
   const stop = every(tickMs, () => poll().catch(onError))
   return {
     poll,
     async close() {
+      closed = true
       stop()
-      await polling?.catch(() => {})
+      await Promise.allSettled(rounds)
     },
   }
 }

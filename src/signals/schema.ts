@@ -72,7 +72,7 @@ export const SignalStreamInput = Type.Object(
         'x-pattern-message': 'must be printable ASCII characters',
         description:
           'The value of the header field Authorization for `poll_url`, which is encrypted and never shown. If it is left ' +
-          'out, it stays as it is.',
+          'out, it stays as it is; with another `poll_url` it has to be given again.',
         examples: [null],
       }),
     ),

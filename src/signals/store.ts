@@ -74,18 +74,19 @@ export async function insertStream(
   return tx.insertInto('signalStreams').values(stream).returningAll().executeTakeFirstOrThrow()
 }
 
+/** Undefined if there is no such stream any more. */
 export async function updateStream(
   tx: Db,
   { organizationId, issuerId }: Key,
   change: Updateable<Tables['signalStreams']>,
-): Promise<SignalStream> {
+): Promise<SignalStream | undefined> {
   return tx
     .updateTable('signalStreams')
     .set(change)
     .where('organizationId', '=', organizationId)
     .where('issuerId', '=', issuerId)
     .returningAll()
-    .executeTakeFirstOrThrow()
+    .executeTakeFirst()
 }
 
 export async function deleteStream(tx: Db, { organizationId, issuerId }: Key): Promise<void> {
@@ -202,22 +203,16 @@ export async function setSignalledAt(
     .execute()
 }
 
-/** Takes streams that are due to be polled, for as long as `until`, so that only one instance polls each of them. */
-export async function claimDue(db: Db, now: Date, until: Date): Promise<IssuerStream[]> {
-  const { rows } = await sql<Key>`
+/** Takes the stream that is due to be polled for the longest time, until `until`, so that only one instance polls it. */
+export async function claimDue(db: Db, now: Date, until: Date): Promise<IssuerStream | undefined> {
+  const {
+    rows: [stream],
+  } = await sql<SignalStream>`
     update signal_streams set poll_at = ${until} where (organization_id, issuer_id) in (
       select organization_id, issuer_id from signal_streams
       where enabled and poll_url is not null and poll_at <= ${now}
         and exists (select from organizations where id = organization_id and suspended_at is null)
-      order by poll_at limit ${streamsAtOnce} for update skip locked)
-    returning organization_id, issuer_id`.execute(db)
-  const found: IssuerStream[] = []
-  for (const key of rows) {
-    const stream = await findStream(db, key)
-    const known = stream && (await withIssuer(db, stream))
-    if (known) found.push(known)
-  }
-  return found
+      order by poll_at limit 1 for update skip locked)
+    returning *`.execute(db)
+  return stream && withIssuer(db, stream)
 }
-
-const streamsAtOnce = 20

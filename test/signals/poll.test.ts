@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { createTrustingWorld } from '../issuers/trust.ts'
-import { listen, risc, startTransmitter } from './transmitter.ts'
+import { audience, listen, risc, startTransmitter } from './transmitter.ts'
 
 const world = await createTrustingWorld(t)
 const base = '/v1/organizations/default'
@@ -134,7 +134,7 @@ t.test('responses that are no answer to a poll are failures', async (t) => {
   await poll()
   t.match(await stream(), { poll_error: /status 401/ })
   await world.ask('PUT', path, {
-    body: { audience: 'https://counterfoil.test/ssf', poll_url: transmitter.jwksUri },
+    body: { audience, poll_url: transmitter.jwksUri },
   })
   await poll()
   t.match(await stream(), { poll_error: /does not respond with sets/ })
@@ -149,7 +149,6 @@ t.test(
     transmitter.authorization = 'Bearer poll-secret-1'
     const { rows } = await world.sql('select row_to_json(s)::text as text from signal_streams s')
     t.notMatch(rows.map(({ text }) => text).join(), /poll-secret/)
-    const audience = 'https://counterfoil.test/ssf'
     const kept = await world.ask('PUT', path, { body: { audience, poll_url: transmitter.pollUrl } })
     t.match(kept.body, { has_poll_authorization: true })
     t.notMatch(kept.text, /poll-secret/)
@@ -164,6 +163,65 @@ t.test(
     t.notMatch(log.text, /poll-secret/)
   },
 )
+
+t.test('the credential for polling is not sent to another URL unless it is given again', async (t) => {
+  const { path, poll, transmitter, stream } = await polled(t, { poll_authorization: 'Bearer poll-secret-3' })
+  const other = await startTransmitter(t, () => world.clock.now)
+  const put = (poll_url: string | null, more: object = {}) =>
+    world.ask('PUT', path, { body: { audience, poll_url, ...more } })
+  const refusal = {
+    status: 422,
+    body: { errors: [{ in: 'body', field: 'poll_authorization', detail: /has to be given again/ }] },
+  }
+  t.match(await put(other.pollUrl), refusal)
+  t.match(await put(null), { status: 200, body: { has_poll_authorization: true } })
+  t.match(await put(other.pollUrl), refusal, 'also by way of push')
+  t.match(await put(other.pollUrl, { poll_authorization: null }), {
+    status: 200,
+    body: { has_poll_authorization: false },
+  })
+  await poll()
+  t.match(await stream(), { poll_error: null })
+  t.match(other.requests, [{ ack: [] }], 'it was asked without the credential')
+  t.match(await put(transmitter.pollUrl, { poll_authorization: 'Bearer poll-secret-4' }), {
+    status: 200,
+    body: { has_poll_authorization: true },
+  })
+})
+
+t.test('a transmitter that does not answer holds up no other', async (t) => {
+  const { offer, transmitter, stream } = await polled(t)
+  await offer('account-disabled', 'waiting')
+  const asked = Promise.withResolvers<void>()
+  const answer = Promise.withResolvers<void>()
+  transmitter.beforeAnswer = () => {
+    asked.resolve()
+    return answer.promise
+  }
+  world.clock.advance(600_000)
+  const waiting = world.signals.poll()
+  await asked.promise
+  const other = await startTransmitter(t, () => world.clock.now)
+  await listen(world, other, { poll_url: other.pollUrl })
+  world.clock.advance(1)
+  await world.signals.poll()
+  t.equal(other.requests.length, 1)
+  answer.resolve()
+  await waiting
+  t.match(await stream(), { received: 1, poll_error: null })
+})
+
+t.test('a stream that is deleted while it is polled is no error', async (t) => {
+  const { path, transmitter } = await polled(t)
+  transmitter.beforeAnswer = () => world.ask('DELETE', path)
+  const other = await startTransmitter(t, () => world.clock.now)
+  await listen(world, other, { poll_url: other.pollUrl })
+  world.clock.advance(600_000)
+  await world.signals.poll()
+  t.equal(transmitter.requests.length, 1)
+  t.equal(other.requests.length, 1, 'the next one is polled')
+  t.equal((await world.ask('GET', path)).status, 404)
+})
 
 t.test('a credential under a master key that is gone is an error that says what to do', async (t) => {
   const { poll, stream } = await polled(t, { poll_authorization: 'Bearer poll-secret-2' })
@@ -190,7 +248,6 @@ t.test('of two instances, one polls', async (t) => {
 
 t.test('what may not be called is rejected, and members are checked', async (t) => {
   const { path, transmitter } = await polled(t)
-  const audience = 'https://counterfoil.test/ssf'
   for (const [body, field, status] of [
     [{ audience, poll_url: 'https://10.0.0.1/poll' }, 'poll_url', 422],
     [{ audience, poll_url: 'ftp://x' }, 'poll_url', 422],
@@ -208,7 +265,7 @@ t.test('without a master key there is no credential for polling', async (t) => {
   const transmitter = await startTransmitter(t, () => plain.clock.now)
   const { path } = await listen(plain, transmitter)
   const body = {
-    audience: 'https://counterfoil.test/ssf',
+    audience,
     poll_url: transmitter.pollUrl,
     poll_authorization: 'x',
   }

@@ -23,6 +23,8 @@ export type Transmitter = {
   /** What it offers to those who poll, by `jti`, until it is acknowledged or refused. */
   offered: Map<string, string>
   requests: PollRequest[]
+  /** Awaited before a poll is answered. */
+  beforeAnswer: () => unknown
   /** What `Authorization` has to be. */
   authorization: string | undefined
   /** Down: neither keys nor events can be fetched. */
@@ -44,6 +46,7 @@ export async function startTransmitter(t: Test, now: () => Date): Promise<Transm
     transmitter.requests.push(asked)
     for (const jti of [...(asked.ack ?? []), ...Object.keys(asked.setErrs ?? {})])
       transmitter.offered.delete(jti)
+    await transmitter.beforeAnswer()
     const some = [...transmitter.offered].slice(0, asked.maxEvents)
     send(200, { sets: Object.fromEntries(some), moreAvailable: some.length < transmitter.offered.size })
   })
@@ -66,6 +69,7 @@ export async function startTransmitter(t: Test, now: () => Date): Promise<Transm
     },
     offered: new Map(),
     requests: [],
+    beforeAnswer() {},
     authorization: undefined,
     isDown: false,
   }
