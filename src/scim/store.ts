@@ -118,13 +118,16 @@ export async function selectUsers(
   return { total, users: total >= startIndex && count > 0 ? await page.execute() : [] }
 }
 
-/** `element`: within the brackets of a multi-valued attribute, its current element. */
+/**
+ * Null where a missing value is compared, which counts as false: with `coalesce` there, no index would find a user by name.
+ * `element`: within the brackets of a multi-valued attribute, its current element.
+ */
 function condition(filter: Filter, element?: RawBuilder<unknown>): RawBuilder<SqlBool> {
   if (filter.op === 'and' || filter.op === 'or') {
     const conditions = filter.filters.map((one) => condition(one, element))
     return sql`(${sql.join(conditions, filter.op === 'and' ? sql` and ` : sql` or `)})`
   }
-  if (filter.op === 'not') return sql`not ${condition(filter.filter, element)}`
+  if (filter.op === 'not') return sql`not coalesce(${condition(filter.filter, element)}, false)`
   if (filter.op === 'any') return anyElement(filter.attribute.name, (one) => condition(filter.filter, one))
   const { attribute, sub } = filter.path
   if (element) return sub ? comparison(filter, sql`(${element} ->> ${sql.lit(sub.name)})`) : sql`true`
@@ -133,7 +136,6 @@ function condition(filter: Filter, element?: RawBuilder<unknown>): RawBuilder<Sq
   return comparison(filter, columnOf(filter.path))
 }
 
-/** Never null, so that `not` is its opposite. */
 function comparison(
   filter: Exclude<Filter, { filters: Filter[] } | { filter: Filter }>,
   held: RawBuilder<unknown>,
@@ -146,15 +148,15 @@ function comparison(
   const [left, right] = isAnyCase
     ? [sql`lower(${held})`, sql`lower(${value}::text)`]
     : [held, sql`${value}::${sql.raw(sqlTypes[compared.type])}`]
-  return sql`coalesce(${comparisons[op](compared.type === 'boolean' ? sql`${left}::boolean` : left, right)}, ${op === 'ne'})`
+  return comparisons[op](compared.type === 'boolean' ? sql`${left}::boolean` : left, right)
 }
 
 const sqlTypes = { string: 'text', boolean: 'boolean', dateTime: 'timestamptz', complex: 'text' }
 
-type Compare = (left: RawBuilder<unknown>, right: RawBuilder<unknown>) => RawBuilder<unknown>
+type Compare = (left: RawBuilder<unknown>, right: RawBuilder<unknown>) => RawBuilder<SqlBool>
 const comparisons: Record<Comparison, Compare> = {
   eq: (left, right) => sql`${left} = ${right}`,
-  ne: (left, right) => sql`${left} <> ${right}`,
+  ne: (left, right) => sql`${left} is distinct from ${right}`,
   gt: (left, right) => sql`${left} > ${right}`,
   ge: (left, right) => sql`${left} >= ${right}`,
   lt: (left, right) => sql`${left} < ${right}`,

@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { parseFilter } from '../../src/scim/filter.ts'
+import { selectUsers } from '../../src/scim/store.ts'
 import { AppError } from '../../src/shared/errors.ts'
+import { costOf } from '../support/plans.ts'
 import { createWorld } from '../support/world.ts'
 
 const world = await createWorld(t)
@@ -186,4 +188,29 @@ t.test('any text is a filter or an invalidFilter', async () => {
     }),
     { numRuns: 2000 },
   )
+})
+
+t.test('directories look users up by an index', async (t) => {
+  const { id: organization } = (
+    await world.ask('POST', '/v1/organizations', { body: { key: 'large', name: 'Large' } })
+  ).body
+  await world.sql(
+    `insert into directory_users (organization_id, id, user_name, external_id, active, attributes, created_at, updated_at)
+     select $1, gen_random_uuid(), 'User-' || i, 'E-' || i, true, '{}', now(), now() from generate_series(1, 5000) i`,
+    [organization],
+  )
+  await world.sql('analyze directory_users')
+  for (const filter of [
+    'userName eq "user-77"',
+    'externalId eq "E-77"',
+    'userName eq "user-77" and active eq true',
+  ]) {
+    const page = { filter: parseFilter(filter), startIndex: 1, count: 10 }
+    t.equal((await selectUsers(world.db, organization, page)).total, 1, filter)
+    // An explained count is no count, so that the function fails.
+    const { examined } = await costOf(world.db, 'directory_users', (db) =>
+      selectUsers(db, organization, page).catch(() => {}),
+    )
+    t.ok(examined < 10, `${filter}: ${examined}`)
+  }
 })
