@@ -11,7 +11,7 @@ import {
   provisionOwner,
 } from '../owners/provisioning.ts'
 import { AppError, badCredential } from '../shared/errors.ts'
-import type { ExpectedVersions } from '../shared/preconditions.ts'
+import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
 import { revokeTokensOf } from '../tokens/owners.ts'
 import { scimError, type UserValues, valuesIn } from './attributes.ts'
 import { parseFilter } from './filter.ts'
@@ -28,14 +28,14 @@ export async function createScimUser(db: Db, caller: Caller, body: unknown): Pro
   const input = inputFrom({ active: true, ...valuesIn(body) })
   await revokeTokensOfDeleted(db, caller, organizationId, input)
   return db.transaction().execute(async (tx) => {
-    const user = await store.insertUser(tx, {
+    const inserted = await store.insertUser(tx, {
       organizationId,
       id: uuid(),
       ...stored(input),
       createdAt: caller.now,
       updatedAt: caller.now,
     })
-    if (!user) throw userNameTaken()
+    const user = inserted ?? userNameTaken()
     await provision(tx, caller, user)
     return user
   })
@@ -100,14 +100,14 @@ async function changing(
 ): Promise<DirectoryUser> {
   const organizationId = directoryOf(caller)
   const known = await getScimUser(db, caller, id)
+  refuseStale(known, expected)
   const next = inputFrom(change(known))
   if (next.userName !== known.userName) await revokeTokensOfDeleted(db, caller, organizationId, next)
   const lock = (tx: Db) => lockUser(tx, organizationId, id)
   return changeLocked(db, { lock, expected }, async (tx, user) => {
     const input = inputFrom(change(user))
     const changed = store.isChanged(user, input)
-      ? ((await store.updateUser(tx, user, { ...stored(input), updatedAt: caller.now })) ??
-        userNameTakenNow())
+      ? ((await store.updateUser(tx, user, { ...stored(input), updatedAt: caller.now })) ?? userNameTaken())
       : user
     await provision(tx, caller, changed)
     return changed
@@ -138,8 +138,10 @@ export function requireProvisioning(caller: Caller): void {
   requirePermission(caller, 'scim')
 }
 
-/** The organization whose directory the caller manages: its own. This concerns tokens for
- * any audience and of any type, so a token that is narrowed to some cannot do it. */
+/**
+ * The organization whose directory the caller manages: its own. This concerns tokens for any audience and of any type, so
+ * a token that is narrowed to some cannot do it.
+ */
 function directoryOf(caller: Caller): string {
   const { principal } = caller
   requireProvisioning(caller)
@@ -184,12 +186,8 @@ function stored({ attributes, ...columns }: UserInput) {
   return { ...columns, attributes: JSON.stringify(attributes) }
 }
 
-function userNameTaken(): AppError {
-  return new AppError('already_exists', 'Another user has this userName.', { scimType: 'uniqueness' })
-}
-
-function userNameTakenNow(): never {
-  throw userNameTaken()
+function userNameTaken(): never {
+  throw new AppError('already_exists', 'Another user has this userName.', { scimType: 'uniqueness' })
 }
 
 function noSuchUser(): never {

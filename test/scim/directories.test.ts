@@ -217,6 +217,20 @@ t.test('another person who gets the name of a deleted user does not get their to
   }
 })
 
+t.test('a rejected change to the name of a deleted user revokes nothing', async (t) => {
+  const { body: deleted } = await ask('POST', '/Users', entra('wanted'))
+  const { id } = await world.issue({ owner: { subject: 'wanted' } })
+  await ask('DELETE', `/Users/${deleted.id}`)
+  const { body: user } = await ask('POST', '/Users', entra('wanting'))
+  const { status } = await world.ask('PUT', `/scim/v2/Users/${user.id}`, {
+    token: scim,
+    headers: { 'content-type': 'application/scim+json', 'if-match': '"7"' },
+    body: { ...user, userName: 'wanted' },
+  })
+  t.equal(status, 412)
+  t.match((await world.ask('GET', `/v1/organizations/default/tokens/${id}`)).body, { revoked_at: null })
+})
+
 t.test('after a change of name, tokens of both names stop when the user leaves', async (t) => {
   const { body: user } = await ask('POST', '/Users', entra('maiden'))
   const before = await world.issue({ owner: { subject: 'maiden' } })
