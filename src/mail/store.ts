@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { insertInBatches } from '../db/batches.ts'
 import type { Db } from '../db/database.ts'
 import type { MailedType } from '../shared/event-types.ts'
 import type { PolicyDocument } from '../shared/policy.ts'
@@ -30,12 +31,14 @@ export async function selectPolicies(tx: Db, ids: string[]): Promise<Map<string,
 }
 
 export async function insertMails(tx: Db, mails: NewMail[], now: Date): Promise<void> {
-  if (mails.length === 0) return
-  await tx
-    .insertInto('mails')
-    .values(mails.map(({ data, ...mail }) => ({ ...mail, data: JSON.stringify(data), nextAttemptAt: now })))
-    .onConflict((conflict) => conflict.doNothing())
-    .execute()
+  const rows = mails.map(({ data, ...mail }) => ({ ...mail, data: JSON.stringify(data), nextAttemptAt: now }))
+  await insertInBatches(rows, (some) =>
+    tx
+      .insertInto('mails')
+      .values(some)
+      .onConflict((conflict) => conflict.doNothing())
+      .execute(),
+  )
 }
 
 /**

@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { insertInBatches } from '../db/batches.ts'
 import type { Db } from '../db/database.ts'
 import type { Delivery, DeliveryStatus, Tables, Webhook } from '../db/tables.ts'
 import type { Key } from './store.ts'
@@ -37,7 +38,7 @@ const columns = [
 
 /** In this order, which is that of their delivery. */
 export async function insertDeliveries(tx: Db, deliveries: NewDelivery[]): Promise<void> {
-  if (deliveries.length > 0) await tx.insertInto('deliveries').values(deliveries).execute()
+  await insertInBatches(deliveries, (some) => tx.insertInto('deliveries').values(some).execute())
 }
 
 /** Newest first; one row more than `limit` if there are more. */

@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
+import { emit } from '../../src/events/events.ts'
 import { createWorld, day, type World, type WorldOptions } from '../support/world.ts'
 import { startSmtp } from './smtp.ts'
 
@@ -109,6 +111,21 @@ t.test('more than three a day come together, once a day', async (t) => {
   await pass(world, day)
   t.equal(subjects().at(-1), '5 notices about tokens of default')
   t.equal(smtp.mails.length, 5)
+})
+
+t.test('many notices reach many recipients at once', async (t) => {
+  const { world } = await start(t, { mail: { url: 'smtp://127.0.0.1:1', from } })
+  const mail_to = Array.from({ length: 20 }, (_, n) => `recipient-${n}@example.com`)
+  t.equal((await notify(world, { mail_to })).status, 200)
+  const { id: organizationId } = (await world.ask('GET', '/v1/organizations/default')).body
+  const event = { organizationId, occurredAt: world.clock.now, data: { name: 'One' } }
+  await emit(
+    world.db,
+    Array.from({ length: 500 }, () => ({ type: 'token.expired', ...event, subject: randomUUID() })),
+  )
+  await world.dispatcher.flush()
+  const { rows } = await world.sql('select count(*)::int from mails group by recipient')
+  t.same(rows, Array(20).fill({ count: 500 }))
 })
 
 t.test('what a user chose cannot add header fields, recipients or links', async (t) => {

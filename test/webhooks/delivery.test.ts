@@ -1,7 +1,9 @@
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import t from 'tap'
+import { emit } from '../../src/events/events.ts'
 import { tidyWebhooks } from '../../src/webhooks/tidy.ts'
 import { createWorld, day } from '../support/world.ts'
 import { startReceiver, verifies } from './receiver.ts'
@@ -388,6 +390,26 @@ t.test('deliveries are kept for 30 days', async (t) => {
   clock.advance(2)
   await tidyWebhooks(world.db, clock.now)
   t.equal((await deliveriesOf(item)).length, 0)
+})
+
+t.test('many events reach many webhooks at once', async (t) => {
+  await register('http://127.0.0.1:9', ['token.created'])
+  for (let n = 1; n < 20; n += 1)
+    await ask('POST', collection, { body: { url: `http://127.0.0.1:9/${n}`, events: ['token.created'] } })
+  await world.sql('update webhooks set paused_at = now()')
+  const { id: organizationId } = (await ask('GET', '/v1/organizations/default')).body
+  const event = { organizationId, occurredAt: clock.now, data: { name: 'One of many' } }
+  const subjects = Array.from({ length: 500 }, () => randomUUID())
+  await emit(
+    world.db,
+    subjects.map((subject) => ({ type: 'token.created', ...event, subject })),
+  )
+  await dispatcher.flush()
+  const { rows } = await world.sql(
+    `select array_agg(subject order by position) as subjects from deliveries group by webhook_id`,
+  )
+  t.equal(rows.length, 20)
+  for (const row of rows) t.same(row.subjects, subjects, 'all of them, in their order')
 })
 
 t.test('one dead endpoint keeps no other waiting', async (t) => {
