@@ -71,10 +71,14 @@ export async function attempt(
   log.warn({ organization, webhook, delivery, attempts: attempts + 1, error }, 'webhook delivery failed')
   const nextAttemptAt = retryAt(attempts + 1, now(), result.retryAfter)
   const status = nextAttemptAt ? 'pending' : 'failed'
+  const gone = responseStatus === 410
   await db.transaction().execute(async (tx) => {
+    // Before the deliveries, as requests do that change the webhook.
+    const key = { organizationId: organization, id: webhook }
+    const noted = gone || isNotable(claimed, now()) ? await lockWebhook(tx, key) : undefined
     if (!(await deliveries.settleDelivery(tx, claimed, { ...outcome, status, nextAttemptAt }))) return
     if (nextAttemptAt) await deliveries.postponeFollowers(tx, claimed, nextAttemptAt)
-    await noteFailure(tx, claimed, now(), responseStatus === 410)
+    if (noted && !noted.disabledAt) await noteFailure(tx, noted, now(), gone)
   })
 }
 
@@ -110,14 +114,13 @@ async function post(
   }
 }
 
+/** Whether it is the first failure, or something may have to be announced. */
+function isNotable({ failingSince }: Claimed, now: Date): boolean {
+  return !failingSince || now.getTime() - failingSince.getTime() >= announceAfterMs
+}
+
 /** By how long a webhook has failed, and never by how often: a busy one would be disabled by a short outage. */
-async function noteFailure(tx: Db, claimed: Claimed, now: Date, gone: boolean): Promise<void> {
-  const { organizationId, webhookId: id } = claimed
-  // The row is needed only for the first failure, and when something has to be announced.
-  if (!gone && claimed.failingSince && now.getTime() - claimed.failingSince.getTime() < announceAfterMs)
-    return
-  const webhook = await lockWebhook(tx, { organizationId, id })
-  if (!webhook || webhook.disabledAt) return
+async function noteFailure(tx: Db, webhook: Webhook, now: Date, gone: boolean): Promise<void> {
   const failingSince = webhook.failingSince ?? now
   const failingMs = now.getTime() - failingSince.getTime()
   if (gone) return disable(tx, webhook, now, 'It responded with the status 410 (Gone).')
@@ -128,7 +131,8 @@ async function noteFailure(tx: Db, claimed: Claimed, now: Date, gone: boolean): 
   await updateWebhook(tx, webhook, { failingAnnouncedAt: now })
   await emit(tx, [
     {
-      ...{ type: 'webhook.failing', organizationId, subject: id, occurredAt: now },
+      ...{ type: 'webhook.failing', organizationId: webhook.organizationId, subject: webhook.id },
+      occurredAt: now,
       data: {
         name: new URL(webhook.url).origin,
         failing_since: failingSince.toISOString(),

@@ -5,6 +5,7 @@ import { createServer } from 'node:net'
 import t from 'tap'
 import { emit } from '../../src/events/events.ts'
 import { tidyWebhooks } from '../../src/webhooks/tidy.ts'
+import { hold, waitsForLock } from '../support/locks.ts'
 import { createWorld, day } from '../support/world.ts'
 import { startReceiver, verifies } from './receiver.ts'
 
@@ -390,6 +391,21 @@ t.test('deliveries are kept for 30 days', async (t) => {
   clock.advance(2)
   await tidyWebhooks(world.db, clock.now)
   t.equal((await deliveriesOf(item)).length, 0)
+})
+
+t.test('a request that changes a webhook does not collide with its first failure', async (t) => {
+  const { item, id } = await register('http://127.0.0.1:9', ['token.created'])
+  await ask('PATCH', item, { body: { paused: true } })
+  await world.issue()
+  await dispatcher.flush()
+  await ask('PATCH', item, { body: { paused: false } })
+  const request = await hold(t, world, `select from webhooks where id = '${id}' for update`)
+  const flushing = dispatcher.flush()
+  await waitsForLock(world, '%"webhooks"%')
+  await request.query(`update deliveries set next_attempt_at = now() where webhook_id = '${id}'; commit`)
+  await flushing
+  t.match(await deliveriesOf(item), [{ attempts: 1, error: 'cannot be reached' }])
+  t.match((await ask('GET', item)).body, { status: 'failing' })
 })
 
 t.test('many events reach many webhooks at once', async (t) => {
