@@ -40,9 +40,9 @@ async function sendTo(db: Db, claimed: store.Claimed, context: MailContext): Pro
   const { mails } = claimed
   const { singles, lastDigest } = await store.countSent(db, claimed, new Date(now.getTime() - dayMs))
   if (singles + mails.length <= mostSingles) {
-    for (const mail of mails) await send(db, claimed, [mail], context)
+    for (const mail of mails) await send(db, { ...claimed, mails: [mail] }, 'single', context)
   } else if (!lastDigest || mails.some(({ type }) => urgent.includes(type))) {
-    await send(db, claimed, mails, context)
+    await send(db, claimed, 'digest', context)
   } else {
     const nextAttemptAt = new Date(lastDigest.getTime() + dayMs)
     await store.settleMails(db, claimed, mails, { nextAttemptAt })
@@ -52,9 +52,10 @@ async function sendTo(db: Db, claimed: store.Claimed, context: MailContext): Pro
 async function send(
   db: Db,
   claimed: store.Claimed,
-  mails: store.PendingMail[],
+  as: 'single' | 'digest',
   { mailer, now, url, log }: MailContext,
 ): Promise<void> {
+  const { mails } = claimed
   const [first] = mails
   if (!first) return
   const result = await mailer.send({
@@ -65,7 +66,7 @@ async function send(
   })
   const attempts = Math.max(...mails.map(({ attempts }) => attempts)) + 1
   if (result === 'sent') {
-    const sent = { status: 'sent', sentAt: now(), digest: mails.length > 1, attempts } as const
+    const sent = { status: 'sent', sentAt: now(), digest: as === 'digest', attempts } as const
     return store.settleMails(db, claimed, mails, sent)
   }
   log.warn({ organization: claimed.organizationId, attempts, error: result.error }, 'sending a mail failed')

@@ -113,6 +113,18 @@ t.test('more than three a day come together, once a day', async (t) => {
   t.equal(smtp.mails.length, 5)
 })
 
+t.test('the limit of three a day also holds for mails that come one at a time', async (t) => {
+  const { world, smtp, subjects } = await start(t)
+  for (let n = 0; n < 8; n += 1) {
+    await world.issue({ name: `Token ${n}`, owner: ada, lifetime_seconds: 7 * 86_400 + 120 })
+    await pass(world, 4 * minute)
+  }
+  t.equal(smtp.mails.length, 4, 'the fourth is the mail of that day for the rest')
+  await pass(world, day)
+  t.equal(smtp.mails.length, 5)
+  t.equal(subjects().at(-1), '4 notices about tokens of default')
+})
+
 t.test('many notices reach many recipients at once', async (t) => {
   const { world } = await start(t, { mail: { url: 'smtp://127.0.0.1:1', from } })
   const mail_to = Array.from({ length: 20 }, (_, n) => `recipient-${n}@example.com`)
