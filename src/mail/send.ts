@@ -29,6 +29,8 @@ export async function sendDue(db: Db, context: MailContext, isEnding: () => bool
   const claimed = await store.claimMails(db, now, until, recipientsAtOnce)
   // One after the other: an SMTP server limits how many connections it takes from one sender.
   for (const one of claimed) {
+    // A server this slow would still be taking a mail when the claim ends, so the rest is left to be claimed again.
+    if (context.now().getTime() - now.getTime() > leaseMs / 2) break
     if (isEnding()) await store.settleMails(db, one, one.mails, {})
     else await sendTo(db, one, context)
   }

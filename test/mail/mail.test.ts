@@ -125,6 +125,34 @@ t.test('the limit of three a day also holds for mails that come one at a time', 
   t.equal(subjects().at(-1), '4 notices about tokens of default')
 })
 
+t.test('an instance whose claim has ended leaves the mail to the other one', async (t) => {
+  let onFirst = async () => {}
+  const { world: first, smtp } = await start(t, {}, async () => {
+    const once = onFirst
+    onFirst = async () => {}
+    await once()
+    return undefined
+  })
+  const second = await createWorld(t, {
+    databaseUrl: first.databaseUrl,
+    signing: first.signing,
+    mail: { url: smtp.url, from },
+  })
+  const recipients = Array.from({ length: 3 }, (_, n) => `u-${n}@example.com`)
+  for (const email of recipients)
+    await first.issue({ owner: { subject: email, email }, lifetime_seconds: 7 * 86_400 + 120 })
+  onFirst = async () => {
+    // The server keeps the first instance waiting.
+    first.clock.advance(6 * minute)
+    second.clock.now = first.clock.now
+    await second.dispatcher.flush()
+  }
+  await pass(first, 4 * minute)
+  const got = smtp.mails.map(({ to }) => String(to))
+  t.same([...new Set(got)].sort(), recipients)
+  t.equal(got.length, 4, 'only the mail that was being sent arrives twice')
+})
+
 t.test('many notices reach many recipients at once', async (t) => {
   const { world } = await start(t, { mail: { url: 'smtp://127.0.0.1:1', from } })
   const mail_to = Array.from({ length: 20 }, (_, n) => `recipient-${n}@example.com`)

@@ -12,11 +12,10 @@ export type Mail = {
   html: string
 }
 
+type Refusal = { code: number; text: string } | undefined
+
 /** An SMTP server that records what it accepts. `refuse` gives the reply for a recipient that it does not accept. */
-export async function startSmtp(
-  t: Test,
-  refuse?: (to: string) => { code: number; text: string } | undefined,
-) {
+export async function startSmtp(t: Test, refuse?: (to: string) => Refusal | Promise<Refusal>) {
   const mails: Mail[] = []
   const server = new SMTPServer({
     disabledCommands: ['STARTTLS'],
@@ -25,8 +24,8 @@ export async function startSmtp(
       username === 'counterfoil' && password === 'smtp-password'
         ? done(null, { user: username })
         : done(new Error('Invalid login')),
-    onRcptTo({ address }, _session, done) {
-      const refusal = refuse?.(address)
+    async onRcptTo({ address }, _session, done) {
+      const refusal = await refuse?.(address)
       if (!refusal) return done()
       done(Object.assign(new Error(refusal.text), { responseCode: refusal.code }))
     },
