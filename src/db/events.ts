@@ -19,19 +19,16 @@ export type NewEvent = {
   ip: string | null
 }
 
-const columns = sql`organization_id, id, occurred_at, actor, on_behalf_of, action, target_type, target_id, target_name,
+export const eventColumns = sql`organization_id, id, occurred_at, actor, on_behalf_of, action, target_type, target_id, target_name,
   changes, request_id, ip`
 
 /** An insert of JSON rows into the change log, as a statement of its own or combined with the change. */
 export function eventsInsert(events: RawBuilder<unknown>): RawBuilder<never> {
-  return sql<never>`insert into audit_events (${columns})
-    select ${columns} from json_populate_recordset(null::audit_events, ${events})`
+  return sql<never>`insert into audit_events (${eventColumns})
+    select ${eventColumns} from json_populate_recordset(null::audit_events, ${events})`
 }
 
-/** An insert into the outbox of those rows that webhooks and mail report, next to the one into the change log. */
-export function outboxInsert(events: RawBuilder<unknown>): RawBuilder<never> {
-  return sql<never>`insert into outbox (event_id, type, organization_id, subject, occurred_at, data)
-    select id, action, organization_id, target_id, occurred_at, json_build_object('actor', actor, 'name', target_name)
-    from json_populate_recordset(null::audit_events, ${events})
-    where action in (${sql.join(recordedEventTypes.map((type) => sql.lit(type)))})`
-}
+/** Puts those rows of `event`, as the insert above can return them, into the outbox that webhooks and mail report. */
+export const outboxInsert = sql<never>`insert into outbox (event_id, type, organization_id, subject, occurred_at, data)
+  select id, action, organization_id, target_id, occurred_at, json_build_object('actor', actor, 'name', target_name)
+  from event where action in (${sql.join(recordedEventTypes.map((type) => sql.lit(type)))})`

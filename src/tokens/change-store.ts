@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Db } from '../db/database.ts'
-import { eventsInsert, type NewEvent, outboxInsert } from '../db/events.ts'
+import { eventColumns, eventsInsert, type NewEvent, outboxInsert } from '../db/events.ts'
 import { coalesce } from '../db/group-commit.ts'
 import { statement } from '../db/statement.ts'
 import type { TokenRow } from '../db/tables.ts'
@@ -26,8 +26,9 @@ export function coalescedChange<Row extends { id: string }>(
           select ${parameter('rows')}::json as rows, ${parameter('events')}::json as events
         ), ${parts(locked)}, event as (
           ${eventsInsert(sql`(select events from given)`)} where target_id in (select id::text from token)
+          returning ${eventColumns}
         ), told as (
-          ${outboxInsert(sql`(select events from given)`)} and target_id in (select id::text from token)
+          ${outboxInsert}
         )
         select id, version from token`.compile(builder),
     )
