@@ -12,9 +12,6 @@ const statements = [
     token_id uuid not null,
     primary key (kind, days)
   )`,
-  // Secrets are stored nearly in the order of their creation, so this index costs a create almost nothing.
-  `create index token_secrets_by_creation on token_secrets using brin (created_at)
-    with (pages_per_range = 32, autosummarize = on)`,
 
   `create table mails (
     organization_id uuid not null references organizations on delete cascade,

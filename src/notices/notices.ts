@@ -33,9 +33,9 @@ async function announce(db: Db, kind: NoticeKind, days: number, reached: Date): 
       const position = await store.lockPosition(tx, kind, days)
       if (!position || position.instant >= until) return false
       const select = kind === 'expiry' ? store.selectExpiring : store.selectAging
-      const found = await select(tx, position, until, atOnce)
+      const found = await select(tx, { after: position, until, limit: atOnce }, days)
       const wanted = found.filter((one) =>
-        kind === 'expiry' ? expiresIn(one, days, reached) : isDue(one, days, reached),
+        kind === 'expiry' ? expiresIn(one, days, reached) : isActive(one, reached),
       )
       await emit(
         tx,
@@ -68,9 +68,8 @@ function expiresIn(
   return ![0, ...wanted].some((fewer) => fewer < days && instant <= daysFrom(reached, fewer))
 }
 
-function isDue({ policy, revokedAt, expiresAt }: store.Candidate, days: number, reached: Date): boolean {
-  const isActive = !revokedAt && (!expiresAt || expiresAt > reached)
-  return isActive && effectivePolicy(policy).rotation.every_days === days
+function isActive({ revokedAt, expiresAt }: store.Candidate, reached: Date): boolean {
+  return !revokedAt && (!expiresAt || expiresAt > reached)
 }
 
 function eventOf(

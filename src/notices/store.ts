@@ -86,13 +86,11 @@ export async function movePosition(
     .execute()
 }
 
-/** Tokens that are not revoked, in the order of their expiry, after a position and up to an instant. */
-export async function selectExpiring(
-  tx: Db,
-  after: Position,
-  until: Date,
-  limit: number,
-): Promise<Candidate[]> {
+/** What to read along the order of time: what is after a position and up to an instant. */
+export type Stretch = { after: Position; until: Date; limit: number }
+
+/** Tokens that are not revoked, in the order of their expiry. */
+export async function selectExpiring(tx: Db, { after, until, limit }: Stretch): Promise<Candidate[]> {
   const expiry = sql`coalesce(expires_at, 'infinity')`
   return select(
     tx,
@@ -102,14 +100,23 @@ export async function selectExpiring(
   )
 }
 
-/** Current secrets in the order of their creation, after a position and up to an instant. */
-export async function selectAging(tx: Db, after: Position, until: Date, limit: number): Promise<Candidate[]> {
+/** Current secrets of organizations whose policy has this number of days, in the order of their creation. */
+export async function selectAging(
+  tx: Db,
+  { after, until, limit }: Stretch,
+  days: number,
+): Promise<Candidate[]> {
   return select(
     tx,
-    sql`select created_at as at, organization_id, token_id from token_secrets
-      where created_at between ${after.at}::timestamptz and ${until} and (created_at, organization_id, token_id) > ${row(after)}
-        and superseded_at is null and lapses_at is null
-      order by created_at, organization_id, token_id limit ${limit}`,
+    sql`select secrets.* from organizations cross join lateral (
+        select created_at as at, organization_id, token_id from token_secrets
+        where organization_id = organizations.id and superseded_at is null and lapses_at is null
+          and created_at between ${after.at}::timestamptz and ${until}
+          and (created_at, organization_id, token_id) > ${row(after)}
+        order by created_at, token_id limit ${limit}
+      ) as secrets
+      where (policy -> 'rotation' ->> 'every_days')::int = ${days}
+      order by at, organization_id, token_id limit ${limit}`,
   )
 }
 

@@ -1,6 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
+import type { Db } from '../../src/db/database.ts'
 import { giveNotices } from '../../src/notices/notices.ts'
+import { last, selectAging } from '../../src/notices/store.ts'
+import { costOf } from '../support/plans.ts'
 import { createWorld, day, type World } from '../support/world.ts'
 
 const world = await createWorld(t)
@@ -219,6 +222,28 @@ t.test('the scan reads only what has become due', async (t) => {
   const plan = await explain(world)
   t.match(plan, /Index (Only )?Scan using tokens_expiring/)
   t.notMatch(plan, /Seq Scan on tokens|Sort/)
+})
+
+t.test('the scan for rotation reads no secrets of organizations without that policy', async (t) => {
+  const { id: template } = await world.issue()
+  await world.sql(
+    `insert into token_secrets (hash, organization_id, token_id, hint, created_at)
+    select sha256(n::text::bytea), organization_id, id, 'h', $2 from tokens, generate_series(1, 5000) as n where id = $1`,
+    [template, clock.now],
+  )
+  await ask('POST', '/v1/organizations', { body: { key: 'aging', name: 'Aging' } })
+  await ask('PUT', policyOf('aging'), { body: { rotation: { every_days: 45 } } })
+  for (let n = 0; n < 3; n += 1) await world.issue({ name: `read ${n}` }, 'aging')
+  await world.sql('analyze')
+  const after = { at: new Date(0).toISOString(), organizationId: last, tokenId: last }
+  const read = (db: Db) => selectAging(db, { after, until: clock.now, limit: 500 }, 45)
+  t.same(
+    (await read(world.db)).map(({ name }) => name),
+    ['read 0', 'read 1', 'read 2'],
+  )
+  const { examined, scanned } = await costOf(world.db, 'token_secrets', read)
+  t.equal(examined, 6, 'each secret, and the current one of its token')
+  t.notOk(scanned.includes('token_secrets'))
 })
 
 async function explain(world: World): Promise<string> {
