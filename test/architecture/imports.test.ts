@@ -119,6 +119,8 @@ t.test('changes of resources compare If-Match in one place', async (t) => {
     'src/audit/change-resource.ts',
     // Compares before it looks for breaches, which must not happen under the lock.
     'src/policy/policy.ts',
+    // Compares before it revokes the tokens of a deleted user of the new name.
+    'src/scim/users.ts',
     // Checks the caller and the rules under the locks of a rotation first.
     'src/tokens/rotate/rotate.ts',
   ])
