@@ -40,14 +40,16 @@ const buildValidator: BuildCompilerFromPool = (externalSchemas) => (route) => {
   return build(externalSchemas, { customOptions, onCreate: addFormats })(route)
 }
 
-/** Whether the value fits the schema, which is kept together with its compiled form. */
+/** Whether the value fits the schema, which has to be a constant: it is kept together with its compiled form. */
 export function fits<T extends TSchema>(schema: T, value: unknown): value is Static<T> {
   return violations(schema, value).length === 0
 }
 
-/** How the value violates the schema, which is kept together with its compiled form. Adds defaults to the value. */
+const validatorOf = buildValidator({}, {})
+
+/** How the value violates the schema, which has to be a constant too. Adds defaults to the value. */
 export function violations(schema: TSchema, value: unknown): AjvCompiler.ErrorObject[] {
-  const validate = buildValidator({}, {})({ schema, httpPart: 'body' })
+  const validate = validatorOf({ schema, httpPart: 'body' })
   return validate(value) ? [] : (validate.errors ?? [])
 }
 
@@ -56,39 +58,44 @@ type Compile = (route: { schema: unknown; httpPart?: string }) => Compiled
 
 /**
  * Compiles each schema when it is first needed, so that the service starts sooner, and once in a process: many routes
- * declare the same parameters and problems, and tests build many apps. Keyed by the schemas that can be referred to,
- * then by the schema itself.
+ * declare the same parameters and problems, and tests build many apps.
  */
 function compileOnce<Factory extends (externalSchemas: never, options: never) => (route: never) => unknown>(
   factory: Factory,
 ): Factory {
-  const compiled = new Map<string, Map<string, Compiled>>()
+  /** By the schemas that can be referred to. */
+  const compilers = new Map<string, Compile>()
   const build = (externalSchemas: never, options: never): Compile => {
     const shared = JSON.stringify(externalSchemas)
-    const known = compiled.get(shared) ?? new Map<string, Compiled>()
-    compiled.set(shared, known)
-    let compile: Compile | undefined
-    const make: Compile = (route) => {
-      const key = `${route.httpPart === 'body'} ${JSON.stringify(route.schema)}`
-      compile ??= factory(externalSchemas, options) as Compile
-      const made = known.get(key) ?? compile(route)
-      known.set(key, made)
-      return made
-    }
-    return (route) => {
-      let made: Compiled | undefined
-      const run: Compiled = (input) => {
-        made ??= make(route)
-        const result = made(input)
-        // Fastify looks for the errors of a validator at this function. Its result stays false, since
-        // `request.validateInput` takes anything else for valid.
-        run.errors = made.errors
-        return result
-      }
-      return run
-    }
+    const compile = compilers.get(shared) ?? remembering(factory(externalSchemas, options) as Compile)
+    compilers.set(shared, compile)
+    return (route) => whenNeeded(() => compile(route))
   }
   return build as unknown as Factory
+}
+
+/** Compiles equal schemas once. */
+function remembering(compile: Compile): Compile {
+  const compiled = new Map<string, Compiled>()
+  return (route) => {
+    const key = `${route.httpPart === 'body'} ${JSON.stringify(route.schema)}`
+    const made = compiled.get(key) ?? compile(route)
+    compiled.set(key, made)
+    return made
+  }
+}
+
+function whenNeeded(compile: () => Compiled): Compiled {
+  let made: Compiled | undefined
+  const run: Compiled = (input) => {
+    made ??= compile()
+    const result = made(input)
+    // Fastify looks for the errors of a validator at this function. Its result stays false, since
+    // `request.validateInput` takes anything else for valid.
+    run.errors = made.errors
+    return result
+  }
+  return run
 }
 
 export const schemaController = {
