@@ -206,8 +206,6 @@ export async function buildApp({
   const answerOtherMethods = noteMethods(app)
   metrics(app, measuring, durations)
   for (const shape of [schemas.Problem, schemas.Actor, schemas.ScopeDetail]) app.addSchema(shape)
-  const signIn = createSignIn(deps)
-  const tokensAndUsers = authenticateUsers(deps, signIn)
 
   // Without the browser headers, which are useless here and cost time.
   await app.register(async (protocol) => {
@@ -263,8 +261,9 @@ export async function buildApp({
         },
         { prefix },
       )
-    const everybody = cookie ? authenticateSessions(deps, cookie, tokensAndUsers) : tokensAndUsers
-    await api('/v1', most.management, everybody, [
+    const tokensAndUsers = authenticateUsers(deps, createSignIn(deps))
+    const allCallers = cookie ? authenticateSessions(deps, cookie, tokensAndUsers) : tokensAndUsers
+    await api('/v1', most.management, allCallers, [
       tokenRoutes,
       importRoutes,
       clientKeyRoutes,
@@ -283,7 +282,7 @@ export async function buildApp({
     ])
     // Streams are long-lived, so they are limited separately; they may outlast a user's sign-in.
     await api('/v1', most.streams, authenticate(deps), [revocationStreamRoutes])
-    // Of their own, so that a directory that sends all of its users does not hold up administrators.
+    // Limited separately, so that a directory that sends all of its users does not hold up administrators.
     await api('/scim/v2', most.management, authenticate(deps), [scimRoutes])
     // Their bodies are tokens of issuers, which authenticate themselves.
     await api('/ssf', most.events, undefined, [securityEventRoutes])

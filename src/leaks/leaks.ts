@@ -39,14 +39,9 @@ export async function reportLeaks(
   leaks: Leak[],
   issuing: Issuing,
 ): Promise<(Reported | null)[]> {
-  const known = new Map(
-    (
-      await store.findKnown(
-        db,
-        leaks.map(({ hash }) => hash),
-      )
-    ).map((one) => [hashText(one.hash), one]),
-  )
+  const hashes = leaks.map(({ hash }) => hash)
+  const found = await store.findKnown(db, hashes)
+  const known = new Map(found.map((one) => [hashText(one.hash), one]))
   const reported: (Reported | null)[] = []
   for (const leak of leaks) {
     const one = known.get(hashText(leak.hash))

@@ -17,8 +17,19 @@ export type KnownSecret = {
 }
 
 const columns = [
-  ...['organizationId', 'id', 'tokenId', 'tokenName', 'secretId', 'hint', 'secretStatus', 'reaction'],
-  ...['source', 'url', 'reportedBy', 'reportedAt', 'lastReportedAt'],
+  'organizationId',
+  'id',
+  'tokenId',
+  'tokenName',
+  'secretId',
+  'hint',
+  'secretStatus',
+  'reaction',
+  'source',
+  'url',
+  'reportedBy',
+  'reportedAt',
+  'lastReportedAt',
 ] as const satisfies (keyof Tables['leakReports'])[]
 
 /** Those of the hashes that belong to secrets issued here, in one statement. */

@@ -16,26 +16,23 @@ const byDefault = new Map<string, SignalAction>([
   [`${risc}account-purged`, 'revoke'],
   [`${risc}credential-compromise`, 'suspend'],
   [`${caep}session-revoked`, 'notify'],
-  ...[
-    ...[
-      'account-credential-change-required',
-      'identifier-changed',
-      'identifier-recycled',
-      'opt-in',
-      'opt-out-initiated',
-    ],
-    ...[
-      'opt-out-cancelled',
-      'opt-out-effective',
-      'recovery-activated',
-      'recovery-information-changed',
-      'sessions-revoked',
-    ],
-  ].map((name): [string, SignalAction] => [risc + name, 'ignore']),
-  ...[
-    ...['token-claims-change', 'credential-change', 'assurance-level-change', 'device-compliance-change'],
-    ...['session-established', 'session-presented', 'risk-level-change'],
-  ].map((name): [string, SignalAction] => [caep + name, 'ignore']),
+  [`${risc}account-credential-change-required`, 'ignore'],
+  [`${risc}identifier-changed`, 'ignore'],
+  [`${risc}identifier-recycled`, 'ignore'],
+  [`${risc}opt-in`, 'ignore'],
+  [`${risc}opt-out-initiated`, 'ignore'],
+  [`${risc}opt-out-cancelled`, 'ignore'],
+  [`${risc}opt-out-effective`, 'ignore'],
+  [`${risc}recovery-activated`, 'ignore'],
+  [`${risc}recovery-information-changed`, 'ignore'],
+  [`${risc}sessions-revoked`, 'ignore'],
+  [`${caep}token-claims-change`, 'ignore'],
+  [`${caep}credential-change`, 'ignore'],
+  [`${caep}assurance-level-change`, 'ignore'],
+  [`${caep}device-compliance-change`, 'ignore'],
+  [`${caep}session-established`, 'ignore'],
+  [`${caep}session-presented`, 'ignore'],
+  [`${caep}risk-level-change`, 'ignore'],
 ])
 
 export const signalTypes = [...byDefault.keys()]

@@ -57,13 +57,12 @@ export async function verifyEvent(
   audience: string,
   { keys, now }: { keys: JWTVerifyGetKey; now: Date },
 ): Promise<SecurityEvent> {
-  const { iss, aud } = claimed(token)
+  const { iss, aud, jti, iat, events, sub_id: subject } = claimed(token)
   if (iss !== issuer) throw setError('invalid_issuer', 'iss is not the issuer of this stream.')
   if (![aud ?? []].flat().includes(audience))
     throw setError('invalid_audience', 'aud does not contain the audience of this stream.')
   const options = { issuer, audience, algorithms, clockTolerance, currentDate: now }
   await jwtVerify(token, keys, options).catch(refuse)
-  const { jti, iat, events, sub_id: subject } = claimed(token)
   const issuedAt = new Date(iat * 1000)
   const age = (now.getTime() - issuedAt.getTime()) / 1000
   if (!(age >= -clockTolerance && age <= keptDays * 24 * 60 * 60))
