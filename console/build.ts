@@ -11,6 +11,7 @@ const root = join(import.meta.dirname, '..')
 const out = join(root, 'dist/console')
 const types = join(root, 'console/app/openapi.d.ts')
 const document = join(root, 'openapi/openapi.json')
+const compiler = join(root, 'node_modules/typescript7/bin/tsc')
 const run = promisify(execFile)
 const compress = { br: promisify(brotliCompress), gz: promisify(gzip) }
 
@@ -23,17 +24,17 @@ const vendor = {
 }
 
 export async function buildConsole(): Promise<void> {
+  // Without the development dependencies, `npm start` serves the console that is there, if any.
+  if (!existsSync(compiler)) return
   const sources = globSync(['console/**/*.{ts,tsx,css,svg,json}', 'package-lock.json'], { cwd: root })
   const newest = Math.max(...[document, ...sources.map((file) => join(root, file))].map(modifiedAt))
   const stamp = join(out, 'main.js')
   if (existsSync(stamp) && modifiedAt(stamp) > newest) return
   await generateTypes()
   await rm(out, { recursive: true, force: true })
-  await run(process.execPath, ['node_modules/typescript7/bin/tsc', '-p', 'console'], { cwd: root }).catch(
-    ({ stdout }) => {
-      throw new Error(`The console does not compile.\n${stdout}`)
-    },
-  )
+  await run(process.execPath, [compiler, '-p', 'console'], { cwd: root }).catch(({ stdout }) => {
+    throw new Error(`The console does not compile.\n${stdout}`)
+  })
   await mkdir(join(out, 'vendor'), { recursive: true })
   for (const [name, path] of Object.entries(vendor)) {
     // Without the link to a source map that is not served.

@@ -10,6 +10,7 @@ import { Registry } from 'prom-client'
 import { adminTokenIn, adminTokenPath } from './admin-token.ts'
 import type { Service } from './apply/api.ts'
 import { type Config, configWarnings, publicUrl, readConfig } from './config.ts'
+import { isBuilt } from './console/assets.ts'
 import { createDb, type Db } from './db/database.ts'
 import { migrate } from './db/migrate.ts'
 import { exitCodes, UsageError } from './exit-codes.ts'
@@ -148,6 +149,10 @@ async function serve({ env, shutdown }: Invocation): Promise<void> {
   shutdown.log = log
   shutdown.limitMs = config.shutdownGraceMs + answeringMs + closingMs
   for (const warning of configWarnings(config)) log.warn(warning)
+  if (config.console && !isBuilt()) {
+    config.console = false
+    log.warn('CONSOLE has no effect: the console is not built. Run npm ci and npm run build, then restart.')
+  }
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
   const database = await open(config, shutdown, onError)
   try {

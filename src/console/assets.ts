@@ -25,13 +25,17 @@ export type Assets = {
 
 export type Page = { html: Buffer; etag: string; policy: string }
 
+/** False in a clone that was started without `npm start` or `npm run build`. */
 export const isBuilt = () => existsSync(join(folder, 'main.js'))
 
 let loading: Promise<Assets> | undefined
 
 /** All files of the console, read once for each process and kept in memory. */
 export function loadAssets(): Promise<Assets> {
-  loading ??= read()
+  loading ??= read().catch((error) => {
+    loading = undefined
+    throw error
+  })
   return loading
 }
 
@@ -44,10 +48,12 @@ async function read(): Promise<Assets> {
   const hash = createHash('sha256')
   const files = new Map<string, Asset>()
   for (const path of paths.sort()) {
-    const [identity, br, gzip] = await Promise.all(
-      ['', '.br', '.gz'].map((ending) => readFile(join(folder, path + ending))),
-    )
-    if (!identity || !br || !gzip) continue
+    const file = join(folder, path)
+    const [identity, br, gzip] = await Promise.all([
+      readFile(file),
+      readFile(`${file}.br`),
+      readFile(`${file}.gz`),
+    ])
     hash.update(path).update(identity)
     files.set(path, { type: types[extname(path)] ?? '', identity, br, gzip })
   }

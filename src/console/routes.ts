@@ -2,27 +2,25 @@ import type { FastifyPluginAsync } from 'fastify'
 import { matchesEtag } from '../http/etag.ts'
 import type { SessionCookie } from '../sessions/cookie.ts'
 import { AppError } from '../shared/errors.ts'
-import { loadAssets, pageOf } from './assets.ts'
+import { loadAssets, type Page, pageOf } from './assets.ts'
 
 const schema = { hide: true }
 const forGood = 'public, max-age=31536000, immutable'
 
 /** Serves the console: one page for the URLs of all screens, and its files. */
 export const consoleRoutes: FastifyPluginAsync<{ cookie: SessionCookie }> = async (app, { cookie }) => {
-  const pages = async () => {
-    const assets = await loadAssets()
-    const page = (hasSession: boolean) => pageOf(assets, app.basePath, hasSession)
-    return { signedIn: page(true), signedOut: page(false) }
-  }
-  let loading: ReturnType<typeof pages> | undefined
+  let pages: { signedIn: Page; signedOut: Page } | undefined
 
   app.get('/', { schema }, async (_request, reply) => reply.redirect('console/', 303))
 
   for (const url of ['/console', '/console/*'])
     app.get(url, { schema, config: { quiet: true } }, async (request, reply) => {
-      loading ??= pages()
-      const { signedIn, signedOut } = await loading
-      const { html, etag, policy } = cookie.read(request.headers.cookie) ? signedIn : signedOut
+      const assets = await loadAssets()
+      pages ??= {
+        signedIn: pageOf(assets, app.basePath, true),
+        signedOut: pageOf(assets, app.basePath, false),
+      }
+      const { html, etag, policy } = pages[cookie.read(request.headers.cookie) ? 'signedIn' : 'signedOut']
       reply.headers({ etag, 'cache-control': 'no-cache', 'content-security-policy': policy, vary: 'cookie' })
       if (matchesEtag(request.headers['if-none-match'], etag)) return reply.code(304).send()
       return reply.type('text/html; charset=utf-8').send(html)
