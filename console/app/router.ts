@@ -6,7 +6,8 @@ const root = `${basePath}/console`
 /** The place in the console: the path below `/console`, and the query. */
 export type Place = {
   path: string
-  query: URLSearchParams /** Whether the browser went back or forward. */
+  query: URLSearchParams
+  /** Whether the browser went back or forward. */
   returned: boolean
 }
 
@@ -97,6 +98,8 @@ export function startRouter(): void {
     if (!link || !plain || event.defaultPrevented || link.target || link.hasAttribute('download')) return
     if (link.origin !== location.origin || !link.pathname.startsWith(`${root}/`)) return
     event.preventDefault()
-    void go(link.href)
+    // A fragment is a place on this page, not another screen.
+    if (link.getAttribute('href')?.startsWith('#')) document.querySelector<HTMLElement>(link.hash)?.focus()
+    else void go(link.href)
   })
 }

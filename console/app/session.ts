@@ -51,7 +51,15 @@ export async function signInWithLink(code: string): Promise<boolean> {
 }
 
 export async function signOut(): Promise<void> {
-  const { items } = await done(api.GET('/v1/sessions', { params: { query: { limit: 200 } } }))
-  const current = items.find((session) => session.current)
-  if (current) await done(api.DELETE('/v1/sessions/{session}', { params: { path: { session: current.id } } }))
+  let cursor: string | undefined
+  do {
+    const query = { limit: 200, ...(cursor && { cursor }) }
+    const { items, next_cursor } = await done(api.GET('/v1/sessions', { params: { query } }))
+    const current = items.find((session) => session.current)
+    if (current) {
+      await done(api.DELETE('/v1/sessions/{session}', { params: { path: { session: current.id } } }))
+      return
+    }
+    cursor = next_cursor ?? undefined
+  } while (cursor)
 }

@@ -4,8 +4,8 @@ import { api, done } from './api.ts'
 import { basePath } from './base.ts'
 import { hrefOf, organizationPath, type Place, usePlace } from './router.ts'
 import { may, signOut, useMe } from './session.ts'
-import { Tokens } from './tokens.tsx'
-import { Empty, Icon, useLoad } from './ui.tsx'
+import { forgetLists, Tokens } from './tokens.tsx'
+import { announce, Empty, Icon, useLoad } from './ui.tsx'
 import { words } from './words.ts'
 
 export type ScreenProps = { organization: string; place: Place; id: string }
@@ -40,11 +40,14 @@ export function Shell({ onSignedOut }: { onSignedOut: () => void }) {
   const me = useMe()
   const place = usePlace()
   const { path } = place
+  /** The organization that was looked at last. */
+  const remembered = useRef<string | undefined>(undefined)
   const organization =
-    decode(/^\/organizations\/([^/]+)/.exec(path)?.[1]) ?? remembered ?? first(me.organization)
-  remembered = organization
+    decode(/^\/organizations\/([^/]+)/.exec(path)?.[1]) ?? remembered.current ?? first(me.organization)
+  remembered.current = organization
   const menu = useRef<HTMLDialogElement>(null)
   useEffect(() => menu.current?.close(), [path])
+  useEffect(() => forgetLists, [])
   const navigation = <Navigation organization={organization} path={path} onSignedOut={onSignedOut} />
   return (
     <div class="shell">
@@ -72,9 +75,6 @@ export function Shell({ onSignedOut }: { onSignedOut: () => void }) {
     </div>
   )
 }
-
-/** The organization that was looked at last. */
-let remembered: string | undefined
 
 /** The administrator of the platform starts with the organization that the first start makes. */
 function first(own: string): string {
@@ -179,7 +179,7 @@ function Navigation({
             {words.navigation.reference}
           </a>
         </p>
-        <button type="button" onClick={() => signOut().finally(onSignedOut)}>
+        <button type="button" onClick={() => signOut().then(onSignedOut, ({ message }) => announce(message))}>
           {words.signOut}
         </button>
       </div>

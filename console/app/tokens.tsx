@@ -84,6 +84,9 @@ type List = {
 }
 const left = new Map<string, List>()
 
+/** For the next person who signs in. */
+export const forgetLists = () => left.clear()
+
 export function Tokens({ organization, place }: ScreenProps) {
   const me = useMe()
   const key = `${organization}?${place.query}`
@@ -95,8 +98,9 @@ export function Tokens({ organization, place }: ScreenProps) {
   const end = useRef<HTMLDivElement>(null)
   const path = organizationPath(organization, '/tokens')
   const shown = list?.key === key ? list : undefined
-  const current = useRef({ key, list: shown, loading })
-  current.current = { key, list: shown, loading }
+  const current = useRef({ key, list: shown, waits: false })
+  // After a failure the person decides when to try again.
+  current.current = { key, list: shown, waits: loading || error !== undefined }
 
   const fetchPage = async (cursor: string | null, signal?: AbortSignal) => {
     setLoading(true)
@@ -141,8 +145,8 @@ export function Tokens({ organization, place }: ScreenProps) {
   useEffect(() => {
     const more = new IntersectionObserver(
       ([entry]) => {
-        const { list, loading } = current.current
-        if (entry?.isIntersecting && list?.cursor && !loading) void fetchPage(list.cursor)
+        const { list, waits } = current.current
+        if (entry?.isIntersecting && list?.cursor && !waits) void fetchPage(list.cursor)
       },
       { rootMargin: '800px' },
     )
@@ -426,11 +430,20 @@ export function TypedFilter({
   const given = query.get(name) ?? ''
   const [text, setText] = useState(given)
   const timer = useRef(0)
-  useEffect(() => setText(given), [given])
+  const applied = useRef(given)
+  useEffect(() => {
+    // What was typed stays as it is; another value comes from a link.
+    if (given !== applied.current) setText(given)
+    applied.current = given
+  }, [given])
+  useEffect(() => () => clearTimeout(timer.current), [])
   const type = (value: string) => {
     setText(value)
     clearTimeout(timer.current)
-    timer.current = setTimeout(() => change({ [name]: value.trim() }), 250)
+    timer.current = setTimeout(() => {
+      applied.current = value.trim()
+      change({ [name]: applied.current })
+    }, 250)
   }
   return (
     <label class="typed">

@@ -278,6 +278,7 @@ export function Confirm({ title, deed, danger, onClose, act, children, disabled 
   const [busy, setBusy] = useState(false)
   const submit = async (event: TargetedSubmitEvent<HTMLFormElement>) => {
     event.preventDefault()
+    if (busy) return
     setBusy(true)
     try {
       await act(new FormData(event.currentTarget))

@@ -148,7 +148,58 @@ t.test('the console', { skip }, async (t) => {
     await page.waitForSelector('tbody:not(.skeleton) tr')
     await page.waitForFunction(`Math.abs(scrollY - ${before}) < 2`)
     t.ok(before > 1000)
+  })
+
+  await t.test('a page of the list that fails to load is requested again only on demand', async (t) => {
+    const { page } = await openPage(browser, url)
+    await signIn(page, url, world.admin)
+    let failed = 0
+    await page.setRequestInterception(true)
+    page.on('request', (request) => {
+      const fails = request.url().includes('cursor=')
+      if (fails) failed++
+      void (fails ? request.abort() : request.continue())
+    })
+    await page.goto(`${url}${tokens}?sort=name`)
+    await page.waitForSelector('tbody:not(.skeleton) tr')
+    await page.evaluate('scrollTo(0, document.body.scrollHeight)')
+    t.match(await textOf(page, '.notice.error'), /cannot be reached/)
+    // What comes into sight is noticed with each frame.
+    for (let frame = 0; frame < 20; frame++) await page.evaluate('new Promise(requestAnimationFrame)')
+    t.equal(failed, 1)
+    await page.browserContext().close()
     await world.sql(`delete from tokens where name like 'Many %'`)
+  })
+
+  await t.test('a click anywhere on a row opens its token', async (t) => {
+    await page.goto(`${url}${tokens}?search=warehouse`)
+    await page.waitForFunction(`document.querySelectorAll('tbody:not(.skeleton) tr').length === 1`)
+    await page.click('tbody tr td:nth-child(2)')
+    t.equal(await textOf(page, 'h1 .name'), 'Nightly export')
+  })
+
+  await t.test('a filter keeps the spaces as one types, and does not follow to another screen', async (t) => {
+    await page.goto(`${url}${tokens}`)
+    await page.waitForSelector('tbody:not(.skeleton) tr')
+    await page.type('input[name=search]', 'Nightly ')
+    await page.waitForFunction(`location.search === '?search=Nightly'`)
+    await page.type('input[name=search]', 'export')
+    await page.waitForFunction(`location.search === '?search=Nightly+export'`)
+    await page.waitForFunction(`document.querySelectorAll('tbody:not(.skeleton) tr').length === 1`)
+    await page.type('input[name=search]', ' job')
+    await page.click('tbody tr th a')
+    await page.waitForSelector('.timeline')
+    // A timer that starts later and takes as long ends later.
+    await page.evaluate('new Promise((resolve) => setTimeout(resolve, 250))')
+    t.equal(await page.evaluate('location.search'), '')
+  })
+
+  await t.test('the skip link moves the focus to the content', async (t) => {
+    const before = page.url()
+    await page.focus('.skip')
+    await page.keyboard.press('Enter')
+    t.equal(await page.evaluate('document.activeElement.id'), 'main')
+    t.equal(page.url(), before)
   })
 
   await t.test('by keyboard: create a token', async () => {
@@ -212,16 +263,46 @@ t.test('the console', { skip }, async (t) => {
     await page.waitForFunction(`document.querySelector('.changes')?.textContent.includes('Token updated')`)
   })
 
+  await t.test('the change log has filters, and a download of what they let through', async (t) => {
+    await page.goto(`${url}/console/organizations/default/log`)
+    await page.waitForSelector('.changes li')
+    await page.select('.filters select', 'token.revoked')
+    await page.waitForFunction(`location.search === '?action=token.revoked'`)
+    await page.waitForFunction(`document.querySelectorAll('.changes li').length === 1`)
+    t.match(await textOf(page, '.changes'), /Token revoked By keyboard/)
+    const lines = (await page.evaluate(
+      `fetch(document.querySelector('a[download]').href).then((answer) => answer.text())`,
+    )) as string
+    t.match(
+      lines
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+      [{ action: 'token.revoked', target: { name: 'By keyboard' } }],
+    )
+  })
+
   await t.test('a rotation shows the new secret once, and the previous one ends when it says', async (t) => {
     const { id, secret: previous } = await world.issue({ name: 'To rotate', lifetime_days: 365 })
     await page.goto(`${url}${tokens}/${id}`)
     await page.waitForSelector('.timeline')
     await clickText(page, '.actions button', 'Rotate')
     await page.waitForSelector('dialog[open] option[value="86400"]')
+    await page.click('dialog[open] input[value=first_use]')
+    await page.select('dialog[open] select', '3600')
+    t.ok(await page.$('dialog[open] input[value=first_use]:checked'), 'the other choice stays')
+    await page.click('dialog[open] input[value=now]')
     await page.select('dialog[open] select', '86400')
     t.match(await textOf(page, 'dialog[open] .field .help'), /^It stops working on /)
-    await clickText(page, 'dialog[open] button', 'Rotate token')
+    await page.evaluate(`(async () => {
+      const button = document.querySelector('dialog[open] button[type=submit]')
+      button.click()
+      await new Promise((resolve) => setTimeout(resolve))
+      button.click()
+    })()`)
     await page.waitForSelector('#secret')
+    const { body } = await world.ask('GET', `/v1/organizations/default/tokens/${id}/secrets`)
+    t.equal(body.items.length, 2, 'a double click rotates once')
     const secret = await page.$eval('#secret', (field) => (field as { value?: string }).value ?? '')
     recordSecret(secret)
     t.match(await world.introspect(secret), { active: true })
@@ -292,12 +373,39 @@ t.test('the console', { skip }, async (t) => {
     await page.waitForSelector('.shell .list')
   })
 
-  await t.test('signing out ends the session', async (t) => {
+  await t.test('signing out ends the session, however many others there are', async (t) => {
+    await page.setViewport({ width: 1440, height: 300 })
+    await page.goto(`${url}${tokens}`)
+    await page.waitForSelector('tbody:not(.skeleton) tr')
+    await page.evaluate('new Promise((resolve) => (addEventListener("scroll", resolve), scrollTo(0, 50)))')
+    await clickText(page, '.side nav a', 'Sessions')
+    await page.waitForSelector('.list.sessions')
+    const { rows } = await world.sql('select id from sessions')
+    t.equal(rows.length, 1)
+    await world.sql(
+      `insert into sessions
+        (id, organization_id, hash, name, token_id, token_hash, created_at, last_seen_at, expires_at)
+        select gen_random_uuid(), organization_id, sha256(n::text::bytea), name, token_id, token_hash,
+          created_at + n * interval '1 millisecond', last_seen_at, expires_at
+        from sessions, generate_series(1, 200) as n`,
+    )
     await clickText(page, '.who button', 'Sign out')
     await page.waitForSelector('.sign-in')
-    const { rows } = await world.sql('select count(*)::int as open from sessions')
-    t.same(rows, [{ open: 0 }])
+    t.equal((await world.sql('select from sessions where id = $1', [rows[0].id])).rowCount, 0)
     t.equal(await page.evaluate('document.cookie'), '', 'scripts see no cookie')
+  })
+
+  await t.test('who signs in next finds nothing of who was there before', async (t) => {
+    await world.ask('POST', '/v1/organizations', { body: { key: 'acme', name: 'Acme' } })
+    await page.type('input[name=token]', await world.manager(['tokens:read'], 'acme'))
+    await page.click('.sign-in button[type=submit]')
+    await page.waitForSelector('.shell')
+    t.equal(await textOf(page, '.side .organization'), 'Acme')
+    await page.waitForSelector('tbody:not(.skeleton) tr')
+    await page.goBack()
+    await page.goBack()
+    await page.waitForSelector('main .notice.error, main tbody:not(.skeleton) tr')
+    t.equal(await page.$('main tbody:not(.skeleton) tr'), null)
   })
 })
 

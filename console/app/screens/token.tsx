@@ -462,7 +462,7 @@ function RotateDialog({ token, onClose, onRotated }: RotateProps) {
       <fieldset class="choices">
         <legend>{words.rotate.activation}</legend>
         <label class="choice">
-          <input type="radio" name="activation" value="now" checked />
+          <input type="radio" name="activation" value="now" defaultChecked />
           <span>
             <strong>{words.rotate.now}</strong>
             <span class="help">{words.rotate.nowHelp}</span>
