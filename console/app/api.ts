@@ -59,10 +59,3 @@ let onSignedOut = () => {}
 export function whenSignedOut(call: () => void): void {
   onSignedOut = call
 }
-
-/** For requests that create something: if an answer is lost, a repetition gets the same one. */
-export function newIdempotencyKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
-    byte.toString(16).padStart(2, '0'),
-  ).join('')
-}

@@ -23,7 +23,39 @@ export function useLoad<Data>(key: string, load: (signal: AbortSignal) => Promis
     data,
     error,
     reload: () => setRound((before) => before + 1),
-    set: (next: Data) => setState({ key, data: next }),
+  }
+}
+
+type Page<Item> = { items: Item[]; next_cursor: string | null }
+
+/** Loads a list: its first page, and each further one on demand. */
+export function usePages<Item>(
+  key: string,
+  load: (query: { cursor?: string }, signal: AbortSignal) => Promise<Page<Item>>,
+) {
+  const [older, setOlder] = useState<Page<Item>[]>([])
+  const current = useRef(new AbortController().signal)
+  const { data, error, reload } = useLoad(key, (signal) => {
+    current.current = signal
+    setOlder([])
+    return load({}, signal)
+  })
+  const pages = data && [data, ...older]
+  const cursor = pages?.at(-1)?.next_cursor
+  const more = (cursor: string) => {
+    const signal = current.current
+    load({ cursor }, signal).then(
+      // Only one of two clicks adds the page.
+      (page) => setOlder((before) => (before.length === older.length ? [...before, page] : before)),
+      (refusal) => signal.aborted || announce(refusal.message),
+    )
+  }
+  return {
+    items: pages?.flatMap((page) => page.items),
+    error,
+    reload,
+    /** Undefined after the last page. */
+    more: cursor ? () => more(cursor) : undefined,
   }
 }
 
@@ -238,12 +270,10 @@ type DialogProps = {
   title: string
   onClose: () => void
   children: ComponentChildren
-  /** Wide enough for a table. */
-  wide?: boolean
 }
 
 /** A native modal dialog: the browser keeps the focus in it, closes it on Escape and then puts the focus back. */
-export function Dialog({ title, onClose, children, wide }: DialogProps) {
+function Dialog({ title, onClose, children }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null)
   const id = useId()
   useLayoutEffect(() => {
@@ -254,7 +284,7 @@ export function Dialog({ title, onClose, children, wide }: DialogProps) {
     }
   }, [])
   return (
-    <dialog ref={ref} class={wide ? 'wide' : ''} aria-labelledby={id} onClose={onClose}>
+    <dialog ref={ref} aria-labelledby={id} onClose={onClose}>
       <h2 id={id}>{title}</h2>
       {children}
     </dialog>
@@ -305,7 +335,7 @@ export function Confirm({ title, deed, danger, onClose, act, children, disabled 
   )
 }
 
-export type MenuItem = { label: string; danger?: boolean } & ({ href: string } | { act: () => void })
+type MenuItem = { label: string; danger?: boolean } & ({ href: string } | { act: () => void })
 
 /** The actions of a row: opened by a click, Enter or the arrow keys, left by Escape. */
 export function Menu({ label, items }: { label: string; items: MenuItem[] }) {
@@ -431,17 +461,42 @@ export function Skeleton({ rows = 8, columns = 1 }: { rows?: number; columns?: n
   )
 }
 
+export type Fact = [name: string, value: ComponentChildren]
+
 /** Names and values, such as the facts about a token. */
-export function Facts({ items }: { items: [name: string, value: ComponentChildren][] }) {
+export function Facts({ items }: { items: (Fact | false)[] }) {
   return (
     <dl class="facts">
-      {items.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
+      {items
+        .filter((item) => item !== false)
+        .map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
     </dl>
+  )
+}
+
+/** A value with a button that copies it. */
+export function Copyable({ text, label }: { text: string; label: string }) {
+  return (
+    <span class="copyable">
+      <code>{text}</code>
+      <Copy text={text} label={label} small />
+    </span>
+  )
+}
+
+export function Scopes({ scopes }: { scopes: string[] }) {
+  if (scopes.length === 0) return words.token.noScopes
+  return (
+    <span class="scope-list">
+      {scopes.map((scope) => (
+        <code key={scope}>{scope}</code>
+      ))}
+    </span>
   )
 }
 

@@ -1,7 +1,6 @@
-import { useState } from 'preact/hooks'
 import { api, done, type Shapes } from '../api.ts'
 import type { paths } from '../openapi.d.ts'
-import { Failure, Instant, useLoad } from '../ui.tsx'
+import { Failure, Instant, usePages } from '../ui.tsx'
 import { words } from '../words.ts'
 
 type Operation = paths['/v1/organizations/{organization}/audit-events']['get']
@@ -16,32 +15,27 @@ type ChangesProps = {
 
 /** A part of the change log, newest first, with more on demand. */
 export function Changes({ organization, query, version = '' }: ChangesProps) {
-  const [older, setOlder] = useState<Shapes['AuditEventPage'][]>([])
-  const load = (cursor?: string | null, signal?: AbortSignal) =>
-    done(
-      api.GET('/v1/organizations/{organization}/audit-events', {
-        params: { path: { organization }, query: { ...query, limit: 50, ...(cursor && { cursor }) } },
-        ...(signal && { signal }),
-      }),
-    )
-  const { data, error, reload } = useLoad(
+  const { items, error, reload, more } = usePages(
     `changes ${organization} ${JSON.stringify(query)} ${version}`,
-    (signal) => {
-      setOlder([])
-      return load(null, signal)
-    },
+    (cursor, signal) =>
+      done(
+        api.GET('/v1/organizations/{organization}/audit-events', {
+          params: { path: { organization }, query: { ...query, limit: 50, ...cursor } },
+          signal,
+        }),
+      ),
   )
   if (error) return <Failure error={error} retry={reload} />
-  const pages = data ? [data, ...older] : []
-  const next = pages.at(-1)?.next_cursor
-  if (data && data.items.length === 0) return <p class="muted">{words.changes.none}</p>
+  if (items?.length === 0) return <p class="muted">{words.changes.none}</p>
   return (
     <>
       <ol class="changes">
-        {pages.flatMap(({ items }) => items.map((event) => <Change key={event.id} event={event} />))}
+        {items?.map((event) => (
+          <Change key={event.id} event={event} />
+        ))}
       </ol>
-      {next && (
-        <button type="button" onClick={async () => setOlder([...older, await load(next)])}>
+      {more && (
+        <button type="button" onClick={more}>
           {words.changes.more}
         </button>
       )}

@@ -1,13 +1,13 @@
-import type { JSX, TargetedSubmitEvent } from 'preact'
+import type { TargetedSubmitEvent } from 'preact'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
-import { api, done, newIdempotencyKey, Refusal, type Shapes } from '../api.ts'
+import { api, done, Refusal, type Shapes } from '../api.ts'
 import { apiUrl } from '../base.ts'
 import { formatDays, formatLong } from '../format.ts'
 import { go, hrefOf, organizationPath } from '../router.ts'
 import type { ScreenProps } from '../shell.tsx'
 import {
   Code,
-  Copy,
+  Copyable,
   Facts,
   Failure,
   Field,
@@ -16,6 +16,7 @@ import {
   focusWrong,
   Heading,
   Notice,
+  Scopes,
   useLoad,
 } from '../ui.tsx'
 import { words } from '../words.ts'
@@ -88,9 +89,10 @@ function Form({ organization, options, onIssued }: FormProps) {
   const [refusal, setRefusal] = useState<Refusal>()
   const [busy, setBusy] = useState(false)
   const form = useRef<HTMLFormElement>(null)
-  const key = useMemo(newIdempotencyKey, [])
   const type = options.types.find(({ name }) => name === values.type)
   const body = bodyOf(values)
+  // The key makes the answer come again if it was lost on the way; another form is another request.
+  const key = useMemo(() => crypto.randomUUID(), [JSON.stringify(body)])
   const preview = usePreview(organization, body, isComplete(values, options))
   const set = (change: Partial<Values>) => {
     setValues((before) => ({ ...before, ...change }))
@@ -104,12 +106,8 @@ function Form({ organization, options, onIssued }: FormProps) {
     event.preventDefault()
     setBusy(true)
     try {
-      const path = { organization }
-      // The key makes the answer come again if it was lost on the way; another form is another request.
-      const header = { 'idempotency-key': `${key}-${await fingerprint(body)}` }
-      const issued = await done(
-        api.POST('/v1/organizations/{organization}/tokens', { params: { path, header }, body }),
-      )
+      const params = { path: { organization }, header: { 'idempotency-key': key } }
+      const issued = await done(api.POST('/v1/organizations/{organization}/tokens', { params, body }))
       onIssued(issued as Shapes['IssuedToken'])
     } catch (error) {
       setRefusal(error as Refusal)
@@ -122,6 +120,7 @@ function Form({ organization, options, onIssued }: FormProps) {
   const errors = (shownRefusal?.fields ?? []).filter(({ field }) => refusal || isTouched(field, touched))
   const expires = expiryOf(values, options)
   const granted = preview.token?.expires_at
+  const left = options.limits.organization
   return (
     <form ref={form} class="create" onSubmit={submit} noValidate>
       <FieldErrors value={errors}>
@@ -162,7 +161,7 @@ function Form({ organization, options, onIssued }: FormProps) {
               </label>
             ))}
           </fieldset>
-          {type && <Scopes type={type} chosen={values.scopes} set={(scopes) => set({ scopes })} />}
+          {type && <ScopeFields type={type} chosen={values.scopes} set={(scopes) => set({ scopes })} />}
           <Lifetime values={values} options={options} expires={granted ?? expires} set={set} />
           <Field label={words.token.comment} name="comment" help={words.create.commentHelp} optional>
             {(props) => (
@@ -224,23 +223,17 @@ function Form({ organization, options, onIssued }: FormProps) {
           <Facts
             items={[
               [words.token.type, values.type],
-              [
-                words.token.scopes,
-                values.scopes.length > 0 ? <Scoped scopes={values.scopes} /> : words.token.noScopes,
-              ],
+              [words.token.scopes, <Scopes key="scopes" scopes={values.scopes} />],
               [
                 words.token.expires,
                 granted === null || values.lifetime === never ? words.token.never : dated(granted ?? expires),
               ],
-              ...(type?.endpoint
-                ? [
-                    [words.token.endpoint, <Endpoint key="endpoint" url={type.endpoint} />] as [
-                      string,
-                      JSX.Element,
-                    ],
-                  ]
-                : []),
-              ...limitsOf(options),
+              type !== undefined &&
+                type.endpoint !== null && [
+                  words.token.endpoint,
+                  <Copyable key="endpoint" text={type.endpoint} label={words.token.endpoint} />,
+                ],
+              left !== null && [words.create.left, words.create.leftOf(left.left, left.limit)],
             ]}
           />
           <div aria-live="polite">
@@ -273,7 +266,7 @@ function Form({ organization, options, onIssued }: FormProps) {
   )
 }
 
-function Scopes({
+function ScopeFields({
   type,
   chosen,
   set,
@@ -421,25 +414,6 @@ function Refused({ refusal, touched }: { refusal: Refusal; touched: Set<string> 
   return told ? null : <Notice kind="error">{refusal.message}</Notice>
 }
 
-function Scoped({ scopes }: { scopes: string[] }) {
-  return (
-    <span class="scope-list">
-      {scopes.map((scope) => (
-        <code key={scope}>{scope}</code>
-      ))}
-    </span>
-  )
-}
-
-export function Endpoint({ url }: { url: string }) {
-  return (
-    <span class="endpoint">
-      <code>{url}</code>
-      <Copy text={url} label={words.token.endpoint} small />
-    </span>
-  )
-}
-
 function initial({ types, lifetime }: Options): Values {
   const usual = lifetime.presets.find(({ days }) => days === lifetime.default_days) ?? lifetime.presets[0]
   const first = types[0]
@@ -487,14 +461,11 @@ function dated(at: string | undefined | null) {
   return at ? formatLong(at) : words.create.typeDays
 }
 
-function limitsOf({ limits }: Options): [string, string][] {
-  const { organization } = limits
-  return organization ? [[words.create.left, words.create.leftOf(organization.left, organization.limit)]] : []
-}
-
 function isTouched(field: string, touched: Set<string>): boolean {
   const names: Record<string, string[]> = {
-    ...{ allowed_cidrs: ['networks'], lifetime_days: ['lifetime', 'days'], owner: ['owner', 'email'] },
+    allowed_cidrs: ['networks'],
+    lifetime_days: ['lifetime', 'days'],
+    owner: ['owner', 'email'],
   }
   const [first = ''] = field.split('.')
   return (names[first] ?? [first]).some((name) => touched.has(name))
@@ -509,11 +480,4 @@ function commandFor(organization: string, body: NewToken): string {
     `  -H 'Content-Type: application/json' \\`,
     `  -d '${quoted}'`,
   ].join('\n')
-}
-
-async function fingerprint(body: NewToken): Promise<string> {
-  const bytes = new Uint8Array(
-    await crypto.subtle.digest('SHA-256', new TextEncoder().encode(JSON.stringify(body))),
-  )
-  return Array.from(bytes.slice(0, 8), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }

@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks'
 import { api, done, type Shapes } from '../api.ts'
 import { formatDay } from '../format.ts'
 import { hrefOf, organizationPath } from '../router.ts'
-import { announce, Confirm, Failure, Field, Heading, Menu, Skeleton, useLoad } from '../ui.tsx'
+import { announce, Confirm, Failure, Field, Heading, Menu, Skeleton, usePages } from '../ui.tsx'
 import { words } from '../words.ts'
 
 type Organization = Shapes['Organization']
@@ -12,20 +12,9 @@ type Asking =
 
 export default function Organizations() {
   const [asking, setAsking] = useState<Asking>()
-  const [more, setMore] = useState<Shapes['OrganizationPage'][]>([])
-  const load = (cursor: string | null, signal?: AbortSignal) =>
-    done(
-      api.GET('/v1/organizations', {
-        params: { query: { limit: 100, ...(cursor && { cursor }) } },
-        ...(signal && { signal }),
-      }),
-    )
-  const { data, error, reload } = useLoad('organizations', (signal) => {
-    setMore([])
-    return load(null, signal)
-  })
-  const pages = data ? [data, ...more] : []
-  const next = pages.at(-1)?.next_cursor
+  const { items, error, reload, more } = usePages('organizations', (cursor, signal) =>
+    done(api.GET('/v1/organizations', { params: { query: { limit: 100, ...cursor } }, signal })),
+  )
   const close = () => setAsking(undefined)
   const finish = (text: string) => {
     announce(text)
@@ -57,58 +46,56 @@ export default function Organizations() {
             </th>
           </tr>
         </thead>
-        {!data && !error && <Skeleton rows={4} columns={4} />}
+        {!items && !error && <Skeleton rows={4} columns={4} />}
         <tbody>
-          {pages
-            .flatMap(({ items }) => items)
-            .map((organization) => (
-              <tr key={organization.id}>
-                <th scope="row">
-                  <a href={hrefOf(organizationPath(organization.key, '/tokens'))}>{organization.name}</a>
-                  {organization.suspended_at && <span class="pill suspended">{words.suspended}</span>}
-                </th>
-                <td>
-                  <code>{organization.key}</code>
-                </td>
-                <td>
-                  <time dateTime={organization.created_at}>{formatDay(organization.created_at)}</time>
-                </td>
-                <td class="end">
-                  {organization.key !== 'platform' && (
-                    <Menu
-                      label={words.token.actionsOf(organization.name)}
-                      items={[
-                        {
-                          label: words.organizations.rename,
-                          act: () => setAsking({ deed: 'rename', organization }),
-                        },
-                        organization.suspended_at
-                          ? { label: words.resume, act: () => setAsking({ deed: 'resume', organization }) }
-                          : {
-                              label: words.suspend,
+          {items?.map((organization) => (
+            <tr key={organization.id}>
+              <th scope="row">
+                <a href={hrefOf(organizationPath(organization.key, '/tokens'))}>{organization.name}</a>
+                {organization.suspended_at && <span class="pill suspended">{words.suspended}</span>}
+              </th>
+              <td>
+                <code>{organization.key}</code>
+              </td>
+              <td>
+                <time dateTime={organization.created_at}>{formatDay(organization.created_at)}</time>
+              </td>
+              <td class="end">
+                {organization.key !== 'platform' && (
+                  <Menu
+                    label={words.token.actionsOf(organization.name)}
+                    items={[
+                      {
+                        label: words.organizations.rename,
+                        act: () => setAsking({ deed: 'rename', organization }),
+                      },
+                      organization.suspended_at
+                        ? { label: words.resume, act: () => setAsking({ deed: 'resume', organization }) }
+                        : {
+                            label: words.suspend,
+                            danger: true,
+                            act: () => setAsking({ deed: 'suspend', organization }),
+                          },
+                      ...(organization.suspended_at
+                        ? [
+                            {
+                              label: words.delete.action,
                               danger: true,
-                              act: () => setAsking({ deed: 'suspend', organization }),
+                              act: () => setAsking({ deed: 'delete' as const, organization }),
                             },
-                        ...(organization.suspended_at
-                          ? [
-                              {
-                                label: words.delete.action,
-                                danger: true,
-                                act: () => setAsking({ deed: 'delete' as const, organization }),
-                              },
-                            ]
-                          : []),
-                      ]}
-                    />
-                  )}
-                </td>
-              </tr>
-            ))}
+                          ]
+                        : []),
+                    ]}
+                  />
+                )}
+              </td>
+            </tr>
+          ))}
         </tbody>
       </table>
-      {next && (
+      {more && (
         <p class="below">
-          <button type="button" onClick={async () => setMore([...more, await load(next)])}>
+          <button type="button" onClick={more}>
             {words.more}
           </button>
         </p>

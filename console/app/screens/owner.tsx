@@ -100,9 +100,7 @@ export default function Owner({ organization, id }: ScreenProps) {
           items={[
             [words.owners.subject, <code key="subject">{record.subject}</code>],
             [words.owners.source, words.owners.sources[record.identity_source]],
-            ...(record.external_id
-              ? [[words.owners.externalId, record.external_id] as [string, string]]
-              : []),
+            record.external_id !== null && [words.owners.externalId, record.external_id],
           ]}
         />
       )}

@@ -1,16 +1,14 @@
-import { useState } from 'preact/hooks'
-import { api, done, type Shapes } from '../api.ts'
+import { api, done } from '../api.ts'
 import { hrefOf, organizationPath, setQuery } from '../router.ts'
 import type { ScreenProps } from '../shell.tsx'
 import { TypedFilter } from '../tokens.tsx'
-import { Empty, Failure, Heading, Skeleton, useLoad } from '../ui.tsx'
+import { Empty, Failure, Heading, Skeleton, usePages } from '../ui.tsx'
 import { words } from '../words.ts'
 
 export default function Owners({ organization, place }: ScreenProps) {
-  const [more, setMore] = useState<Shapes['OwnerPage'][]>([])
   const given = Object.fromEntries(place.query)
   const change = (member: Record<string, string>) => setQuery({ ...given, ...member })
-  const load = (cursor: string | null, signal?: AbortSignal) =>
+  const { items, error, reload, more } = usePages(`owners ${organization} ${place.query}`, (cursor, signal) =>
     done(
       api.GET('/v1/organizations/{organization}/owners', {
         params: {
@@ -18,19 +16,13 @@ export default function Owners({ organization, place }: ScreenProps) {
           query: {
             ...(given.search && { search: given.search }),
             ...(given.suspended && { suspended: given.suspended === 'true' }),
-            ...(cursor && { cursor }),
+            ...cursor,
           },
         },
-        ...(signal && { signal }),
+        signal,
       }),
-    )
-  const { data, error, reload } = useLoad(`owners ${organization} ${place.query}`, (signal) => {
-    setMore([])
-    return load(null, signal)
-  })
-  const pages = data ? [data, ...more] : []
-  const items = pages.flatMap((page) => page.items)
-  const next = pages.at(-1)?.next_cursor
+    ),
+  )
   return (
     <>
       <Heading>{words.owners.title}</Heading>
@@ -47,7 +39,7 @@ export default function Owners({ organization, place }: ScreenProps) {
         </select>
       </search>
       {error && <Failure error={error} retry={reload} />}
-      {data && items.length === 0 && !next ? (
+      {items?.length === 0 && !more ? (
         <Empty title={words.owners.none}>
           <p>{words.owners.noneHelp}</p>
         </Empty>
@@ -61,9 +53,9 @@ export default function Owners({ organization, place }: ScreenProps) {
               <th scope="col">{words.owners.source}</th>
             </tr>
           </thead>
-          {!data && !error && <Skeleton rows={4} columns={3} />}
+          {!items && !error && <Skeleton rows={4} columns={3} />}
           <tbody>
-            {items.map((owner) => (
+            {items?.map((owner) => (
               <tr key={owner.subject}>
                 <th scope="row">
                   <a
@@ -84,9 +76,9 @@ export default function Owners({ organization, place }: ScreenProps) {
           </tbody>
         </table>
       )}
-      {next && (
+      {more && (
         <p class="below">
-          <button type="button" onClick={async () => setMore([...more, await load(next)])}>
+          <button type="button" onClick={more}>
             {words.more}
           </button>
         </p>

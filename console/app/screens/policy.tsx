@@ -20,10 +20,9 @@ import { words } from '../words.ts'
 
 type Rules = Shapes['Policy']
 type Kind =
-  | { kind: 'number'; unit?: string; optional?: boolean }
+  | { kind: 'number'; optional?: boolean }
   | { kind: 'days' }
   | { kind: 'switch' }
-  | { kind: 'names' }
   | { kind: 'choice'; of: readonly string[] }
 
 /** The rules in the order of the form, by their place in the policy. */
@@ -242,7 +241,7 @@ function Rule({ name, kind, value, set, help }: RuleProps) {
         return (
           <input
             {...props}
-            inputMode={kind.kind === 'names' ? 'text' : 'numeric'}
+            inputMode={kind.kind === 'days' ? 'text' : 'numeric'}
             placeholder={kind.kind === 'number' && kind.optional ? words.policy.noLimit : ''}
             value={value}
             autocomplete="off"

@@ -2,9 +2,8 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Token } from '../api.ts'
 import { apiUrl } from '../base.ts'
 import { setGuard } from '../router.ts'
-import { Code, Confirm, Copy, Expiry, Facts, Heading, Notice } from '../ui.tsx'
+import { Code, Confirm, Copy, Copyable, Expiry, Facts, Heading, Notice } from '../ui.tsx'
 import { words } from '../words.ts'
-import { Endpoint } from './create.tsx'
 
 type RevealProps = {
   token: Token & { secret: string }
@@ -72,14 +71,10 @@ export function Reveal({ token, title, onDone, leave }: RevealProps) {
       </div>
       <Facts
         items={[
-          ...(endpoint
-            ? [
-                [words.token.endpoint, <Endpoint key="endpoint" url={endpoint} />] as [
-                  string,
-                  preact.JSX.Element,
-                ],
-              ]
-            : []),
+          endpoint !== null && [
+            words.token.endpoint,
+            <Copyable key="endpoint" text={endpoint} label={words.token.endpoint} />,
+          ],
           [words.token.expires, <Expiry key="expiry" token={token} />],
         ]}
       />

@@ -1,12 +1,12 @@
 import { useState } from 'preact/hooks'
 import { api, done, type Shapes } from '../api.ts'
-import { announce, Confirm, Failure, Heading, Instant, Skeleton, useLoad } from '../ui.tsx'
+import { announce, Confirm, Failure, Heading, Instant, Skeleton, usePages } from '../ui.tsx'
 import { words } from '../words.ts'
 
 export default function Sessions() {
   const [ending, setEnding] = useState<Shapes['Session']>()
-  const { data, error, reload } = useLoad('sessions', (signal) =>
-    done(api.GET('/v1/sessions', { params: { query: { limit: 200 } }, signal })),
+  const { items, error, reload, more } = usePages('sessions', (cursor, signal) =>
+    done(api.GET('/v1/sessions', { params: { query: { limit: 100, ...cursor } }, signal })),
   )
   return (
     <>
@@ -26,9 +26,9 @@ export default function Sessions() {
             </th>
           </tr>
         </thead>
-        {!data && !error && <Skeleton rows={3} columns={5} />}
+        {!items && !error && <Skeleton rows={3} columns={5} />}
         <tbody>
-          {data?.items.map((session) => (
+          {items?.map((session) => (
             <tr key={session.id}>
               <th scope="row">
                 <span class="strong">{session.principal.name}</span>
@@ -54,6 +54,13 @@ export default function Sessions() {
           ))}
         </tbody>
       </table>
+      {more && (
+        <p class="below">
+          <button type="button" onClick={more}>
+            {words.more}
+          </button>
+        </p>
+      )}
       {ending && (
         <Confirm
           title={words.sessions.endTitle(ending.principal.name)}

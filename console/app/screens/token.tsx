@@ -1,4 +1,4 @@
-import type { JSX, TargetedSubmitEvent } from 'preact'
+import type { TargetedSubmitEvent } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { api, done, type Refusal, type Shapes, type Token, withResponse } from '../api.ts'
 import { formatDuration, formatExact, formatLong, formatNumber } from '../format.ts'
@@ -9,8 +9,9 @@ import { DeleteDialog, RevokeDialog } from '../token-dialogs.tsx'
 import {
   announce,
   Confirm,
-  Copy,
+  Copyable,
   Expiry,
+  type Fact,
   Facts,
   Failure,
   Field,
@@ -20,12 +21,12 @@ import {
   Heading,
   Instant,
   Notice,
+  Scopes,
   Status,
   useLoad,
 } from '../ui.tsx'
 import { words } from '../words.ts'
 import { Changes } from './changes.tsx'
-import { Endpoint } from './create.tsx'
 import { Reveal } from './reveal.tsx'
 
 type Deed = 'rotate' | 'revoke' | 'delete' | 'finish' | 'cancel'
@@ -208,43 +209,21 @@ type FactsProps = { token: Token; organization: string; uses: Shapes['TokenSecre
 
 function TokenFacts({ token, organization, uses }: FactsProps) {
   const { owner } = token
-  const items: [string, preact.ComponentChildren][] = [
+  const items: (Fact | false)[] = [
     [words.token.type, token.type],
-    [
-      words.token.hint,
-      <span key="hint" class="endpoint">
-        <code>{token.hint}</code>
-        <Copy text={token.hint} label={words.token.hint} small />
-      </span>,
+    [words.token.hint, <Copyable key="hint" text={token.hint} label={words.token.hint} />],
+    token.endpoint !== null && [
+      words.token.endpoint,
+      <Copyable key="endpoint" text={token.endpoint} label={words.token.endpoint} />,
     ],
-    ...(token.endpoint
-      ? [[words.token.endpoint, <Endpoint key="endpoint" url={token.endpoint} />] as [string, JSX.Element]]
-      : []),
-    [
-      words.token.scopes,
-      token.scopes.length > 0 ? (
-        <span class="scope-list">
-          {token.scopes.map((scope) => (
-            <code key={scope}>{scope}</code>
-          ))}
-        </span>
-      ) : (
-        words.token.noScopes
-      ),
-    ],
+    [words.token.scopes, <Scopes key="scopes" scopes={token.scopes} />],
     [words.token.expires, <Expiry key="expiry" token={token} />],
     [words.token.lastUsed, token.last_used_at ? <Instant at={token.last_used_at} /> : words.token.neverUsed],
-    ...(token.last_used_ip
-      ? [[words.token.lastUsedFrom, <code key="ip">{token.last_used_ip}</code>] as [string, JSX.Element]]
-      : []),
-    ...(uses
-      ? [
-          [words.token.uses, formatNumber(uses.reduce((sum, { use_count }) => sum + use_count, 0))] as [
-            string,
-            string,
-          ],
-        ]
-      : []),
+    token.last_used_ip !== null && [words.token.lastUsedFrom, <code key="ip">{token.last_used_ip}</code>],
+    uses !== undefined && [
+      words.token.uses,
+      formatNumber(uses.reduce((sum, { use_count }) => sum + use_count, 0)),
+    ],
     [
       words.token.owner,
       owner ? (
@@ -267,13 +246,7 @@ function TokenFacts({ token, organization, uses }: FactsProps) {
       ),
     ],
     [words.token.created, words.token.createdBy(formatExact(token.created_at), token.created_by.name)],
-    [
-      words.token.id,
-      <span key="id" class="endpoint">
-        <code>{token.id}</code>
-        <Copy text={token.id} label={words.token.id} small />
-      </span>,
-    ],
+    [words.token.id, <Copyable key="id" text={token.id} label={words.token.id} />],
   ]
   return (
     <section class="summary" aria-label={words.token.facts}>
