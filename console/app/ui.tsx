@@ -45,8 +45,7 @@ export function usePages<Item>(
   const more = (cursor: string) => {
     const signal = current.current
     load({ cursor }, signal).then(
-      // Only one of two clicks adds the page.
-      (page) => setOlder((before) => (before.length === older.length ? [...before, page] : before)),
+      (page) => setOlder([...older, page]),
       (refusal) => signal.aborted || announce(refusal.message),
     )
   }

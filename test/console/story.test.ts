@@ -16,6 +16,8 @@ t.test('the console', { skip }, async (t) => {
   const browser = await launch(t)
   const watched = await openPage(browser, url)
   const { page } = watched
+  const endpoint = 'https://scim.example.com/v2'
+  await world.ask('PATCH', '/v1/token-types/scim', { body: { endpoint } })
   await signIn(page, url, world.admin)
   const clipboard = () => page.evaluate('navigator.clipboard.readText()') as Promise<string>
 
@@ -37,6 +39,7 @@ t.test('the console', { skip }, async (t) => {
       /^Stops working on \w+day, .*\d{4}.*UTC/,
       'the date is computed',
     )
+    t.match(await textOf(page, '.summary'), endpoint, 'where tokens of the type are used')
     await page.click('.create button[type=submit]')
     await page.waitForSelector('#secret')
     t.equal(await page.$eval('#secret', (field) => field.getAttribute('type')), 'password', 'it is masked')
@@ -46,6 +49,9 @@ t.test('the console', { skip }, async (t) => {
     recordSecret(secret)
     t.match(await world.introspect(secret), { active: true, token_name: 'Okta SCIM connector', type: 'scim' })
 
+    await page.click('.facts .copy')
+    await page.waitForSelector('.facts .copy.copied')
+    t.equal(await clipboard(), endpoint)
     await page.click('.code .copy')
     await page.waitForSelector('.code .copy.copied')
     t.equal(
@@ -66,6 +72,7 @@ t.test('the console', { skip }, async (t) => {
     await page.click('.stored input')
     await page.click('.reveal .buttons .primary')
     await page.waitForSelector('.timeline')
+    t.match(await textOf(page, '.summary'), endpoint)
     await secretIsGone(t, page, secret)
     await page.goBack()
     await page.waitForSelector('.create, .list, .empty')
@@ -73,7 +80,11 @@ t.test('the console', { skip }, async (t) => {
     await page.goto(`${url}${tokens}`)
     await page.waitForSelector('tbody:not(.skeleton) tr')
     await secretIsGone(t, page, secret)
+    t.match(await textOf(page, 'thead'), /Name.*Type.*Token.*Created.*Expires.*Last used/s)
     t.match(await textOf(page, 'tbody'), /Okta SCIM connector.*scim_.{4}….{4}.*90 days.*/s)
+    await page.click('tbody .copy')
+    await page.waitForSelector('tbody .copy.copied')
+    t.match(await clipboard(), /^scim_.{4}….{4}$/)
   })
 
   await t.test('a refusal names the field, and keeps what was typed', async (t) => {
@@ -107,12 +118,17 @@ t.test('the console', { skip }, async (t) => {
   })
 
   await t.test('the curl line does the same as the form', async (t) => {
+    await page.click('.fields details summary')
+    await page.type('input[name=owner]', 'u-4711')
+    await page.type('input[name="owner.email"]', 'ada@example.com')
+    await page.type('textarea[name=allowed_cidrs]', '192.0.2.0/24')
     await page.click('.summary details summary')
     const line = await textOf(page, '.summary pre')
     const [, body = ''] = /-d '(.*)'/s.exec(line) ?? []
     t.match(line, `curl ${url}/v1/organizations/default/tokens`)
     const made = await world.ask('POST', '/v1/organizations/default/tokens', { body: JSON.parse(body) })
-    t.match(made, { status: 201, body: { name: 'Too long' } })
+    const owner = { subject: 'u-4711', email: 'ada@example.com' }
+    t.match(made, { status: 201, body: { name: 'Too long', owner, allowed_cidrs: ['192.0.2.0/24'] } })
   })
 
   await t.test('the filters are in the URL, and survive a reload', async (t) => {
@@ -250,6 +266,8 @@ t.test('the console', { skip }, async (t) => {
     await page.goto(`${url}${tokens}?status=revoked`)
     await page.waitForSelector('tbody:not(.skeleton) tr')
     t.match(await textOf(page, 'tbody'), /By keyboard.*Revoked/s)
+    const counted = /Active\s*[1-9]\d*\s*Expiring\s*\d+\s*Expired\s*0\s*Revoked\s*1\b/
+    await page.waitForFunction(`${counted}.test(document.querySelector('.tabs').innerText)`)
   })
 
   await t.test('name and comment are changed where the token is shown', async (t) => {
@@ -263,13 +281,37 @@ t.test('the console', { skip }, async (t) => {
     await page.waitForFunction(`document.querySelector('.changes')?.textContent.includes('Token updated')`)
   })
 
+  await t.test('instants are in the zone of the browser, which is named, and in UTC', async (t) => {
+    await page.emulateTimezone('Asia/Tokyo')
+    await openToken(page, world, url, 'Hourly export')
+    t.match(await textOf(page, '.summary'), /at \d\d:\d\d GMT\+9 \(\d\d:\d\d UTC\)/)
+    await page.emulateTimezone('UTC')
+  })
+
+  await t.test('an owner is suspended, and all of their tokens are revoked', async (t) => {
+    await page.goto(`${url}/console/organizations/default/owners`)
+    await clickText(page, 'tbody a', 'ada@example.com')
+    await clickText(page, '.actions button', 'Suspend')
+    await clickText(page, 'dialog[open] button', 'Suspend')
+    t.match(await textOf(page, '.notice.warning'), /Suspended since/)
+    await clickText(page, '.actions button', 'Revoke all tokens')
+    await clickText(page, 'dialog[open] button', 'Revoke all tokens')
+    await page.waitForFunction(
+      `document.querySelector('[role=status]').textContent === '1 token was revoked.'`,
+    )
+    const { body } = await world.ask('GET', '/v1/organizations/default/tokens?owner=u-4711')
+    t.match(body.items, [{ name: 'Too long', status: 'revoked' }])
+  })
+
   await t.test('the change log has filters, and a download of what they let through', async (t) => {
     await page.goto(`${url}/console/organizations/default/log`)
     await page.waitForSelector('.changes li')
+    await clickText(page, 'main button', 'Show older entries')
+    await page.waitForFunction(`document.querySelectorAll('.changes li').length === 100`)
     await page.select('.filters select', 'token.revoked')
     await page.waitForFunction(`location.search === '?action=token.revoked'`)
-    await page.waitForFunction(`document.querySelectorAll('.changes li').length === 1`)
-    t.match(await textOf(page, '.changes'), /Token revoked By keyboard/)
+    await page.waitForFunction(`document.querySelectorAll('.changes li').length === 2`)
+    t.match(await textOf(page, '.changes'), /Token revoked Too long.*Token revoked By keyboard/s)
     const lines = (await page.evaluate(
       `fetch(document.querySelector('a[download]').href).then((answer) => answer.text())`,
     )) as string
@@ -278,7 +320,10 @@ t.test('the console', { skip }, async (t) => {
         .trim()
         .split('\n')
         .map((line) => JSON.parse(line)),
-      [{ action: 'token.revoked', target: { name: 'By keyboard' } }],
+      [
+        { action: 'token.revoked', target: { name: 'Too long' } },
+        { action: 'token.revoked', target: { name: 'By keyboard' } },
+      ],
     )
   })
 
@@ -344,6 +389,18 @@ t.test('the console', { skip }, async (t) => {
     t.notOk(await page.$('.heading .primary'))
   })
 
+  await t.test('a stricter policy says which tokens break it before it is saved', async (t) => {
+    await page.goto(`${url}/console/organizations/default/policy`)
+    t.match(await textOf(page, '.policy'), /From the platform/)
+    await replaceText(page, 'input[name="lifetime.maximum_days"]', '30')
+    await clickText(page, '.save button', 'Show what would break')
+    t.match(await textOf(page, '.save .notice'), /tokens that break the new rules.*Hourly export/s)
+    await clickText(page, '.save button', 'Save changes')
+    await page.waitForFunction(`document.querySelector('[role=status]').textContent === 'Changes saved.'`)
+    const { body } = await world.ask('GET', '/v1/organizations/default/policy')
+    t.match(body.policy.lifetime, { maximum_days: 30 })
+  })
+
   await t.test('nothing was requested from elsewhere, and nothing failed or broke the policy', async (t) => {
     passes(t, watched, [/status of 4(00|22)/])
   })
@@ -402,6 +459,7 @@ t.test('the console', { skip }, async (t) => {
     await page.waitForSelector('.shell')
     t.equal(await textOf(page, '.side .organization'), 'Acme')
     await page.waitForSelector('tbody:not(.skeleton) tr')
+    t.notOk(await page.$('.heading .primary'), 'who may only read is not offered to create')
     await page.goBack()
     await page.goBack()
     await page.waitForSelector('main .notice.error, main tbody:not(.skeleton) tr')
