@@ -3,7 +3,7 @@ import { bootstrap } from './bootstrap.ts'
 import type { Config } from './config.ts'
 import { createDb, type Db, maintenanceMs, usualQueryMs } from './db/database.ts'
 import { hasSynchronousStandbys, setDurability, statementLimitMs } from './db/installation.ts'
-import { migrate, pendingMigrations, refuseUnfit } from './db/migrate.ts'
+import { migrate, pendingMigrations, rejectUnfit } from './db/migrate.ts'
 import { grantMissing, missingGrants } from './db/privileges.ts'
 import { sessionProblem } from './db/session.ts'
 import { startEmbedded } from './embedded-postgres/installation.ts'
@@ -73,10 +73,10 @@ export async function prepare(database: Database, config: Config, signing: Signi
   const problem = await sessionProblem(db, !prepares)
   if (problem) throw new ConfigError(problem)
   // Tables that are created from here on belong to the current role.
-  if (!embedded) await refuseMissingGrants(db)
+  if (!embedded) await rejectMissingGrants(db)
   await asOwner(database, async (owner) => {
     if (config.migrate) await migrate(owner)
-    else await refuseUnfit(owner)
+    else await rejectUnfit(owner)
     const pending = await pendingMigrations(owner)
     if (pending.length > 0)
       throw new ConfigError(`MIGRATE is false and the database lacks ${pending.join(', ')}.`)
@@ -89,7 +89,7 @@ export async function prepare(database: Database, config: Config, signing: Signi
   await prepareKeys(db, signing, new Date())
 }
 
-async function refuseMissingGrants(db: Db): Promise<void> {
+async function rejectMissingGrants(db: Db): Promise<void> {
   const grants = await missingGrants(db)
   if (grants.length > 0)
     throw new ConfigError(

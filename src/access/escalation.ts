@@ -61,7 +61,7 @@ export function escalationBy({ principal }: Caller, grant: Grant): AppError | un
  * Callers cannot grant more than they hold. Every operation that creates a credential, widens one, adds a key to one or
  * changes what future credentials are derived from must call this.
  */
-export function refuseEscalation(caller: Caller, grant: Grant): void {
+export function rejectEscalation(caller: Caller, grant: Grant): void {
   const refusal = escalationBy(caller, grant)
   if (refusal) throw refusal
 }

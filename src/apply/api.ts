@@ -25,7 +25,7 @@ export function openApi(service: Service): Api {
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     })
-    if (response.status !== 404 || method !== 'GET') await refuseProblem(response, method, path)
+    if (response.status !== 404 || method !== 'GET') await rejectProblem(response, method, path)
     return {
       status: response.status,
       body: await contentOf(response),
@@ -54,7 +54,7 @@ export function unreachable(url: string, error: Error): ServiceUnreachableError 
 }
 
 /** Throws if the response is an error. */
-export async function refuseProblem(response: Response, method: string, path: string): Promise<void> {
+export async function rejectProblem(response: Response, method: string, path: string): Promise<void> {
   if (response.ok) return
   const { detail, title } = await contentOf(response)
   throw new ApplyError(`${method} ${path}: ${response.status} ${detail ?? title ?? ''}`.trim())

@@ -1,7 +1,7 @@
 import type { Caller } from '../access/caller.ts'
 import type { Db } from '../db/database.ts'
 import type { Changes } from '../db/tables.ts'
-import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
+import { type ExpectedVersions, rejectStale } from '../shared/preconditions.ts'
 import { type Action, type NewAuditEvent, record } from './audit.ts'
 import { differences } from './changes.ts'
 
@@ -16,7 +16,7 @@ export async function changeLocked<Row extends { version: number }, Result>(
 ): Promise<Result> {
   return db.transaction().execute(async (tx) => {
     const row = await lock(tx)
-    refuseStale(row, expected)
+    rejectStale(row, expected)
     return change(tx, row)
   })
 }

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Deps } from '../http/deps.ts'
-import { refuseCrossOrigin } from '../http/same-origin.ts'
+import { rejectCrossOrigin } from '../http/same-origin.ts'
 import type { SessionCookie } from '../sessions/cookie.ts'
 import { findSession } from '../sessions/sessions.ts'
 import { AppError } from '../shared/errors.ts'
@@ -26,7 +26,7 @@ export function authenticateSessions(
   otherwise: Hook,
 ): Hook {
   async function authenticate(request: FastifyRequest, secret: Secret): Promise<void> {
-    if (!['GET', 'HEAD'].includes(request.method)) refuseCrossOrigin(request, deps.issuer)
+    if (!['GET', 'HEAD'].includes(request.method)) rejectCrossOrigin(request, deps.issuer)
     const now = deps.now()
     const found = await findSession(deps, secret, now)
     if (!found || !admit(deps.usage, request, found.token, now)) throw ended()

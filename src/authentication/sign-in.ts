@@ -28,14 +28,14 @@ export function authenticateUsers(options: AuthenticateOptions, signIn: SignIn) 
         if (found) request.caller = callerOf(found, request, now)
         done(found ? undefined : refusal)
       }
-      const refuse = (error: Error) => {
+      const reject = (error: Error) => {
         const { cause, code } = error as Partial<AppError>
         if (cause && code === 'invalid_token')
           request.log.info({ reqId: request.id, reason: (cause as Error).message }, 'sign-in token rejected')
         else if (cause) request.log.warn({ reqId: request.id, err: cause }, error.message)
         done(error)
       }
-      signIn(secret, organizationIn(request), now).then(admit, refuse)
+      signIn(secret, organizationIn(request), now).then(admit, reject)
     })
   }
 }

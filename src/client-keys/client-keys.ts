@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Caller, requirePermission } from '../access/caller.ts'
-import { type GrantingToken, grantOfToken, refuseEscalation } from '../access/escalation.ts'
+import { type GrantingToken, grantOfToken, rejectEscalation } from '../access/escalation.ts'
 import { type Action, record } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import type { ClientJwk, ClientKeys } from '../db/tables.ts'
@@ -84,7 +84,7 @@ async function changingKeys<T>(
   requirePermission(caller, 'tokens:write')
   return changing(db, caller, which, async (tx, token) => {
     const current = await keysOf(tx, token)
-    refuseEscalation(caller, grantOfToken(token))
+    rejectEscalation(caller, grantOfToken(token))
     return change(tx, token, current)
   })
 }

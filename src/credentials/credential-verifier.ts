@@ -86,7 +86,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
   // Beats have a connection of their own, since a lookup can be blocked, for example by a migration.
   const beats = openPipeline(pipelineOptions)
   let lookups = 0
-  const refuseDoubtful = async (server: string | null) => {
+  const rejectDoubtful = async (server: string | null) => {
     const doubt = await lease.doubt(server)
     if (doubt === undefined) return
     pipeline.drop()
@@ -96,7 +96,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
     lookups += hashes.length
     try {
       const { server, credentials: found } = await selectCredentials(pipeline, hashes)
-      await refuseDoubtful(server)
+      await rejectDoubtful(server)
       const asked = staticSecret && hashes.some((hash) => staticSecret.is(Buffer.from(hash, 'base64')))
       const fixed = asked && (await staticSecret.find())
       return fixed ? found.map((one, index) => (hashes[index] === fixed.hash ? fixed : one)) : found
@@ -115,7 +115,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
   const imported = createImportedPrefixes(
     async () => {
       const { server, prefixes } = await selectImportedPrefixes(pipeline)
-      await refuseDoubtful(server)
+      await rejectDoubtful(server)
       return prefixes
     },
     () => lease.holds(),

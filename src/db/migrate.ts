@@ -86,9 +86,9 @@ export async function migrate(db: Db): Promise<string[]> {
     await lockSetup(tx)
     // While a statement waits for a table lock, everything else that wants the table queues behind it.
     await sql`set local lock_timeout = '5s'`.execute(tx)
-    await refuseUnfit(tx)
+    await rejectUnfit(tx)
     if ((await pendingMigrations(tx)).length === 0) return []
-    await refuseWithoutSchema(tx)
+    await rejectWithoutSchema(tx)
     const { error, results } = await migrator(tx).migrateToLatest()
     if (isDuplicate(error))
       throw new UnfitDatabaseError(
@@ -110,7 +110,7 @@ export async function pendingMigrations(db: Db): Promise<string[]> {
 export class UnfitDatabaseError extends Error {}
 
 /** Checked only at startup: an instance already running keeps working while a newer version replaces it. */
-export async function refuseUnfit(db: Db): Promise<void> {
+export async function rejectUnfit(db: Db): Promise<void> {
   const { rows } = await sql<{ encoding: string; migrated: boolean; readable: boolean; role: string }>`
     select current_setting('server_encoding') as encoding, to_regclass('kysely_migration') is not null as migrated,
       has_table_privilege(to_regclass('kysely_migration'), 'select') as readable, current_user as role
@@ -143,7 +143,7 @@ export async function refuseUnfit(db: Db): Promise<void> {
 }
 
 /** If PostgreSQL reported this inside the transaction, "transaction is aborted" would hide the reason. */
-async function refuseWithoutSchema(db: Db): Promise<void> {
+async function rejectWithoutSchema(db: Db): Promise<void> {
   const { rows } = await sql<{ role: string; schema: string | null; creates: boolean | null }>`
     select current_user as role, current_schema() as schema, has_schema_privilege(current_schema(), 'create') as creates
   `.execute(db)

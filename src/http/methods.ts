@@ -26,7 +26,7 @@ export function noteMethods(app: FastifyInstance): (scope: FastifyInstance) => v
       const allow = [...methods].sort().join(', ')
       const refused = everyMethod.filter((name) => !methods.has(name))
       if (refused.length === 0) continue
-      const refuse = () => new AppError('method_not_allowed', `Use ${allow}.`)
+      const reject = () => new AppError('method_not_allowed', `Use ${allow}.`)
       scope.route({
         url,
         method: refused,
@@ -35,9 +35,9 @@ export function noteMethods(app: FastifyInstance): (scope: FastifyInstance) => v
         // Reject before the body is looked at.
         onRequest: (_request, reply, done) => {
           reply.header('allow', allow)
-          done(refuse())
+          done(reject())
         },
-        handler: refuse,
+        handler: reject,
       })
     }
   }

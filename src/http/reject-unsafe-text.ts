@@ -14,20 +14,20 @@ declare module 'fastify' {
  * cannot store, and Counterfoil tokens that were pasted into a name or comment.
  */
 export async function rejectUnsafeText({ params, query, body, routeOptions }: FastifyRequest): Promise<void> {
-  refuseUnsafeText('path', params)
-  refuseUnsafeText('query', query)
+  rejectUnsafeTextIn('path', params)
+  rejectUnsafeTextIn('query', query)
   const { secretMember } = routeOptions.config
-  refuseUnsafeText(
+  rejectUnsafeTextIn(
     'body',
     secretMember === undefined ? body : { ...(body as object), [secretMember]: undefined },
   )
 }
 
-export function refuseUnsafeText(where: FieldError['in'], value: unknown, path: string[] = []): void {
+export function rejectUnsafeTextIn(where: FieldError['in'], value: unknown, path: string[] = []): void {
   if (typeof value === 'object' && value !== null) {
     for (const [key, member] of Object.entries(value)) {
-      refuseUnsafeText(where, key, [...path, key])
-      refuseUnsafeText(where, member, [...path, key])
+      rejectUnsafeTextIn(where, key, [...path, key])
+      rejectUnsafeTextIn(where, member, [...path, key])
     }
   } else if (typeof value === 'string') {
     const flaw = flawOf(value)

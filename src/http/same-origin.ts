@@ -5,7 +5,7 @@ import { AppError } from '../shared/errors.ts'
  * Refuses requests that another site may have made a browser send. A browser adds the session cookie, or stores the one
  * in the response, from wherever the request comes; only our own pages can send one that passes here.
  */
-export function refuseCrossOrigin({ headers }: FastifyRequest, publicUrl: string): void {
+export function rejectCrossOrigin({ headers }: FastifyRequest, publicUrl: string): void {
   const site = headers['sec-fetch-site']
   const ours = site === undefined ? headers.origin === new URL(publicUrl).origin : site === 'same-origin'
   if (ours) return

@@ -8,11 +8,11 @@ const idleMs = 60_000
 
 /**
  * Node's HTTP server as Fastify would create it, except that `before` sees every request before Fastify does, every
- * response is closed together with its connection, and `refuse` answers what Node would answer without a body.
+ * response is closed together with its connection, and `reject` answers what Node would answer without a body.
  */
 export function serverWith(
   before: (ordinarily: RequestListener) => RequestListener,
-  refuse: (reason: UnservedReason, request: IncomingMessage, response: ServerResponse) => void,
+  reject: (reason: UnservedReason, request: IncomingMessage, response: ServerResponse) => void,
 ): FastifyServerFactory {
   return (handler, { http, keepAliveTimeout, requestTimeout }) => {
     const listener = before(handler)
@@ -20,11 +20,11 @@ export function serverWith(
       if (!response.socket) closeWith(request.socket, response)
       // RFC 9112 §3.2.
       if (request.headers.host === undefined && request.httpVersion === '1.1')
-        refuse('missing_host', request, response)
+        reject('missing_host', request, response)
       else listener(request, response)
     })
     server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
-      refuse('unknown_expectation', request, response),
+      reject('unknown_expectation', request, response),
     )
     server.on('connect', (_request, socket: Socket) => {
       // Node removes its own listeners.

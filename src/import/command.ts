@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { refuseProblem, type Service, ServiceUnreachableError, send, unreachable } from '../apply/api.ts'
+import { rejectProblem, type Service, ServiceUnreachableError, send, unreachable } from '../apply/api.ts'
 import { ApplyError } from '../apply/file.ts'
 import { inBatchesOf, type Line, readLines } from '../tokens/import/lines.ts'
 import { longestLine, mostLines } from '../tokens/import/schema.ts'
@@ -95,7 +95,7 @@ async function* request(lines: Line[], { service, organization, dryRun }: Option
     body: bodyOf(lines),
     duplex: 'half',
   })
-  await refuseProblem(response, 'POST', path)
+  await rejectProblem(response, 'POST', path)
   if (!response.headers.get('content-type')?.startsWith(jsonLines))
     throw new ApplyError(`${service.url} does not answer like Counterfoil: check the URL.`)
   for await (const answer of readLines(chunksOf(service, response), Number.POSITIVE_INFINITY)) {

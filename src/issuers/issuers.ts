@@ -12,9 +12,9 @@ import type { ExpectedVersions } from '../shared/preconditions.ts'
 import {
   checkedRegistration,
   type Registration,
-  refuseOneMore,
-  refuseUnfitUrls,
-  refuseUnheldGrants,
+  rejectOneMore,
+  rejectUnfitUrls,
+  rejectUnheldGrants,
 } from './registration.ts'
 import * as store from './store.ts'
 
@@ -35,8 +35,8 @@ export async function createTrustedIssuer(
   const registration = checked(caller, organization, input, context)
   return db.transaction().execute(async (tx) => {
     await lockOrganization(tx, organizationId)
-    refuseOneMore(await store.countIssuers(tx, organizationId))
-    await refuseTaken(tx, organizationId, registration)
+    rejectOneMore(await store.countIssuers(tx, organizationId))
+    await rejectTaken(tx, organizationId, registration)
     const created = await store.insertIssuer(tx, {
       organizationId,
       id: uuid(),
@@ -91,7 +91,7 @@ export async function replaceTrustedIssuer(
     expected,
     decide: async (current, tx) => {
       const registration = checked(caller, organization, input, context)
-      await refuseTaken(tx, current.organizationId, registration, current.id)
+      await rejectTaken(tx, current.organizationId, registration, current.id)
       return update('trusted_issuer.updated', current, registration)
     },
     write: (tx, issuer, values) => store.updateIssuer(tx, issuer, stored(values)),
@@ -132,12 +132,12 @@ function checked(
   input: Registration,
   { outbound, issuer }: RegistrationContext,
 ) {
-  refuseUnheldGrants(caller, organization, input)
-  refuseUnfitUrls(input, outbound, issuer)
+  rejectUnheldGrants(caller, organization, input)
+  rejectUnfitUrls(input, outbound, issuer)
   return checkedRegistration(input, organization.id)
 }
 
-async function refuseTaken(
+async function rejectTaken(
   tx: Db,
   organizationId: string,
   { issuer, audience }: Registration,

@@ -1,5 +1,5 @@
 import { type Caller, requirePermission } from '../access/caller.ts'
-import { refuseEscalation } from '../access/escalation.ts'
+import { rejectEscalation } from '../access/escalation.ts'
 import { type Permission, permissions } from '../access/permissions.ts'
 import type { ClaimNames, Organization, TrustedIssuer } from '../db/tables.ts'
 import type { Outbound } from '../outbound/outbound.ts'
@@ -45,11 +45,11 @@ export function checkedRegistration(
       'claims.organization',
       'is only for issuers of the platform; here all users belong to this organization',
     )
-  refuseMisplacedAdministrators(registration, ofPlatform && organization === null)
+  rejectMisplacedAdministrators(registration, ofPlatform && organization === null)
   return { ...registration, claims: { ...claims, organization: organization ?? null } }
 }
 
-function refuseMisplacedAdministrators(
+function rejectMisplacedAdministrators(
   { defaultPermissions, groupPermissions }: Omit<Registration, 'claims'>,
   usersOfPlatform: boolean,
 ): void {
@@ -61,7 +61,7 @@ function refuseMisplacedAdministrators(
 }
 
 /** Prevents calls into the operator's network, and our own JWTs from being presented as sign-ins. */
-export function refuseUnfitUrls(
+export function rejectUnfitUrls(
   { issuer, jwksUri }: Registration,
   outbound: Outbound,
   ourselves: string,
@@ -77,7 +77,7 @@ export function refuseUnfitUrls(
  * An issuer's keys can sign in any of its users, so every registration counts as granting everything in it. Users are
  * limited to their organization and nothing else. As with tokens, granting requires `tokens:write`.
  */
-export function refuseUnheldGrants(
+export function rejectUnheldGrants(
   caller: Caller,
   { id, key }: Pick<Organization, 'id' | 'key'>,
   registration: Registration,
@@ -85,7 +85,7 @@ export function refuseUnheldGrants(
   const granted = grantsOf(registration)
   if (granted.length > 0) requirePermission(caller, 'tokens:write')
   const narrowedTo = id === platformId ? {} : { organizations: [key] }
-  refuseEscalation(caller, { permissions: granted, narrowedTo, networks: null })
+  rejectEscalation(caller, { permissions: granted, narrowedTo, networks: null })
 }
 
 function grantsOf({ defaultPermissions, groupPermissions }: Registration): Permission[] {
@@ -93,7 +93,7 @@ function grantsOf({ defaultPermissions, groupPermissions }: Registration): Permi
   return permissions.filter((permission) => granted.includes(permission))
 }
 
-export function refuseOneMore(count: number): void {
+export function rejectOneMore(count: number): void {
   if (count < most) return
   throw new AppError('limit_reached', `The organization has ${count} of ${most} trusted issuers.`)
 }

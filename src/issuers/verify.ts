@@ -41,13 +41,13 @@ export async function verifySignIn(
 ): Promise<JWTPayload> {
   const options = { issuer, audience, algorithms, clockTolerance, currentDate: now, requiredClaims: ['exp'] }
   const { payload, protectedHeader } = await jwtVerify(secret.reveal(), keys, options).catch((error) =>
-    refuse(error, issuer),
+    reject(error, issuer),
   )
-  refuseOtherKinds(payload, protectedHeader.typ)
+  rejectOtherKinds(payload, protectedHeader.typ)
   return payload
 }
 
-function refuse(error: unknown, issuer: string): never {
+function reject(error: unknown, issuer: string): never {
   if (error instanceof AppError) throw error
   if (error instanceof errors.JOSEError) throw badCredential(error.message)
   // All other errors are the issuer's: it is unreachable, or publishes invalid keys. The response does not say which,
@@ -59,7 +59,7 @@ function refuse(error: unknown, issuer: string): never {
 }
 
 /** RFC 8725 §3.11: JWTs for other uses must not pass for sign-ins, even if signed by the same keys. */
-function refuseOtherKinds(payload: JWTPayload, typ: unknown): void {
+function rejectOtherKinds(payload: JWTPayload, typ: unknown): void {
   // At runtime, an issuer may put anything here, whatever jose's types say; nested values would take recursion to
   // print.
   const kind = (typ === undefined || typ === null ? 'JWT' : typeof typ === 'string' ? typ : '')

@@ -24,12 +24,12 @@ export async function fetchJson(
     body: JSON.stringify(post.body),
   }
   return call(url, guard, { method: 'GET', headers, ...sent, timeoutMs }, async (response) => {
-    refuseUnfit(response)
+    rejectUnfit(response)
     return parse(await read(response, maxBytes))
   })
 }
 
-function refuseUnfit({ statusCode, headers }: IncomingMessage): void {
+function rejectUnfit({ statusCode, headers }: IncomingMessage): void {
   // Redirects are not followed: their target has not been checked.
   if (statusCode !== 200) throw new OutboundError(`responds with the status ${statusCode}`)
   // Rejects responses that are not meant for us, such as from a console or a metadata service.

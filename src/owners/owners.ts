@@ -1,5 +1,5 @@
 import { type Caller, holds, requirePermission } from '../access/caller.ts'
-import { refuseEscalation } from '../access/escalation.ts'
+import { rejectEscalation } from '../access/escalation.ts'
 import { permissions } from '../access/permissions.ts'
 import { changeLocked, changeResource, update } from '../audit/change-resource.ts'
 import type { Db } from '../db/database.ts'
@@ -72,7 +72,7 @@ export async function updateOwner(
   const { id: organizationId, key: organizationKey } = await reachableOrganization(db, caller, organization)
   requirePermission(caller, 'policy:write')
   const narrowedTo = { organizations: [organizationKey], audience: [], types: [] }
-  refuseEscalation(caller, { permissions: [], narrowedTo, networks: [] })
+  rejectEscalation(caller, { permissions: [], narrowedTo, networks: [] })
   const owner = await changeResource(db, caller, {
     ...changeableOwner({ organizationId, subject }, caller.now),
     expected,
@@ -112,7 +112,7 @@ export async function setOwnerSuspended(
       if (suspended) return suspendBy(tx, caller, owner, { source: 'administrator' })
       if (owner.suspendedAt === null) return owner
       const scopes = await store.selectManagementScopes(tx, owner, caller.now)
-      refuseEscalation(caller, {
+      rejectEscalation(caller, {
         permissions: permissions.filter((permission) => scopes.includes(permission)),
         narrowedTo: organizationId === platformId ? {} : { organizations: [key] },
         networks: null,

@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Caller, requirePermission } from '../access/caller.ts'
-import { refuseEscalation } from '../access/escalation.ts'
+import { rejectEscalation } from '../access/escalation.ts'
 import { record } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import type { Organization } from '../db/tables.ts'
 import { lockOrganization, reachableOrganization } from '../organizations/lookup.ts'
 import { AppError } from '../shared/errors.ts'
 import type { Policy, PolicyDocument } from '../shared/policy.ts'
-import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
+import { type ExpectedVersions, rejectStale } from '../shared/preconditions.ts'
 import { usableTokenTypes } from '../token-types/token-types.ts'
 import { conflictsIn } from './conflicts.ts'
 import { effectivePolicy } from './effective.ts'
@@ -68,11 +68,11 @@ async function changing(
     const { id, ...read } = await reachableOrganization(db, caller, organizationKey)
     requirePermission(caller, 'policy:write')
     const current = ownPolicy(read)
-    refuseStale(current, expected)
+    rejectStale(current, expected)
     const own = change(current.own)
     const policy = effectivePolicy(own)
-    refuseWiderPolicy(caller, read, policy)
-    await refuseConflicts(db, { id, key: read.key }, own, requested)
+    rejectWiderPolicy(caller, read, policy)
+    await rejectConflicts(db, { id, key: read.key }, own, requested)
     const rules = tightened(effectivePolicy(current.own), policy)
     const breaches = await store.selectBreaches(db, id, rules, { now: caller.now })
     if (dryRun) return { ...current, own, applied: false, breaches }
@@ -93,7 +93,7 @@ async function changing(
  * A policy can grant whatever its tokens may then hold, so only rules about that can be an escalation, and further
  * recipients of mail, who are told what is in the change log.
  */
-function refuseWiderPolicy(
+function rejectWiderPolicy(
   caller: Caller,
   { key, policy: own }: Pick<Organization, 'key' | 'policy'>,
   next: Policy,
@@ -101,10 +101,10 @@ function refuseWiderPolicy(
   const current = effectivePolicy(own)
   const types = addedTypes(current.allowed_types, next.allowed_types)
   const narrowedTo = { organizations: [key], audience: [], ...(types && { types }) }
-  refuseEscalation(caller, { permissions: [], narrowedTo, networks: [] })
+  rejectEscalation(caller, { permissions: [], narrowedTo, networks: [] })
   const told = current.notifications.mail_to
   if (next.notifications.mail_to.some((address) => !told.includes(address)))
-    refuseEscalation(caller, {
+    rejectEscalation(caller, {
       permissions: ['audit:read'],
       narrowedTo: { organizations: [key] },
       networks: null,
@@ -124,7 +124,7 @@ function addedTypes(before: string[] | null, after: string[] | null): string[] |
   return after?.filter((type) => !before.includes(type))
 }
 
-async function refuseConflicts(
+async function rejectConflicts(
   db: Db,
   organization: Pick<Organization, 'id' | 'key'>,
   own: PolicyDocument,

@@ -1,6 +1,6 @@
 import { validate as isUuid, v7 as uuid } from 'uuid'
 import { type Caller, isUser, requirePermission } from '../access/caller.ts'
-import { refuseEscalation } from '../access/escalation.ts'
+import { rejectEscalation } from '../access/escalation.ts'
 import { changeLocked } from '../audit/change-resource.ts'
 import type { Db } from '../db/database.ts'
 import type { DirectoryAttributes, DirectoryUser } from '../db/tables.ts'
@@ -11,7 +11,7 @@ import {
   provisionOwner,
 } from '../owners/provisioning.ts'
 import { AppError, badCredential } from '../shared/errors.ts'
-import { type ExpectedVersions, refuseStale } from '../shared/preconditions.ts'
+import { type ExpectedVersions, rejectStale } from '../shared/preconditions.ts'
 import { revokeTokensOf } from '../tokens/owners.ts'
 import { scimError, type UserValues, valuesIn } from './attributes.ts'
 import { parseFilter } from './filter.ts'
@@ -100,7 +100,7 @@ async function changing(
 ): Promise<DirectoryUser> {
   const organizationId = directoryOf(caller)
   const known = await getScimUser(db, caller, id)
-  refuseStale(known, expected)
+  rejectStale(known, expected)
   const next = inputFrom(change(known))
   if (next.userName !== known.userName) await revokeTokensOfDeleted(db, caller, organizationId, next)
   const lock = (tx: Db) => lockUser(tx, organizationId, id)
@@ -147,7 +147,7 @@ function directoryOf(caller: Caller): string {
   requireProvisioning(caller)
   if (isUser(principal)) throw badCredential('users cannot provision')
   const narrowedTo = { organizations: [principal.organizationKey] }
-  refuseEscalation(caller, { permissions: [], narrowedTo, networks: [] })
+  rejectEscalation(caller, { permissions: [], narrowedTo, networks: [] })
   return principal.organizationId
 }
 

@@ -6,7 +6,7 @@ import { type Credential, isGoodFrom } from '../access/credential.ts'
 import type { Session } from '../db/tables.ts'
 import type { Deps } from '../http/deps.ts'
 import { page, positionIn } from '../http/pages.ts'
-import { refuseCrossOrigin } from '../http/same-origin.ts'
+import { rejectCrossOrigin } from '../http/same-origin.ts'
 import { answer, noContent, problems } from '../http/schemas.ts'
 import { plainAddress } from '../shared/addresses.ts'
 import { AppError, badCredential } from '../shared/errors.ts'
@@ -126,7 +126,7 @@ const Code = Type.Object(
  */
 export const signInLinkRoutes: FastifyPluginAsyncTypebox<SessionDeps> = async (app, deps) => {
   app.post('/sign-in/link', { schema: { hide: true, body: Code } }, async (request, reply) => {
-    refuseCrossOrigin(request, deps.issuer)
+    rejectCrossOrigin(request, deps.issuer)
     const token = await sessions.useSignInLink(deps, new Secret(request.body.code), deps.now())
     if (!token || !isGoodFrom(token, plainAddress(request.ip)))
       throw badCredential('the link was used, or is too old')

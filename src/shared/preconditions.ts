@@ -7,7 +7,7 @@ import { AppError } from './errors.ts'
 export type ExpectedVersions = readonly number[] | undefined
 
 /** Prevents lost updates, when two people edit the same object without seeing each other's change. */
-export function refuseStale({ version }: { version: number }, expected: ExpectedVersions): void {
+export function rejectStale({ version }: { version: number }, expected: ExpectedVersions): void {
   if (!expected || expected.includes(version)) return
   const advice =
     expected.length > 0

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import { base64url } from 'jose'
 import { type Caller, requirePermission } from '../access/caller.ts'
-import { refuseEscalation } from '../access/escalation.ts'
+import { rejectEscalation } from '../access/escalation.ts'
 import { type Action, record } from '../audit/audit.ts'
 import { changeLocked } from '../audit/change-resource.ts'
 import { differences } from '../audit/changes.ts'
@@ -48,7 +48,7 @@ export async function replaceSignalStream(
   { input, expected, context }: { input: StreamInput; expected: ExpectedVersions; context: StreamContext },
 ): Promise<SignalStream> {
   const issuer = await administeredIssuer(db, caller, which)
-  refuseUnfit(input, issuer, context)
+  rejectUnfit(input, issuer, context)
   const { pollAuthorization, actions, ...rest } = input
   const key = { organizationId: issuer.organizationId, issuerId: issuer.id }
   const sealed = await sealedAuthorization(pollAuthorization, key.issuerId, context)
@@ -104,11 +104,11 @@ async function administeredIssuer(db: Db, caller: Caller, which: WhichStream): P
   const { id: organizationId, key } = await reachableOrganization(db, caller, which.organization)
   requirePermission(caller, 'policy:write')
   requirePermission(caller, 'tokens:write')
-  refuseEscalation(caller, { permissions: [], narrowedTo: { organizations: [key] }, networks: [] })
+  rejectEscalation(caller, { permissions: [], narrowedTo: { organizations: [key] }, networks: [] })
   return (await store.findIssuer(db, { organizationId, issuerId: which.issuer })) ?? noIssuer()
 }
 
-function refuseUnfit(
+function rejectUnfit(
   { jwksUri, pollUrl }: StreamInput,
   { organizationId, claims }: TrustedIssuer,
   context: StreamContext,

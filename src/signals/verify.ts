@@ -62,7 +62,7 @@ export async function verifyEvent(
   if (![aud ?? []].flat().includes(audience))
     throw setError('invalid_audience', 'aud does not contain the audience of this stream.')
   const options = { issuer, audience, algorithms, clockTolerance, currentDate: now }
-  await jwtVerify(token, keys, options).catch(refuse)
+  await jwtVerify(token, keys, options).catch(reject)
   const issuedAt = new Date(iat * 1000)
   const age = (now.getTime() - issuedAt.getTime()) / 1000
   if (!(age >= -clockTolerance && age <= keptDays * 24 * 60 * 60))
@@ -75,7 +75,7 @@ export async function verifyEvent(
   }
 }
 
-function refuse(error: unknown): never {
+function reject(error: unknown): never {
   if (error instanceof AppError) throw error
   if (error instanceof OutboundError)
     throw new AppError('unavailable', 'The keys of the issuer could not be fetched; try again later.', {

@@ -1,5 +1,5 @@
 import { type Caller, holds, type Origin, requirePermission } from '../access/caller.ts'
-import { grantOfToken, refuseEscalation } from '../access/escalation.ts'
+import { grantOfToken, rejectEscalation } from '../access/escalation.ts'
 import { record } from '../audit/audit.ts'
 import { changeLocked, changeResource, suspension, update } from '../audit/change-resource.ts'
 import type { Db } from '../db/database.ts'
@@ -60,7 +60,7 @@ export async function createTokenType(
   if (input.format === 'jwt') sealingKey(signing)
   return db.transaction().execute(async (tx) => {
     const type = await addTokenType(tx, caller, input, place)
-    await refuseWiderType(tx, caller, place, type)
+    await rejectWiderType(tx, caller, place, type)
     return { ...type, organizationKey: place.organizationKey }
   })
 }
@@ -88,8 +88,8 @@ export async function addTokenType(
     createdAt: origin.now,
     updatedAt: origin.now,
   }
-  refuseForeignScopes(values)
-  refuseListedOpaque(values)
+  rejectForeignScopes(values)
+  rejectListedOpaque(values)
   const type = await store.insertTokenType(tx, place, values)
   if (!type) throw new AppError('already_exists', `The token type ${input.name} already exists.`)
   await record(tx, origin, { action: 'token_type.created', ...loggedAs(place, type) })
@@ -164,10 +164,10 @@ export async function updateTokenType(
     ...changeable,
     expected,
     decide: async (type, tx) => {
-      refuseForeignScopes({ ...type, ...change })
-      refuseListedOpaque({ ...type, ...change })
+      rejectForeignScopes({ ...type, ...change })
+      rejectListedOpaque({ ...type, ...change })
       const decision = update('token_type.updated', type, change)
-      if (decision) await refuseWiderType(tx, caller, place, { ...type, ...change })
+      if (decision) await rejectWiderType(tx, caller, place, { ...type, ...change })
       return decision
     },
   })
@@ -186,7 +186,7 @@ export async function setTokenTypeSuspended(
     ...changeable,
     decide: async (type, tx) => {
       const decision = suspension('token_type', type, suspended ? caller.now : null)
-      if (decision && !suspended) await refuseWiderType(tx, caller, place, type)
+      if (decision && !suspended) await rejectWiderType(tx, caller, place, type)
       return decision
     },
   })
@@ -244,7 +244,7 @@ async function changeablePlace(db: Db, caller: Caller, organization: string | un
  * of that name or, if there is none, of any type. Resource servers decide by type and scope, and the platform's types are
  * what limits an organization. Nor can it give what the caller is limited to.
  */
-async function refuseWiderType(
+async function rejectWiderType(
   tx: Db,
   caller: Caller,
   { organizationId, organizationKey }: Place,
@@ -252,7 +252,7 @@ async function refuseWiderType(
 ): Promise<void> {
   if (organizationId === null || organizationKey === null) return
   const none = { scopes: [], narrowedTo: null, allowedCidrs: [] }
-  refuseEscalation(caller, grantOfToken({ ...none, organizationId, organizationKey, type: name, audience }))
+  rejectEscalation(caller, grantOfToken({ ...none, organizationId, organizationKey, type: name, audience }))
   if (holds(caller.principal, 'platform:admin')) return
   const types = (await store.selectTokenTypes(tx, platform)).filter((type) => type.name !== managementType)
   const namesake = types.filter((type) => type.name === name)
@@ -284,7 +284,7 @@ function labelOf({ format, prefix, carriesOrganization = false }: NewTokenType) 
   return { prefix, carriesOrganization }
 }
 
-function refuseForeignScopes({
+function rejectForeignScopes({
   allowedScopes,
   defaultScopes,
   scopeDetails,
@@ -301,7 +301,7 @@ function refuseForeignScopes({
 }
 
 /** An opaque token cannot carry a reference to its status. */
-function refuseListedOpaque({ format, statusList }: Pick<TokenType, 'format' | 'statusList'>) {
+function rejectListedOpaque({ format, statusList }: Pick<TokenType, 'format' | 'statusList'>) {
   if (statusList && format !== 'jwt') throw invalidValue('status_list', 'is for JWTs only')
 }
 

@@ -6,12 +6,12 @@ import { alphabet } from '../shared/secret.ts'
 const middleLength = 11
 
 /** Whether a new token may have this name, or none: then one is generated. */
-export function refuseWrongName(policy: Policy['name'], name: string | undefined): void {
-  if (name !== undefined) refuseShortName(policy, name)
+export function rejectWrongName(policy: Policy['name'], name: string | undefined): void {
+  if (name !== undefined) rejectShortName(policy, name)
   else if (policy.required) throw invalidValue('name', 'is required')
 }
 
-export function refuseShortName({ minimum_length: minimum }: Policy['name'], name: string): void {
+export function rejectShortName({ minimum_length: minimum }: Policy['name'], name: string): void {
   // Code points, as the database counts them.
   if ([...name].length >= minimum) return
   throw invalidValue('name', `must have at least ${minimum} characters`)

@@ -86,7 +86,7 @@ export async function claimName(
 ): Promise<void> {
   if (!rules.unique) return
   await store.lockQuota(tx, token.organizationId)
-  await refuseTakenName(tx, { organizationId: token.organizationId, name, except: token.id })
+  await rejectTakenName(tx, { organizationId: token.organizationId, name, except: token.id })
 }
 
 export async function quotaUsagesOf(
@@ -112,7 +112,7 @@ export function limitRefusal({ owner, organization }: QuotaUsages): AppError | u
   return undefined
 }
 
-export async function refuseTakenName(
+export async function rejectTakenName(
   tx: Db,
   { organizationId, name, except }: { organizationId: string; name: string; except?: string },
 ): Promise<void> {

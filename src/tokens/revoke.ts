@@ -5,7 +5,7 @@ import type { Secret } from '../shared/secret.ts'
 import { tokenEvent } from './audit-event.ts'
 import { reachableToken, visible, type Which } from './find.ts'
 import { revokeToken as revokeFound } from './revoke-store.ts'
-import { refuseStaticSecret, refuseStaticToken, type StaticSecret } from './static-secret/static-secret.ts'
+import { rejectStaticSecret, rejectStaticToken, type StaticSecret } from './static-secret/static-secret.ts'
 import * as store from './store.ts'
 import { onlyOwner, presentedToken } from './token-owner-scope.ts'
 
@@ -18,7 +18,7 @@ export async function revokeToken(
   return revoke(db, caller, reason, async () => {
     const { organizationId, token } = await reachableToken(db, caller, which)
     const self = onlyOwner(caller, 'tokens:write')
-    if (!token) refuseStaticToken(organizationId, which.token)
+    if (!token) rejectStaticToken(organizationId, which.token)
     return visible(token, self)
   })
 }
@@ -26,7 +26,7 @@ export async function revokeToken(
 /** The holder of a token may revoke it, whatever its permissions. */
 export async function revokeSelf(db: Db, caller: Caller, reason: string | null): Promise<store.Token> {
   const { organizationId, id } = presentedToken(caller)
-  refuseStaticToken(organizationId, id)
+  rejectStaticToken(organizationId, id)
   return revoke(db, caller, reason, async () =>
     visible(await store.findToken(db, { organizationId, id }), undefined),
   )
@@ -42,7 +42,7 @@ export async function revokeBySecret(
   staticSecret: StaticSecret | undefined,
 ): Promise<void> {
   const self = onlyOwner(caller, 'tokens:write')
-  if (self === undefined && staticSecret) await refuseStaticSecret(db, caller, staticSecret, secret)
+  if (self === undefined && staticSecret) await rejectStaticSecret(db, caller, staticSecret, secret)
   await revoke(db, caller, null, async () => {
     const token = await store.findTokenByHash(db, secret.hash())
     if (!token || !reaches(caller.principal, token.organizationId)) return undefined

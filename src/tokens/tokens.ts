@@ -1,5 +1,5 @@
 import { type Caller, holds, onBehalfOf } from '../access/caller.ts'
-import { grantOfToken, refuseEscalation } from '../access/escalation.ts'
+import { grantOfToken, rejectEscalation } from '../access/escalation.ts'
 import { record } from '../audit/audit.ts'
 import { changeLocked } from '../audit/change-resource.ts'
 import { differences } from '../audit/changes.ts'
@@ -13,9 +13,9 @@ import type { ExpectedVersions } from '../shared/preconditions.ts'
 import { plainName } from '../shared/text.ts'
 import { tokenEvent, tokenSnapshot } from './audit-event.ts'
 import { visible, type Which } from './find.ts'
-import { refuseShortName } from './name.ts'
+import { rejectShortName } from './name.ts'
 import { claimName } from './quota.ts'
-import { refuseStaticToken } from './static-secret/static-secret.ts'
+import { rejectStaticToken } from './static-secret/static-secret.ts'
 import * as store from './store.ts'
 import { onlyOwner } from './token-owner-scope.ts'
 
@@ -29,9 +29,9 @@ export async function updateToken(
   return changing(db, caller, { ...which, expected, holdPolicy }, async (tx, token, policy) => {
     const changes = differences(token, change)
     if (!changes) return token
-    if (change.allowedCidrs !== undefined) refuseWiderNetworks(caller, token, change.allowedCidrs)
+    if (change.allowedCidrs !== undefined) rejectWiderNetworks(caller, token, change.allowedCidrs)
     if (change.name !== undefined && change.name !== token.name) {
-      refuseShortName(policy.name, change.name)
+      rejectShortName(policy.name, change.name)
       await claimName(tx, policy, token, change.name)
     }
     const { metadata, ...rest } = change
@@ -52,7 +52,7 @@ export async function deleteToken(
   { expected, confirm }: { expected: ExpectedVersions; confirm: string | undefined },
 ): Promise<void> {
   await changing(db, caller, { ...which, expected }, async (tx, token, policy) => {
-    refuseUnconfirmed(policy, token, confirm)
+    rejectUnconfirmed(policy, token, confirm)
     const changes = { before: tokenSnapshot(token), after: {} }
     await record(tx, onBehalfOf(caller, token.ownerSubject), tokenEvent('token.deleted', token, changes))
     await store.deleteToken(tx, token, caller.now)
@@ -75,7 +75,7 @@ export async function changing<T>(
   const organization = await reachableOrganization(db, caller, organizationKey)
   const { id: organizationId } = organization
   const self = onlyOwner(caller, 'tokens:write')
-  refuseStaticToken(organizationId, id)
+  rejectStaticToken(organizationId, id)
   let { policy } = organization
   const lock = async (tx: Db) => {
     // Always lock the organization before the token, to prevent deadlocks.
@@ -86,7 +86,7 @@ export async function changing<T>(
 }
 
 /** A name sent for confirmation must match, even if the policy requires none. */
-function refuseUnconfirmed(policy: Policy, { name }: store.Token, confirm: string | undefined): void {
+function rejectUnconfirmed(policy: Policy, { name }: store.Token, confirm: string | undefined): void {
   const isGiven = confirm !== undefined && confirm !== ''
   if (isGiven ? plainName(confirm) === plainName(name) : !policy.delete.confirm_name) return
   const detail = !isGiven ? 'is required and must be the name of the token' : 'is not the name of the token'
@@ -96,7 +96,7 @@ function refuseUnconfirmed(policy: Policy, { name }: store.Token, confirm: strin
 }
 
 /** Allowing more networks is a grant. Owners cannot do it, because an administrator may have set the limit. */
-function refuseWiderNetworks(caller: Caller, token: store.Token, networks: string[] | null): void {
+function rejectWiderNetworks(caller: Caller, token: store.Token, networks: string[] | null): void {
   const added = networks?.filter((network) => !isWithinNetworks([network], token.allowedCidrs)) ?? null
   if (added?.length === 0) return
   if (!holds(caller.principal, 'tokens:write'))
@@ -107,5 +107,5 @@ function refuseWiderNetworks(caller: Caller, token: store.Token, networks: strin
         scope: 'tokens:write',
       },
     )
-  refuseEscalation(caller, { ...grantOfToken(token), networks: added })
+  rejectEscalation(caller, { ...grantOfToken(token), networks: added })
 }

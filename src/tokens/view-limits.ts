@@ -15,7 +15,7 @@ export async function withKeysAsKept(db: Db, narrowing: Narrowing | null): Promi
 }
 
 /** Only tokens that can introspect can be narrowed. */
-export async function refuseWrongNarrowing(
+export async function rejectWrongNarrowing(
   tx: Db,
   { id, key }: Pick<Organization, 'id' | 'key'>,
   { type, scopes, narrowedTo }: { type: string; scopes: string[]; narrowedTo: Narrowing | null },

@@ -1,6 +1,6 @@
 import { v7 as uuid } from 'uuid'
 import { type Caller, requirePermission } from '../access/caller.ts'
-import { refuseEscalation } from '../access/escalation.ts'
+import { rejectEscalation } from '../access/escalation.ts'
 import { type Action, type NewAuditEvent, record } from '../audit/audit.ts'
 import { changeLocked } from '../audit/change-resource.ts'
 import { differences } from '../audit/changes.ts'
@@ -40,7 +40,7 @@ export async function createWebhook(
   { input, outbound, signing }: { input: NewWebhook; outbound: Outbound; signing: Signing },
 ): Promise<WithSecret> {
   const { id: organizationId } = await administered(db, caller, organizationKey)
-  refuseUnfitUrl(outbound, input.url)
+  rejectUnfitUrl(outbound, input.url)
   const id = uuid()
   const { sealed, secret, publicKey } = await newSecret(signing, input.signature, id)
   const webhook = await db.transaction().execute(async (tx) => {
@@ -94,7 +94,7 @@ export async function updateWebhook(
   { change: { paused, ...input }, outbound }: { change: WebhookChange; outbound: Outbound },
 ): Promise<Webhook> {
   return changingWebhook(db, caller, which, async (tx, current) => {
-    if (input.url !== undefined) refuseUnfitUrl(outbound, input.url)
+    if (input.url !== undefined) rejectUnfitUrl(outbound, input.url)
     const before = { ...current, paused: isStopped(current) }
     const changes = differences<object>(before, { ...input, ...(paused !== undefined && { paused }) })
     if (!changes) return current
@@ -219,11 +219,11 @@ async function administered(db: Db, caller: Caller, organizationKey: string): Pr
   requirePermission(caller, 'policy:write')
   // The platform's webhooks get the events of every organization.
   const narrowedTo = organization.id === platformId ? {} : { organizations: [organization.key] }
-  refuseEscalation(caller, { permissions: ['audit:read'], narrowedTo, networks: null })
+  rejectEscalation(caller, { permissions: ['audit:read'], narrowedTo, networks: null })
   return organization
 }
 
-function refuseUnfitUrl(outbound: Outbound, url: string): void {
+function rejectUnfitUrl(outbound: Outbound, url: string): void {
   const flaw = outbound.flawOf(url)
   if (flaw) throw invalidValue('url', flaw)
 }

@@ -114,7 +114,7 @@ t.test('the application is composed in one place, for the service and the tests'
 })
 
 t.test('changes of resources compare If-Match in one place', async (t) => {
-  const comparing = modules.filter((module) => /(?<!function )\brefuseStale\(/.test(codeOf(module)))
+  const comparing = modules.filter((module) => /(?<!function )\brejectStale\(/.test(codeOf(module)))
   t.same(comparing, [
     'src/audit/change-resource.ts',
     // Compares before it looks for breaches, which must not happen under the lock.

@@ -1,14 +1,14 @@
 import { type Caller, holds, onBehalfOf, reaches, requirePermission } from '../../access/caller.ts'
-import { grantOfToken, refuseEscalation } from '../../access/escalation.ts'
+import { grantOfToken, rejectEscalation } from '../../access/escalation.ts'
 import type { Db } from '../../db/database.ts'
 import { type Attempt, type Outcome, once } from '../../idempotency/idempotency.ts'
 import { sealingKey } from '../../keys/signing.ts'
 import { noSuchOrganization } from '../../organizations/lookup.ts'
 import { effectivePolicy } from '../../policy/effective.ts'
 import { AppError, type Refusals } from '../../shared/errors.ts'
-import { limitRefusal, quotaUsagesOf, refuseTakenName } from '../quota.ts'
+import { limitRefusal, quotaUsagesOf, rejectTakenName } from '../quota.ts'
 import { onlyOwner, ownerOfNew } from '../token-owner-scope.ts'
-import { refuseWrongNarrowing, withKeysAsKept } from '../view-limits.ts'
+import { rejectWrongNarrowing, withKeysAsKept } from '../view-limits.ts'
 import { type Decision, decideIssuance, type NewToken } from './decide.ts'
 import { onlyType } from './form-options.ts'
 import { type Issued, issueInTransaction, issueToken } from './issue.ts'
@@ -71,10 +71,10 @@ export async function previewToken(
   const scopes = input.scopes ?? type?.defaultScopes ?? []
   const { name, narrowedTo } = input
   const limits = { type: input.type, scopes, narrowedTo }
-  await refusals.checkLater(() => refuseWrongNarrowing(db, organization, limits))
+  await refusals.checkLater(() => rejectWrongNarrowing(db, organization, limits))
   const organizationId = organization.id
   if (policy.name.unique && name !== undefined)
-    await refusals.checkLater(() => refuseTakenName(db, { organizationId, name }))
+    await refusals.checkLater(() => rejectTakenName(db, { organizationId, name }))
   const claim = { organizationId, owner: input.owner?.subject ?? null, now: caller.now }
   refusals.add(limitRefusal(await quotaUsagesOf(db, policy.limits, claim)))
   const refusal = refusals.combined()
@@ -115,7 +115,7 @@ async function authorizeCreation(
   const where = { organizationId: organization.id, organizationKey: organization.key }
   const scopes = input.scopes ?? []
   const audience = input.audience ?? rules.type?.audience ?? []
-  refuseEscalation(caller, grantOfToken({ ...input, ...where, scopes, audience }))
+  rejectEscalation(caller, grantOfToken({ ...input, ...where, scopes, audience }))
   const owner = ownerOfNew(caller, self, input.owner)
   // A limited caller gets the audience that was checked, even if the type changes in the meantime.
   const given = principal.narrowedTo ? { ...input, audience, owner } : { ...input, owner }

@@ -5,7 +5,7 @@ import { effectivePolicy } from '../../policy/effective.ts'
 import { AppError, invalidValue, listed, Refusals } from '../../shared/errors.ts'
 import { managementType, platformId } from '../../shared/platform.ts'
 import type { Policy } from '../../shared/policy.ts'
-import { refuseWrongName } from '../name.ts'
+import { rejectWrongName } from '../name.ts'
 import { type AskedExpiry, grantExpiry, type Warning } from './lifetime.ts'
 import type { IssuanceRules, TypeRules } from './rules-store.ts'
 
@@ -57,11 +57,11 @@ export function decideIssuance(rules: IssuanceRules, input: NewToken, now: Date)
         ? (ownerSuspensionRefusal(rules.owner, input.owner.subject) ?? sourceRefusal(policy, source))
         : undefined),
   )
-  refusals.check(() => refuseWrongName(policy.name, input.name))
+  refusals.check(() => rejectWrongName(policy.name, input.name))
   const owner = input.owner && { ...input.owner, source: source ?? 'internal' }
   const type = refusals.check(() => usableType(input.type, policy, rules))
   const scopes = [...new Set(input.scopes ?? type?.defaultScopes ?? [])]
-  if (type) refusals.check(() => refuseWrongScopes(rules, input, { type, scopes }))
+  if (type) refusals.check(() => rejectWrongScopes(rules, input, { type, scopes }))
   const expiry = refusals.check(() => grantExpiry(policy.lifetime, input.expiry, now))
   if (input.notBefore && expiry?.expiresAt && input.notBefore >= expiry.expiresAt)
     refusals.add(invalidValue('not_before', 'must be before expires_at'))
@@ -111,18 +111,18 @@ function usableType(name: string, { allowed_types: allowed }: Policy, { type }: 
   throw invalidValue('type', `${name} is not a type that the policy allows; it allows ${listed(allowed)}`)
 }
 
-function refuseWrongScopes(
+function rejectWrongScopes(
   { organization }: IssuanceRules,
   { owner }: NewToken,
   { type, scopes }: { type: TypeRules; scopes: string[] },
 ): void {
-  refuseForeignScopes(type, scopes)
+  rejectForeignScopes(type, scopes)
   if (scopes.length === 0 && needsScopes(effectivePolicy(organization.policy), type))
     throw invalidValue('scopes', 'must name at least one')
-  if (type.name === managementType) refuseMisplacedPermissions(organization.id, owner, scopes)
+  if (type.name === managementType) rejectMisplacedPermissions(organization.id, owner, scopes)
 }
 
-function refuseForeignScopes({ name, allowedScopes }: TypeRules, scopes: string[]): void {
+function rejectForeignScopes({ name, allowedScopes }: TypeRules, scopes: string[]): void {
   const foreign = allowedScopes && scopes.find((scope) => !allowedScopes.includes(scope))
   if (foreign)
     throw invalidValue(
@@ -131,7 +131,7 @@ function refuseForeignScopes({ name, allowedScopes }: TypeRules, scopes: string[
     )
 }
 
-function refuseMisplacedPermissions(
+function rejectMisplacedPermissions(
   organizationId: string,
   owner: AskedOwner | null,
   scopes: string[],

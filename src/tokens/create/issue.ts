@@ -9,7 +9,7 @@ import { grantSnapshot, tokenEvent } from '../audit-event.ts'
 import { generateName } from '../name.ts'
 import { claimQuota, hasQuota } from '../quota.ts'
 import type { Token } from '../store.ts'
-import { refuseWrongNarrowing } from '../view-limits.ts'
+import { rejectWrongNarrowing } from '../view-limits.ts'
 import { type Decision, decideIssuance, type NewToken } from './decide.ts'
 import { insertToken, insertTokenInTransaction } from './insert-store.ts'
 import type { Warning } from './lifetime.ts'
@@ -75,7 +75,7 @@ async function draftToken(
 ) {
   const { type, owner, scopes, audience, expiresAt } = decision
   const { comment, metadata, notBefore, allowedCidrs, narrowedTo } = input
-  await refuseWrongNarrowing(db, organization, { type: type.name, scopes, narrowedTo })
+  await rejectWrongNarrowing(db, organization, { type: type.name, scopes, narrowedTo })
   const organizationId = organization.id
   const id = uuid()
   const facts = {

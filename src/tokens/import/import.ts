@@ -1,7 +1,7 @@
 import { v7 as uuid } from 'uuid'
 import { type Caller, onBehalfOf, requirePermission } from '../../access/caller.ts'
 import type { Owner } from '../../access/credential.ts'
-import { grantOfToken, refuseEscalation } from '../../access/escalation.ts'
+import { grantOfToken, rejectEscalation } from '../../access/escalation.ts'
 import { eventOf } from '../../audit/audit.ts'
 import type { Db } from '../../db/database.ts'
 import { type KnownOwner, knownOwners } from '../../db/known-owner.ts'
@@ -245,7 +245,7 @@ function decide(
   if (type.format !== 'opaque')
     throw invalidValue('type', `${type.name} has JWTs, which have to be signed here`)
   const { key: organizationKey } = ofType.organization
-  refuseEscalation(caller, grantOfToken({ ...input, organizationId, organizationKey, scopes, audience }))
+  rejectEscalation(caller, grantOfToken({ ...input, organizationId, organizationKey, scopes, audience }))
   const name = input.name ?? generateName(hint)
   const compared = taken.names.get(name)
   if (compared && (compared.isTaken || earlier.names.has(compared.key))) throw nameTaken()

@@ -59,7 +59,7 @@ export const importRoutes: FastifyPluginAsyncTypebox<
       const release = allowSlowBody(raw.socket)
       reply.raw.once('close', release)
 
-      async function refuseToContinue(): Promise<void> {
+      async function rejectToContinue(): Promise<void> {
         if (draining.aborted)
           throw new AppError('unavailable', 'The service is shutting down. Send the remaining lines again.')
         const { principal } = caller
@@ -71,7 +71,7 @@ export const importRoutes: FastifyPluginAsyncTypebox<
         let lines = 0
         const arriving = readLines(chunksOf(raw), schema.longestLine)
         for await (const batch of inBatchesOf(arriving, mostInBatch)) {
-          if (lines > 0) await refuseToContinue()
+          if (lines > 0) await rejectToContinue()
           lines += batch.length
           if (lines > schema.mostLines)
             throw new AppError(

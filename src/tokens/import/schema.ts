@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import { type Static, Type } from 'typebox'
 import { withoutEmptyMembers } from '../../http/empty-members.ts'
 import type { jsonParser } from '../../http/json.ts'
-import { refuseUnsafeText } from '../../http/reject-unsafe-text.ts'
+import { rejectUnsafeTextIn } from '../../http/reject-unsafe-text.ts'
 import { nullable, orNull, Problem } from '../../http/schemas.ts'
 import { fieldErrors } from '../../http/to-app-error.ts'
 import { violations } from '../../http/validation.ts'
@@ -159,7 +159,7 @@ export function parseLine({ bytes }: Line, parseJson: ParseJson, now: Date): For
     if (bytes === undefined) throw malformed(`is longer than ${longestLine} bytes`)
     if (!isUtf8(bytes)) throw malformed('is not valid UTF-8')
     const json = jsonIn(bytes.toString(), parseJson)
-    refuseUnsafeText('body', json)
+    rejectUnsafeTextIn('body', json)
     return foreignToken(validateLine(withoutEmptyMembers(json, ImportedToken)), now)
   } catch (error) {
     if (error instanceof AppError) return error
@@ -188,7 +188,7 @@ function foreignToken(line: Static<typeof ImportedToken>, now: Date): ForeignTok
   const { sha256, expires_at, created_at, last_used_at, hint, prefix, ...rest } = line
   const hash = parseHash(sha256)
   if (!hash) throw invalidValue('sha256', 'must be a SHA-256 hash of 32 bytes in hex, base64 or base64url')
-  refuseSecret(line, hashText(hash))
+  rejectSecret(line, hashText(hash))
   return {
     hash,
     hint: parseHint(hint ?? prefix ?? ''),
@@ -214,7 +214,7 @@ function parseHint(hint: string): string {
 }
 
 /** A wrong column in an export would make a secret public. */
-function refuseSecret(line: Static<typeof ImportedToken>, hash: string): void {
+function rejectSecret(line: Static<typeof ImportedToken>, hash: string): void {
   const { name, comment, hint, prefix, metadata } = line
   for (const [field, text] of Object.entries({ name, comment, hint, prefix, ...metadata }))
     if (typeof text === 'string' && new Secret(text).hashText() === hash)

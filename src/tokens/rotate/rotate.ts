@@ -1,6 +1,6 @@
 import { v7 as uuid } from 'uuid'
 import { type Caller, holds, isUser, onBehalfOf } from '../../access/caller.ts'
-import { grantOfToken, refuseEscalation } from '../../access/escalation.ts'
+import { grantOfToken, rejectEscalation } from '../../access/escalation.ts'
 import { record } from '../../audit/audit.ts'
 import type { Db } from '../../db/database.ts'
 import { type Attempt, type Outcome, once } from '../../idempotency/idempotency.ts'
@@ -9,7 +9,7 @@ import { ownerSuspensionRefusal, sourceRefusal } from '../../owners/source.ts'
 import { effectivePolicy } from '../../policy/effective.ts'
 import { AppError, invalidValue } from '../../shared/errors.ts'
 import type { Policy } from '../../shared/policy.ts'
-import { type ExpectedVersions, refuseStale } from '../../shared/preconditions.ts'
+import { type ExpectedVersions, rejectStale } from '../../shared/preconditions.ts'
 import { type HashText, hashText, type Secret } from '../../shared/secret.ts'
 import { statusOf } from '../../shared/status.ts'
 import { tokenEvent } from '../audit-event.ts'
@@ -18,7 +18,7 @@ import { type AskedExpiry, dayMs, grantExpiry, type Warning } from '../create/li
 import { type Issuing, mintSecret } from '../create/mint.ts'
 import { holdRules, type IssuanceRules, type TypeRules } from '../create/rules-store.ts'
 import { reachableToken, visible, type Which } from '../find.ts'
-import { refuseStaticToken } from '../static-secret/static-secret.ts'
+import { rejectStaticToken } from '../static-secret/static-secret.ts'
 import type { Token } from '../store.ts'
 import * as tokens from '../store.ts'
 import { onlyOwner, presentedToken } from '../token-owner-scope.ts'
@@ -64,10 +64,10 @@ export async function rotateToken<Answer>(
 ): Promise<Outcome<Answer>> {
   const { organizationId, token } = await reachableToken(db, caller, which)
   const owner = onlyOwner(caller, 'tokens:write')
-  if (!token) refuseStaticToken(organizationId, which.token)
+  if (!token) rejectStaticToken(organizationId, which.token)
   const found = visible(token, owner)
   // The caller gets the secret, and with it everything that the token can do.
-  const check = (token: Token) => refuseEscalation(caller, grantOfToken(token))
+  const check = (token: Token) => rejectEscalation(caller, grantOfToken(token))
   check(found)
   return rotate(db, caller, found, { ...request, check })
 }
@@ -79,7 +79,7 @@ export async function rotateSelf<Answer>(
   request: Request<Answer>,
 ): Promise<Outcome<Answer>> {
   const key = presentedToken(caller)
-  refuseStaticToken(key.organizationId, key.id)
+  rejectStaticToken(key.organizationId, key.id)
   const token = visible(await tokens.findToken(db, key), undefined)
   const check = (_token: Token, selfRotation: boolean) => {
     if (selfRotation || holds(caller.principal, 'tokens:write') || holds(caller.principal, 'tokens:own'))
@@ -107,8 +107,8 @@ async function rotate<Answer>(
   const work = async (tx: Db) => {
     const { token, rules, type, live } = await lockForRotation(tx, found)
     check(token, type.selfRotation)
-    refuseStale(token, expected)
-    refuseUnrotatable(caller, token, { ...rules, type }, live)
+    rejectStale(token, expected)
+    rejectUnrotatable(caller, token, { ...rules, type }, live)
     const decision = decideRotation(rules, token, rotation, caller.now)
     const id = uuid()
     const { expiresAt } = decision
@@ -234,7 +234,7 @@ export async function cancelRotation(
 }
 
 /** A stolen secret must not outlive its overlap by rotating its token, so only the current one does. */
-function refuseUnrotatable(
+function rejectUnrotatable(
   { principal, now }: Caller,
   token: Token,
   { organization, type, owner }: IssuanceRules & { type: TypeRules },

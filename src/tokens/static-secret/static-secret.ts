@@ -112,7 +112,7 @@ export async function staticSecretWarnings(
 const advice = "AUTH_SECRET can only be changed or removed in Counterfoil's configuration."
 
 /** Throws if this secret is to be changed, provided that the caller may know about it. */
-export async function refuseStaticSecret(
+export async function rejectStaticSecret(
   db: Db,
   { principal }: Caller,
   staticSecret: StaticSecret,
@@ -124,7 +124,7 @@ export async function refuseStaticSecret(
 }
 
 /** Throws if this token is to be changed. */
-export function refuseStaticToken(organizationId: string, id: string): void {
+export function rejectStaticToken(organizationId: string, id: string): void {
   if (id === staticTokenId(organizationId)) throw new AppError('built_in', advice)
 }
 
