@@ -27,7 +27,7 @@ import { healthRoutes } from './http/health.ts'
 import { addJsonParser } from './http/json.ts'
 import { clientLeft, isVerbose, logRequests } from './http/log.ts'
 import { noteMethods } from './http/methods.ts'
-import { type Measuring, measureAlone, metrics } from './http/metrics.ts'
+import { type Measuring, metrics } from './http/metrics.ts'
 import { docs, openapi } from './http/openapi.ts'
 import { limitRequests } from './http/overload.ts'
 import {
@@ -100,7 +100,7 @@ export type AppOptions = Omit<AppDeps, 'draining'> & {
   trustProxy: string[]
   corsOrigins: string[]
   verification?: VerificationOptions
-  measuring?: Measuring
+  measuring: Measuring
   failureLimit?: FailureLimit
   /** Whether to serve the console, and the sessions that it needs. */
   console?: boolean
@@ -127,7 +127,7 @@ export async function buildApp({
   trustProxy,
   corsOrigins,
   verification = { fields: [], trustedNetworks: [] },
-  measuring = measureAlone(),
+  measuring,
   limits,
   failureLimit = { limit: 0, windowSeconds: 60 },
   console = true,

@@ -6,6 +6,8 @@ import {
 } from './credentials/credential-verifier.ts'
 import { createUsageRecorder, type UsageRecorder } from './credentials/usage-recorder.ts'
 import { createDispatcher, type Dispatcher } from './dispatch/dispatcher.ts'
+import { measureDispatch } from './dispatch/metrics.ts'
+import { type Measuring, measureAlone } from './http/metrics.ts'
 import { createIssuerKeys } from './issuers/sign-in.ts'
 import { createMailer, type MailerOptions } from './mail/transport.ts'
 import { createOutbound, type OutboundOptions } from './outbound/outbound.ts'
@@ -17,13 +19,14 @@ import { staticSecretLookup } from './tokens/static-secret/static-secret.ts'
 
 export type Composition = Omit<
   AppOptions,
-  'pooled' | 'credentials' | 'usage' | 'tail' | 'outbound' | 'keysOf'
+  'pooled' | 'credentials' | 'usage' | 'tail' | 'outbound' | 'keysOf' | 'measuring'
 > & {
   databaseUrl: string
   outbound: OutboundOptions
   onError: (error: Error) => void
   /** Undefined: nothing is told by mail. */
   mail?: MailerOptions | undefined
+  measuring?: Measuring
   verifier: Pick<CredentialVerifierOptions, 'cacheSize'> & Partial<CredentialVerifierOptions>
   feed?: Partial<TailOptions>
   /** How the background work of the parts is repeated. */
@@ -53,6 +56,7 @@ export async function compose({
   verifier,
   feed,
   mail,
+  measuring = measureAlone(),
   every = startInterval,
   flushEvery = every,
   ...options
@@ -110,10 +114,11 @@ export async function compose({
     now,
     log,
     onError,
+    metrics: measureDispatch(measuring.registry),
     every: flushEvery,
     mail: mail && { mailer: createMailer(mail), url: options.issuer },
   })
-  const app = await buildApp({ ...options, pooled, credentials, usage, tail, outbound, keysOf })
+  const app = await buildApp({ ...options, measuring, pooled, credentials, usage, tail, outbound, keysOf })
   return {
     app,
     credentials,

@@ -8,10 +8,13 @@ import { giveNotices } from '../notices/notices.ts'
 import type { Interval } from '../shared/interval.ts'
 import { attempt, type Claimed, claimDue, type DeliveryContext } from '../webhooks/deliver.ts'
 import { enqueueDeliveries } from '../webhooks/enqueue.ts'
+import type { DispatchMetrics } from './metrics.ts'
+import { selectBacklog } from './store.ts'
 
 export type DispatcherOptions = DeliveryContext & {
   /** Undefined: nothing is told by mail. */
   mail: Pick<MailContext, 'mailer' | 'url'> | undefined
+  metrics: DispatchMetrics
   every: Interval
   onError(error: Error): void
 }
@@ -20,6 +23,8 @@ export type DispatcherOptions = DeliveryContext & {
 export type Dispatcher = {
   /** Gives notices, delivers until nothing is due, and waits for that. */
   flush(): Promise<void>
+  /** Renews the metrics of what waits. */
+  measureBacklog(): Promise<void>
   close(): Promise<void>
 }
 
@@ -27,6 +32,8 @@ export type Dispatcher = {
 const everyMs = 1_000
 /** How often tokens to announce are looked for. */
 const noticesEveryMs = 60_000
+/** How often the metrics of what waits are renewed. Not when they are read, since that must work without the database. */
+const backlogEveryMs = 10_000
 /** How many deliveries are attempted at a time. */
 const mostAttempts = 100
 /** How long attempts in progress may go on when the process ends. */
@@ -36,7 +43,7 @@ export function createDispatcher(
   db: Db,
   { every, onError, mail, ...context }: DispatcherOptions,
 ): Dispatcher {
-  const { now } = context
+  const { now, metrics } = context
   const attempts = new Map<Claimed, Promise<void>>()
   const ending = new AbortController()
   let closed = false
@@ -98,12 +105,22 @@ export function createDispatcher(
     }
   }
 
+  async function measureBacklog(): Promise<void> {
+    try {
+      metrics.waiting(await selectBacklog(db, now()))
+    } catch (error) {
+      metrics.waiting(undefined)
+      throw error
+    }
+  }
+
   const stops = [
     every(everyMs, () => {
       work().catch(onError)
       sendMails().catch(onError)
     }),
     every(noticesEveryMs, () => void giveNotices(db, now()).catch(onError)),
+    every(backlogEveryMs, () => void measureBacklog().catch(onError)),
   ]
 
   return {
@@ -115,6 +132,7 @@ export function createDispatcher(
       } while (working || attempts.size > 0)
       await sendMails()
     },
+    measureBacklog,
     async close() {
       for (const stop of stops) stop()
       closed = true

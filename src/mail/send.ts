@@ -11,6 +11,7 @@ export type MailContext = {
   /** The URL of this service, which mails name. */
   url: string
   log: { warn(facts: object, message: string): void }
+  metrics: { mailed(outcome: 'sent' | 'postponed' | 'failed', mails: number): void }
 }
 
 const dayMs = 24 * 60 * 60 * 1000
@@ -55,7 +56,7 @@ async function send(
   db: Db,
   claimed: store.Claimed,
   as: 'single' | 'digest',
-  { mailer, now, url, log }: MailContext,
+  { mailer, now, url, log, metrics }: MailContext,
 ): Promise<void> {
   const { mails } = claimed
   const [first] = mails
@@ -68,11 +69,13 @@ async function send(
   })
   const attempts = Math.max(...mails.map(({ attempts }) => attempts)) + 1
   if (result === 'sent') {
+    metrics.mailed('sent', mails.length)
     const sent = { status: 'sent', sentAt: now(), digest: as === 'digest', attempts } as const
     return store.settleMails(db, claimed, mails, sent)
   }
   log.warn({ organization: claimed.organizationId, attempts, error: result.error }, 'sending a mail failed')
   const nextAttemptAt = result.permanent ? null : retryAt(attempts, now())
+  metrics.mailed(nextAttemptAt ? 'postponed' : 'failed', mails.length)
   const outcome = nextAttemptAt ? { nextAttemptAt } : ({ status: 'failed' } as const)
   await store.settleMails(db, claimed, mails, { ...outcome, attempts })
 }

@@ -18,6 +18,7 @@ export type DeliveryContext = {
   signing: Signing
   now: () => Date
   log: { warn(facts: object, message: string): void }
+  metrics: { attempted(outcome: 'delivered' | 'postponed' | 'failed', durationMs: number): void }
 }
 
 /** How long an attempt may take, and after how long another instance may take over. */
@@ -51,7 +52,7 @@ export async function claimDue(
 export async function attempt(
   db: Db,
   claimed: Claimed,
-  { outbound, signing, now, log }: DeliveryContext,
+  { outbound, signing, now, log, metrics }: DeliveryContext,
   signal: AbortSignal,
 ): Promise<void> {
   const attemptedAt = now()
@@ -63,6 +64,7 @@ export async function attempt(
   const durationMs = Math.round(performance.now() - started)
   const outcome = { attemptedAt, durationMs, responseStatus, error }
   if (error === null) {
+    metrics.attempted('delivered', durationMs)
     await deliveries.settleDelivery(db, claimed, { ...outcome, status: 'delivered', nextAttemptAt: null })
     if (claimed.failingSince) await deliveries.clearFailing(db, claimed)
     return
@@ -71,6 +73,7 @@ export async function attempt(
   log.warn({ organization, webhook, delivery, attempts: attempts + 1, error }, 'webhook delivery failed')
   const nextAttemptAt = retryAt(attempts + 1, now(), result.retryAfter)
   const status = nextAttemptAt ? 'pending' : 'failed'
+  metrics.attempted(nextAttemptAt ? 'postponed' : 'failed', durationMs)
   const gone = responseStatus === 410
   await db.transaction().execute(async (tx) => {
     // Before the deliveries, as requests do that change the webhook.

@@ -37,6 +37,14 @@ t.test('the command that dumps the embedded database connects to it', async (t) 
   ])
 })
 
+t.test('the table of metrics is complete', async (t) => {
+  const world = await createWorld(t)
+  const { text } = await world.ask('GET', '/metrics')
+  const served = [...text.matchAll(/^# TYPE (counterfoil_\w+)/gm)].map(([, name]) => name)
+  const listed = table('docs/operating.md', '## Health, metrics, logs').map(([name]) => name)
+  t.same(listed.toSorted(), served.toSorted())
+})
+
 t.test('the table of exit codes is complete', async (t) => {
   const listed = table('docs/operating.md', '## Stop').flatMap(([codes = '']) =>
     codes.split(', ').map(Number),

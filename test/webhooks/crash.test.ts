@@ -1,6 +1,8 @@
+import { Registry } from 'prom-client'
 import t from 'tap'
 import { createDb } from '../../src/db/database.ts'
 import { createDispatcher } from '../../src/dispatch/dispatcher.ts'
+import { measureDispatch } from '../../src/dispatch/metrics.ts'
 import { createOutbound } from '../../src/outbound/outbound.ts'
 import { createWorld } from '../support/world.ts'
 import { startReceiver } from './receiver.ts'
@@ -53,6 +55,7 @@ t.test('instances that are killed and a receiver that fails half of the time los
       const db = createDb({ url: world.databaseUrl, poolSize: 4 })
       const doomed = createDispatcher(db, {
         ...{ outbound: createOutbound(allowed), signing: world.signing, mail: undefined },
+        metrics: measureDispatch(new Registry()),
         now: () => world.clock.now,
         ...{ log: { warn() {} }, every: () => () => {}, onError() {} },
       })
