@@ -29,6 +29,7 @@ export const platformPolicy: Policy = {
   },
   on_leak: 'revoke',
   notifications: { expiry_days: [30, 7, 1], mail_owners: true, mail_to: [] },
+  scim: { subject: 'user_name' },
 }
 
 export type Source = 'platform' | 'organization'
@@ -47,6 +48,7 @@ export function effectivePolicy(own: PolicyDocument): Policy {
     rotation: consistentRotation({ ...platformPolicy.rotation, ...own.rotation }),
     on_leak: own.on_leak ?? platformPolicy.on_leak,
     notifications: { ...platformPolicy.notifications, ...own.notifications },
+    scim: { ...platformPolicy.scim, ...own.scim },
   }
 }
 

@@ -51,6 +51,18 @@ function selectUser(db: Db, { organizationId, id }: Key) {
     .where('id', '=', id)
 }
 
+/** Whether another user of the directory has the same external id. */
+export async function hasDouble(tx: Db, { organizationId, id, externalId }: DirectoryUser): Promise<boolean> {
+  const found = await tx
+    .selectFrom('directoryUsers')
+    .select('id')
+    .where('organizationId', '=', organizationId)
+    .where('externalId', '=', externalId)
+    .where('id', '<>', id)
+    .executeTakeFirst()
+  return found !== undefined
+}
+
 /** Undefined if the name is taken. */
 export async function insertUser(
   tx: Db,

@@ -4,13 +4,16 @@ import { rejectEscalation } from '../access/escalation.ts'
 import { changeLocked } from '../audit/change-resource.ts'
 import type { Db } from '../db/database.ts'
 import type { DirectoryAttributes, DirectoryUser } from '../db/tables.ts'
+import { reachableOrganization } from '../organizations/lookup.ts'
 import {
   belongedToAnother,
   deprovisionOwners,
   followDirectory,
   provisionOwner,
 } from '../owners/provisioning.ts'
+import { effectivePolicy } from '../policy/effective.ts'
 import { AppError, badCredential } from '../shared/errors.ts'
+import type { Policy } from '../shared/policy.ts'
 import { type ExpectedVersions, rejectStale } from '../shared/preconditions.ts'
 import { revokeTokensOf } from '../tokens/owners.ts'
 import { scimError, type UserValues, valuesIn } from './attributes.ts'
@@ -26,7 +29,15 @@ export type UserQuery = { filter: string | undefined; startIndex: number; count:
 export async function createScimUser(db: Db, caller: Caller, body: unknown): Promise<DirectoryUser> {
   const organizationId = directoryOf(caller)
   const input = inputFrom({ active: true, ...valuesIn(body) })
-  await revokeTokensOfDeleted(db, caller, organizationId, input)
+  const rules = await rulesOf(db, caller)
+  if (rules.subject === 'external_id' && input.externalId === null)
+    throw scimError(
+      'invalidValue',
+      'externalId',
+      "is required: it is the subject of the user's tokens (scim.subject of the policy)",
+    )
+  const subject = subjectOf(input, rules)
+  await revokeTokensOfDeleted(db, caller, { organizationId, subject }, input.externalId)
   return db.transaction().execute(async (tx) => {
     const inserted = await store.insertUser(tx, {
       organizationId,
@@ -35,9 +46,9 @@ export async function createScimUser(db: Db, caller: Caller, body: unknown): Pro
       createdAt: caller.now,
       updatedAt: caller.now,
     })
-    const user = inserted ?? userNameTaken()
-    await provision(tx, caller, user)
-    return user
+    if (!inserted) throw taken('userName')
+    await provision(tx, caller, inserted, rules)
+    return inserted
   })
 }
 
@@ -102,34 +113,39 @@ async function changing(
   const known = await getScimUser(db, caller, id)
   rejectStale(known, expected)
   const next = inputFrom(change(known))
-  if (next.userName !== known.userName) await revokeTokensOfDeleted(db, caller, organizationId, next)
+  const rules = await rulesOf(db, caller)
+  const subject = subjectOf(next, rules)
+  if (subject !== subjectOf(known, rules))
+    await revokeTokensOfDeleted(db, caller, { organizationId, subject }, next.externalId)
   const lock = (tx: Db) => lockUser(tx, organizationId, id)
   return changeLocked(db, { lock, expected }, async (tx, user) => {
     const input = inputFrom(change(user))
     const changed = store.isChanged(user, input)
-      ? ((await store.updateUser(tx, user, { ...stored(input), updatedAt: caller.now })) ?? userNameTaken())
+      ? await store.updateUser(tx, user, { ...stored(input), updatedAt: caller.now })
       : user
-    await provision(tx, caller, changed)
+    if (!changed) throw taken('userName')
+    await provision(tx, caller, changed, rules)
     return changed
   })
 }
 
 /** Owners of subjects that the user had before remain theirs. */
-async function provision(tx: Db, caller: Caller, user: DirectoryUser): Promise<void> {
+async function provision(tx: Db, caller: Caller, user: DirectoryUser, rules: Policy['scim']): Promise<void> {
   const { organizationId, id: directoryUserId, externalId, active } = user
   const facts = { directoryUserId, externalId, email: emailOf(user) }
-  await provisionOwner(tx, caller, { organizationId, subject: subjectOf(user) }, facts)
+  await provisionOwner(tx, caller, { organizationId, subject: subjectOf(user, rules) }, facts)
+  // Only now, when the owner is locked, so that of two users who are created at once one is rejected.
+  if (rules.subject === 'external_id' && (await store.hasDouble(tx, user))) throw taken('externalId')
   await followDirectory(tx, caller, organizationId, { ...facts, active })
 }
 
 async function revokeTokensOfDeleted(
   db: Db,
   caller: Caller,
-  organizationId: string,
-  input: UserInput,
+  key: { organizationId: string; subject: string },
+  externalId: string | null,
 ): Promise<void> {
-  const key = { organizationId, subject: subjectOf(input) }
-  if (!(await belongedToAnother(db, key, input.externalId))) return
+  if (!(await belongedToAnother(db, key, externalId))) return
   const reason = 'Its owner was deleted from the directory, and another user has the name now.'
   await revokeTokensOf(db, caller, key, reason)
 }
@@ -155,9 +171,17 @@ async function lockUser(tx: Db, organizationId: string, id: string): Promise<Dir
   return (isUuid(id) && (await store.lockUser(tx, { organizationId, id }))) || noSuchUser()
 }
 
-/** By which subject tokens name the user. */
-function subjectOf({ userName }: UserInput): string {
-  return userName
+async function rulesOf(db: Db, caller: Caller): Promise<Policy['scim']> {
+  const { policy } = await reachableOrganization(db, caller, directoryOf(caller))
+  return effectivePolicy(policy).scim
+}
+
+/** By which subject tokens name the user. A user who was created without an external id is known by name. */
+function subjectOf(
+  { userName, externalId }: Pick<UserInput, 'userName' | 'externalId'>,
+  { subject }: Policy['scim'],
+): string {
+  return subject === 'external_id' && externalId !== null ? externalId : userName
 }
 
 /** The primary address, or else the first. */
@@ -186,8 +210,8 @@ function stored({ attributes, ...columns }: UserInput) {
   return { ...columns, attributes: JSON.stringify(attributes) }
 }
 
-function userNameTaken(): never {
-  throw new AppError('already_exists', 'Another user has this userName.', { scimType: 'uniqueness' })
+function taken(attribute: string): AppError {
+  return new AppError('already_exists', `Another user has this ${attribute}.`, { scimType: 'uniqueness' })
 }
 
 function noSuchUser(): never {

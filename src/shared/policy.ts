@@ -179,6 +179,16 @@ const Notifications = Type.Object(
   closed,
 )
 
+const Scim = Type.Object(
+  {
+    subject: Type.Enum(['user_name', 'external_id'], {
+      type: 'string',
+      description: 'Which attribute of a SCIM user is the subject of the owner: `userName` or `externalId`.',
+    }),
+  },
+  closed,
+)
+
 /** Every rule there is: the single definition of what a policy can contain. */
 export const Policy = Type.Object(
   {
@@ -193,6 +203,7 @@ export const Policy = Type.Object(
     rotation: Rotation,
     on_leak: OnLeak,
     notifications: Notifications,
+    scim: Scim,
   },
   { $id: 'Policy', ...closed, description: 'The rules of an organization for its tokens.' },
 )
@@ -211,6 +222,7 @@ export const PolicyDocument = Type.Object(
     rotation: Type.Optional(Type.Partial(Rotation, closed)),
     on_leak: Type.Optional(OnLeak),
     notifications: Type.Optional(Type.Partial(Notifications, closed)),
+    scim: Type.Optional(Type.Partial(Scim, closed)),
   },
   {
     $id: 'PolicyDocument',

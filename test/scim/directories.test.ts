@@ -334,3 +334,58 @@ t.test('updates that Entra documents change the addresses and names', async (t) 
     name: { givenName: 'Ada' },
   })
 })
+
+t.test(
+  'the policy can make externalId the subject, which is what sign-ins of Okta and Entra have',
+  async (t) => {
+    const policy = '/v1/organizations/default/policy'
+    const setSubject = (subject: string | null) => world.ask('PATCH', policy, { body: { scim: { subject } } })
+    const early = entra('early')
+    await ask('POST', '/Users', early)
+    const named = await world.issue({ owner: { subject: 'early' } })
+    t.equal((await setSubject('external_id')).status, 200)
+    t.teardown(() => setSubject(null))
+
+    for (const shape of [okta('by-id@example.com'), entra('by-id')]) {
+      const { body: user } = await ask('POST', '/Users', shape)
+      const { secret } = await world.issue({ owner: { subject: user.externalId } })
+      for (const active of [false, true]) {
+        await ask('PATCH', `/Users/${user.id}`, patch({ op: 'replace', value: { active } })[1])
+        t.equal((await world.introspect(secret)).active, active)
+      }
+      // Okta's documented PUT has no externalId.
+      const { externalId: _, ...without } = { ...shape, active: false }
+      t.equal((await ask('PUT', `/Users/${user.id}`, without)).status, 200)
+      t.same(await world.introspect(secret), { active: false })
+    }
+
+    const refused = await ask('POST', '/Users', entra('no-id', { externalId: undefined }))
+    t.match(refused, { status: 400, body: { scimType: 'invalidValue', detail: /externalId is required/ } })
+
+    const later = await world.issue({ owner: { subject: early.externalId } })
+    const { body: found } = await ask('GET', '/Users?filter=userName%20eq%20%22early%22')
+    const off = patch({ op: 'replace', value: { active: false } })[1]
+    t.equal((await ask('PATCH', `/Users/${found.Resources[0].id}`, off)).status, 200)
+    for (const { secret } of [named, later])
+      t.same(
+        await world.introspect(secret),
+        { active: false },
+        'a user from before leaves with both subjects',
+      )
+  },
+)
+
+t.test('two users cannot have the externalId that is their subject', async (t) => {
+  await world.ask('PATCH', '/v1/organizations/default/policy', { body: { scim: { subject: 'external_id' } } })
+  const externalId = 'one-person'
+  const answers = await Promise.all(
+    ['first', 'second', 'third'].map((name) => ask('POST', '/Users', entra(name, { externalId }))),
+  )
+  t.same(answers.map(({ status }) => status).sort(), [201, 409, 409])
+  for (const { status, body } of answers)
+    if (status === 409) t.match(body, { scimType: 'uniqueness', detail: /externalId/ })
+  const { body: other } = await ask('POST', '/Users', entra('other-person'))
+  const change = patch({ op: 'replace', value: { externalId } })[1]
+  t.match(await ask('PATCH', `/Users/${other.id}`, change), { status: 409 })
+  await world.ask('PATCH', '/v1/organizations/default/policy', { body: { scim: null } })
+})
