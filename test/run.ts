@@ -1,8 +1,8 @@
 // Runs the tests against a real PostgreSQL: TEST_DATABASE_URL, a container (TEST_POSTGRES=container), or else the
 // embedded one. `npm test -- test/tokens test/http/wire.test.ts` runs the tests of a folder and of a file, with `-g
 // <pattern>` only those whose name matches.
-import { mkdtemp, rm } from 'node:fs/promises'
-import { availableParallelism, tmpdir } from 'node:os'
+import { chmod, mkdtemp, rm, statfs } from 'node:fs/promises'
+import { availableParallelism, freemem, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { report } from '@tapjs/reporter'
@@ -23,13 +23,16 @@ const { values: options, positionals } = parseArgs({
   },
 })
 const files = testFiles(positionals)
-const scratch = await mkdtemp(join(tmpdir(), 'counterfoil-test-'))
+const scratch = await mkdtemp(join(await temporaryFolder(), 'counterfoil-test-'))
+// PostgreSQL runs as another user under root, who must be able to pass through.
+await chmod(scratch, 0o711)
 let server: ReturnType<typeof openServer> | undefined
 const pool = createPool(
   Math.min(Number(options.jobs), files.length),
   {
     ...process.env,
     TEST_RECORDS: scratch,
+    TMPDIR: scratch,
     // Processes that tests start reuse code compiled by others, and so does the next run.
     NODE_COMPILE_CACHE: join(import.meta.dirname, '../node_modules/.cache/node-compile'),
     ...(options.grep && { TAP_GREP: options.grep.join('\n') }),
@@ -70,3 +73,10 @@ console.log(
 )
 console.log(`\n${pass} passed, ${ok ? 0 : Math.max(fail, 1)} failed`)
 process.exitCode = ok ? 0 : 1
+
+/** Memory where there is plenty: all databases of a run take some 3 GB, and writing them to a disk takes time. */
+async function temporaryFolder(): Promise<string> {
+  const memory = '/dev/shm'
+  const { bavail, bsize } = await statfs(memory).catch(() => ({ bavail: 0, bsize: 0 }))
+  return Math.min(bavail * bsize, freemem()) > 8 * 1024 ** 3 ? memory : tmpdir()
+}

@@ -40,6 +40,12 @@ for (const name of ['fails', 'throws-in-teardown', 'ends-its-process', 'hangs'])
   )
 }
 
+t.test('the run counts every assertion of a process that is replaced after its file', async (t) => {
+  const { stdout, last } = await run('grows', 'passes')
+  t.notMatch(stdout, /the process ended/)
+  t.equal(last, '2 passed, 0 failed')
+})
+
 t.test('the time limit of a file ends with it', async (t) => {
   const { code, stderr } = await run('passes', 'runs-longer')
   t.strictSame({ code, stderr }, { code: 0, stderr: '' })

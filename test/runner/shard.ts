@@ -87,14 +87,11 @@ process.on('message', ({ run: name, timeout }: { run?: string; timeout: number }
     const { user, system } = process.cpuUsage(before)
     // What files keep in module scope, such as their worlds, stays until the process ends.
     const isLarge = process.memoryUsage.rss() > largest
-    process.send?.({
-      done: true,
-      passed: test.passing(),
-      // What a file has started and not ended would disturb the next one.
-      reusable: !timedOut && !isLarge,
-      cpu: (user + system) / 1e6,
-    })
-    if (timedOut || isLarge) process.disconnect?.()
+    // What a file has started and not ended would disturb the next one.
+    const reusable = !timedOut && !isLarge
+    const message = { done: true, passed: test.passing(), reusable, cpu: (user + system) / 1e6 }
+    // Disconnecting drops the messages that are not written yet.
+    process.send?.(message, () => reusable || process.disconnect?.())
   })
 })
 

@@ -2,7 +2,6 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rename, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
@@ -12,9 +11,9 @@ t.setTimeout(300_000)
 const run = promisify(execFile)
 const packages = ['scim2-tester==0.5.2', 'scim2-client[httpx2]==0.13.2', 'scim2-models==0.12.3']
 
-/** Installs the tool once; undefined if that is not possible here. */
+/** Installs the tool once, for later runs as well; undefined if that is not possible here. */
 async function installed(): Promise<string | undefined> {
-  const folder = join(tmpdir(), `counterfoil-${packages[0]}`)
+  const folder = join('/var/tmp', `counterfoil-${packages[0]}`)
   const python = join(folder, 'bin/python')
   if (existsSync(python)) return python
   const made = await mkdtemp(`${folder}-`)
