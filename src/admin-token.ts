@@ -2,6 +2,11 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generateSecret, Secret } from './shared/secret.ts'
 
+/** Replaces the administrator token next to the embedded database. */
+export async function saveAdminToken(dataDir: string, secret: Secret): Promise<void> {
+  await writeFile(adminTokenPath(dataDir), `${secret.reveal()}\n`, { mode: 0o600, flush: true })
+}
+
 export function adminTokenPath(dataDir: string): string {
   return join(dataDir, 'admin-token')
 }

@@ -1,11 +1,12 @@
 import { v7 as uuid } from 'uuid'
-import type { Origin } from './access/caller.ts'
+import type { Actor, Origin } from './access/caller.ts'
 import { hasEvent } from './change-log/change-log.ts'
 import type { Db } from './db/database.ts'
-import { lockSetup } from './db/migrate.ts'
+import { lockSetup, pendingMigrations, rejectUnfit } from './db/migrate.ts'
 import { addOrganization } from './organizations/organizations.ts'
+import { ConfigError } from './shared/config-files.ts'
 import { managementType, platformId } from './shared/platform.ts'
-import type { Secret } from './shared/secret.ts'
+import { generateSecret, type Secret } from './shared/secret.ts'
 import { addTokenType, type NewTokenType } from './token-types/token-types.ts'
 import { issueInTransaction } from './tokens/create/issue.ts'
 
@@ -43,12 +44,7 @@ export async function bootstrap(
     await lockSetup(tx)
     if (await hasEvent(tx, platformId, 'token.created')) return false
     if (!adminToken) throw new NoAdministratorError()
-    const origin: Origin = {
-      actor: { type: 'system', id: 'start', name: 'First start' },
-      requestId: uuid(),
-      ip: null,
-      now,
-    }
+    const origin = originOf({ type: 'system', id: 'start', name: 'First start' }, now)
     if (withExamples) {
       await addOrganization(tx, origin, examples.organization)
       for (const type of examples.types) await addTokenType(tx, origin, type)
@@ -56,6 +52,31 @@ export async function bootstrap(
     await issueInTransaction(tx, platformId, { origin, input: administrator, secretFrom: adminToken })
     return true
   })
+}
+
+/**
+ * Creates another platform administrator, for an operator who has lost the last one. Access to the database is the
+ * permission for it.
+ */
+export async function addAdministrator(db: Db, now: Date): Promise<{ id: string; secret: Secret }> {
+  await rejectUnfit(db)
+  const pending = await pendingMigrations(db)
+  if (pending.length > 0)
+    throw new ConfigError(`The database lacks ${pending.join(', ')}: run counterfoil migrate first.`)
+  return db.transaction().execute(async (tx) => {
+    if (!(await hasEvent(tx, platformId, 'token.created'))) throw new NoAdministratorError()
+    const { token, secret } = await issueInTransaction(tx, platformId, {
+      origin: originOf({ type: 'system', id: 'cli', name: 'Command line' }, now),
+      input: { ...administrator, name: 'Administrator created on the command line' },
+      secretFrom: generateSecret('cfm'),
+      exempt: true,
+    })
+    return { id: token.id, secret }
+  })
+}
+
+function originOf(actor: Actor, now: Date): Origin {
+  return { actor, requestId: uuid(), ip: null, now }
 }
 
 export class NoAdministratorError extends Error {

@@ -7,18 +7,19 @@ import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
-import { adminTokenIn, adminTokenPath } from './admin-token.ts'
+import { adminTokenIn, adminTokenPath, saveAdminToken } from './admin-token.ts'
 import type { Service } from './apply/api.ts'
+import { addAdministrator } from './bootstrap.ts'
 import { type Config, configWarnings, publicUrl, readConfig } from './config.ts'
 import { isBuilt } from './console/assets.ts'
 import { createDb, type Db } from './db/database.ts'
 import { migrate } from './db/migrate.ts'
+import type { Finding } from './doctor.ts'
 import { exitCodes, UsageError } from './exit-codes.ts'
 import { answeringMs } from './http/drain.ts'
 import { createLogger } from './http/log.ts'
 import { rewrapKeys, rotateKeys } from './keys/maintenance.ts'
 import { masterKeyPath } from './keys/master-key.ts'
-import type { Signing } from './keys/signing.ts'
 import {
   asOwner,
   bringsMasterKey,
@@ -40,10 +41,16 @@ import { type Failure, failIn, measureWith, startWorkers } from './workers.ts'
 const usage = `counterfoil [command]
 
   serve        run the service (default)
+  doctor       check the configuration, the database and what else the service needs
   migrate      bring the database up to date, then end
+                 --dry-run  only print the SQL and the locks that it takes
+  admin-token  create and print a new platform administrator's token, when the last one is lost
   openapi      print the OpenAPI document
   rotate-keys  publish a new key to sign JWTs with, which does so an hour later, or with --immediately at once
   rewrap       reseal the signing keys and webhook secrets under a new MASTER_KEY
+
+  These print JSON with --json.
+
   apply FILE   make a running service have the organizations, token types, policies and issuers of a YAML file
                  --dry-run          only show what would change
                  --json             show it as JSON
@@ -89,10 +96,12 @@ type Command = {
 
 const commands: Record<string, Command> = {
   serve: { run: serve },
-  migrate: { run: runMigrations },
+  doctor: { run: runDoctor, flags: ['json'] },
+  migrate: { run: runMigrations, flags: ['dry-run', 'json'] },
+  'admin-token': { run: runAdminToken, flags: ['json'] },
   openapi: { run: printOpenapi },
-  'rotate-keys': { run: runRotation, flags: ['immediately'] },
-  rewrap: { run: runRewrap },
+  'rotate-keys': { run: runRotation, flags: ['immediately', 'json'] },
+  rewrap: { run: runRewrap, flags: ['json'] },
   apply: { run: runApply, flags: ['dry-run', 'json', 'url', 'token-file'], takesFile: true },
   import: {
     run: runImport,
@@ -245,46 +254,96 @@ async function serveByWorkers(
   await workers.ready
 }
 
-async function runMigrations({ env, shutdown }: Invocation): Promise<void> {
-  const database = await open(readConfig(env), shutdown)
-  try {
-    const applied = await asOwner(database, migrate)
-    process.stdout.write(
-      applied.length > 0 ? `Applied ${applied.join(', ')}.\n` : 'The database is up to date.\n',
-    )
-  } finally {
-    await database.close()
+async function runDoctor({ env, shutdown, flags: { json } }: Invocation): Promise<void> {
+  const { diagnose } = await import('./doctor.ts')
+  const report = (finding: Finding) => {
+    const { check, status, detail } = finding
+    print(json, finding, `${status.padEnd(7)}  ${check.padEnd(13)}  ${detail}`)
+    if (status === 'failed') process.exitCode = exitCodes.incomplete
   }
+  await diagnose(env, { shutdown: shutdown.requested, report })
 }
 
-async function runRotation(invocation: Invocation): Promise<void> {
-  const { immediately = false } = invocation.flags
-  await onKeys(invocation, async (db, signing) => {
-    const { kid, activatesAt } = await rotateKeys(db, signing, new Date(), { immediately })
-    return `The key ${kid} is published; it signs from ${activatesAt.toISOString()} on.`
+async function runMigrations({ env, shutdown, flags }: Invocation): Promise<void> {
+  const { 'dry-run': isDryRun, json } = flags
+  await onDatabase(env, shutdown, async (database) => {
+    if (isDryRun) return asOwner(database, (db) => printPlan(db, json))
+    const applied = await asOwner(database, migrate)
+    print(json, { applied }, applied.length > 0 ? `Applied ${applied.join(', ')}.` : upToDate)
   })
 }
 
-async function runRewrap(invocation: Invocation): Promise<void> {
-  await onKeys(invocation, async (db, signing) => {
-    const keys = await rewrapKeys(db, signing, new Date())
-    const secrets = await rewrapSecrets(db, signing)
-    return `Signing keys resealed: ${keys}. Webhook secrets resealed: ${secrets}. MASTER_KEY_PREVIOUS is no longer needed.`
+const upToDate = 'The database is up to date.'
+
+/** As text, the plan is SQL. */
+async function printPlan(db: Db, json: boolean | undefined): Promise<void> {
+  const { planMigrations } = await import('./db/migration-plan.ts')
+  const plan = await planMigrations(db)
+  const pending = plan.map(({ locks, ...migration }) => {
+    return { ...migration, locks: [...locks].map(([table, mode]) => ({ table, mode })) }
+  })
+  const inText = pending.map(({ name, statements, locks }) => {
+    const held = locks.map(({ table, mode }) => `${table} (${mode})`).join(', ') || 'none on existing tables'
+    return [`-- ${name}`, `-- Locks: ${held}`, ...statements.map((statement) => `${statement};`), ''].join(
+      '\n',
+    )
+  })
+  print(json, { pending }, inText.join('\n') || `-- ${upToDate}`)
+}
+
+async function runAdminToken({ env, shutdown, flags: { json } }: Invocation): Promise<void> {
+  await onDatabase(env, shutdown, async (database, { dataDir, adminToken }) => {
+    const { id, secret } = await asOwner(database, (db) => addAdministrator(db, new Date()))
+    print(json, { id, secret: secret.reveal() }, secret.reveal())
+    // The start signs in to the console with it, and other commands use it.
+    if (database.embedded && !adminToken) await saveAdminToken(dataDir, secret)
   })
 }
 
-async function onKeys(
-  { env, shutdown }: Invocation,
-  work: (db: Db, signing: Signing) => Promise<string>,
+async function runRotation({ env, shutdown, flags }: Invocation): Promise<void> {
+  const { immediately = false, json } = flags
+  await onDatabase(env, shutdown, async (database, config) => {
+    const signing = await signingOf(database, config)
+    const { kid, activatesAt } = await asOwner(database, (db) =>
+      rotateKeys(db, signing, new Date(), { immediately }),
+    )
+    const at = activatesAt.toISOString()
+    print(json, { kid, activates_at: at }, `The key ${kid} is published; it signs from ${at} on.`)
+  })
+}
+
+async function runRewrap({ env, shutdown, flags: { json } }: Invocation): Promise<void> {
+  await onDatabase(env, shutdown, async (database, config) => {
+    const signing = await signingOf(database, config)
+    const [keys, secrets] = await asOwner(database, async (db) => [
+      await rewrapKeys(db, signing, new Date()),
+      await rewrapSecrets(db, signing),
+    ])
+    print(
+      json,
+      { signing_keys: keys, webhook_secrets: secrets },
+      `Signing keys resealed: ${keys}. Webhook secrets resealed: ${secrets}. MASTER_KEY_PREVIOUS is no longer needed.`,
+    )
+  })
+}
+
+async function onDatabase(
+  env: Environment,
+  shutdown: Shutdown,
+  work: (database: Database, config: Config) => Promise<void>,
 ): Promise<void> {
   const config = readConfig(env)
   const database = await open(config, shutdown)
   try {
-    const signing = await signingOf(database, config)
-    process.stdout.write(`${await asOwner(database, (db) => work(db, signing))}\n`)
+    await work(database, config)
   } finally {
     await database.close()
   }
+}
+
+/** The result of a command, as a line of JSON or as text. */
+function print(json: boolean | undefined, result: object, text: string): void {
+  process.stdout.write(`${json ? JSON.stringify(result) : text}\n`)
 }
 
 async function runApply({ env, flags, file }: Invocation): Promise<void> {

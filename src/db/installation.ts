@@ -17,6 +17,13 @@ export async function hasSynchronousStandbys(db: Db): Promise<boolean> {
   return rows[0]?.names !== ''
 }
 
+/** The database's clock, and its version. */
+export async function readServerFacts(db: Db): Promise<{ now: Date; version: string }> {
+  const { rows } = await sql<{ now: Date; version: string }>`
+    select clock_timestamp() as now, current_setting('server_version') as version`.execute(db)
+  return rows[0] as { now: Date; version: string }
+}
+
 /** PostgreSQL's statement timeout; 0 means none. */
 export async function statementLimitMs(db: Db): Promise<number> {
   const { rows } = await sql<{ ms: number }>`

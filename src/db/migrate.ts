@@ -35,7 +35,7 @@ import * as signals from '../../migrations/0032-signals.ts'
 import * as sessions from '../../migrations/0033-sessions.ts'
 import type { Db } from './database.ts'
 
-const migrations = {
+export const migrations = {
   '0001-foundation': foundation,
   '0002-announce-changes': announceChanges,
   '0003-policy': policy,

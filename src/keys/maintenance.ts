@@ -25,12 +25,20 @@ export async function prepareKeys(db: Db, signing: Signing, now: Date): Promise<
     if (!signer) {
       const first = await generateSigningKey(signing.alg, sealingKey(signing))
       await succeed(tx, system('start', 'First start', now), first, { immediately: true })
-    } else if (
-      !signer.sealedPrivateJwk ||
-      !(await openSigningKey(signer.sealedPrivateJwk, signer, signing.masterKeys))
-    )
-      throw cannotOpen(signer.kid)
+    } else if (!(await opens(signer, signing))) throw cannotOpen(signer.kid)
   })
+}
+
+/** The key that signs now, if it can be opened; undefined before the first start with a master key. */
+export async function checkKeys(db: Db, signing: Signing, now: Date): Promise<SigningKey | undefined> {
+  const signer = await store.findSigner(db, now)
+  if (signer && !(await opens(signer, signing))) throw cannotOpen(signer.kid)
+  return signer
+}
+
+async function opens(signer: SigningKey, { masterKeys }: Signing): Promise<boolean> {
+  const { sealedPrivateJwk } = signer
+  return sealedPrivateJwk !== null && !!(await openSigningKey(sealedPrivateJwk, signer, masterKeys))
 }
 
 /** The `rotate-keys` command. It opens no key, so it also works after the master key was lost. */

@@ -2,6 +2,8 @@ import { createTransport } from 'nodemailer'
 import type { Message } from './compose.ts'
 
 export type Mailer = {
+  /** Connects and authenticates without sending anything; the reason if that fails. */
+  verify(): Promise<string | undefined>
   send(mail: Message & { to: string; id: string }): Promise<'sent' | { error: string; permanent: boolean }>
   close(): void
 }
@@ -26,6 +28,14 @@ export function createMailer({ url, from }: MailerOptions): Mailer {
     disableUrlAccess: true,
   })
   return {
+    async verify() {
+      try {
+        await transport.verify()
+        return undefined
+      } catch (error) {
+        return codesOf(error)
+      }
+    },
     async send({ to, id, subject, text, html }) {
       try {
         await transport.sendMail({
@@ -37,12 +47,20 @@ export function createMailer({ url, from }: MailerOptions): Mailer {
         })
         return 'sent'
       } catch (error) {
-        const { code, responseCode } = error as { code?: string; responseCode?: number }
-        // RFC 5321 §4.2.1. The message may contain the address, so only the codes are logged.
+        const { code, responseCode } = error as SmtpError
+        // RFC 5321 §4.2.1
         const permanent = code === 'EENVELOPE' && responseCode !== undefined && responseCode >= 500
-        return { error: [code, responseCode].filter(Boolean).join(' ') || 'failed', permanent }
+        return { error: codesOf(error), permanent }
       }
     },
     close: () => transport.close(),
   }
+}
+
+type SmtpError = { code?: string; responseCode?: number }
+
+/** The message may contain the address or the credentials, so only the codes are told. */
+function codesOf(error: unknown): string {
+  const { code, responseCode } = error as SmtpError
+  return [code, responseCode].filter(Boolean).join(' ') || 'failed'
 }

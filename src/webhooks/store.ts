@@ -31,6 +31,20 @@ export async function countWebhooks(db: Db, organizationId: string): Promise<num
   return count
 }
 
+/** How many webhooks there are, by whether their deliveries succeed. */
+export async function countByHealth(db: Db): Promise<{ all: number; failing: number; disabled: number }> {
+  return db
+    .selectFrom('webhooks')
+    .select((of) => [
+      sql<number>`count(*)::int`.as('all'),
+      sql<number>`(count(*) filter (where ${of.ref('failingSince')} is not null and ${of.ref('disabledAt')} is null))::int`.as(
+        'failing',
+      ),
+      sql<number>`(count(*) filter (where ${of.ref('disabledAt')} is not null))::int`.as('disabled'),
+    ])
+    .executeTakeFirstOrThrow()
+}
+
 export async function insertWebhook(tx: Db, webhook: Insertable<Tables['webhooks']>): Promise<Webhook> {
   return tx.insertInto('webhooks').values(webhook).returningAll().executeTakeFirstOrThrow()
 }

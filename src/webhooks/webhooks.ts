@@ -186,6 +186,11 @@ export async function rewrapSecrets(db: Db, signing: Signing): Promise<number> {
   })
 }
 
+/** In all organizations, without a permission check: for operators. */
+export async function webhookHealth(db: Db): Promise<{ all: number; failing: number; disabled: number }> {
+  return store.countByHealth(db)
+}
+
 /** A URL may contain a secret, as those of chat services do, so the change log and the logs have only its origin. */
 export function originOf(url: string): string {
   return new URL(url).origin

@@ -1,27 +1,12 @@
 import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import pg from 'pg'
 import t from 'tap'
+import { checkNames } from '../../src/doctor.ts'
 import { exitCodes } from '../../src/exit-codes.ts'
 import { newDirectory, query, start } from '../support/embedded.ts'
 import { createWorld } from '../support/world.ts'
 import { blocks, table } from './markdown.ts'
-
-t.test('the statement for a lost administrator token replaces it', async (t) => {
-  const world = await createWorld(t)
-  await world.manager(['platform:admin'], 'platform')
-  const secret = 'cf-admin-0123456789abcdef0123456789abcdef0123456789abcdef'
-  const statement = blocks('docs/operating.md', 'sql').find((block) => block.startsWith('update')) ?? ''
-  const client = new pg.Client({ connectionString: world.databaseUrl })
-  await client.connect()
-  await client.query(statement.replace('<hash>', createHash('sha256').update(secret).digest('hex')))
-  await client.end()
-  t.equal((await world.ask('GET', '/v1/self')).status, 401)
-  const found = await world.ask('GET', '/v1/self', { token: secret })
-  t.match(found, { status: 200, body: { name: 'Bootstrap administrator', hint: 'cf-admin-…' } })
-})
 
 t.test('the command that dumps the embedded database connects to it', async (t) => {
   const folder = await newDirectory(t)
@@ -43,6 +28,13 @@ t.test('the table of metrics is complete', async (t) => {
   const served = [...text.matchAll(/^# TYPE (counterfoil_\w+)/gm)].map(([, name]) => name)
   const listed = table('docs/operating.md', '## Health, metrics, logs').map(([name]) => name)
   t.same(listed.toSorted(), served.toSorted())
+})
+
+t.test('the table of checks is that of counterfoil doctor', async (t) => {
+  const listed = table('docs/operating.md', '## Check an installation').map(([check = '']) =>
+    check.replaceAll('`', ''),
+  )
+  t.same(listed, checkNames)
 })
 
 t.test('the table of exit codes is complete', async (t) => {
