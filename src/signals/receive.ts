@@ -64,7 +64,7 @@ export async function handleEvent(
     const verified = planned.find(({ type }) => isVerification(type))
     for (const { type, action, names } of planned) {
       if (action === 'ignore') continue
-      const owners = await store.lockNamedOwners(tx, issuer.organizationId, names)
+      const owners = await store.lockNamedOwners(tx, issuer, names)
       if (owners.length === 0) counted.push('unknownSubjects')
       for (const owner of owners) await applyTo(tx, origin, owner, { type, action, issuer, event })
     }
@@ -110,9 +110,8 @@ async function revokeTokens(
   origin: Origin,
   { issuer, names, event }: { issuer: TrustedIssuer; names: Names; event: SecurityEvent },
 ): Promise<void> {
-  const { organizationId } = issuer
-  const owners = await db.transaction().execute((tx) => store.lockNamedOwners(tx, organizationId, names))
-  for (const { subject } of owners)
+  const owners = await db.transaction().execute((tx) => store.lockNamedOwners(tx, issuer, names))
+  for (const { organizationId, subject } of owners)
     await revokeTokensOf(
       db,
       origin,

@@ -2,6 +2,7 @@ import { type Insertable, sql, type Updateable } from 'kysely'
 import type { Db } from '../db/database.ts'
 import { hasKeyOrId } from '../db/organization-key.ts'
 import type { Owner, SignalStream, Tables, TrustedIssuer } from '../db/tables.ts'
+import { platformId } from '../shared/platform.ts'
 
 type Key = { organizationId: string; issuerId: string }
 
@@ -153,41 +154,55 @@ export async function deleteEventsBefore(db: Db, before: Date, limit: number): P
   return rows.length
 }
 
-const maxOwners = 100
+const maxOwners = 1000
 
 /**
- * Locks the owners that an event names: by subject, by a name or id that their user has in the directory, or by e-mail
- * address. In an order that keeps concurrent changes from a deadlock.
+ * Locks the owners that an event of the issuer names: by subject, by a name or id that their user has in the directory, or
+ * by e-mail address. In an order that keeps concurrent changes from a deadlock.
  */
 export async function lockNamedOwners(
   tx: Db,
-  organizationId: string,
-  { subjects, emails }: { subjects: string[]; emails: string[] },
+  issuer: TrustedIssuer,
+  { subjects, emails, tenant }: { subjects: string[]; emails: string[]; tenant: string | undefined },
 ): Promise<Owner[]> {
-  const lowered = emails.map((email) => email.toLowerCase())
-  const { rows } = await sql<Pick<Owner, 'subject'>>`
-    select subject from owners where organization_id = ${organizationId} and subject = any(${[...subjects, ...emails]})
-    union
-    select subject from owners where organization_id = ${organizationId} and lower(email) = any(${lowered})
-    union
-    select owners.subject from directory_users u
-    join owners on owners.organization_id = u.organization_id and owners.directory_user_id = u.id
-    where u.organization_id = ${organizationId}
-      and (u.external_id = any(${subjects}) or lower(u.user_name) = any(${[...subjects, ...emails].map((name) => name.toLowerCase())}))
-    order by subject limit ${maxOwners}`.execute(tx)
+  const names = [...subjects, ...emails]
+  const lowered = (texts: string[]) => texts.map((text) => text.toLowerCase())
+  const { rows } = await sql<Pick<Owner, 'organizationId' | 'subject'>>`
+    with reached as materialized (select id from organizations where ${isReachedBy(issuer, tenant)})
+    select organization_id, subject from reached
+    cross join lateral (
+      select organization_id, subject from owners where organization_id = reached.id and subject = any(${names})
+      union
+      select organization_id, subject from owners where organization_id = reached.id and lower(email) = any(${lowered(emails)})
+      union
+      select owners.organization_id, owners.subject from directory_users u
+      join owners on owners.organization_id = u.organization_id and owners.directory_user_id = u.id
+      where u.organization_id = reached.id
+        and (u.external_id = any(${subjects}) or lower(u.user_name) = any(${lowered(names)}))
+    ) as named
+    order by organization_id, subject limit ${maxOwners}`.execute(tx)
   if (rows.length === 0) return []
   return tx
     .selectFrom('owners')
     .selectAll()
-    .where('organizationId', '=', organizationId)
-    .where(
-      'subject',
-      'in',
-      rows.map(({ subject }) => subject),
+    .where(({ eb, refTuple, tuple }) =>
+      eb(
+        refTuple('organizationId', 'subject'),
+        'in',
+        rows.map(({ organizationId, subject }) => tuple(organizationId, subject)),
+      ),
     )
+    .orderBy('organizationId')
     .orderBy('subject')
     .forUpdate()
     .execute()
+}
+
+/** An issuer of the platform has users in any organization, or in the one that the event names. */
+function isReachedBy({ organizationId, claims }: TrustedIssuer, tenant: string | undefined) {
+  if (organizationId !== platformId) return sql<boolean>`id = ${organizationId}`
+  const isTheirs = claims.organization === null ? sql`true` : sql`id <> ${platformId}`
+  return sql<boolean>`${isTheirs} and ${tenant === undefined ? sql`true` : hasKeyOrId(tenant)}`
 }
 
 export async function setSignalledAt(

@@ -48,7 +48,7 @@ export async function replaceSignalStream(
   { input, expected, context }: { input: StreamInput; expected: ExpectedVersions; context: StreamContext },
 ): Promise<SignalStream> {
   const issuer = await administeredIssuer(db, caller, which)
-  rejectUnfit(input, issuer, context)
+  rejectUnfit(input, context)
   const { pollAuthorization, actions, ...rest } = input
   const key = { organizationId: issuer.organizationId, issuerId: issuer.id }
   const sealed = await sealedAuthorization(pollAuthorization, key.issuerId, context)
@@ -104,20 +104,12 @@ async function administeredIssuer(db: Db, caller: Caller, which: WhichStream): P
   const { id: organizationId, key } = await reachableOrganization(db, caller, which.organization)
   requirePermission(caller, 'policy:write')
   requirePermission(caller, 'tokens:write')
-  rejectEscalation(caller, { permissions: [], narrowedTo: { organizations: [key] }, networks: [] })
+  const narrowedTo = organizationId === platformId ? {} : { organizations: [key] }
+  rejectEscalation(caller, { permissions: [], narrowedTo, networks: [] })
   return (await store.findIssuer(db, { organizationId, issuerId: which.issuer })) ?? noIssuer()
 }
 
-function rejectUnfit(
-  { jwksUri, pollUrl }: StreamInput,
-  { organizationId, claims }: TrustedIssuer,
-  context: StreamContext,
-) {
-  if (organizationId === platformId && claims.organization !== null)
-    throw invalidValue(
-      'issuer',
-      'has users of many organizations, and its events would not say of which; register it in each organization',
-    )
+function rejectUnfit({ jwksUri, pollUrl }: StreamInput, context: StreamContext) {
   for (const [name, url] of [
     ['jwks_uri', jwksUri],
     ['poll_url', pollUrl],

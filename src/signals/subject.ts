@@ -1,5 +1,10 @@
 /** How an event names a user: by what may be the subject of an owner, or by an e-mail address. */
-export type Names = { subjects: string[]; emails: string[] }
+export type Names = {
+  subjects: string[]
+  emails: string[]
+  /** The organization of the user, if the event says it. */
+  tenant: string | undefined
+}
 
 type Name = { subject: unknown } | { email: unknown }
 
@@ -15,7 +20,15 @@ export function namesIn(subject: unknown, issuer: string): Names {
   return {
     subjects: names.flatMap((name) => ('subject' in name ? storable(name.subject) : [])),
     emails: names.flatMap((name) => ('email' in name ? storable(name.email) : [])),
+    tenant: tenantIn(subject),
   }
+}
+
+/** Of a complex subject (SSF §3.2). */
+function tenantIn(subject: unknown): string | undefined {
+  if (!isObject(subject) || !isObject(subject.tenant)) return undefined
+  const [tenant = ''] = storable(subject.tenant.id)
+  return tenant
 }
 
 function namesOf(subject: unknown, issuer: string, depth = 0): Name[] {

@@ -274,16 +274,3 @@ t.test('without a master key there is no credential for polling', async (t) => {
     body: { errors: [{ field: 'poll_authorization', detail: /MASTER_KEY/ }] },
   })
 })
-
-t.test('an issuer of the platform with users of many organizations cannot have events', async (t) => {
-  const body = {
-    ...{ name: 'Everyone', issuer: 'https://all.example', audience: 'counterfoil' },
-    claims: { organization: 'tenant' },
-  }
-  const { id } = (await world.ask('POST', '/v1/organizations/platform/issuers', { body })).body
-  const path = `/v1/organizations/platform/issuers/${id}/signals`
-  t.match(await world.ask('PUT', path, { body: { audience: 'x' } }), {
-    status: 422,
-    body: { errors: [{ field: 'issuer', detail: /register it in each organization/ }] },
-  })
-})

@@ -125,6 +125,65 @@ t.test('each way to name a user finds the owner', async (t) => {
   }
 })
 
+t.test('events of an issuer of the platform reach its users in every organization', async (t) => {
+  for (const key of ['acme', 'globex'])
+    await world.ask('POST', '/v1/organizations', { body: { key, name: key } })
+  const places = ['acme', 'globex', 'platform'] as const
+  const registrations = { 'of many organizations': 'tenant', 'of the platform itself': null }
+  for (const [users, claim] of Object.entries(registrations)) {
+    const everywhere = await startTransmitter(t, () => world.clock.now)
+    const platform = { organization: 'platform', claims: { organization: claim } }
+    const stream = await listen(world, everywhere, {}, platform)
+    const user = (name: string) => ({ format: 'iss_sub', iss: everywhere.issuer, sub: name })
+    /** Who of the users with this name can still use their tokens after the event, by organization. */
+    const after = async (name: string, type: string, subject: unknown) => {
+      const tokens = await Promise.all(places.map((key) => world.issue({ owner: { subject: name } }, key)))
+      t.equal((await stream.push(await everywhere.event(type, subject))).status, 202)
+      const active = await Promise.all(tokens.map(isActive))
+      return places.filter((_, index) => active[index])
+    }
+    const unreached = claim === null ? [] : ['platform']
+    const named = (what: string) => `${what} ${users}`
+    const [one, two, three, four] = ['one', 'two', 'three', 'four'].map(named) as [
+      string,
+      string,
+      string,
+      string,
+    ]
+    t.same(await after(one, `${risc}account-disabled`, user(one)), unreached, users)
+    t.same(await after(two, `${risc}account-purged`, user(two)), unreached, users)
+    const tenant = (id: string, name: string) => ({
+      format: 'complex',
+      user: user(name),
+      tenant: { format: 'opaque', id },
+    })
+    t.same(await after(three, `${risc}account-disabled`, tenant('ACME', three)), ['globex', 'platform'])
+    t.same(await after(four, `${risc}account-disabled`, tenant('unknown', four)), places)
+    t.match((await world.ask('GET', stream.path)).body, { received: 4, unknown_subjects: 1 })
+    const [entry] = (
+      await world.ask('GET', `/v1/organizations/globex/audit-events?target=${encodeURIComponent(one)}`)
+    ).body.items
+    t.match(entry, { action: 'owner.suspended', actor: { type: 'system', id: `signals:${stream.id}` } })
+  }
+})
+
+t.test('only who reaches every organization can have the events of an issuer of the platform', async (t) => {
+  const everywhere = await startTransmitter(t, () => world.clock.now)
+  const platform = { organization: 'platform', claims: { organization: 'tenant' } }
+  const { path } = await listen(world, everywhere, {}, platform)
+  const scopes = ['policy:write', 'tokens:write', 'tokens:introspect']
+  const narrowed = await world.manager(scopes, 'platform', {
+    narrowed_to: { organizations: ['platform', 'default'] },
+  })
+  for (const method of ['PUT', 'DELETE'])
+    t.match(
+      await world.ask(method, path, { token: narrowed, ...(method === 'PUT' && { body: { audience } }) }),
+      {
+        status: 403,
+      },
+    )
+})
+
 t.test('unknown subjects are acknowledged and counted', async (t) => {
   const before = await stream()
   const unknown = [

@@ -81,9 +81,11 @@ export async function listen(
   world: World,
   { issuer, jwksUri }: Transmitter,
   stream: object = {},
+  { organization = 'default', ...registration }: { organization?: string; claims?: object } = {},
 ): Promise<{ id: string; path: string; push(token: string): Promise<Answer> }> {
-  const { id } = await trust(world, { issuer }, { jwks_uri: jwksUri, algorithms: ['ES256', 'RS256'] })
-  const path = `/v1/organizations/default/issuers/${id}/signals`
+  const more = { jwks_uri: jwksUri, algorithms: ['ES256', 'RS256'], ...registration }
+  const { id } = await trust(world, { issuer }, more, organization)
+  const path = `/v1/organizations/${organization}/issuers/${id}/signals`
   const made = await world.ask('PUT', path, { body: { audience, ...stream } })
   if (made.status !== 200) throw new Error(made.text)
   const { pathname } = new URL(made.body.push_url)
