@@ -5,18 +5,22 @@ import pg from 'pg'
 import { startEmbedded } from '../src/embedded-postgres/installation.ts'
 import { atEnd } from './cleanup.ts'
 import { cores, pin, putBehindGenerator } from './cores.ts'
+import { cpuSeconds } from './cpu.ts'
 
 export type Server = {
   version: string
   createDatabase(): Promise<string>
   /** Includes all current connections, if the database shares the load generator's core. */
   putBehindGenerator(): Promise<void>
+  /** The processor time that it has taken; undefined if that is not known. */
+  cpuSeconds(): number | undefined
 }
 
 /** The PostgreSQL of DATABASE_URL, whose user must be able to create databases, or else an embedded one. */
 export async function openServer(scratch: string): Promise<Server> {
   const given = process.env.DATABASE_URL
-  const url = given ?? (await embedded(join(scratch, 'data')))
+  const own = given ? undefined : await embedded(join(scratch, 'data'))
+  const url = given ?? (own?.url as string)
   const admin = new pg.Client({ connectionString: url })
   await admin.connect()
   atEnd(() => admin.end())
@@ -40,19 +44,21 @@ export async function openServer(scratch: string): Promise<Server> {
       )
       for (const { pid } of rows) putBehindGenerator(pid)
     },
+    cpuSeconds: () => own && cpuSeconds(own.pid),
   }
 }
 
 /** Configured as in production: room for a million tokens in memory, and infrequent checkpoints. */
-async function embedded(dataDir: string): Promise<string> {
+async function embedded(dataDir: string): Promise<{ url: string; pid: number }> {
   const unset = await startEmbedded(dataDir)
   await unset.stop()
   await appendFile(join(dataDir, 'postgres', 'postgresql.conf'), 'shared_buffers = 1GB\nmax_wal_size = 8GB\n')
   const server = await startEmbedded(dataDir)
   atEnd(() => server.stop())
   const pidFile = await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')
-  pin(cores.database, Number.parseInt(pidFile, 10))
-  return server.url
+  const pid = Number.parseInt(pidFile, 10)
+  pin(cores.database, pid)
+  return { url: server.url, pid }
 }
 
 /** Runs one statement on a connection of its own. */

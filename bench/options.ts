@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 
 /** The letters are the targets of the rotations, the words the other measurements. */
-const parts = [...'abcdefghi', 'writes', 'lag', 'cut', 'client', 'memory', 'start'] as const
+const parts = [...'abcdefghi', 'writes', 'rotate', 'lag', 'cut', 'client', 'memory', 'start'] as const
 
 /** Durations and repetitions; together they bound the time of a run. */
 export type Plan = {

@@ -4,6 +4,7 @@ import type { ClientCut, ClientLag } from './measure/client.ts'
 import type { Staleness } from './measure/cut.ts'
 import type { Lag } from './measure/lag.ts'
 import type { measureMemory } from './measure/memory.ts'
+import type { measureRotation } from './measure/rotation.ts'
 import { ratio, type Speeds } from './measure/throughput.ts'
 import type { Row } from './table.ts'
 import { names } from './targets/targets.ts'
@@ -57,6 +58,15 @@ export function churnRow({
       ? `only ${achieved.toFixed(2)} of the changes were made in time; ratio ${median.toFixed(2)}`
       : `rounds ${least.toFixed(2)} to ${greatest.toFixed(2)}`,
   }
+}
+
+export function rotationRows({ cpu, seconds }: Awaited<ReturnType<typeof measureRotation>>): Row[] {
+  const row = (what: string, { median, least, greatest }: typeof cpu): Row => ({
+    what: `${what} of a rotation, to that of a create`,
+    value: Number.isNaN(median) ? undefined : median,
+    note: `rounds ${least.toFixed(2)} to ${greatest.toFixed(2)}`,
+  })
+  return [row('processor time (service and database)', cpu), row('time (16 at a time)', seconds)]
 }
 
 export function lagRows({ p50, p99, max, revoked, planned, acceptedOnSame }: Lag): Row[] {

@@ -11,10 +11,11 @@ import { measureLag } from './measure/lag.ts'
 import { measureManagement } from './measure/management.ts'
 import { measureMemory } from './measure/memory.ts'
 import { startProxy } from './measure/proxy.ts'
+import { measureRotation } from './measure/rotation.ts'
 import { rotate } from './measure/throughput.ts'
 import { readOptions } from './options.ts'
 import { progress } from './progress.ts'
-import { churnRow, clientRows, cutRows, lagRows, memoryRows, throughputRows } from './rows.ts'
+import { churnRow, clientRows, cutRows, lagRows, memoryRows, rotationRows, throughputRows } from './rows.ts'
 import { addTokens } from './seed.ts'
 import { failed, markdown, type Row } from './table.ts'
 import { counterfoil, starters, type Target } from './targets/targets.ts'
@@ -26,6 +27,7 @@ const parts: [string, Part][] = [
   ['rotation', rotation],
   ['writes', churn],
   ['writes', management],
+  ['rotate', secretRotation],
   ['lag', lag],
   ['cut', cut],
   ['client', client],
@@ -103,6 +105,14 @@ async function management({ small }: Fixtures, generator: Generator): Promise<Ro
     { what: 'lists of 50 tokens a second, to cached introspections', value: list },
     { what: 'revocations a second, to cached introspections', value: revoke },
   ]
+}
+
+async function secretRotation({ small, server }: Fixtures): Promise<Row[]> {
+  progress('creating tokens and rotating them')
+  const target = await counterfoil(small, {})
+  return whileRunning([target], async () =>
+    rotationRows(await measureRotation(target, { seeded: small.seeded, server }, plan)),
+  )
 }
 
 async function lag({ small }: Fixtures, generator: Generator): Promise<Row[]> {

@@ -17,6 +17,10 @@ export async function revokeToken(port: number, { admin }: Seeded, id: string): 
   await expect(200, ask(port, 'POST', `${collection}/${id}/revoke`, { token: admin }))
 }
 
+export async function rotateToken(port: number, { admin }: Seeded, id: string): Promise<void> {
+  await expect(200, ask(port, 'POST', `${collection}/${id}/rotate`, { token: admin, json: {} }))
+}
+
 /** Undefined: the service cannot tell, which clients must treat as inactive. */
 export async function isActive(
   port: number,

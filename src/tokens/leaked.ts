@@ -1,6 +1,6 @@
 import { v7 as uuid } from 'uuid'
 import type { Origin } from '../access/caller.ts'
-import { record } from '../audit/audit.ts'
+import { eventOf, record } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import type { LeakReaction } from '../db/tables.ts'
 import { effectivePolicy } from '../policy/effective.ts'
@@ -8,11 +8,12 @@ import type { SecretHash } from '../shared/secret.ts'
 import { statusOf } from '../shared/status.ts'
 import { tokenEvent } from './audit-event.ts'
 import { type Issuing, mintSecret } from './create/mint.ts'
+import { revisionsOf } from './create/rules-store.ts'
 import { revokeLocked } from './revoke.ts'
-import { earlier, supersedeCurrent } from './rotate/overlap.ts'
+import { supersedeCurrent, superseded } from './rotate/overlap.ts'
 import { lockForRotation } from './rotate/rotate.ts'
 import * as secrets from './rotate/store.ts'
-import { findToken, updateToken } from './store.ts'
+import { findToken } from './store.ts'
 
 type Leaked = { organizationId: string; tokenId: string; hash: SecretHash }
 
@@ -54,25 +55,26 @@ async function replace(
   const leaked = live.find((one) => one.hash.equals(hash)) as secrets.LiveSecret
   const before = { secret_id: leaked.id, hint: leaked.hint }
   if (leaked.lapsesAt) {
-    await secrets.deleteSecret(tx, leaked)
+    await secrets.changeSecrets(tx, [{ hash, becomes: 'deleted' }])
     await record(tx, origin, tokenEvent('token.rotation_cancelled', token, { before, after: {} }))
   } else if (leaked.supersededAt) {
-    await secrets.endSecret(tx, hash, earlier(leaked.validUntil, now))
+    await secrets.changeSecrets(tx, [superseded(leaked, now)])
     await record(tx, origin, tokenEvent('token.rotation_finished', token, { before, after: {} }))
   } else {
     const { default_overlap_seconds: overlapSeconds } = effectivePolicy(rules.organization.policy).rotation
     const id = uuid()
-    const { secret, signedBy } = await mintSecret(tx, issuing, {
-      ...token,
-      secretId: id,
-      type,
-      createdAt: now,
-    })
+    const facts = { ...token, secretId: id, type, createdAt: now }
+    const { secret, signedBy } = await mintSecret(tx, issuing, facts)
     const hint = secret.hint()
-    await supersedeCurrent(tx, token, live, { overlapSeconds, now })
-    await secrets.insertSecret(tx, token, { hash: secret.hash(), id, hint, signedBy, createdAt: now })
-    await updateToken(tx, token, { updatedAt: now })
     const after = { secret_id: id, hint, activation: 'now', overlap_seconds: overlapSeconds }
-    await record(tx, origin, tokenEvent('token.rotated', token, { before, after }))
+    await secrets.storeRotationInTransaction(tx, {
+      token,
+      made: { hash: secret.hash(), id, hint, signedBy, pending: null },
+      changes: supersedeCurrent(token, live, { overlapSeconds, now }),
+      expiresAt: undefined,
+      now,
+      revisions: revisionsOf(rules.organization, type),
+      event: eventOf(origin, tokenEvent('token.rotated', token, { before, after })),
+    })
   }
 }

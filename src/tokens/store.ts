@@ -35,6 +35,7 @@ export const columns = [
   'organizationId',
   'id',
   'type',
+  'ownType',
   'name',
   'comment',
   'ownerSubject',

@@ -148,6 +148,25 @@ t.test('tokens keep the type that they were created with', async (t) => {
   await accepts(t, after.secret, false, 'of the organization’s own, suspended')
 })
 
+t.test('a rotated token keeps its type, even if another type of that name takes precedence', async (t) => {
+  const { key, make } = await organization()
+  const before = await world.issue({ type: 'mcp' }, key)
+  const rotate = (id: string, headers = {}) =>
+    ask('POST', `/v1/organizations/${key}/tokens/${id}/rotate`, { body: {}, headers })
+  const rotateSelf = (token: string) => ask('POST', '/v1/self/rotate', { token, body: {} })
+  await make({ name: 'mcp', format: 'jwt', self_rotation: true })
+  const after = await world.issue({ type: 'mcp' }, key)
+  t.match((await rotate(before.id)).body.secret, /^mcp_/)
+  t.match((await rotate(after.id)).body.secret, /^ey/)
+  const another = await rotate(before.id, { 'idempotency-key': randomBytes(16).toString('hex') })
+  t.match(another.body.secret, /^mcp_/)
+  t.match(await rotateSelf(another.body.secret), { status: 403 })
+  await ask('POST', '/v1/token-types/mcp/suspend')
+  t.match(await rotate(before.id), { status: 409, body: { code: 'suspended' } })
+  t.match(await rotate(after.id), { status: 200 })
+  await ask('POST', '/v1/token-types/mcp/resume')
+})
+
 t.test('creates and deletions of a type at the same time leave no token without a type', async (t) => {
   const { key, base, types, make } = await organization()
   for (let round = 0; round < 5; round++) {

@@ -12,6 +12,8 @@ async function organizations(...keys: string[]) {
 
 const create = (organization: string, name: string) =>
   ask('POST', `/v1/organizations/${organization}/tokens`, { body: { name, type: 'api' } })
+const rotate = (id: string, organization = 'default') =>
+  ask('POST', `/v1/organizations/${organization}/tokens/${id}/rotate`, { body: {} })
 const revoke = (id: string, reason: string) =>
   ask('POST', `/v1/organizations/default/tokens/${id}/revoke`, { body: { reason } })
 
@@ -113,3 +115,58 @@ t.test('tokens revoked concurrently are each revoked with their own reason', asy
   }
   for (const { secret } of tokens) t.same(await introspect(secret), { active: false })
 })
+
+t.test('tokens rotated concurrently each get a secret of their own, in fewer transactions', async (t) => {
+  const tokens = await Promise.all(Array.from({ length: 20 }, () => issue()))
+  const answers = await Promise.all(tokens.map(({ id }) => rotate(id)))
+  const { rows } = await world.sql(
+    "select distinct xmin::text from audit_events where action = 'token.rotated'",
+  )
+  t.ok(rows.length < tokens.length, 'fewer transactions than rotations')
+  for (const [index, { status, body }] of answers.entries()) {
+    t.match({ status, body }, { status: 200, body: { id: tokens[index].id } })
+    for (const secret of [tokens[index].secret, body.secret])
+      t.match(await introspect(secret), { active: true, client_id: body.id })
+    const { items } = (await ask('GET', `/v1/organizations/default/tokens/${body.id}/secrets`)).body
+    t.same(items, body.secrets, 'the answer shows what was stored')
+  }
+  const recorded = (await eventsOf('default', 'token.rotated')).map(({ target }: any) => target.id)
+  t.same(recorded.sort(), tokens.map(({ id }) => id).sort())
+})
+
+t.test(
+  'a rotation that waits for a change decides on what was changed, without delaying others',
+  async (t) => {
+    for (const [change, expected] of [
+      [
+        (id: string) => sql`update tokens set name = 'Changed', version = version + 1 where id = ${id}`,
+        { status: 200, body: { name: 'Changed' } },
+      ],
+      [
+        (id: string) => sql`update tokens set revoked_at = now(), version = version + 1 where id = ${id}`,
+        { status: 409, body: { code: 'not_rotatable' } },
+      ],
+      [(id: string) => sql`delete from tokens where id = ${id}`, { status: 404 }],
+      [
+        () =>
+          sql`update organizations set policy = '{"rotation": {"default_overlap_seconds": 7}}' where key = 'ruled'`,
+        { status: 200, body: { secrets: [{}, { valid_until: '2026-03-01T12:00:07.000Z' }] } },
+      ],
+      [
+        () => sql`update organizations set suspended_at = now() where key = 'ruled'`,
+        { status: 409, body: { code: 'suspended' } },
+      ],
+    ] as const) {
+      await organizations('ruled')
+      const token = await issue({}, 'ruled')
+      const free = await issue()
+      let waiting: ReturnType<typeof rotate> | undefined
+      await world.db.transaction().execute(async (tx) => {
+        await change(token.id).execute(tx)
+        waiting = rotate(token.id, 'ruled')
+        t.match(await rotate(free.id), { status: 200 })
+      })
+      t.match(await waiting, expected)
+    }
+  },
+)

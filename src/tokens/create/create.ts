@@ -106,7 +106,12 @@ async function authorizeCreation(
   const { principal } = caller
   const input = { ...asked, narrowedTo: await withKeysAsKept(db, asked.narrowedTo) }
   const subject = input.owner?.subject ?? (holds(principal, 'tokens:write') ? null : principal.ownerSubject)
-  const rules = await findRules(db, { organization: organizationKey, type: input.type, owner: subject })
+  const rules = await findRules(db, {
+    organization: organizationKey,
+    type: input.type,
+    ownType: null,
+    owner: subject,
+  })
   if (!rules || !reaches(principal, rules.organization.id)) throw noSuchOrganization()
   const { organization } = rules
   const self = onlyOwner(caller, 'tokens:write')

@@ -4,15 +4,11 @@ import type { NewEvent } from '../../db/events.ts'
 import type { TokenRow } from '../../db/tables.ts'
 import type { SecretHash } from '../../shared/secret.ts'
 import { coalescedChange } from '../change-store.ts'
+import { type Revisions, rulesInForce } from './rules-store.ts'
 
 /** The columns that are given when a token is created. */
-export type Given = Omit<TokenRow, 'version' | 'revokedAt' | 'revokedBy' | 'revokedReason'> & {
-  ownType: boolean
-}
+export type Given = Omit<TokenRow, 'version' | 'revokedAt' | 'revokedBy' | 'revokedReason'>
 export type GivenSecret = { hash: SecretHash; hint: string; signedBy: string | null }
-
-/** The revisions of the rules under which a token is issued. */
-type Revisions = { organizationRevision: string; typeRevision: string }
 
 type New = { token: Given; secret: GivenSecret; revisions: Revisions; event: NewEvent }
 
@@ -24,29 +20,7 @@ export const secretColumns = sql`organization_id, token_id, hash, hint, signed_b
 const insert = coalescedChange<ReturnType<typeof rowOf>>(
   'insert',
   (locked) => sql`
-    made as materialized (
-      select made.id, made.organization_id, made.organization_revision, made.type, made.own_type, made.type_revision
-      from given, json_to_recordset(given.rows) as made (
-        id uuid, organization_id uuid, organization_revision xid, type text, own_type boolean, type_revision xid
-      )
-    ), by_platform_type as (
-      select made.id from made
-      join organizations
-        on organizations.id = made.organization_id and organizations.xmin = made.organization_revision
-      join token_types on token_types.name = made.type and token_types.xmin = made.type_revision
-      where not made.own_type
-      for share of organizations, token_types ${locked}
-    ), by_own_type as (
-      select made.id from made
-      join organizations
-        on organizations.id = made.organization_id and organizations.xmin = made.organization_revision
-      join organization_token_types as own on own.organization_id = made.organization_id
-        and own.name = made.type and own.xmin = made.type_revision
-      where made.own_type
-      for share of organizations, own ${locked}
-    ), in_force as (
-      select id from by_platform_type union all select id from by_own_type
-    ), token as (
+    ${rulesInForce(locked)}, token as (
       insert into tokens (${tokenColumns})
       select ${tokenColumns} from given, json_populate_recordset(null::tokens, given.rows)
       where id in (select id from in_force)
@@ -71,16 +45,12 @@ export async function insertTokenInTransaction(tx: Db, made: New): Promise<Token
   return tokenRow(made.token, inserted.version)
 }
 
-function tokenRow({ ownType: _, ...token }: Given, version: number): TokenRow {
+function tokenRow(token: Given, version: number): TokenRow {
   return { ...token, revokedAt: null, revokedBy: null, revokedReason: null, version }
 }
 
 function rowOf({ token, secret, revisions }: New) {
-  return {
-    ...columnsOf(token, secret),
-    organization_revision: revisions.organizationRevision,
-    type_revision: revisions.typeRevision,
-  }
+  return { ...columnsOf(token, secret), ...revisions }
 }
 
 /** By the column names of both tables. */

@@ -14,7 +14,7 @@ import { type Decision, decideIssuance, type NewToken } from './decide.ts'
 import { insertToken, insertTokenInTransaction } from './insert-store.ts'
 import type { Warning } from './lifetime.ts'
 import { type Issuing, type Minted, mintSecret } from './mint.ts'
-import { holdRules, type IssuanceRules } from './rules-store.ts'
+import { holdRules, type IssuanceRules, revisionsOf } from './rules-store.ts'
 
 export type Issued = { token: Token; secret: Secret; warnings: Warning[] }
 
@@ -36,7 +36,7 @@ export async function issueToken(db: Db, rules: IssuanceRules, issuance: Issuanc
   const needsMore = hasQuota(decision.policy) || decision.type.format !== 'opaque' || decision.recordsOwner
   if (!needsMore) {
     const draft = await draftToken(db, rules, decision, issuance)
-    const row = await insertToken(db, { ...draft, revisions: revisionsOf(rules, decision) })
+    const row = await insertToken(db, { ...draft, revisions: revisionsOf(rules.organization, decision.type) })
     if (row) return issued(rules, decision, draft, row)
   }
   const organizationId = rules.organization.id
@@ -51,7 +51,7 @@ export async function issueInTransaction(
 ): Promise<Issued> {
   const { origin, input, exempt = false } = issuance
   const owner = input.owner?.subject ?? null
-  const held = await holdRules(tx, { organization: organizationId, type: input.type, owner })
+  const held = await holdRules(tx, { organization: organizationId, type: input.type, ownType: null, owner })
   if (!held) throw noSuchOrganization()
   const rules = exempt ? { ...held, organization: { ...held.organization, policy: {} } } : held
   const decision = decideIssuance(rules, input, origin.now)
@@ -62,7 +62,7 @@ export async function issueInTransaction(
     const { subject, email, source: identitySource } = decision.owner
     await recordOwners(tx, [{ organizationId, subject, email, identitySource }], origin.now)
   }
-  const revisions = revisionsOf(rules, decision)
+  const revisions = revisionsOf(rules.organization, decision.type)
   const row = await insertTokenInTransaction(tx, { ...draft, revisions })
   return issued(rules, decision, draft, row)
 }
@@ -113,10 +113,6 @@ async function draftToken(
   const event = eventOf(origin, tokenEvent('token.created', given, changes))
   const { secret, signedBy } = minted
   return { token: given, event, minted, secret: { hash: secret.hash(), hint: secret.hint(), signedBy } }
-}
-
-function revisionsOf({ organization }: IssuanceRules, { type }: Decision) {
-  return { organizationRevision: organization.revision, typeRevision: type.revision }
 }
 
 function issued(

@@ -195,7 +195,7 @@ async function readFacts(
   if (tokens.length === 0) return undefined
   const rules = new Map<string, IssuanceRules>()
   for (const type of new Set(tokens.map(({ input }) => input.type))) {
-    const found = await holdRules(tx, { organization: organizationId, type, owner: null })
+    const found = await holdRules(tx, { organization: organizationId, type, ownType: null, owner: null })
     if (!found) throw noSuchOrganization()
     const refusal = suspensionRefusal(found.organization)
     if (refusal) throw refusal

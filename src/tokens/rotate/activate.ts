@@ -20,8 +20,10 @@ export async function activateSecret(db: Db, hash: HashText, now: Date, from: st
     const live = await store.selectLive(tx, token)
     const pending = live.find(({ lapsesAt }) => lapsesAt && lapsesAt > now)
     if (pending?.hash.toString('base64') !== hash) return
-    await supersedeCurrent(tx, token, live, { overlapSeconds: pending.overlapSeconds ?? 0, now })
-    await store.makeCurrent(tx, pending.hash)
+    await store.changeSecrets(tx, [
+      ...supersedeCurrent(token, live, { overlapSeconds: pending.overlapSeconds ?? 0, now }),
+      { hash: pending.hash, becomes: 'current' },
+    ])
     const { newExpiresAt } = pending
     await updateToken(tx, token, {
       updatedAt: now,

@@ -2,31 +2,45 @@ import { batchSize, inBatches } from '../../db/batches.ts'
 import type { Db } from '../../db/database.ts'
 import { platformPolicy } from '../../policy/effective.ts'
 import type { Token } from '../store.ts'
+import type { LiveSecret, SecretChange } from './store.ts'
 import * as store from './store.ts'
 
 /**
  * The current secret stays good for the overlap, but never longer than it would have been without the rotation. A secret
  * still in the overlap of an earlier rotation ends, so that at most two are good.
  */
-export async function supersedeCurrent(
-  tx: Db,
+export function supersedeCurrent(
   token: Token,
-  live: store.LiveSecret[],
+  live: LiveSecret[],
   { overlapSeconds, now }: { overlapSeconds: number; now: Date },
-): Promise<void> {
-  for (const { hash, supersededAt, validUntil, lapsesAt } of live) {
-    if (lapsesAt !== null) continue
-    if (supersededAt !== null || overlapSeconds === 0)
-      await store.endSecret(tx, hash, earlier(validUntil, now))
-    else {
+): SecretChange[] {
+  return live
+    .filter(({ lapsesAt }) => lapsesAt === null)
+    .map((one) => {
+      if (one.supersededAt !== null || overlapSeconds === 0) return superseded(one, now)
       const end = new Date(now.getTime() + overlapSeconds * 1000)
-      await store.supersede(tx, hash, { supersededAt: now, validUntil: earlier(token.expiresAt, end) })
-    }
-  }
+      const { hash } = one
+      return { hash, becomes: 'overlapping', supersededAt: now, validUntil: earlier(token.expiresAt, end) }
+    })
+}
+
+/** The secret ends now, unless its overlap is over already. */
+export function superseded({ hash, validUntil }: LiveSecret, now: Date): SecretChange {
+  return { hash, becomes: 'superseded', validUntil: earlier(validUntil, now) }
+}
+
+/** The secrets that are still good or pending after these changes. */
+export function afterChanges(live: LiveSecret[], changes: SecretChange[]): LiveSecret[] {
+  return live.flatMap((one) => {
+    const change = changes.find(({ hash }) => hash.equals(one.hash))
+    if (!change) return [one]
+    if (change.becomes !== 'overlapping') return []
+    return [{ ...one, supersededAt: change.supersededAt, validUntil: change.validUntil }]
+  })
 }
 
 /** A token always has exactly one. */
-export function currentOf(live: store.LiveSecret[]): store.LiveSecret {
+export function currentOf(live: LiveSecret[]): LiveSecret {
   const current = live.find((one) => one.supersededAt === null && one.lapsesAt === null)
   if (!current) throw new Error('the token has no current secret')
   return current

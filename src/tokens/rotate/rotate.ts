@@ -1,7 +1,7 @@
 import { v7 as uuid } from 'uuid'
 import { type Caller, holds, isUser, onBehalfOf } from '../../access/caller.ts'
 import { grantOfToken, rejectEscalation } from '../../access/escalation.ts'
-import { record } from '../../audit/audit.ts'
+import { eventOf, record } from '../../audit/audit.ts'
 import type { Db } from '../../db/database.ts'
 import { type Attempt, type Outcome, once } from '../../idempotency/idempotency.ts'
 import { noSuchOrganization } from '../../organizations/lookup.ts'
@@ -16,15 +16,21 @@ import { tokenEvent } from '../audit-event.ts'
 import { suspensionRefusal } from '../create/decide.ts'
 import { type AskedExpiry, dayMs, grantExpiry, type Warning } from '../create/lifetime.ts'
 import { type Issuing, mintSecret } from '../create/mint.ts'
-import { holdRules, type IssuanceRules, type TypeRules } from '../create/rules-store.ts'
+import {
+  findRules,
+  holdRules,
+  type IssuanceRules,
+  revisionsOf,
+  type TypeRules,
+} from '../create/rules-store.ts'
 import { reachableToken, visible, type Which } from '../find.ts'
 import { rejectStaticToken } from '../static-secret/static-secret.ts'
 import type { Token } from '../store.ts'
 import * as tokens from '../store.ts'
 import { onlyOwner, presentedToken } from '../token-owner-scope.ts'
 import { changing } from '../tokens.ts'
-import { currentOf, earlier, later, supersedeCurrent } from './overlap.ts'
-import { shownLive, type TokenSecret } from './secrets.ts'
+import { afterChanges, currentOf, earlier, later, supersedeCurrent, superseded } from './overlap.ts'
+import { shownLive, shownNew, type TokenSecret } from './secrets.ts'
 import * as store from './store.ts'
 
 export type Rotation = {
@@ -102,38 +108,49 @@ async function rotate<Answer>(
   db: Db,
   caller: Caller,
   found: Token,
-  { rotation, attempt: { key, request }, issuing, expected, present, check }: Checked<Answer>,
+  request: Checked<Answer>,
 ): Promise<Outcome<Answer>> {
-  const work = async (tx: Db) => {
-    const { token, rules, type, live } = await lockForRotation(tx, found)
-    check(token, type.selfRotation)
-    rejectStale(token, expected)
-    rejectUnrotatable(caller, token, { ...rules, type }, live)
-    const decision = decideRotation(rules, token, rotation, caller.now)
-    const id = uuid()
-    const { expiresAt } = decision
-    const facts = { ...token, secretId: id, type, expiresAt, createdAt: caller.now }
-    const { secret, signedBy } = await mintSecret(tx, issuing, facts)
-    const made = { hash: secret.hash(), id, hint: secret.hint(), signedBy, createdAt: caller.now }
-    const rotated = await storeRotation(tx, { token, live }, made, decision)
-    const changes = {
-      before: secretFacts(currentOf(live)),
-      after: { ...secretFacts(made), ...decisionFacts(decision) },
-    }
-    await record(tx, onBehalfOf(caller, token.ownerSubject), tokenEvent('token.rotated', token, changes))
-    const secrets = shownLive(await store.selectLive(tx, token), caller.now)
-    const affected = [...live.map((one) => hashText(one.hash)), secret.hashText()]
-    return present({ token: rotated, secret, warnings: decision.warnings, secrets, affected })
+  const { attempt, present } = request
+  const inTransaction = async (tx: Db) => {
+    const draft = await draftRotation(tx, caller, await lockForRotation(tx, found), request)
+    return present(rotated(draft, await store.storeRotationInTransaction(tx, draft)))
   }
-  if (key) return once(db, caller, { organizationId: found.organizationId, key, request }, work)
-  return { answer: await db.transaction().execute(work), replayed: false }
+  if (attempt.key) {
+    const { key, request: repeated } = attempt
+    return once(db, caller, { organizationId: found.organizationId, key, request: repeated }, inTransaction)
+  }
+  const made = await rotateInOneStatement(db, caller, found, request)
+  return { answer: made ? present(made) : await db.transaction().execute(inTransaction), replayed: false }
 }
 
-/** The token, which nothing else changes from now on, its secrets, and the rules that hold for it. */
-export async function lockForRotation(tx: Db, found: Token) {
-  const { organizationId, type: name, ownerSubject: owner } = found
+/** Undefined if a rotation needs more than one statement, or if something has changed since it was read. */
+async function rotateInOneStatement<Answer>(
+  db: Db,
+  caller: Caller,
+  found: Token,
+  request: Checked<Answer>,
+): Promise<Rotated | undefined> {
+  const read = await readForRotation(db, found)
+  if (read?.type.format !== 'opaque') return undefined
+  const draft = await draftRotation(db, caller, read, request)
+  const token = await store.storeRotation(db, draft)
+  return token && rotated(draft, token)
+}
+
+/** A token, its secrets, and the rules that hold for it. */
+type Rotatable = { token: Token; rules: IssuanceRules; type: TypeRules; live: store.LiveSecret[] }
+
+/** Undefined if the token has changed since it was found. */
+async function readForRotation(db: Db, found: Token): Promise<Rotatable | undefined> {
+  const [rules, live] = await Promise.all([findRules(db, rulesOf(found)), store.findLive(db, found)])
+  if (!rules?.type || !live?.some(({ hash }) => hash.equals(found.hash))) return undefined
+  return { token: found, rules, type: rules.type, live }
+}
+
+/** The same, and nothing else changes it until the end of the transaction. */
+export async function lockForRotation(tx: Db, found: Token): Promise<Rotatable> {
   // The rules before the token, to prevent deadlocks.
-  const rules = await holdRules(tx, { organization: organizationId, type: name, owner })
+  const rules = await holdRules(tx, rulesOf(found))
   const token = visible(await tokens.lockToken(tx, found), undefined)
   if (!rules?.type) throw noSuchOrganization()
   // Only now: what is read with the lock may be older than the lock.
@@ -141,38 +158,70 @@ export async function lockForRotation(tx: Db, found: Token) {
   return { token, rules, type: rules.type, live }
 }
 
+function rulesOf({ organizationId, type, ownType, ownerSubject }: Token) {
+  return { organization: organizationId, type, ownType, owner: ownerSubject }
+}
+
+type Draft = Awaited<ReturnType<typeof draftRotation>>
+
+/** The rotation with its secret and its change log event, ready to be stored. */
+async function draftRotation<Answer>(
+  db: Db,
+  caller: Caller,
+  { token, rules, type, live }: Rotatable,
+  { rotation, issuing, expected, check }: Checked<Answer>,
+) {
+  check(token, type.selfRotation)
+  rejectStale(token, expected)
+  rejectUnrotatable(caller, token, { ...rules, type }, live)
+  const { now } = caller
+  const decision = decideRotation(rules, token, rotation, now)
+  const { pending, warnings } = decision
+  const changes = changesOf(token, live, decision)
+  const id = uuid()
+  const facts = { ...token, secretId: id, type, expiresAt: decision.expiresAt, createdAt: now }
+  const { secret, signedBy } = await mintSecret(db, issuing, facts)
+  const made = { hash: secret.hash(), id, hint: secret.hint(), signedBy, pending }
+  const logged = {
+    before: secretFacts(currentOf(live)),
+    after: { ...secretFacts(made), ...decisionFacts(decision) },
+  }
+  const event = eventOf(onBehalfOf(caller, token.ownerSubject), tokenEvent('token.rotated', token, logged))
+  const expiresAt = decision.changesExpiry && !pending ? decision.expiresAt : undefined
+  const revisions = revisionsOf(rules.organization, type)
+  return { token, live, made, changes, expiresAt, now, revisions, event, secret, warnings }
+}
+
+function rotated({ live, made, changes, now, secret, warnings }: Draft, token: Token): Rotated {
+  const secrets = [shownNew(made, now), ...shownLive(afterChanges(live, changes), now)]
+  const affected = [...live.map((one) => hashText(one.hash)), secret.hashText()]
+  return { token, secret, warnings, secrets, affected }
+}
+
 type Decision = ReturnType<typeof decideRotation>
 
 function decideRotation(rules: IssuanceRules, token: Token, rotation: Rotation, now: Date) {
   const policy = effectivePolicy(rules.organization.policy)
+  const overlapSeconds = grantOverlap(policy.rotation, rotation)
+  const changesExpiry = rotation.expiry !== undefined
+  const { expiresAt, warnings } = newExpiry(rules, token, rotation, now)
   const lapsesAt = new Date(now.getTime() + policy.rotation.first_use_within_days * dayMs)
-  return {
-    now,
-    overlapSeconds: grantOverlap(policy.rotation, rotation),
-    /** Null: the overlap begins now. */
-    lapsesAt: rotation.activation === 'first_use' ? lapsesAt : null,
-    changesExpiry: rotation.expiry !== undefined,
-    ...newExpiry(rules, token, rotation, now),
-  }
+  const newExpiresAt = changesExpiry ? (expiresAt ?? ('infinity' as const)) : null
+  /** Null: the overlap begins now. */
+  const pending = rotation.activation === 'first_use' ? { lapsesAt, overlapSeconds, newExpiresAt } : null
+  return { now, overlapSeconds, pending, changesExpiry, expiresAt, warnings }
 }
 
-async function storeRotation(
-  tx: Db,
-  { token, live }: { token: Token; live: store.LiveSecret[] },
-  made: store.NewSecret,
-  { now, overlapSeconds, lapsesAt, changesExpiry, expiresAt }: Decision,
-): Promise<Token> {
-  const replaced = live.find((one) => one.lapsesAt !== null)
-  if (replaced) await store.deleteSecret(tx, replaced)
-  if (lapsesAt) {
-    const newExpiresAt = changesExpiry ? (expiresAt ?? 'infinity') : null
-    await store.insertSecret(tx, token, { ...made, pending: { lapsesAt, overlapSeconds, newExpiresAt } })
-    return tokens.updateToken(tx, token, { updatedAt: now })
-  }
-  await replaceCurrent(tx, token, live, { overlapSeconds, now })
-  await store.insertSecret(tx, token, made)
-  const rotated = await tokens.updateToken(tx, token, { updatedAt: now, expiresAt })
-  return { ...rotated, secretId: made.id, secretCreatedAt: now, hint: made.hint, hash: made.hash }
+/** What becomes of the secrets that the token has. */
+function changesOf(
+  token: Token,
+  live: store.LiveSecret[],
+  { overlapSeconds, pending, now }: Decision,
+): store.SecretChange[] {
+  const replaced = live
+    .filter(({ lapsesAt }) => lapsesAt !== null)
+    .map(({ hash }) => ({ hash, becomes: 'deleted' as const }))
+  return pending ? replaced : [...replaced, ...replaceCurrent(token, live, { overlapSeconds, now })]
 }
 
 /** What the change log says of a secret. */
@@ -180,11 +229,11 @@ function secretFacts({ id, hint }: { id: string; hint: string }) {
   return { secret_id: id, hint }
 }
 
-function decisionFacts({ overlapSeconds, lapsesAt, changesExpiry, expiresAt }: Decision) {
+function decisionFacts({ overlapSeconds, pending, changesExpiry, expiresAt }: Decision) {
   return {
-    activation: lapsesAt ? 'first_use' : 'now',
+    activation: pending ? 'first_use' : 'now',
     overlap_seconds: overlapSeconds,
-    ...(lapsesAt && { lapses_at: lapsesAt.toISOString() }),
+    ...(pending && { lapses_at: pending.lapsesAt.toISOString() }),
     ...(changesExpiry && { expires_at: expiresAt?.toISOString() ?? null }),
   }
 }
@@ -199,9 +248,8 @@ export async function finishRotation(
   return changing(db, caller, { ...which, expected }, async (tx, token) => {
     const overlapping = (await store.selectLive(tx, token)).filter((one) => one.validUntil !== null)
     for (const secret of overlapping) {
-      const { hash, validUntil } = secret
-      await store.endSecret(tx, hash, earlier(validUntil, caller.now))
-      const before = { ...secretFacts(secret), valid_until: validUntil?.toISOString() }
+      await store.changeSecrets(tx, [superseded(secret, caller.now)])
+      const before = { ...secretFacts(secret), valid_until: secret.validUntil?.toISOString() }
       const event = tokenEvent('token.rotation_finished', token, { before, after: {} })
       await record(tx, onBehalfOf(caller, token.ownerSubject), event)
     }
@@ -225,7 +273,7 @@ export async function cancelRotation(
         'not_pending',
         'No secret of the token waits for its first use: it may have been used.',
       )
-    await store.deleteSecret(tx, pending)
+    await store.changeSecrets(tx, [{ hash: pending.hash, becomes: 'deleted' }])
     const changes = { before: secretFacts(pending), after: {} }
     const event = tokenEvent('token.rotation_cancelled', token, changes)
     await record(tx, onBehalfOf(caller, token.ownerSubject), event)
@@ -277,25 +325,28 @@ function newExpiry({ organization, owner }: IssuanceRules, token: Token, { expir
  * Makes room for a new current secret. At most two secrets are good: during an overlap, a secret that was never used is
  * replaced, since the response with it may have been lost.
  */
-async function replaceCurrent(
-  tx: Db,
+function replaceCurrent(
   token: Token,
   live: store.LiveSecret[],
   { overlapSeconds, now }: { overlapSeconds: number; now: Date },
-): Promise<void> {
+): store.SecretChange[] {
   const overlapping = live.find(({ validUntil }) => validUntil && validUntil > now)
   const current = currentOf(live)
   if (!overlapping?.validUntil || overlapSeconds === 0)
-    return supersedeCurrent(tx, token, live, { overlapSeconds, now })
+    return supersedeCurrent(token, live, { overlapSeconds, now })
   if (current.lastUsedAt !== null)
     throw new AppError(
       'rotation_in_progress',
       `Two secrets of the token are in use until ${overlapping.validUntil.toISOString()}.`,
     )
   const validUntil = later(overlapping.validUntil, new Date(now.getTime() + overlapSeconds * 1000))
-  await store.endSecret(tx, current.hash, now)
-  await store.supersede(tx, overlapping.hash, {
-    supersededAt: overlapping.supersededAt ?? now,
-    validUntil: earlier(token.expiresAt, validUntil),
-  })
+  return [
+    superseded(current, now),
+    {
+      hash: overlapping.hash,
+      becomes: 'overlapping',
+      supersededAt: overlapping.supersededAt ?? now,
+      validUntil: earlier(token.expiresAt, validUntil),
+    },
+  ]
 }

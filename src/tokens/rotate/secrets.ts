@@ -1,7 +1,13 @@
 import type { Caller } from '../../access/caller.ts'
 import type { Db } from '../../db/database.ts'
 import { getToken, type Which } from '../find.ts'
-import { type LiveSecret, type SupersededSecret, selectLive, selectSuperseded } from './store.ts'
+import {
+  type LiveSecret,
+  type NewSecret,
+  type SupersededSecret,
+  selectLive,
+  selectSuperseded,
+} from './store.ts'
 
 export const secretStatuses = ['pending', 'current', 'overlapping', 'superseded'] as const
 
@@ -36,6 +42,25 @@ export function shownLive(live: LiveSecret[], now: Date): TokenSecret[] {
   return live
     .filter(({ lapsesAt }) => lapsesAt === null || lapsesAt > now)
     .map((one) => ({ ...one, reusedAt: null, reusedIp: null, status: statusOf(one, now) }))
+}
+
+/** A secret that was made just now. */
+export function shownNew({ id, hint, pending }: NewSecret, now: Date): TokenSecret {
+  return {
+    id,
+    hint,
+    status: pending ? 'pending' : 'current',
+    createdAt: now,
+    supersededAt: null,
+    validUntil: null,
+    lapsesAt: pending?.lapsesAt ?? null,
+    firstUsedAt: null,
+    lastUsedAt: null,
+    lastUsedIp: null,
+    useCount: 0,
+    reusedAt: null,
+    reusedIp: null,
+  }
 }
 
 function statusOf({ lapsesAt, validUntil }: LiveSecret, now: Date): TokenSecret['status'] {

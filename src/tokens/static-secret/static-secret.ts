@@ -40,7 +40,7 @@ async function staticCredential(
   const found = await findOrganizationWithType(db, organization, type)
   if (!found) return undefined
   const tokenId = staticTokenId(found.organizationId)
-  const { createdAt, lastUsedAt, lastUsedIp, ...rest } = found
+  const { createdAt, lastUsedAt, lastUsedIp, ownType: _, ...rest } = found
   const use = { ...unused, isStatic: true as const, validUntil: null, lapsesAt: null }
   const issuedAt = seconds(createdAt)
   return {
@@ -65,13 +65,14 @@ export async function staticToken(
   if (!staticSecret) return undefined
   const found = await findOrganizationWithType(db, staticSecret.organization, type)
   if (found?.organizationId !== organizationId) return undefined
-  const { organizationKey, createdAt, scopes, audience, endpoint, lastUsedAt, lastUsedIp } = found
+  const { organizationKey, createdAt, ownType, scopes, audience, endpoint, lastUsedAt, lastUsedIp } = found
   return {
     ...unlimited,
     organizationId,
     organizationKey,
     id: staticTokenId(organizationId),
     type,
+    ownType,
     name,
     comment: "AUTH_SECRET, which is set in Counterfoil's configuration.",
     scopes,

@@ -14,16 +14,16 @@ export async function findOrganizationWithType(db: Db, organizationKeyOrId: stri
         (from) =>
           from
             .selectFrom('organizationTokenTypes')
-            .select([...ofType, sql<number>`1`.as('precedence')])
+            .select([...ofType, sql<boolean>`true`.as('ownType')])
             .whereRef('organizationId', '=', 'organizations.id')
             .where('name', '=', type)
             .unionAll(
               from
                 .selectFrom('tokenTypes')
-                .select([...ofType, sql<number>`2`.as('precedence')])
+                .select([...ofType, sql<boolean>`false`.as('ownType')])
                 .where('name', '=', type),
             )
-            .orderBy('precedence')
+            .orderBy('ownType', 'desc')
             .limit(1)
             .as('types'),
         (join) => join.onTrue(),
@@ -36,6 +36,7 @@ export async function findOrganizationWithType(db: Db, organizationKeyOrId: stri
         'organizations.suspendedAt as organizationSuspendedAt',
         'organizations.createdAt',
         'types.suspendedAt as typeSuspendedAt',
+        'types.ownType',
         'types.endpoint',
         'types.audience',
         'types.defaultScopes as scopes',
