@@ -10,6 +10,7 @@ import Fastify, {
 } from 'fastify'
 import { limitTo } from './access/concurrency.ts'
 import { authenticate } from './authentication/authenticate.ts'
+import { authenticateCommand } from './authentication/command.ts'
 import { authenticateSessions } from './authentication/session.ts'
 import { authenticateUsers } from './authentication/sign-in.ts'
 import { auditRoutes } from './change-log/routes.ts'
@@ -102,6 +103,8 @@ export type AppOptions = Omit<AppDeps, 'draining'> & {
   verification?: VerificationOptions
   measuring: Measuring
   failureLimit?: FailureLimit
+  /** The command that makes all management requests, with `inject`. Undefined: callers present credentials. */
+  command?: string
   /** Whether to serve the console, and the sessions that it needs. */
   console?: boolean
   limits?: Partial<Limits>
@@ -130,6 +133,7 @@ export async function buildApp({
   measuring,
   limits,
   failureLimit = { limit: 0, windowSeconds: 60 },
+  command,
   console = true,
   draining = new AbortController().signal,
   ...given
@@ -263,7 +267,7 @@ export async function buildApp({
       )
     const tokensAndUsers = authenticateUsers(deps, createSignIn(deps))
     const allCallers = cookie ? authenticateSessions(deps, cookie, tokensAndUsers) : tokensAndUsers
-    await api('/v1', most.management, allCallers, [
+    await api('/v1', most.management, command ? authenticateCommand(command, deps.now) : allCallers, [
       tokenRoutes,
       importRoutes,
       clientKeyRoutes,

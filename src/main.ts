@@ -8,13 +8,14 @@ import { parseArgs } from 'node:util'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { adminTokenIn, adminTokenPath, saveAdminToken } from './admin-token.ts'
-import type { Service } from './apply/api.ts'
+import { type Api, openApi, type Service } from './apply/api.ts'
 import { addAdministrator } from './bootstrap.ts'
 import { type Config, configWarnings, publicUrl, readConfig } from './config.ts'
 import { isBuilt } from './console/assets.ts'
 import { createDb, type Db } from './db/database.ts'
 import { migrate } from './db/migrate.ts'
 import type { Finding } from './doctor.ts'
+import { DirectoryInUseError } from './embedded-postgres/error.ts'
 import { exitCodes, UsageError } from './exit-codes.ts'
 import { answeringMs } from './http/drain.ts'
 import { createLogger } from './http/log.ts'
@@ -51,15 +52,17 @@ const usage = `counterfoil [command]
 
   These print JSON with --json.
 
-  apply FILE   make a running service have the organizations, token types, policies and issuers of a YAML file
-                 --dry-run          only show what would change
-                 --json             show it as JSON
-                 --url URL          of the service; otherwise PUBLIC_URL, or localhost with PORT
-                 --token-file FILE  with the token to use; otherwise ADMIN_TOKEN, or the one in DATA_DIR
+  apply FILE   make the database have the organizations, token types, policies, issuers and webhooks of a YAML file
+                 --dry-run            only show what would change
+                 --json               show it as JSON
+                 --secrets-file FILE  to write the secrets of new webhooks to
+                 --url URL            of a running service to use instead of the database
+                 --token-file FILE    with the token for it; otherwise ADMIN_TOKEN, or the one in DATA_DIR
 
   import FILE  import the tokens of a file of NDJSON, or with - of standard input, into a running service
                  --organization KEY  of the tokens
-                 --dry-run, --json, --url and --token-file as with apply
+                 --url URL           of the service; otherwise PUBLIC_URL, or localhost with PORT
+                 --dry-run, --json and --token-file as with apply
 
   --help       show this
   --version    show the version
@@ -79,6 +82,7 @@ const options = {
   url: { type: 'string' },
   organization: { type: 'string' },
   'token-file': { type: 'string' },
+  'secrets-file': { type: 'string' },
 } as const
 
 type Flags = ReturnType<typeof parseArgs<{ options: typeof options }>>['values']
@@ -102,7 +106,11 @@ const commands: Record<string, Command> = {
   openapi: { run: printOpenapi },
   'rotate-keys': { run: runRotation, flags: ['immediately', 'json'] },
   rewrap: { run: runRewrap, flags: ['json'] },
-  apply: { run: runApply, flags: ['dry-run', 'json', 'url', 'token-file'], takesFile: true },
+  apply: {
+    run: runApply,
+    flags: ['dry-run', 'json', 'secrets-file', 'url', 'token-file'],
+    takesFile: true,
+  },
   import: {
     run: runImport,
     flags: ['organization', 'dry-run', 'json', 'url', 'token-file'],
@@ -346,14 +354,34 @@ function print(json: boolean | undefined, result: object, text: string): void {
   process.stdout.write(`${json ? JSON.stringify(result) : text}\n`)
 }
 
-async function runApply({ env, flags, file }: Invocation): Promise<void> {
-  const { applyFile } = await import('./apply/command.ts')
-  await applyFile(file, {
-    service: await runningService(env, flags),
-    dryRun: flags['dry-run'] ?? false,
-    json: flags.json ?? false,
-    print: (text) => process.stdout.write(text),
-  })
+async function runApply({ env, flags, file, shutdown }: Invocation): Promise<void> {
+  const { readConfiguration } = await import('./apply/file.ts')
+  const { applyConfiguration } = await import('./apply/command.ts')
+  const configuration = readConfiguration(file)
+  const dryRun = flags['dry-run'] ?? false
+  const applyBy = (api: Api) =>
+    applyConfiguration(configuration, {
+      api,
+      dryRun,
+      json: flags.json ?? false,
+      secretsFile: flags['secrets-file'],
+      print: (text) => process.stdout.write(text),
+    })
+  const applyByService = async () => applyBy(openApi(await runningService(env, flags)))
+  if (flags.url !== undefined || flags['token-file'] !== undefined) return applyByService()
+  const { openDirectly, rejectMissingCluster } = await import('./direct.ts')
+  if (dryRun) rejectMissingCluster(readConfig(env))
+  try {
+    await onDatabase(env, shutdown, async (database, config) => {
+      const log = createLogger('error', process.stderr)
+      const direct = await openDirectly(database, config, { command: 'apply', dryRun, log })
+      await applyBy(direct.api).finally(direct.close)
+    })
+  } catch (error) {
+    // The embedded database belongs to the service that runs there.
+    if (!(error instanceof DirectoryInUseError)) throw error
+    await applyByService()
+  }
 }
 
 async function runImport({ env, flags, file }: Invocation): Promise<void> {

@@ -11,13 +11,17 @@ export type Service = { url: string; token: Secret }
 /** The service did not respond; the message says why. */
 export class ServiceUnreachableError extends Error {}
 
-/** Calls the running service. */
+/** Makes a request. Errors become ApplyErrors with the same message, except 404 for a GET. */
 export type Api = (method: string, path: string, body?: unknown, etag?: string) => Promise<Answer>
 
-/** Errors of the service become ApplyErrors with the same message, except 404 for a GET. */
+/** Calls a running service. */
 export function openApi(service: Service): Api {
+  return apiOver((path, init) => send(service, path, init))
+}
+
+export function apiOver(call: (path: string, init: Init) => Promise<Response>): Api {
   return async (method, path, body, etag) => {
-    const response = await send(service, path, {
+    const response = await call(path, {
       method,
       headers: {
         ...(body !== undefined && { 'content-type': 'application/json' }),
@@ -34,10 +38,14 @@ export function openApi(service: Service): Api {
   }
 }
 
-type Init = RequestInit & { headers: Record<string, string> }
+type Init = { method: string; headers: Record<string, string>; body?: string }
 
 /** Throws if the service does not respond or is not ready. */
-export async function send({ url, token }: Service, path: string, init: Init): Promise<Response> {
+export async function send(
+  { url, token }: Service,
+  path: string,
+  init: RequestInit & Pick<Init, 'headers'>,
+): Promise<Response> {
   const headers = { authorization: `Bearer ${token.reveal()}`, ...init.headers }
   const response = await fetch(`${url}${path}`, { ...init, headers, redirect: 'error' }).catch((error) => {
     throw unreachable(url, error)

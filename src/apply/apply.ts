@@ -6,6 +6,15 @@ import { ApplyError, type Configuration } from './file.ts'
 /** A change to a resource that was made, or would be. */
 export type Step = { action: 'create' | 'change'; resource: string; differences: Difference[] }
 
+export type WebhookSecret = { organization: string; webhook: string; url: string; secret: string }
+
+type Options = {
+  dryRun: boolean
+  onStep(step: Step): void
+  /** Keeps the secret of a new webhook, which cannot be read again; called without one before the webhook is created. */
+  keepSecret?: ((secret?: WebhookSecret) => void) | undefined
+}
+
 /**
  * Makes the service match the file: creates what is missing, changes what differs, and leaves alone what the file does
  * not mention. Each step is a request of its own, and a second run continues where one failed. A dry run only returns
@@ -14,8 +23,7 @@ export type Step = { action: 'create' | 'change'; resource: string; differences:
 export async function apply(
   api: Api,
   { token_types = [], organizations = [] }: Configuration,
-  dryRun: boolean,
-  onStep: (step: Step) => void,
+  { dryRun, onStep, keepSecret }: Options,
 ): Promise<void> {
   const changeable = Object.keys(TokenTypeChange.properties)
 
@@ -76,8 +84,57 @@ export async function apply(
     })
   }
 
+  /** Of a URL only the origin is shown: its path may be a secret. */
+  async function applyWebhook(path: string, key: string, wanted: { url: string } & Item, known: Item[]) {
+    const webhooks = `${path}/webhooks`
+    const { origin } = new URL(wanted.url)
+    const resource = `webhook ${origin} of ${key}`
+    const [found, another] = known.filter(({ url }) => url === wanted.url)
+    if (another)
+      throw new ApplyError(
+        `There are several with the URL of the ${resource}, and the file cannot tell them apart: delete all but one.`,
+      )
+    const current: Item | undefined = found && {
+      ...found,
+      paused: ['paused', 'disabled'].includes(found.status as string),
+    }
+    const { paused, ...registered } = wanted
+    const { signature, ...change } = wanted
+    if (current && signature !== undefined && signature !== current.signature)
+      throw new ApplyError(
+        `The ${resource} has signature ${current.signature}, which never changes: delete the webhook first.`,
+      )
+    const hasSecret = signature !== 'ed25519'
+    await settle(
+      resource,
+      current,
+      { ...wanted, url: current ? wanted.url : origin },
+      {
+        async create() {
+          if (hasSecret && !keepSecret)
+            throw new ApplyError(
+              `The ${resource} would get a secret that is shown only once: say with --secrets-file FILE where to write ` +
+                'it, or set signature: ed25519, which needs none.',
+            )
+          if (hasSecret) keepSecret?.()
+          const { body } = await api('POST', webhooks, registered)
+          const { id, url, secret } = body as Record<'id' | 'url' | 'secret', string>
+          if (hasSecret) keepSecret?.({ organization: key, webhook: id, url, secret })
+          if (paused) await api('PATCH', `${webhooks}/${id}`, { paused })
+        },
+        change: () => api('PATCH', `${webhooks}/${current?.id}`, change),
+      },
+    )
+  }
+
   for (const type of token_types) await applyTokenType('/v1', null, type)
-  for (const { token_types: ownTypes = [], policy, issuers = [], ...organization } of organizations) {
+  for (const {
+    token_types: ownTypes = [],
+    policy,
+    issuers = [],
+    webhooks = [],
+    ...organization
+  } of organizations) {
     const path = `/v1/organizations/${organization.key}`
     const { status, body, etag } = await api('GET', path)
     // Keys are the same in upper and lower case.
@@ -88,11 +145,14 @@ export async function apply(
     })
     for (const type of ownTypes) await applyTokenType(path, organization.key, type)
     if (policy) await applyPolicy(path, organization.key, policy as Item, !dryRun || current !== undefined)
-    const known =
-      issuers.length > 0 && (!dryRun || current)
-        ? ((await api('GET', `${path}/issuers`)).body.items as Item[])
+    const listed = async (name: string, wanted: unknown[]) =>
+      wanted.length > 0 && (!dryRun || current)
+        ? ((await api('GET', `${path}/${name}`)).body.items as Item[])
         : []
-    for (const issuer of issuers) await applyIssuer(path, organization.key, issuer, known)
+    const knownIssuers = await listed('issuers', issuers)
+    for (const issuer of issuers) await applyIssuer(path, organization.key, issuer, knownIssuers)
+    const knownWebhooks = await listed('webhooks', webhooks)
+    for (const webhook of webhooks) await applyWebhook(path, organization.key, webhook, knownWebhooks)
   }
 }
 

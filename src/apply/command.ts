@@ -1,24 +1,46 @@
-import { openApi, type Service } from './api.ts'
-import { apply, type Step } from './apply.ts'
-import { readConfiguration } from './file.ts'
+import { appendFileSync, closeSync, fsyncSync, openSync } from 'node:fs'
+import type { Api } from './api.ts'
+import { apply, type Step, type WebhookSecret } from './apply.ts'
+import type { Configuration } from './file.ts'
 
 type Options = {
-  service: Service
+  api: Api
   dryRun: boolean
   json: boolean
+  /** Where the secrets of new webhooks are written. */
+  secretsFile: string | undefined
   print(text: string): void
 }
 
-/** Applies a file to the service, and prints what was changed or would be. */
-export async function applyFile(file: string, { service, dryRun, json, print }: Options): Promise<void> {
+/** Makes the service match the configuration, and prints what was changed or would be. */
+export async function applyConfiguration(
+  configuration: Configuration,
+  { api, dryRun, json, secretsFile, print }: Options,
+): Promise<void> {
   const steps: Step[] = []
-  await apply(openApi(service), readConfiguration(file), dryRun, (step) => {
-    steps.push(step)
-    if (!json) print(describe(step))
+  await apply(api, configuration, {
+    dryRun,
+    onStep(step) {
+      steps.push(step)
+      if (!json) print(describe(step))
+    },
+    keepSecret: secretsFile === undefined ? undefined : (secret) => append(secretsFile, secret),
   })
   if (json) print(`${JSON.stringify(steps, null, 2)}\n`)
   else if (steps.length === 0) print('Everything is as the file says.\n')
   else if (dryRun) print('Nothing was changed: this was a dry run.\n')
+}
+
+/** A line of JSON for each secret, in a file that only its owner can read. Without a secret it only tries the file. */
+function append(file: string, secret?: WebhookSecret): void {
+  const opened = openSync(file, 'a', 0o600)
+  try {
+    if (secret === undefined) return
+    appendFileSync(opened, `${JSON.stringify(secret)}\n`)
+    fsyncSync(opened)
+  } finally {
+    closeSync(opened)
+  }
 }
 
 function describe({ action, resource, differences }: Step): string {

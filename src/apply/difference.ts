@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { plainName } from '../shared/text.ts'
 
 /** A member that differs, by its path such as `lifetime.maximum_days`. */
 export type Difference = { member: string; from: unknown; to: unknown }
@@ -17,7 +18,12 @@ export function differences(current: unknown, wanted: object, path: string[] = [
 }
 
 function isSame(from: unknown, to: unknown): boolean {
-  return isDeepStrictEqual(withoutNulls(from), withoutNulls(to))
+  return isDeepStrictEqual(withoutNulls(from), withoutNulls(asStored(to)))
+}
+
+/** The service stores names without surrounding spaces, and an empty text as null. */
+function asStored(value: unknown): unknown {
+  return typeof value === 'string' ? plainName(value) || null : value
 }
 
 /** In the objects of a list, null and absence are the same. */

@@ -7,6 +7,7 @@ import { IssuerRegistration } from '../issuers/schema.ts'
 import { NewOrganization } from '../organizations/schema.ts'
 import { PolicyPatch } from '../policy/schema.ts'
 import { NewTokenType } from '../token-types/schema.ts'
+import { WebhookChange, WebhookCreation } from '../webhooks/schema.ts'
 
 const closed = { additionalProperties: false }
 const list = <T extends TSchema>(schema: T) => Type.Optional(Type.Array(schema))
@@ -25,6 +26,9 @@ const Configuration = Type.Object(
           token_types: TokenTypes,
           policy: Type.Optional(PolicyPatch),
           issuers: list(IssuerRegistration),
+          webhooks: list(
+            Type.Object({ ...WebhookCreation.properties, paused: WebhookChange.properties.paused }, closed),
+          ),
         },
         closed,
       ),

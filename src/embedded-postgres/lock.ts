@@ -1,7 +1,7 @@
 import { chmod } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { EmbeddedError } from './error.ts'
+import { DirectoryInUseError, EmbeddedError } from './error.ts'
 
 // Keeps references: a lock ends with its connection, and an unreferenced connection is garbage collected.
 const held = new Set<DatabaseSync>()
@@ -22,10 +22,8 @@ export async function lockDirectory(dataDir: string): Promise<() => void> {
   } catch (error) {
     lock?.close()
     const { errcode, message } = error as Error & { errcode?: number }
-    const busy = errcode === 5
-    throw new EmbeddedError(
-      busy ? `another Counterfoil is using ${dataDir}` : `cannot lock ${file}: ${message}`,
-    )
+    if (errcode === 5) throw new DirectoryInUseError(`another Counterfoil is using ${dataDir}`)
+    throw new EmbeddedError(`cannot lock ${file}: ${message}`)
   }
   const taken = lock
   held.add(taken)

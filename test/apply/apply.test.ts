@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openApi } from '../../src/apply/api.ts'
-import { apply as applyTo, type Step } from '../../src/apply/apply.ts'
+import { apply as applyTo, type Step, type WebhookSecret } from '../../src/apply/apply.ts'
 import { ApplyError, readConfiguration } from '../../src/apply/file.ts'
 import { platformPolicy } from '../../src/policy/effective.ts'
 import { Secret } from '../../src/shared/secret.ts'
 import { failureOf } from '../support/command.ts'
 import { freePort, run } from '../support/process.ts'
+import { recordSecret } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'
 
 const world = await createWorld(t)
@@ -23,18 +24,23 @@ async function save(name: string, content: unknown): Promise<string> {
 }
 
 /** Applies the content as the administrator; the steps that were taken, and the error that ended them. */
-async function apply(content: unknown, { dryRun = false, token = world.admin } = {}) {
+async function apply(content: unknown, { dryRun = false, token = world.admin, keepsSecrets = true } = {}) {
   const steps: Step[] = []
+  const secrets: WebhookSecret[] = []
   const api = openApi({ url, token: new Secret(token) })
   try {
-    await applyTo(api, readConfiguration(await save('here.yaml', content)), dryRun, (step) =>
-      steps.push(step),
-    )
-    return { steps, error: undefined }
+    await applyTo(api, readConfiguration(await save('here.yaml', content)), {
+      dryRun,
+      onStep: (step) => steps.push(step),
+      keepSecret: keepsSecrets ? (secret) => secret && secrets.push(secret) : undefined,
+    })
+    return { steps, secrets, error: undefined }
   } catch (error) {
-    return { steps, error: error as Error }
+    return { steps, secrets, error: error as Error }
   }
 }
+
+const unchanged = { steps: [], secrets: [], error: undefined }
 
 const names = (steps: Step[]) => steps.map(({ action, resource }) => `${action} ${resource}`)
 
@@ -84,7 +90,7 @@ t.test('apply creates what the file names, and then finds nothing to change', as
   t.match((await read('/v1/organizations/shop/issuers')).items, [
     { issuer: 'https://login.shop.example', claims: { groups: 'roles', subject: 'sub' } },
   ])
-  t.same(await apply(shop), { steps: [], error: undefined })
+  t.same(await apply(shop), unchanged)
 })
 
 const changed = {
@@ -141,7 +147,7 @@ t.test('apply changes what differs, and keeps what the file leaves out', async (
   t.match((await read('/v1/organizations/shop/issuers')).items, [
     { name: 'Another name', claims: { groups: 'roles', email: 'mail' } },
   ])
-  t.same(await apply(changed), { steps: [], error: undefined })
+  t.same(await apply(changed), unchanged)
 })
 
 t.test('a list of objects is compared with the members that its items leave out', async (t) => {
@@ -150,7 +156,7 @@ t.test('a list of objects is compared with the members that its items leave out'
   })
   const reading = { scope: 'read', label: 'Read' }
   await apply(details(reading))
-  t.same(await apply(details(reading)), { steps: [], error: undefined })
+  t.same(await apply(details(reading)), unchanged)
   const described = { ...reading, description: 'Only reads' }
   t.match(await apply(details(described)), { steps: { length: 1 } })
   t.match(await apply(details(reading)), { steps: { length: 1 } }, 'which removes the description')
@@ -161,7 +167,7 @@ t.test('a list of objects is compared with the members that its items leave out'
 t.test('a policy with every member is applied once', async (t) => {
   const content = { organizations: [{ key: 'whole', name: 'Whole', policy: platformPolicy }] }
   t.match(await apply(content), { steps: { length: 2 }, error: undefined })
-  t.same(await apply(content), { steps: [], error: undefined })
+  t.same(await apply(content), unchanged)
 })
 
 t.test('the next run completes one that failed half-way', async (t) => {
@@ -173,6 +179,63 @@ t.test('the next run completes one that failed half-way', async (t) => {
   const second = await apply({ organizations: [{ ...organization, issuers }] })
   t.match(second, { error: undefined })
   t.same(names(second.steps), ['create issuer https://one.example of halfway'])
+})
+
+const hooks = (...webhooks: object[]) => ({ organizations: [{ key: 'hooked', name: 'Hooked', webhooks }] })
+const hook = { url: 'https://hooks.example/tickets', events: ['token.revoked', 'token.created'] }
+const webhooks = '/v1/organizations/hooked/webhooks'
+
+t.test('a webhook is created once, and hands out its secret then', async (t) => {
+  const content = hooks({ ...hook, description: '' }, { url: 'https://other.example/', signature: 'ed25519' })
+  t.same((await apply(content, { dryRun: true })).secrets, [])
+  const refused = await apply(content, { keepsSecrets: false })
+  t.match(refused.error?.message, /webhook https:\/\/hooks\.example of hooked .+--secrets-file/)
+  t.same((await read(webhooks)).items, [])
+  const { secrets, error } = await apply(content)
+  t.equal(error, undefined)
+  t.match(secrets, [{ organization: 'hooked', url: hook.url, secret: /^whsec_/ }])
+  t.equal(secrets.length, 1, 'ed25519 needs no secret')
+  for (const { secret } of secrets) recordSecret(secret)
+  t.match((await read(webhooks)).items, [
+    { ...hook, id: secrets[0]?.webhook, signature: 'hmac' },
+    { url: 'https://other.example/', signature: 'ed25519', events: null },
+  ])
+  t.same(await apply(content), unchanged)
+})
+
+t.test('a webhook is paused, changed and enabled, but keeps its signature', async (t) => {
+  const changes = { ...hook, description: 'Tickets', events: null, paused: true }
+  const { steps } = await apply(hooks(changes))
+  t.same(
+    steps[0]?.differences.map(({ member }) => member),
+    ['events', 'description', 'paused'],
+  )
+  t.match((await read(webhooks)).items[0], { description: 'Tickets', events: null, status: 'paused' })
+  t.same(await apply(hooks(changes)), unchanged)
+  t.same(await apply(hooks({ url: hook.url })), unchanged, 'what is left out stays')
+  await apply(hooks({ url: hook.url, paused: false }))
+  t.match((await read(webhooks)).items[0], { status: 'active' })
+  const resigned = await apply(hooks({ url: hook.url, signature: 'ed25519' }))
+  t.match(resigned.error?.message, /signature hmac, which never changes/)
+  const born = { url: 'https://paused.example/', signature: 'ed25519', paused: true }
+  await apply(hooks(born))
+  t.same(await apply(hooks(born)), unchanged)
+  t.match((await read(webhooks)).items[2], { status: 'paused' })
+})
+
+t.test('the path of a URL, which may be a secret, is not shown; the platform has webhooks too', async (t) => {
+  const everything = { url: 'https://every.example/s3cret', signature: 'ed25519' }
+  const content = { organizations: [{ key: 'platform', name: 'Platform', webhooks: [everything] }] }
+  const { steps, error } = await apply(content)
+  t.equal(error, undefined)
+  t.same(names(steps), ['create webhook https://every.example of platform'])
+  t.notMatch(JSON.stringify(steps), /s3cret/)
+  t.same(await apply(content), unchanged)
+})
+
+t.test('of two webhooks with one URL, the file means neither', async (t) => {
+  await world.ask('POST', webhooks, { body: { url: hook.url, signature: 'ed25519' } })
+  t.match((await apply(hooks({ url: hook.url }))).error?.message, /There are several .+ delete all but one/)
 })
 
 const list = (anchor: string) => `[${`${anchor},`.repeat(9)}]`

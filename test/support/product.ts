@@ -88,7 +88,10 @@ export async function startProduct(t: Test, name: string, organization = 'acme')
   let backend = world.admin
   const { organizations = [] } = readConfiguration(fileOf(name))
   const configuration = { organizations: organizations.map((one) => ({ ...one, key: organization })) }
-  await apply(openApi({ url, token: new Secret(world.admin) }), configuration, false, () => {})
+  await apply(openApi({ url, token: new Secret(world.admin) }), configuration, {
+    dryRun: false,
+    onStep() {},
+  })
   backend = await credential(['tokens:read', 'tokens:write'])
   const resourceServer = await credential(['tokens:introspect'])
   const tokens = `/v1/organizations/${organization}/tokens`

@@ -89,6 +89,8 @@ export type WorldOptions = {
   draining?: AbortSignal
   /** Whether to serve the console. */
   console?: boolean
+  /** The command that makes all management requests, without a credential. */
+  command?: string
   /** Options of the credential verifier. */
   hot?: Partial<CredentialVerifierOptions>
   /** Options of the revocation feed; by default a stream ends with its first beat. */
