@@ -3,7 +3,7 @@ import { sees as seesToken } from '../access/narrowing.ts'
 import { batchSize, inBatches } from '../db/batches.ts'
 import type { Db } from '../db/database.ts'
 import { AppError } from '../shared/errors.ts'
-import type { Cursor } from './cursor.ts'
+import { type Cursor, isSame } from './cursor.ts'
 import { deleteRevocations, type Revocation, selectRevocations } from './store.ts'
 
 export type Page = {
@@ -17,7 +17,7 @@ export type Page = {
 type Reading = Page & {
   /** The end of the feed. */
   newest: Cursor
-  /** Events after the cursor have been deleted. */
+  /** Events after the cursor have been deleted, or it is from a history of the database that was undone. */
   gone: boolean
 }
 
@@ -51,17 +51,16 @@ export async function readFeed(
   limit: number,
   doubt: Doubt = async () => undefined,
 ): Promise<Reading> {
-  const { server, epoch, oldest, events, ...feed } = await selectRevocations(db, after?.position, limit + 1)
+  const { server, newest, events, ...found } = await selectRevocations(db, after?.position, limit + 1)
   const reason = await doubt(server)
-  if (epoch === null || reason !== undefined)
+  if (newest === null || reason !== undefined)
     throw new AppError('unavailable', reason ?? 'The database server is in recovery.')
-  const newest = { epoch, position: feed.newest }
-  if (after && (after.epoch !== epoch || after.position < oldest || after.position > newest.position))
+  if (after && !(found.after && isSame(after, found.after)))
     return { events: [], cursor: newest, more: false, newest, gone: true }
   const shown = events.slice(0, limit)
   const last = shown.at(-1)
   const more = events.length > limit && last !== undefined
-  const cursor = more ? { epoch, position: last.position } : newest
+  const cursor = more ? last.cursor : newest
   return { events: shown, cursor, more, newest, gone: false }
 }
 

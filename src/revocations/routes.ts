@@ -28,7 +28,8 @@ export const revocationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { d
       summary: 'Read which tokens stopped being good, oldest first',
       description:
         'In commit order and without gaps: events after a cursor were committed after the cursor was ' +
-        'issued. 410 means that the cursor is too old or of another timeline: drop every cached answer, and start again.',
+        'issued. 410 means that the cursor is too old, or that a failover or a restore undid the event before it: ' +
+        'drop every cached answer, and start again.',
       tags,
       querystring: schema.RevocationQuery,
       response: {
@@ -82,7 +83,7 @@ export const revocationStreamRoutes: FastifyPluginAsyncTypebox<Deps & { tail: Ta
       const stream = await openStream(deps.tail, {
         after: lastEventId === undefined ? undefined : parseCursor(lastEventId),
         sees: (event) => sees(request.caller, event),
-        present: (event, id) => schema.presentRevocation(event, id, query.hash_prefix),
+        present: (event) => schema.presentRevocation(event, query.hash_prefix),
         readmit: () => readmit(request, reply),
       })
       // The client may be gone already, and then nothing would end the stream.

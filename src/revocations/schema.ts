@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { DateTime, nullable, ref } from '../http/schemas.ts'
-import { type Cursor, cursorPattern, formatCursor } from './cursor.ts'
+import { cursorPattern, formatCursor } from './cursor.ts'
 import type { Page } from './revocations.ts'
 import type { Revocation } from './store.ts'
 
@@ -87,12 +87,11 @@ export const RevocationEventPage = Type.Object(
 export const components = [RevocationEvent, RevocationEventPage]
 
 export function presentRevocation(
-  { at, reason, organizationKey, type, ownerSubject, tokenId, hash }: Revocation,
-  id: string,
+  { cursor, at, reason, organizationKey, type, ownerSubject, tokenId, hash }: Revocation,
   hashLength = 43,
 ): Static<typeof RevocationEvent> {
   return {
-    id,
+    id: formatCursor(cursor),
     at: at.toISOString(),
     reason,
     organization: organizationKey,
@@ -107,9 +106,8 @@ export function presentPage(
   { events, cursor, more }: Page,
   hashLength?: number,
 ): Static<typeof RevocationEventPage> {
-  const idOf = ({ position }: Revocation): Cursor => ({ epoch: cursor.epoch, position })
   return {
-    items: events.map((event) => presentRevocation(event, formatCursor(idOf(event)), hashLength)),
+    items: events.map((event) => presentRevocation(event, hashLength)),
     cursor: formatCursor(cursor),
     more,
   }

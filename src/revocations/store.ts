@@ -2,43 +2,58 @@ import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
 import { server, timeline } from '../db/origin.ts'
 import type { RevocationRow } from '../db/tables.ts'
+import { type Cursor, cursorOf } from './cursor.ts'
 
-export type Revocation = Omit<RevocationRow, 'id' | 'position'> & { position: number }
+export type Revocation = Omit<RevocationRow, 'id' | 'position'> & {
+  /** The cursor after this event. */
+  cursor: Cursor
+}
 
-/** A consistent snapshot: the events after a position, and the range of positions in the feed. */
+/** A consistent snapshot of the feed. */
 export type Reading = {
   server: string | null
-  epoch: string | null
-  oldest: number
-  newest: number
+  /** Null in recovery. */
+  newest: Cursor | null
+  /** The cursor of the event at the position after which events were read; undefined if there is none any more. */
+  after: Cursor | undefined
   events: Revocation[]
 }
 
-type Bounds = { server: string | null; epoch: string | null; oldest: string; newest: string }
+type Bounds = {
+  server: string | null
+  timeline: string | null
+  newest: string | null
+  newestAt: Date | null
+  afterAt: Date | null
+}
 
 /** In order; no events if `after` is missing. A single statement, so that nothing is deleted in between. */
 export async function selectRevocations(db: Db, after: number | undefined, limit: number): Promise<Reading> {
   const { rows } = await sql<Bounds & RevocationRow>`
-    select ${sql.raw(server)} as server, ${sql.raw(timeline)} as epoch, oldest, newest, event.*
-    from (select min(position) as oldest, max(position) as newest from revocations) bounds
+    select ${sql.raw(server)} as server, ${sql.raw(timeline)} as timeline, bounds.*, event.*
+    from (
+      select newest.position as newest, newest.at as newest_at,
+        (select at from revocations where position = ${after ?? null}::bigint) as after_at
+      from (select) one left join (select position, at from revocations
+        where position is not null order by position desc limit 1) newest on true
+    ) bounds
     left join lateral (
       select * from revocations where position > ${after ?? null}::bigint order by position limit ${limit}
     ) event on true
     order by event.position`.execute(db)
   const [first] = rows
   if (!first) throw new Error('an outer join has no rows')
-  const { server: from, epoch, oldest, newest } = first
+  const { server: from, timeline: history, newest, newestAt, afterAt } = first
+  const at = (position: number, committed: Date | null) =>
+    cursorOf(history ?? '', position, committed ?? new Date(0))
   return {
     server: from,
-    epoch,
-    oldest: Number(oldest),
-    newest: Number(newest),
-    events: rows.flatMap(eventOf),
+    newest: history === null ? null : at(Number(newest), newestAt),
+    after: after !== undefined && afterAt ? at(after, afterAt) : undefined,
+    events: rows.flatMap(({ position, ...row }) =>
+      position === null ? [] : [{ ...row, cursor: at(Number(position), row.at) }],
+    ),
   }
-}
-
-function eventOf({ position, ...row }: Bounds & RevocationRow): Revocation[] {
-  return position === null ? [] : [{ ...row, position: Number(position) }]
 }
 
 /**

@@ -7,7 +7,7 @@ export type StreamOptions = {
   after: Cursor | undefined
   /** Whether the reader may see an event. */
   sees(event: Revocation): boolean
-  present(event: Revocation, cursor: string): object
+  present(event: Revocation): object
   /** Whether the reader is still authorized; checked at every beat. */
   readmit(): Promise<boolean>
 }
@@ -22,7 +22,6 @@ export async function openStream(
 ): Promise<Readable> {
   const stream = new Readable({ read: () => {} })
   let over = false
-  let epoch = after?.epoch ?? ''
 
   function end(): void {
     if (!over) stream.push(null)
@@ -39,19 +38,14 @@ export async function openStream(
 
   const leave = await tail.follow(after, {
     take(events) {
-      for (const event of events.filter(sees)) {
-        const id = formatCursor({ epoch, position: event.position })
-        send('revocation', id, present(event, id))
-      }
+      for (const event of events.filter(sees)) send('revocation', formatCursor(event.cursor), present(event))
     },
     beat(cursor, ageMs) {
-      epoch = cursor.epoch
       const say = () => send('beat', formatCursor(cursor), { age_ms: Math.floor(ageMs) })
       if (ageMs === 0) return say()
       readmit().then((good) => (good ? say() : end()), end)
     },
     reset(cursor) {
-      epoch = cursor.epoch
       send('reset', formatCursor(cursor), {})
     },
     end,

@@ -98,7 +98,7 @@ export function createTail({
     for (const one of current) {
       if (!following.has(one)) continue
       const { follower, since } = one
-      const newer = events.filter(({ position }) => position > one.cursor.position)
+      const newer = events.filter((event) => event.cursor.position > one.cursor.position)
       if (newer.length > 0) follower.take(newer)
       if (cursor.position > one.cursor.position) one.cursor = cursor
       if (vouched && !more) follower.beat(one.cursor, began - since)

@@ -164,7 +164,7 @@ t.test('the number of streams is limited, independent of other requests', async 
 })
 
 t.test('a reader who does not read is disconnected', async (t) => {
-  const cursor = { epoch: '00000001', position: 1 }
+  const cursor = { event: '00000001', position: 1 }
   let followers: Follower[] = []
   const follow = async (_after: unknown, follower: Follower) => {
     followers.push(follower)

@@ -45,8 +45,12 @@ export async function preparedDirectory(t: Test): Promise<string> {
 
 export async function copyPrepared(directory: string): Promise<void> {
   prepared ??= prepare()
-  // With the owner of the files, as which PostgreSQL runs.
-  await promisify(execFile)('cp', ['--archive', '--reflink=auto', await prepared, directory])
+  await copyDirectory(await prepared, directory)
+}
+
+/** Copies a data directory whose server is stopped, with the owner of the files, as which PostgreSQL runs. */
+export async function copyDirectory(from: string, to: string): Promise<void> {
+  await promisify(execFile)('cp', ['--archive', '--reflink=auto', from, to])
 }
 
 async function prepare(): Promise<string> {
