@@ -43,6 +43,24 @@ t.test('pages show every token once, in every order, whatever their size', async
   }
 })
 
+t.test('a search lists in the order of last use what the list without it does', async (t) => {
+  const ids = await organizationOf('sought', [...letters, 'revoked'])
+  await ask('POST', `${list('sought')}/${ids.get('revoked')}/revoke`)
+  await ask('POST', '/v1/token-types', { body: { name: 'other', prefix: 'oth' } })
+  await issue({ name: 'of another type', type: 'other' }, 'sought')
+  await world.sql(
+    `update token_uses set last_used_at = timestamptz '2026-03-01T12:00:00Z' - ascii(name) % 4 * interval '1 hour'
+     from tokens where token_id = id and name < 'g'`,
+  )
+  for (const query of ['status=active&type=api', 'status=active&last_used_from=2026-03-01T10:00:00Z'])
+    for (const sort of ['last_used_at', '-last_used_at']) {
+      const whole = (await pages(`${list('sought')}?${query}&sort=${sort}`)).flat()
+      t.ok(whole.length >= 3)
+      const found = await pages(`${list('sought')}?${query}&sort=${sort}&metadata=%7B%7D&limit=3`)
+      t.same(found.flat(), whole, `${query} ${sort}`)
+    }
+})
+
 t.test(
   'tokens created and deleted while paging, including the last one of a page, hide and repeat no others',
   async (t) => {

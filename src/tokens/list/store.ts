@@ -117,9 +117,14 @@ function isFiltering({ search, metadata, rotationDue }: TokenQuery): boolean {
 function examined(db: Db, organizationId: string, query: TokenQuery) {
   const direction = query.descending ? sql`desc` : sql`asc`
   const order = sql`order by sort_key ${direction}, id ${direction}`
-  const rows = ordered(db, organizationId, query, maxExamined + 1)
-    .select(['tokens.name', 'tokens.comment', 'tokens.metadata', 'tokens.revokedAt', 'tokens.expiresAt'])
-    .as('rows')
+  // The tokens of an owner, or of a name, have an index of their own and are few.
+  const byUse = query.sort === 'last_used_at' && query.owner === undefined && query.name === undefined
+  const rows = byUse
+    ? orderedByUse(db, organizationId, query, maxExamined + 1).as('rows')
+    : ordered(db, organizationId, query, maxExamined + 1)
+        .select(examinedColumns)
+        .select(sql<boolean>`true`.as('isListed'))
+        .as('rows')
   const numbered = db
     .selectFrom(rows)
     .selectAll()
@@ -136,6 +141,7 @@ function examined(db: Db, organizationId: string, query: TokenQuery) {
 function otherConditions(query: TokenQuery): Condition[] {
   const { search, metadata } = query
   return [
+    sql`is_listed`,
     ...rotationConditions(query),
     ...(search === undefined
       ? []
@@ -163,13 +169,61 @@ function ordered(db: Db, organizationId: string, query: TokenQuery, limit: numbe
     )
     .select(['tokens.organizationId', 'tokens.id', key.as('sortKey')])
     .where('tokens.organizationId', '=', organizationId)
-    .where((where) => where.and(conditionsOf(query)))
+    .where((where) => where.and([...boundConditions(query), ...tokenConditions(query)]))
     .$if(after !== undefined, (rows) =>
       rows.where(sql<boolean>`(${key}, ${id}) ${behind} (${after?.value}::${type}, ${after?.id}::uuid)`),
     )
     .orderBy(key, direction)
     .orderBy(id, direction)
     .limit(limit)
+}
+
+const examinedColumns = [
+  'tokens.name',
+  'tokens.comment',
+  'tokens.metadata',
+  'tokens.revokedAt',
+  'tokens.expiresAt',
+] as const
+
+/**
+ * The first `limit` tokens in the order of their last use, and whether the other conditions let them through. The subqueries
+ * have limits so that PostgreSQL looks up the tokens of these uses: it might join both tables as a whole otherwise.
+ */
+function orderedByUse(db: Db, organizationId: string, query: TokenQuery, limit: number) {
+  const isUse = (key: RawBuilder<unknown>) => key === lastUsedAt
+  const { key, id, type } = sortKeys.last_used_at
+  const { after, descending } = query
+  const behind = descending ? sql`<` : sql`>`
+  const direction = descending ? 'desc' : 'asc'
+  const uses = db
+    .selectFrom('tokenUses')
+    .select(['organizationId', 'tokenId', key.as('sortKey')])
+    .where('organizationId', '=', organizationId)
+    .where((where) => where.and(boundConditions(query, isUse)))
+    .$if(after !== undefined, (rows) =>
+      rows.where(sql<boolean>`(${key}, ${id}) ${behind} (${after?.value}::${type}, ${after?.id}::uuid)`),
+    )
+    .orderBy(key, direction)
+    .orderBy(id, direction)
+    .limit(limit)
+  const conditions = [...boundConditions(query, (key) => !isUse(key)), ...tokenConditions(query)]
+  return db
+    .selectFrom(uses.as('uses'))
+    .innerJoinLateral(
+      (outer) =>
+        outer
+          .selectFrom('tokens')
+          .select(examinedColumns)
+          .select((where) => where.and(conditions).as('isListed'))
+          .whereRef('tokens.organizationId', '=', 'uses.organizationId')
+          .whereRef('tokens.id', '=', 'uses.tokenId')
+          .limit(1)
+          .as('token'),
+      (join) => join.onTrue(),
+    )
+    .selectAll('token')
+    .select(['uses.organizationId', 'uses.tokenId as id', 'uses.sortKey'])
 }
 
 export type Count = { count: number; more: boolean }
@@ -237,18 +291,26 @@ type Condition = RawBuilder<SqlBool>
 type Bound = { condition: Condition; key: RawBuilder<unknown>; side: 'lower' | 'upper'; instead?: Condition }
 
 /**
- * The conditions for rows of the list. A bound at the end where the list begins is left out after the first page: the
- * cursor already implies it, and PostgreSQL would otherwise start reading there.
+ * The bounds of the list. One at the end where the list begins is left out after the first page: the cursor already
+ * implies it, and PostgreSQL would otherwise start reading there.
  */
-function conditionsOf(query: TokenQuery): Condition[] {
-  const { type, owner, name, after, descending, sort } = query
+function boundConditions(
+  query: TokenQuery,
+  isIncluded: (key: RawBuilder<unknown>) => boolean = () => true,
+): Condition[] {
+  const { after, descending, sort } = query
   const start = descending ? 'upper' : 'lower'
-  const bounds = boundsOf(query).flatMap(({ condition, key, side, instead }) => {
-    const passed = after !== undefined && side === start && key === sortKeys[sort].key
-    return passed ? (instead ?? []) : condition
-  })
+  return boundsOf(query)
+    .filter(({ key }) => isIncluded(key))
+    .flatMap(({ condition, key, side, instead }) => {
+      const passed = after !== undefined && side === start && key === sortKeys[sort].key
+      return passed ? (instead ?? []) : condition
+    })
+}
+
+function tokenConditions(query: TokenQuery): Condition[] {
+  const { type, owner, name } = query
   return [
-    ...bounds,
     ...statusConditions(query),
     ...(type === undefined ? [] : [sql<SqlBool>`type = ${type}`]),
     ...(name === undefined ? [] : hasName(name)),
