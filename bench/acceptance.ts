@@ -5,6 +5,7 @@ export const acceptance = {
   cachedToBetterAuth: { atLeast: 25 },
   manyTokensToCached: { atLeast: 0.6 },
   churnToQuiet: { atLeast: 0.8 },
+  importMs: { atMost: 300_000 },
   memoryMiB: { atMost: 200 },
   lagP99Ms: { atMost: 100 },
   lagMaxMs: { atMost: 2_000 },

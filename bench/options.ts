@@ -1,7 +1,17 @@
 import { parseArgs } from 'node:util'
 
 /** The letters are the targets of the rotations, the words the other measurements. */
-const parts = [...'abcdefghi', 'writes', 'rotate', 'lag', 'cut', 'client', 'memory', 'start'] as const
+const parts = [
+  ...'abcdefghi',
+  'writes',
+  'rotate',
+  'import',
+  'lag',
+  'cut',
+  'client',
+  'memory',
+  'start',
+] as const
 
 /** Durations and repetitions; together they bound the time of a run. */
 export type Plan = {
@@ -20,6 +30,7 @@ export type Plan = {
   cutTrials: number
   clientRevocations: number
   starts: number
+  imports: number
 }
 
 const full: Plan = {
@@ -36,6 +47,7 @@ const full: Plan = {
   cutTrials: 3,
   clientRevocations: 1_000,
   starts: 5,
+  imports: 100_000,
 }
 
 const quick: Plan = {
@@ -48,6 +60,7 @@ const quick: Plan = {
   cutTrials: 1,
   clientRevocations: 200,
   starts: 2,
+  imports: 10_000,
 }
 
 export type Options = { plan: Plan; quick: boolean; wants(part: string): boolean }

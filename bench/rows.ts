@@ -2,6 +2,7 @@ import { acceptance, type Bound } from './acceptance.ts'
 import type { measureChurn } from './measure/churn.ts'
 import type { ClientCut, ClientLag } from './measure/client.ts'
 import type { Staleness } from './measure/cut.ts'
+import type { measureImport } from './measure/import.ts'
 import type { Lag } from './measure/lag.ts'
 import type { measureMemory } from './measure/memory.ts'
 import type { measureRotation } from './measure/rotation.ts'
@@ -121,5 +122,20 @@ export function memoryRows({
   return [
     { what, value: peak, unit: 'MiB', bound: acceptance.memoryMiB },
     { what: 'resident memory by cached token', value: bytesPerToken, unit: 'bytes' },
+  ]
+}
+
+export function importRows({
+  imports,
+  seconds,
+  toCreates,
+  peak,
+}: Awaited<ReturnType<typeof measureImport>>): Row[] {
+  const what = `importing ${imports.toLocaleString('en')} tokens into the embedded database`
+  return [
+    { what, value: seconds * 1000, unit: 'ms', bound: acceptance.importMs },
+    { what: `${what}, tokens a second, to creates a second (16 at a time)`, value: toCreates },
+    { what: `${what}, resident memory of the service`, value: peak.service, unit: 'MiB' },
+    { what: `${what}, resident memory of the command`, value: peak.command, unit: 'MiB' },
   ]
 }

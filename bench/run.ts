@@ -7,6 +7,7 @@ import { measureChurn } from './measure/churn.ts'
 import { measureClientCut, measureClientLag } from './measure/client.ts'
 import { measureColdStart } from './measure/cold-start.ts'
 import { measureCuts, tokensForCuts } from './measure/cut.ts'
+import { measureImport } from './measure/import.ts'
 import { measureLag } from './measure/lag.ts'
 import { measureManagement } from './measure/management.ts'
 import { measureMemory } from './measure/memory.ts'
@@ -15,7 +16,16 @@ import { measureRotation } from './measure/rotation.ts'
 import { rotate } from './measure/throughput.ts'
 import { readOptions } from './options.ts'
 import { progress } from './progress.ts'
-import { churnRow, clientRows, cutRows, lagRows, memoryRows, rotationRows, throughputRows } from './rows.ts'
+import {
+  churnRow,
+  clientRows,
+  cutRows,
+  importRows,
+  lagRows,
+  memoryRows,
+  rotationRows,
+  throughputRows,
+} from './rows.ts'
 import { addTokens } from './seed.ts'
 import { failed, markdown, type Row } from './table.ts'
 import { counterfoil, starters, type Target } from './targets/targets.ts'
@@ -33,6 +43,7 @@ const parts: [string, Part][] = [
   ['client', client],
   ['rotation', manyTokens],
   ['memory', memory],
+  ['import', importing],
   ['start', start],
 ]
 
@@ -157,6 +168,11 @@ async function memory({ large }: Fixtures, generator: Generator): Promise<Row[]>
   const target = await counterfoil(seeded, { CACHE_SIZE: String(plan.bigCache) })
   const measured = await whileRunning([target], () => measureMemory(target, generator, plan))
   return memoryRows(measured)
+}
+
+async function importing({ scratch }: Fixtures): Promise<Row[]> {
+  progress(`importing ${plan.imports.toLocaleString('en')} tokens`)
+  return importRows(await measureImport(scratch, plan))
 }
 
 async function start({ small, scratch }: Fixtures): Promise<Row[]> {

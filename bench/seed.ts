@@ -14,8 +14,13 @@ const batch = 10_000
 
 /** Creates the tables and, through the API, an organization, a token type and a resource server. */
 export async function prepare(url: string): Promise<Seeded> {
+  return { url, ...(await prepareService({ DATABASE_URL: url })) }
+}
+
+/** The same in the database that a service with this configuration has. */
+export async function prepareService(env: Record<string, string>): Promise<Omit<Seeded, 'url'>> {
   const admin = generateSecret('cfm').reveal()
-  const service = await startService({ DATABASE_URL: url, ADMIN_TOKEN: admin })
+  const service = await startService({ ...env, ADMIN_TOKEN: admin })
   const create = async (path: string, json: object) => {
     const { status, body } = await ask(service.port, 'POST', path, { token: admin, json })
     if (status !== 201) throw new Error(`${path} answered ${status} ${body}`)
@@ -29,7 +34,7 @@ export async function prepare(url: string): Promise<Seeded> {
     scopes: ['tokens:introspect'],
   })
   await service.stop()
-  return { url, admin, resourceServer: secret, organizationId: id }
+  return { admin, resourceServer: secret, organizationId: id }
 }
 
 /** Inserts tokens directly by SQL, many rows per statement: a million through the service would take too long. */

@@ -8,7 +8,7 @@ import { ask, freePort } from './http.ts'
 export type Service = { port: number; pid: number; startMs: number; stop(): Promise<void> }
 
 // The built program with the same flags as in the image.
-const program = join(import.meta.dirname, '..', 'dist', 'src', 'server.js')
+export const program = join(import.meta.dirname, '..', 'dist', 'src', 'server.js')
 const flags = ['--max-semi-space-size=8', '--initial-heap-size=100', '--no-allocation-site-pretenuring']
 const timeoutMs = 60_000
 

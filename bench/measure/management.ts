@@ -5,7 +5,7 @@ import type { Target } from '../targets/targets.ts'
 import { loadOf, perSecond } from './throughput.ts'
 import { createToken, listTokens, revokeToken } from './tokens.ts'
 
-/** Operations per second, several at a time, next to cached introspections per second. */
+/** Operations per second next to cached introspections per second. */
 export async function measureManagement(target: Target, seeded: Seeded, generator: Generator, plan: Plan) {
   const ids: string[] = []
   const { port } = target
@@ -24,7 +24,8 @@ export async function measureManagement(target: Target, seeded: Seeded, generato
 
 const workers = 16
 
-async function rate(seconds: number, operation: () => Promise<void>): Promise<number> {
+/** Operations per second, several at a time. */
+export async function rate(seconds: number, operation: () => Promise<void>): Promise<number> {
   const start = performance.now()
   const end = start + seconds * 1000
   let done = 0

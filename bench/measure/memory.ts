@@ -20,6 +20,6 @@ export async function measureMemory(target: Target & { pid: number }, generator:
   return { before, peak, bytesPerToken: ((peak - before) * 1024 * 1024) / answers, tokens: answers }
 }
 
-function residentMiB(pid: number): number {
+export function residentMiB(pid: number): number {
   return Number(execFileSync('ps', ['-o', 'rss=', '-p', String(pid)], { encoding: 'utf8' })) / 1024
 }

@@ -10,6 +10,7 @@ import { ServiceUnreachableError } from '../../../src/apply/api.ts'
 import { explainExit } from '../../../src/exit.ts'
 import { importFile } from '../../../src/import/command.ts'
 import { Secret } from '../../../src/shared/secret.ts'
+import { longestLine } from '../../../src/tokens/import/schema.ts'
 import { failureOf } from '../../support/command.ts'
 import { ndjson, readResults, sha256 } from '../../support/import.ts'
 import { freePort, run } from '../../support/process.ts'
@@ -146,6 +147,30 @@ t.test('an import resumes at the first unanswered line after its connection was 
   )
   t.same(pauses, [1_000])
   t.match((await importing(text)).counts, { exists: 250 })
+})
+
+t.test('the command reads no further ahead of the answers than it can send again', async (t) => {
+  const line = Buffer.from(`${'x'.repeat(longestLine)}\n`)
+  const total = 80
+  let read = 0
+  let answered = 0
+  let ahead = 0
+  async function* file() {
+    for (; read < total; read++) {
+      ahead = Math.max(ahead, read - answered)
+      yield line
+    }
+  }
+  const counts = await importFile(file(), {
+    ...{ organization: 'default', dryRun: false, json: true },
+    service: { url, token: new Secret(world.admin) },
+    async print() {
+      answered += 1
+    },
+    pause: () => Promise.resolve(),
+  })
+  t.same(counts, { created: 0, exists: 0, invalid: total })
+  t.ok(ahead <= 65, `${ahead} lines of 1 MiB`)
 })
 
 t.test('an import gives up after some attempts, and says that it is incomplete', async (t) => {

@@ -3,6 +3,8 @@ import { once } from 'node:events'
 import { request } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { createInterface } from 'node:readline'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { Secret } from '../../../src/shared/secret.ts'
@@ -10,6 +12,8 @@ import { importInto, ndjson, readResults, sha256 } from '../../support/import.ts
 import { until } from '../../support/until.ts'
 import { createWorld } from '../../support/world.ts'
 
+setFlagsFromString('--expose-gc')
+const collectGarbage: () => void = runInNewContext('gc')
 const drained = new AbortController()
 const world = await createWorld(t, { draining: drained.signal })
 await world.app.listen({ host: '127.0.0.1', port: 0 })
@@ -216,6 +220,25 @@ t.test('a client that reads nothing is not read from either', async (t) => {
   const { results, summary } = readResults((await response.setEncoding('utf8').toArray()).join(''))
   t.equal(results.length, count)
   t.match(summary, { invalid: count, complete: true })
+})
+
+t.test('memory does not grow with the lines of a request', async (t) => {
+  const { sent, send, read } = open(t)
+  const batch = lines(100).map((one) => ({ ...one, comment: 'x'.repeat(2_000) }))
+  const keptAfter = async (batches: number) => {
+    for (let i = 0; i < batches; i++) {
+      send(batch)
+      t.equal((await read(batch.length)).length, batch.length)
+    }
+    collectGarbage()
+    const { heapUsed, external } = process.memoryUsage()
+    return heapUsed + external
+  }
+  const early = await keptAfter(10)
+  const size = 40 * ndjson(batch).length
+  const grown = (await keptAfter(40)) - early
+  t.ok(grown < size / 4, `${grown} bytes more after ${size} bytes`)
+  sent.end()
 })
 
 t.test('an import ends when the credential that sent it does', async (t) => {
