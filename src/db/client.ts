@@ -112,6 +112,8 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
       const config = { ...limitsOf(options), ...(given as pg.ClientConfig) }
       const servers = serversOf(config.connectionString ?? '')
       super({ ...config, connectionString: servers[0] })
+      // Pools listen only once `connect` is done: a connection that broke during its first statement would end the process.
+      this.on('error', () => {})
       this.#config = config
       this.#servers = servers
     }

@@ -2,6 +2,7 @@ import { mock } from 'node:test'
 import t, { type Test } from 'tap'
 import { clientWith } from '../../src/db/client.ts'
 import { createPool } from '../../src/db/database.ts'
+import { createProxy } from '../support/proxy.ts'
 import { createWorld } from '../support/world.ts'
 
 const world = await createWorld(t)
@@ -37,6 +38,20 @@ t.test('a connection that the client abandons is closed', async (t) => {
   await t.rejects(client.connect(), { message: /password must be a string/ })
   t.ok(client.connection.stream.destroyed)
 })
+
+t.test(
+  'a connection that breaks during its first statement fails, and does not end the process',
+  async (t) => {
+    const proxy = await createProxy(t, world.databaseUrl)
+    const pool = createPool({ url: proxy.url, poolSize: 1, connectMs: 5_000, queryMs: 5_000 })
+    t.teardown(() => pool.end())
+    const held = proxy.holdRepliesTo('pg_is_in_recovery')
+    const connected = pool.connect()
+    await held.arrived
+    await Promise.all([t.rejects(connected, { message: /Connection terminated/ }), proxy.close()])
+    held.release()
+  },
+)
 
 t.test('a statement that times out fails together with its connection', async (t) => {
   const holder = await startPool(t, 5_000).connect()
