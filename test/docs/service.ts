@@ -11,6 +11,7 @@ import { freePort, said } from '../support/process.ts'
 
 export type Service = {
   port: number
+  folder: string
   /** Its output at startup. */
   welcome: string
   /** Runs a script as if it were pasted into a terminal in the service's folder. */
@@ -44,9 +45,13 @@ export async function startService(t: Test, command: string[], folder: string): 
     })
   }
   await said({ child, exit, output: () => output }, 'Stop it with Ctrl-C')
-  const paste = async (shell: string, script: string) =>
-    (await promisify(execFile)(shell, ['-c', script.replaceAll(':7662', `:${port}`)], { cwd: folder })).stdout
-  return { port, welcome: output, paste, stop }
+  const paste = async (shell: string, script: string) => {
+    // As input, like in a terminal: a command that reads from there takes the lines that follow it.
+    const pasting = promisify(execFile)(shell, ['-s'], { cwd: folder })
+    pasting.child.stdin?.end(`${script.replaceAll(':7662', `:${port}`)}\n`)
+    return (await pasting).stdout
+  }
+  return { port, folder, welcome: output, paste, stop }
 }
 
 export async function newFolder(t: Test): Promise<string> {
