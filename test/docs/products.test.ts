@@ -1,6 +1,11 @@
-import { symlink } from 'node:fs/promises'
+import { readFile, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { openApi } from '../../src/apply/api.ts'
+import { apply, type Step } from '../../src/apply/apply.ts'
+import { readConfiguration } from '../../src/apply/file.ts'
+import { Secret } from '../../src/shared/secret.ts'
+import { fileOf, products } from '../support/product.ts'
 import { blocks, root } from './markdown.ts'
 import { newFolder, startService } from './service.ts'
 
@@ -8,7 +13,7 @@ import { newFolder, startService } from './service.ts'
 const folder = await newFolder(t)
 for (const name of ['package.json', 'src', 'migrations', 'node_modules', 'examples', 'console'])
   await symlink(join(root, name), join(folder, name))
-const service = await startService(t, [process.execPath, join(root, 'src/server.ts')], folder)
+const service = await startService(t, ['npm', 'start'], folder)
 
 t.test(
   'the lines of docs/products.md, pasted in order on a fresh start, end with five products',
@@ -23,12 +28,15 @@ t.test(
       { active: true, organization: 'deploy', type: 'personal-access', sub: 'ada' },
       { active: true, organization: '4711', type: 'user-management', scope: 'um:read' },
     ])
-    const applying = script.split('\n').filter((line) => /^(export|npm) /.test(line))
-    const again = await service.paste('sh', applying.join('\n'))
-    t.equal(
-      again.match(/Everything is as the file says\./g)?.length,
-      5,
-      'and applying them again changes nothing',
-    )
+    const token = new Secret((await readFile(join(folder, '.counterfoil/admin-token'), 'utf8')).trim())
+    const api = openApi({ url: `http://localhost:${service.port}`, token })
+    for (const name of products) {
+      const steps: Step[] = []
+      await apply(api, readConfiguration(fileOf(name)), {
+        dryRun: false,
+        onStep: (step) => steps.push(step),
+      })
+      t.same(steps, [], `applying ${name} again changes nothing`)
+    }
   },
 )
