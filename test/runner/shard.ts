@@ -31,6 +31,14 @@ registerHooks({
   },
 })
 
+// Each message costs more than the assertion in it.
+let output = ''
+const flush = () => {
+  if (output !== '') process.send?.({ tap: output })
+  output = ''
+}
+process.on('exit', flush)
+
 const tap = await import('tap')
 // It has no tests of its own and is never done.
 tap.t.setTimeout(0)
@@ -77,7 +85,10 @@ process.on('message', ({ run: name, timeout }: { run?: string; timeout: number }
   const before = process.cpuUsage()
   const test = new FileTest({ name, timeout, cb })
   current = test
-  test.on('data', (tap: string) => process.send?.({ tap }))
+  test.on('data', (tap: string) => {
+    if (output === '') setImmediate(flush)
+    output += tap
+  })
   test.runMain(() => {
     // Called again if a teardown throws.
     if (current !== test) return
@@ -90,6 +101,7 @@ process.on('message', ({ run: name, timeout }: { run?: string; timeout: number }
     // What a file has started and not ended would disturb the next one.
     const reusable = !timedOut && !isLarge
     const message = { done: true, passed: test.passing(), reusable, cpu: (user + system) / 1e6 }
+    flush()
     // Disconnecting drops the messages that are not written yet.
     process.send?.(message, () => reusable || process.disconnect?.())
   })
