@@ -13,7 +13,9 @@ const secretsIn = searchFor(secrets)
 
 t.test('the search finds a secret at any position', async (t) => {
   const search = searchFor(['ab_cdefgh', 'ij_klmnop', 'qr_cdefgh'])
-  t.same(search('"xab_cdefghx": b_cdefgh, ij_klmno'), ['ab_cdefgh'])
+  for (const before of ['', '"', '"x', '"xy', '"xyz'])
+    for (const after of ['', 'x": b_cdefgh, ij_klmno'])
+      t.same(search(`${before}ab_cdefgh${after}`), ['ab_cdefgh'])
   t.same(search('qr_cdefgh, ij_klmnop'), ['qr_cdefgh', 'ij_klmnop'])
 })
 

@@ -1,20 +1,34 @@
+const hashBits = 22
+const hashOf = (word: number) => Math.imul(word, 0x9e3779b1) >>> (32 - hashBits)
+
 /**
- * Finds which of the secrets a text contains. It reads the text once, however many secrets there are, by looking up
- * every four bytes of it among the last four of each secret.
+ * Finds which of the secrets a text contains. It reads the text once, however many secrets there are, four bytes at a
+ * time: wherever a secret is, one of its last four positions holds such a word.
  */
 export function searchFor(secrets: Iterable<string>): (text: string) => string[] {
-  const byEnd = new Map<number, Buffer[]>()
+  const byWord = new Map<number, { bytes: Buffer; offset: number }[]>()
+  const hashes = new Uint8Array(1 << hashBits)
   for (const secret of secrets) {
     const bytes = Buffer.from(secret)
-    const end = bytes.readUInt32LE(bytes.length - 4)
-    byEnd.set(end, [...(byEnd.get(end) ?? []), bytes])
+    if (bytes.length < 7) throw new Error('a secret of fewer than seven bytes cannot be searched for')
+    for (let offset = bytes.length - 7; offset <= bytes.length - 4; offset++) {
+      const [word = 0] = new Uint32Array(Uint8Array.from(bytes.subarray(offset, offset + 4)).buffer)
+      byWord.set(word, [...(byWord.get(word) ?? []), { bytes, offset }])
+      hashes[hashOf(word)] = 1
+    }
   }
   return (text) => {
-    const bytes = Buffer.from(text)
+    const { buffer, length } = new TextEncoder().encode(text)
+    const bytes = Buffer.from(buffer, 0, length)
+    const words = new Uint32Array(buffer, 0, Math.floor(length / 4))
     const found = new Set<string>()
-    for (let end = 4; end <= bytes.length; end++) {
-      for (const secret of byEnd.get(bytes.readUInt32LE(end - 4)) ?? []) {
-        if (bytes.subarray(Math.max(0, end - secret.length), end).equals(secret)) found.add(secret.toString())
+    for (let index = 0; index < words.length; index++) {
+      const word = words[index] as number
+      if (hashes[hashOf(word)] === 0) continue
+      for (const secret of byWord.get(word) ?? []) {
+        const start = index * 4 - secret.offset
+        if (start >= 0 && bytes.subarray(start, start + secret.bytes.length).equals(secret.bytes))
+          found.add(secret.bytes.toString())
       }
     }
     return [...found]
