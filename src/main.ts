@@ -30,6 +30,7 @@ import {
   prepare,
   signingOf,
 } from './prepare.ts'
+import type { Step } from './restore/check.ts'
 import type { ServiceOptions } from './service.ts'
 import { Secret } from './shared/secret.ts'
 import { version } from './shared/version.ts'
@@ -46,6 +47,12 @@ const usage = `counterfoil [command]
   migrate      bring the database up to date, then end
                  --dry-run  only print the SQL and the locks that it takes
   admin-token  create and print a new platform administrator's token, when the last one is lost
+  feed FILE    append the revocations since the last time to a file, from a running service
+                 --follow  go on until it is stopped
+                 --url and --token-file as with import
+  restore-check FILE          after a restore, repeat the revocations that such a file has and the database lacks
+  restore-check --suspend-all suspend every organization instead
+                 --dry-run  only print what would be done
   openapi      print the OpenAPI document
   rotate-keys  publish a new key to sign JWTs with, which does so an hour later, or with --immediately at once
   rewrap       reseal the signing keys and webhook secrets under a new MASTER_KEY
@@ -83,6 +90,8 @@ const options = {
   organization: { type: 'string' },
   'token-file': { type: 'string' },
   'secrets-file': { type: 'string' },
+  follow: { type: 'boolean' },
+  'suspend-all': { type: 'boolean' },
 } as const
 
 type Flags = ReturnType<typeof parseArgs<{ options: typeof options }>>['values']
@@ -95,7 +104,7 @@ type Command = {
   run(invocation: Invocation): Promise<void>
   /** The options of the command. */
   flags?: (keyof Flags)[]
-  takesFile?: true
+  takesFile?: true | 'optional'
 }
 
 const commands: Record<string, Command> = {
@@ -115,6 +124,12 @@ const commands: Record<string, Command> = {
     run: runImport,
     flags: ['organization', 'dry-run', 'json', 'url', 'token-file'],
     takesFile: true,
+  },
+  feed: { run: runFeed, flags: ['follow', 'url', 'token-file'], takesFile: true },
+  'restore-check': {
+    run: runRestoreCheck,
+    flags: ['suspend-all', 'dry-run', 'json'],
+    takesFile: 'optional',
   },
 }
 
@@ -153,7 +168,8 @@ export async function runCommand(args: string[], env: Environment, shutdown: Shu
     throw new UsageError(`Unknown command ${positionals.join(' ')}; see counterfoil --help.`)
   const { run, flags = [], takesFile } = command
   const [file] = operands
-  if (takesFile && file === undefined) throw new UsageError(`${name} needs a file; see counterfoil --help.`)
+  if (takesFile === true && file === undefined)
+    throw new UsageError(`${name} needs a file; see counterfoil --help.`)
   const foreign = Object.keys(values).find((flag) => !flags.includes(flag as keyof Flags))
   if (foreign !== undefined)
     throw new UsageError(`--${foreign} is not an option of ${name}; see counterfoil --help.`)
@@ -400,6 +416,36 @@ async function runImport({ env, flags, file }: Invocation): Promise<void> {
     pause: (ms) => setTimeout(ms),
   })
   if (invalid > 0) process.exitCode = exitCodes.incomplete
+}
+
+async function runFeed({ env, flags, file, shutdown }: Invocation): Promise<void> {
+  const { exportFeed } = await import('./restore/export.ts')
+  await exportFeed(file, {
+    service: await runningService(env, flags),
+    follow: flags.follow ?? false,
+    ending: shutdown.requested,
+    pause: () => setTimeout(1_000, undefined, { signal: shutdown.requested }),
+    warn: (message) => process.stderr.write(`${message}\n`),
+  })
+}
+
+async function runRestoreCheck({ env, flags, file, shutdown }: Invocation): Promise<void> {
+  const { json, 'dry-run': dryRun = false, 'suspend-all': all } = flags
+  if (!file === !all)
+    throw new UsageError('restore-check needs either a file or --suspend-all; see counterfoil --help.')
+  const { parseExport, replay, suspendAll } = await import('./restore/check.ts')
+  const { openDirectly } = await import('./direct.ts')
+  const lines = file && parseExport(await readFile(file, 'utf8'))
+  const onStep = (step: Step) => {
+    print(json, step, `${step.action.padEnd(11)}  ${step.subject}`)
+    if (step.action === 'review') process.exitCode = exitCodes.incomplete
+  }
+  await onDatabase(env, shutdown, async (database, config) => {
+    const log = createLogger('error', process.stderr)
+    const { api, close } = await openDirectly(database, config, { command: 'restore-check', dryRun, log })
+    const context = { db: database.db, api, dryRun, onStep }
+    await (lines ? replay(lines, context) : suspendAll(context)).finally(close)
+  })
 }
 
 /** The service that a command calls, and the token for it. */

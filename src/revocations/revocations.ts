@@ -3,8 +3,8 @@ import { sees as seesToken } from '../access/narrowing.ts'
 import { batchSize, inBatches } from '../db/batches.ts'
 import type { Db } from '../db/database.ts'
 import { AppError } from '../shared/errors.ts'
-import { type Cursor, isSame } from './cursor.ts'
-import { deleteRevocations, type Revocation, selectRevocations } from './store.ts'
+import { type Cursor, isSame } from '../shared/feed-cursor.ts'
+import { deleteRevocations, type Revocation, selectKept, selectRevocations } from './store.ts'
 
 export type Page = {
   events: Revocation[]
@@ -79,6 +79,18 @@ export function sees({ principal }: Caller, event: Revocation): boolean {
     )
   }
   return seesToken(principal, { organizationId, organizationKey, type, audience: audience ?? [] })
+}
+
+/** The index of the last of these events of another database's feed that is also in this one's; -1 if none is. */
+export async function findLastKept(db: Db, events: { position: number; at: Date }[]): Promise<number> {
+  for (let end = events.length; end > 0; end -= batchSize) {
+    const start = Math.max(0, end - batchSize)
+    const batch = events.slice(start, end)
+    const kept = new Set((await selectKept(db, batch)).map(({ position }) => Number(position)))
+    const found = batch.findLastIndex(({ position }) => kept.has(position))
+    if (found !== -1) return start + found
+  }
+  return -1
 }
 
 /** Deletes old events in batches; readers that are further behind have to start again. */

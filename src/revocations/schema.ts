@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { DateTime, nullable, ref } from '../http/schemas.ts'
-import { cursorPattern, formatCursor } from './cursor.ts'
+import { cursorPattern, formatCursor } from '../shared/feed-cursor.ts'
 import type { Page } from './revocations.ts'
 import type { Revocation } from './store.ts'
 

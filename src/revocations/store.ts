@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
 import { server, timeline } from '../db/origin.ts'
 import type { RevocationRow } from '../db/tables.ts'
-import { type Cursor, cursorOf } from './cursor.ts'
+import { type Cursor, cursorOf } from '../shared/feed-cursor.ts'
 
 export type Revocation = Omit<RevocationRow, 'id' | 'position'> & {
   /** The cursor after this event. */
@@ -54,6 +54,19 @@ export async function selectRevocations(db: Db, after: number | undefined, limit
       position === null ? [] : [{ ...row, cursor: at(Number(position), row.at) }],
     ),
   }
+}
+
+/** Those of the events that are in the feed; the times are in milliseconds. */
+export async function selectKept(
+  db: Db,
+  events: { position: number; at: Date }[],
+): Promise<{ position: string }[]> {
+  const positions = JSON.stringify(events.map(({ position, at }) => [position, at.getTime()]))
+  const { rows } = await sql<{ position: string }>`
+    select position from revocations
+    join jsonb_array_elements(${positions}::jsonb) as event on position = (event ->> 0)::bigint
+    where date_trunc('milliseconds', at) = to_timestamp((event ->> 1)::bigint / 1000.0)`.execute(db)
+  return rows
 }
 
 /**

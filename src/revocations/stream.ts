@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { type Cursor, formatCursor } from './cursor.ts'
+import { type Cursor, formatCursor } from '../shared/feed-cursor.ts'
 import type { Revocation } from './store.ts'
 import type { Tail } from './tail.ts'
 

@@ -1,7 +1,7 @@
 import { createDb } from '../db/database.ts'
 import { AppError } from '../shared/errors.ts'
+import type { Cursor } from '../shared/feed-cursor.ts'
 import type { Interval } from '../shared/interval.ts'
-import type { Cursor } from './cursor.ts'
 import { type Doubt, readFeed } from './revocations.ts'
 import type { Revocation } from './store.ts'
 

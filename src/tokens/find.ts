@@ -3,6 +3,7 @@ import type { Db } from '../db/database.ts'
 import type { Organization } from '../db/tables.ts'
 import { reachableOrganization } from '../organizations/lookup.ts'
 import { AppError } from '../shared/errors.ts'
+import type { SecretHash } from '../shared/secret.ts'
 import { findTokenIn } from './find-store.ts'
 import { type StaticSecret, staticToken, staticTokenId } from './static-secret/static-secret.ts'
 import * as store from './store.ts'
@@ -20,6 +21,11 @@ export async function getToken(
   const { organizationId, token } = await reachableToken(db, caller, which)
   const self = onlyOwner(caller, 'tokens:read')
   return visible(token ?? (await fixed(db, { organizationId, id: which.token }, staticSecret)), self)
+}
+
+/** The token that a secret was issued for, unless the secret has ended; whatever the caller may see. */
+export async function findByHash(db: Db, hash: SecretHash): Promise<store.Token | undefined> {
+  return store.findTokenByHash(db, hash)
 }
 
 /** A user who signed in, with the organization that the sign-in belongs to. */

@@ -86,7 +86,7 @@ export const pure = /^src\/[\w-]+\/(secret|status|endpoint)\.ts$/
 
 export function layerOf(module: string): (typeof layers)[number] {
   if (module === 'src/app.ts') return 'app'
-  if (/^src\/((apply|import)\/)?[^/]+$/.test(module)) return 'process'
+  if (/^src\/((apply|import|restore)\/)?[^/]+$/.test(module)) return 'process'
   // It answers requests in place of the routes of /introspect.
   if (module === 'src/introspection/fast-path.ts') return 'routes'
   if (/^src\/(shared|access)\//.test(module) || pure.test(module)) return 'shared'
@@ -100,6 +100,7 @@ export function layerOf(module: string): (typeof layers)[number] {
 const notFeatures = [
   'apply',
   'import',
+  'restore',
   'http',
   'authentication',
   'db',

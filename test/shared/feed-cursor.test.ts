@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { formatCursor, parseCursor } from '../../src/revocations/cursor.ts'
+import { formatCursor, parseCursor } from '../../src/shared/feed-cursor.ts'
 
 t.test('a formatted cursor parses to the same value', async () => {
   const event = fc.string({ unit: fc.constantFrom(...'0123456789ABCDEF'), minLength: 8, maxLength: 8 })
