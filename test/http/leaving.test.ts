@@ -9,18 +9,23 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { audience, startProvider } from '../issuers/provider.ts'
 import { trust } from '../issuers/trust.ts'
+import { risc, startTransmitter } from '../signals/transmitter.ts'
 import { makeClient, withAssertion } from '../support/client.ts'
 import { recordedLines } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'
 
 let seen = 0
+/** Never seen before, so that a database lookup is needed. */
+const unknown = () => `unknown-${randomUUID()}`
 const places = 64
 const share = places / 4
+const provider = await startProvider(t)
 const world = await createWorld(t, {
   limits: { introspection: places, management: places, streams: places },
   // Below debug, common introspections bypass Fastify.
   logLevel: 'info',
   feed: { lifetimeMs: 10 * 60_000 },
+  githubKeysUrl: `${provider.issuer}/github`,
   // The lease never expires, so that callers are identified while tables are locked.
   hot: { elapsed: () => 0 },
   // Unreachable issuers are tried again every time.
@@ -28,11 +33,16 @@ const world = await createWorld(t, {
 })
 await world.app.listen({ host: '127.0.0.1', port: 0 })
 const { port } = world.app.server.address() as AddressInfo
-const provider = await startProvider(t)
 const fail: RequestListener = (_request, response) => response.writeHead(502).end()
 provider.replace(fail)
-const permissions = ['tokens:introspect', 'tokens:read', 'tokens:write', 'audit:read']
-await trust(world, provider, { default_permissions: ['tokens:read'] })
+const permissions = [
+  ...['tokens:introspect', 'tokens:read', 'tokens:write', 'audit:read'],
+  ...['policy:read', 'policy:write', 'leaks:report', 'scim'],
+]
+const { id: issuerId } = await trust(world, provider, { default_permissions: ['tokens:read'] })
+const signals = `/v1/organizations/default/issuers/${issuerId}/signals`
+const transmitter = await startTransmitter(t, () => world.clock.now)
+await world.ask('PUT', signals, { body: { audience } })
 await world.ask('POST', '/v1/organizations', { body: { key: 'other', name: 'Other' } })
 const callers = [
   { organization: 'default', token: await world.manager(permissions, 'default') },
@@ -41,6 +51,16 @@ const callers = [
   { organization: 'other', token: await world.manager(permissions, 'other') },
 ]
 const client = await makeClient(world)
+const targets = new Map<string, { webhook: string; user: string }>()
+for (const { organization, token } of callers) {
+  const webhooks = `/v1/organizations/${organization}/webhooks`
+  const webhook = await world.ask('POST', webhooks, { body: { url: 'https://hooks.example/' } })
+  const user = await world.ask('POST', '/scim/v2/Users', { token, body: { userName: unknown() } })
+  targets.set(organization, {
+    webhook: `${webhooks}/${webhook.body.id}`,
+    user: `/scim/v2/Users/${user.body.id}`,
+  })
+}
 const { id: organizationId } = (await world.ask('GET', '/v1/organizations/default')).body
 // More than fits into the buffers on the way.
 await world.sql(
@@ -58,8 +78,6 @@ world.app.server.on('request', () => {
   seen += 1
 })
 const form = 'application/x-www-form-urlencoded'
-/** Never seen before, so that a database lookup is needed. */
-const unknown = () => `unknown-${randomUUID()}`
 
 type Request = { line: string; headers?: string[]; type?: string; body?: string; token?: string }
 type Row = {
@@ -74,6 +92,21 @@ type Row = {
 const tokensOf = (organization: string) => `/v1/organizations/${organization}/tokens`
 const json = 'application/json'
 const create = () => JSON.stringify({ name: unknown(), type: 'api' })
+const scim = 'application/scim+json'
+/** A request with a body, about what the caller's organization has. */
+const change = (
+  what: string,
+  lineOf: (organization: string, target: { webhook: string; user: string }) => string,
+  bodyOf: () => object,
+  type = json,
+): Row => ({
+  what,
+  make: ({ organization }) => ({
+    line: lineOf(organization, targets.get(organization) as { webhook: string; user: string }),
+    type,
+    body: JSON.stringify(bodyOf()),
+  }),
+})
 
 const rows: Row[] = [
   {
@@ -148,6 +181,70 @@ const rows: Row[] = [
     }),
     endless: true,
   },
+  change(
+    'a registration of a webhook',
+    (organization) => `POST /v1/organizations/${organization}/webhooks`,
+    () => ({ url: `https://${unknown()}.example/` }),
+  ),
+  change(
+    'a replay of deliveries',
+    (_organization, { webhook }) => `POST ${webhook}/replay`,
+    () => ({ since: '2026-01-01T00:00:00Z' }),
+  ),
+  {
+    what: 'a list of deliveries',
+    make: ({ organization }) => ({ line: `GET ${targets.get(organization)?.webhook}/deliveries` }),
+  },
+  change(
+    'a policy with recipients of mail',
+    (organization) => `PATCH /v1/organizations/${organization}/policy`,
+    () => ({ notifications: { mail_to: [`${unknown()}@example.com`] } }),
+  ),
+  change(
+    'a report of a leak',
+    () => 'POST /v1/leaks',
+    () => ({ secret: unknown(), source: 'a test' }),
+  ),
+  {
+    what: 'an alert of GitHub, whose keys have to be fetched',
+    make: () => ({
+      line: 'POST /leaks/github',
+      headers: [`Github-Public-Key-Identifier: ${unknown()}`, 'Github-Public-Key-Signature: MEQCIA=='],
+      type: json,
+      body: JSON.stringify([{ token: unknown(), type: 'api' }]),
+    }),
+    waitsForIssuer: true,
+  },
+  change(
+    'a user of a directory',
+    () => 'POST /scim/v2/Users',
+    () => ({ userName: unknown() }),
+    scim,
+  ),
+  change(
+    'a user who is deactivated in a directory',
+    (_organization, { user }) => `PATCH ${user}`,
+    () => ({ Operations: [{ op: 'replace', value: { active: false } }] }),
+    scim,
+  ),
+  change(
+    'a stream of security events',
+    () => `PUT ${signals}`,
+    () => ({ audience }),
+  ),
+  {
+    what: 'a security event of a slow issuer',
+    make: async () => ({
+      line: `POST /ssf/events/default/${issuerId}`,
+      type: 'application/secevent+jwt',
+      body: await transmitter.event(
+        `${risc}account-disabled`,
+        { format: 'opaque', id: unknown() },
+        { claims: { iss: provider.issuer, aud: audience } },
+      ),
+    }),
+    waitsForIssuer: true,
+  },
   { what: 'a stream', make: () => ({ line: 'GET /v1/revocations/stream' }), endless: true },
 ]
 
@@ -180,15 +277,17 @@ function isAnswered(text: string, times: number): boolean {
   const answers = text.split('HTTP/1.1 ').slice(1)
   const [head = '', body = ''] = answers.at(-1)?.split('\r\n\r\n') ?? []
   const length = /^content-length: (\d+)/im.exec(head)?.[1]
-  return answers.length === times && Number(length) === Buffer.byteLength(body)
+  // Of several requests on a connection, an answer that closes it is the last.
+  const isLast = answers.length === times || /^connection: close/im.test(head)
+  return isLast && Number(length) === Buffer.byteLength(body)
 }
 
 /** While `during` runs, these requests cannot get what they need from the database. */
 async function whileLocked(during: () => Promise<void>): Promise<void> {
   await world.db.transaction().execute(async (tx) => {
-    await sql`lock table token_secrets, tokens, audit_events, revocations, client_keys in access exclusive mode`.execute(
-      tx,
-    )
+    // In the order of the requests, some of which may not be over: another order could be a deadlock.
+    await sql`lock table deliveries, signal_streams, token_secrets, tokens, audit_events, revocations, client_keys
+      in access exclusive mode`.execute(tx)
     await during()
   })
 }
