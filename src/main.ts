@@ -35,6 +35,7 @@ import type { ServiceOptions } from './service.ts'
 import { Secret } from './shared/secret.ts'
 import { version } from './shared/version.ts'
 import type { Shutdown } from './shutdown.ts'
+import { rewrapPollCredentials } from './signals/streams.ts'
 import { staticSecretWarnings } from './tokens/static-secret/static-secret.ts'
 import { rewrapSecrets } from './webhooks/webhooks.ts'
 import { welcome } from './welcome.ts'
@@ -55,7 +56,7 @@ const usage = `counterfoil [command]
                  --dry-run  only print what would be done
   openapi      print the OpenAPI document
   rotate-keys  publish a new key to sign JWTs with, which does so an hour later, or with --immediately at once
-  rewrap       reseal the signing keys and webhook secrets under a new MASTER_KEY
+  rewrap       reseal signing keys, webhook secrets and credentials for polling under a new MASTER_KEY
 
   These print JSON with --json.
 
@@ -339,14 +340,15 @@ async function runRotation({ env, shutdown, flags }: Invocation): Promise<void> 
 async function runRewrap({ env, shutdown, flags: { json } }: Invocation): Promise<void> {
   await onDatabase(env, shutdown, async (database, config) => {
     const signing = await signingOf(database, config)
-    const [keys, secrets] = await asOwner(database, async (db) => [
+    const [keys, secrets, credentials] = await asOwner(database, async (db) => [
       await rewrapKeys(db, signing, new Date()),
       await rewrapSecrets(db, signing),
+      await rewrapPollCredentials(db, signing),
     ])
     print(
       json,
-      { signing_keys: keys, webhook_secrets: secrets },
-      `Signing keys resealed: ${keys}. Webhook secrets resealed: ${secrets}. MASTER_KEY_PREVIOUS is no longer needed.`,
+      { signing_keys: keys, webhook_secrets: secrets, poll_credentials: credentials },
+      `Resealed: ${keys} signing keys, ${secrets} webhook secrets and ${credentials} credentials for polling. MASTER_KEY_PREVIOUS is no longer needed.`,
     )
   })
 }

@@ -6,7 +6,7 @@ import type { SigningKey } from '../db/tables.ts'
 import { platformId } from '../shared/platform.ts'
 import { retire } from './keys.ts'
 import { overlapMs, succeed } from './rotation.ts'
-import { generateSigningKey, openSigningKey, resealSigningKey } from './sealed.ts'
+import { generateSigningKey, openSigningKey, reseal } from './sealed.ts'
 import { canSign, type Signing, sealingKey } from './signing.ts'
 import * as store from './store.ts'
 
@@ -92,7 +92,7 @@ export async function rewrapKeys(db: Db, signing: Signing, now: Date): Promise<n
     let count = 0
     for (const { kid, sealedPrivateJwk } of await store.selectKeys(tx)) {
       if (!sealedPrivateJwk) continue
-      const resealed = await resealSigningKey(sealedPrivateJwk, kid, signing.masterKeys, masterKey)
+      const resealed = await reseal(sealedPrivateJwk, kid, signing.masterKeys, masterKey)
       if (!resealed) throw cannotOpen(kid)
       await store.updateKey(tx, kid, { sealedPrivateJwk: JSON.stringify(resealed) })
       await record(tx, origin, {

@@ -35,8 +35,8 @@ export async function openSigningKey(
   return jwk && ((await importJWK({ ...jwk, ext: false }, alg)) as CryptoKey)
 }
 
-/** The same private key sealed under `masterKey`; undefined if none of `masterKeys` opens it. */
-export async function resealSigningKey(
+/** The same sealed under `masterKey`; undefined if none of `masterKeys` opens it. */
+export async function reseal(
   sealed: SealedJwk,
   kid: string,
   masterKeys: readonly KeyObject[],

@@ -75,6 +75,18 @@ export async function insertStream(
   return tx.insertInto('signalStreams').values(stream).returningAll().executeTakeFirstOrThrow()
 }
 
+/** Locks every stream that has a credential until the end of the transaction, in an order. */
+export async function lockStreamsWithCredentials(tx: Db): Promise<SignalStream[]> {
+  return tx
+    .selectFrom('signalStreams')
+    .selectAll()
+    .where('pollAuthorization', 'is not', null)
+    .orderBy('organizationId')
+    .orderBy('issuerId')
+    .forUpdate()
+    .execute()
+}
+
 /** Undefined if there is no such stream any more. */
 export async function updateStream(
   tx: Db,

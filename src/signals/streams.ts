@@ -7,7 +7,8 @@ import { changeLocked } from '../audit/change-resource.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import type { Changes, SignalAction, SignalStream, TrustedIssuer } from '../db/tables.ts'
-import { seal } from '../keys/sealed.ts'
+import { reseal, seal } from '../keys/sealed.ts'
+import { type Signing, sealingKey } from '../keys/signing.ts'
 import { reachableOrganization } from '../organizations/lookup.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { AppError, invalidValue } from '../shared/errors.ts'
@@ -132,6 +133,26 @@ async function sealedAuthorization(
       'needs a master key that encrypts it: set MASTER_KEY (or MASTER_KEY_FILE)',
     )
   return JSON.stringify(await seal({ kty: 'oct', k: base64url.encode(text) }, issuerId, masterKey))
+}
+
+/** Reseals every credential for polling under the first master key, all or none, and returns how many there are. */
+export async function rewrapPollCredentials(db: Db, signing: Signing): Promise<number> {
+  const masterKey = sealingKey(signing, 'poll issuers')
+  return db.transaction().execute(async (tx) => {
+    const streams = await store.lockStreamsWithCredentials(tx)
+    for (const stream of streams) {
+      const { issuerId, pollAuthorization } = stream
+      const resealed =
+        pollAuthorization && (await reseal(pollAuthorization, issuerId, signing.masterKeys, masterKey))
+      if (!resealed)
+        throw new AppError(
+          'unavailable',
+          `MASTER_KEY does not open the poll_authorization of the issuer ${issuerId}.`,
+        )
+      await store.updateStream(tx, stream, { pollAuthorization: JSON.stringify(resealed) })
+    }
+    return streams.length
+  })
 }
 
 /** As its author gave it, without the secret. */

@@ -37,17 +37,6 @@ export async function generateSecret(
   return { sealed: await seal(jwk, webhookId, masterKey), secret: null, publicKey }
 }
 
-/** The same secret sealed under `masterKey`; undefined if none of `masterKeys` opens it. */
-export async function resealSecret(
-  sealed: SealedJwk,
-  webhookId: string,
-  masterKeys: readonly KeyObject[],
-  masterKey: KeyObject,
-): Promise<SealedJwk | undefined> {
-  const jwk = await unsealPrivateJwk(sealed, webhookId, masterKeys)
-  return jwk && seal(jwk, webhookId, masterKey)
-}
-
 type Signing = Pick<Webhook, 'id' | 'sealedSecret' | 'sealedPreviousSecret' | 'previousUntil'>
 
 /**

@@ -6,6 +6,7 @@ import { changeLocked } from '../audit/change-resource.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import type { Changes, Organization, SignatureScheme, Webhook } from '../db/tables.ts'
+import { reseal } from '../keys/sealed.ts'
 import { type Signing, sealingKey } from '../keys/signing.ts'
 import { lockOrganization, reachableOrganization } from '../organizations/lookup.ts'
 import type { Outbound } from '../outbound/outbound.ts'
@@ -14,7 +15,7 @@ import type { EventType } from '../shared/event-types.ts'
 import { platformId } from '../shared/platform.ts'
 import type { ExpectedVersions } from '../shared/preconditions.ts'
 import { hastenDeliveries } from './delivery-store.ts'
-import { generateSecret, resealSecret } from './signature.ts'
+import { generateSecret } from './signature.ts'
 import * as store from './store.ts'
 
 export type NewWebhook = {
@@ -168,7 +169,7 @@ export async function rewrapSecrets(db: Db, signing: Signing): Promise<number> {
     for (const webhook of await store.lockAllWebhooks(tx)) {
       const [current, previous] = await Promise.all(
         [webhook.sealedSecret, webhook.sealedPreviousSecret].map(
-          (sealed) => sealed && resealSecret(sealed, webhook.id, signing.masterKeys, masterKey),
+          (sealed) => sealed && reseal(sealed, webhook.id, signing.masterKeys, masterKey),
         ),
       )
       if (!current || previous === undefined)

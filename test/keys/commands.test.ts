@@ -3,11 +3,14 @@ import t, { type Test } from 'tap'
 import { createDb } from '../../src/db/database.ts'
 import { prepareKeys } from '../../src/keys/maintenance.ts'
 import { parseMasterKey } from '../../src/keys/master-key.ts'
+import { listen, startTransmitter } from '../signals/transmitter.ts'
 import { failureOf } from '../support/command.ts'
 import { cloneDatabase } from '../support/database.ts'
 import { recordPrivateKeys } from '../support/master-key.ts'
 import { run } from '../support/process.ts'
 import { recordSecret } from '../support/records.ts'
+import { createWorld } from '../support/world.ts'
+import { startReceiver, verifies } from '../webhooks/receiver.ts'
 
 const url = await cloneDatabase()
 const db = createDb({ url, poolSize: 1 })
@@ -39,14 +42,36 @@ t.test('rotate-keys publishes a new key', async (t) => {
 
 t.test('rewrap seals all keys under the new master key, and needs the old one for that', async (t) => {
   await recordPrivateKeys(db, [parseMasterKey(first)])
+  const allowed = { outbound: { allow: ['127.0.0.1'] }, databaseUrl: url }
+  const before = await createWorld(t, { ...allowed, signing: signing(first) })
+  before.clock.now = new Date()
+  const receiver = await startReceiver(t)
+  const webhooks = '/v1/organizations/default/webhooks'
+  const hook = { url: receiver.url, events: ['token.created'] }
+  const { body: webhook } = await before.ask('POST', webhooks, { body: hook })
+  const { body: rotated } = await before.ask('POST', `${webhooks}/${webhook.id}/rotate-secret`, { body: {} })
+  const transmitter = await startTransmitter(t, () => before.clock.now)
+  transmitter.authorization = 'Bearer credential-for-polling'
+  const polling = { poll_url: transmitter.pollUrl, poll_authorization: transmitter.authorization }
+  const { path } = await listen(before, transmitter, polling)
+
   t.match(await fails('rewrap', { MASTER_KEY: second }), { code: 78, message: /MASTER_KEY_PREVIOUS/ })
   await succeeds(
     t,
     'rewrap',
     { MASTER_KEY: second, MASTER_KEY_PREVIOUS: first },
-    /^Signing keys resealed: 2\./,
+    /^Resealed: 2 signing keys, 2 webhook secrets and 1 credentials for polling\./,
   )
   await prepareKeys(db, signing(second), new Date())
+  const after = await createWorld(t, { ...allowed, signing: signing(second) })
+  after.clock.now = before.clock.now
+  await before.issue()
+  await after.dispatcher.flush()
+  const [message] = receiver.messages
+  for (const { secret } of [webhook, rotated])
+    t.ok(message && verifies(message, secret), 'both secrets of a webhook still sign')
+  await after.signals.poll()
+  t.match((await before.ask('GET', path)).body, { polled_at: String, poll_error: null })
   await t.rejects(prepareKeys(db, signing(first), new Date()), /does not open/)
 })
 

@@ -5,7 +5,7 @@ import { inspect } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
 import { masterKeyIn, masterKeyPattern, parseMasterKey } from '../../src/keys/master-key.ts'
-import { generateSigningKey, openSigningKey, resealSigningKey } from '../../src/keys/sealed.ts'
+import { generateSigningKey, openSigningKey, reseal } from '../../src/keys/sealed.ts'
 
 const bytes = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((array) => Buffer.from(array))
 
@@ -57,7 +57,7 @@ t.test('a sealed key opens only under its master key, and only unmodified', asyn
   t.ok(await openSigningKey(sealed, { kid, alg }, [wrong, masterKey]))
   t.equal(await openSigningKey(sealed, { kid, alg }, [wrong]), undefined)
   t.equal(await openSigningKey(sealed, { kid: 'another', alg }, [masterKey]), undefined)
-  t.equal(await resealSigningKey(sealed, kid, [wrong], masterKey), undefined)
+  t.equal(await reseal(sealed, kid, [wrong], masterKey), undefined)
   for (const member of ['ciphertext', 'tag', 'iv', 'encrypted_key', 'protected'] as const) {
     const text = sealed[member] ?? ''
     const changed = { ...sealed, [member]: `${text[0] === 'A' ? 'B' : 'A'}${text.slice(1)}` }
