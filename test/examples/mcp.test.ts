@@ -1,7 +1,8 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import t from 'tap'
@@ -45,6 +46,30 @@ t.test('the example compiles', async (t) => {
   }
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['server.ts'] }))
   await checkTypes(t, folder)
+})
+
+t.test('the commands for a clone start the example and call it', async (t) => {
+  const [, commands = ''] = blocks('docs/mcp.md', 'sh')
+  const [build, ...lines] = commands.split('\n')
+  t.match(build, /^npm run build /, 'which installClient stands for here')
+  await mkdir(join(folder, 'examples/mcp'), { recursive: true })
+  for (const name of ['server.ts', 'verifier.ts'])
+    await copyFile(join(example, name), join(folder, 'examples/mcp', name))
+  await mkdir(join(folder, '.counterfoil'))
+  await writeFile(join(folder, '.counterfoil/admin-token'), world.admin)
+  const free = await freePort()
+  const script = [...lines, 'kill $!', 'wait']
+    .join('\n')
+    .replaceAll('http://localhost:7662', url)
+    .replaceAll(/(localhost:|PORT=)3000/g, `$1${free}`)
+    .replaceAll('"mcp-example"', '"mcp-clone"')
+    // The SDK checks the expiry by the real clock.
+    .replaceAll('"lifetime_days": 30', '"lifetime_days": 3650')
+    // npx would look in node_modules of the clone.
+    .replaceAll('npx node', `exec env ${withoutTap([process.execPath]).join(' ')}`)
+  const pasting = promisify(execFile)('bash', ['-s'], { cwd: folder })
+  pasting.child.stdin?.end(script)
+  t.match((await pasting).stdout, /ada of default/)
 })
 
 t.test('the example admits exactly the right callers', async (t) => {
