@@ -13,7 +13,7 @@ import {
   sorts,
   type TokenQuery,
 } from '../../src/tokens/list/store.ts'
-import { execute, openDatabase } from '../support/database.ts'
+import { execute, fill, openDatabase } from '../support/database.ts'
 import { type Cost, costOf } from '../support/plans.ts'
 
 const { db, url } = await openDatabase(t)
@@ -26,8 +26,9 @@ const limit = 10
 // In the large organization 80,000 tokens, in two hundred small ones a hundred each. A quarter of the small ones and the
 // large one have their secrets rotated every 60 days; 30,000 secrets are older. A tenth is revoked, a fifth never expires, a
 // third was never used.
-await execute(
+await fill(
   url,
+  ['tokens', 'token_secrets', 'token_uses'],
   `insert into organizations (id, key, name, policy, created_at, updated_at)
      select case when n = 0 then '${large}'::uuid else gen_random_uuid() end, 'org-' || n, 'Org',
        case when n % 4 = 0 then '{"rotation":{"every_days":60}}' else '{}' end::jsonb, now(), now()
@@ -43,9 +44,9 @@ await execute(
      from generate_series(1, 100000) i
        join organizations on key = 'org-' || case when i <= 80000 then 0 else 1 + i % 200 end,
        lateral (select timestamptz '${now.toISOString()}' - i * interval '90 seconds' as at);
+   insert into token_uses (organization_id, token_id, last_used_at) select organization_id, id, last_used_at from tokens;
    insert into token_secrets (hash, organization_id, token_id, hint, created_at)
-     select sha256(id::text::bytea), organization_id, id, '', created_at from tokens;
-   analyze`,
+     select sha256(id::text::bytea), organization_id, id, '', created_at from tokens`,
 )
 
 function isCheap(t: Test, { scanned, sorted, examined }: Cost, most: number, what: string): void {
