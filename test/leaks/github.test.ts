@@ -1,7 +1,9 @@
 import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import t from 'tap'
+import { startSmtp } from '../mail/smtp.ts'
 import { json, serve } from '../outbound/server.ts'
 import { createWorld } from '../support/world.ts'
+import { startReceiver, verifies } from '../webhooks/receiver.ts'
 
 // From GitHub's documentation of the partner program and its published keys.
 const sample = {
@@ -28,7 +30,9 @@ const published = (...keys: [string, KeyObject | string][]) =>
   })
 let answer = published([sample.identifier, sample.key], ['k1', github.publicKey])
 const { url, calls } = await serve(t, (request, response) => answer(request, response))
+const smtp = await startSmtp(t)
 const world = await createWorld(t, {
+  mail: { url: smtp.url, from: 'counterfoil@example.com' },
   githubKeysUrl: url,
   outbound: { allow: ['127.0.0.1'] },
 })
@@ -77,6 +81,32 @@ t.test('matches of every organization are labelled in their order, and revoked',
   t.match(reports.items, [
     { token_id: other.id, ...found, reaction: 'revoked', reported_by: { type: 'system', id: 'github' } },
   ])
+})
+
+t.test('the webhooks, the owner and the recipients of the policy are told of a leak at once', async (t) => {
+  await world.dispatcher.flush()
+  const receiver = await startReceiver(t)
+  const events = ['token.leaked', 'token.revoked']
+  const { body: webhook } = await world.ask('POST', '/v1/organizations/default/webhooks', {
+    body: { url: receiver.url, events },
+  })
+  const policy = { notifications: { mail_to: ['security@example.com'] } }
+  await world.ask('PATCH', '/v1/organizations/default/policy', { body: policy })
+  const owner = { subject: 'u-leak', email: 'ada@example.com' }
+  const { id, secret, hint } = await world.issue({ name: 'Deploy', owner })
+  t.equal((await send([{ token: secret, url: 'https://github.com/acme/app', source: 'commit' }])).status, 200)
+  await world.dispatcher.flush()
+  t.same(receiver.types().sort(), events)
+  for (const message of receiver.messages) {
+    t.ok(verifies(message, webhook.secret))
+    t.match(message.body.data.token, { id, name: 'Deploy', hint, owner: 'u-leak' })
+    t.notOk(message.text.includes(secret))
+  }
+  t.same(smtp.mails.flatMap(({ to }) => to).sort(), ['ada@example.com', 'security@example.com'])
+  for (const { headers, text, html } of smtp.mails) {
+    t.match(headers.get('subject'), /Deploy.*leak/i)
+    t.notOk((text + html).includes(secret))
+  }
 })
 
 t.test('a thousand matches are one lookup', async (t) => {
