@@ -59,6 +59,7 @@ import { revocationRoutes, revocationStreamRoutes } from './revocations/routes.t
 import type { Tail } from './revocations/tail.ts'
 import { scimRoutes } from './scim/routes.ts'
 import { sessionCookie } from './sessions/cookie.ts'
+import { openidRoutes } from './sessions/openid-routes.ts'
 import { sessionRoutes, signInLinkRoutes } from './sessions/routes.ts'
 import { basePathOf } from './shared/public-url.ts'
 import type { ReceiveContext } from './signals/receive.ts'
@@ -238,6 +239,7 @@ export async function buildApp({
         async (scope) => {
           limitRequests(scope, limitTo(most.management))
           await scope.register(signInLinkRoutes, { ...deps, cookie })
+          await scope.register(openidRoutes, { ...deps, cookie })
         },
         { prefix: '/console' },
       )

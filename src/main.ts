@@ -19,6 +19,7 @@ import { DirectoryInUseError } from './embedded-postgres/error.ts'
 import { exitCodes, UsageError } from './exit-codes.ts'
 import { answeringMs } from './http/drain.ts'
 import { createLogger } from './http/log.ts'
+import { rewrapClientSecrets } from './issuers/client.ts'
 import { rewrapKeys, rotateKeys } from './keys/maintenance.ts'
 import { masterKeyPath } from './keys/master-key.ts'
 import {
@@ -56,7 +57,7 @@ const usage = `counterfoil [command]
                  --dry-run  only print what would be done
   openapi      print the OpenAPI document
   rotate-keys  publish a new key to sign JWTs with, which does so an hour later, or with --immediately at once
-  rewrap       reseal signing keys, webhook secrets and credentials for polling under a new MASTER_KEY
+  rewrap       reseal the signing keys and all other secrets under a new MASTER_KEY
 
   These print JSON with --json.
 
@@ -340,15 +341,21 @@ async function runRotation({ env, shutdown, flags }: Invocation): Promise<void> 
 async function runRewrap({ env, shutdown, flags: { json } }: Invocation): Promise<void> {
   await onDatabase(env, shutdown, async (database, config) => {
     const signing = await signingOf(database, config)
-    const [keys, secrets, credentials] = await asOwner(database, async (db) => [
+    const [keys, secrets, credentials, clients] = await asOwner(database, async (db) => [
       await rewrapKeys(db, signing, new Date()),
       await rewrapSecrets(db, signing),
       await rewrapPollCredentials(db, signing),
+      await rewrapClientSecrets(db, signing),
     ])
     print(
       json,
-      { signing_keys: keys, webhook_secrets: secrets, poll_credentials: credentials },
-      `Resealed: ${keys} signing keys, ${secrets} webhook secrets and ${credentials} credentials for polling. MASTER_KEY_PREVIOUS is no longer needed.`,
+      {
+        signing_keys: keys,
+        webhook_secrets: secrets,
+        poll_credentials: credentials,
+        client_secrets: clients,
+      },
+      `Resealed: ${keys} signing keys, ${secrets} webhook secrets, ${credentials} credentials for polling and ${clients} client secrets. MASTER_KEY_PREVIOUS is no longer needed.`,
     )
   })
 }

@@ -21,8 +21,12 @@ const code = takeCode()
 function App() {
   const [me, setMe] = useState<Me | null | undefined>(hasSession && !code ? undefined : null)
   const [error, setError] = useState<Refusal>()
+  const enter = (found: Me) => {
+    setMe(found)
+    if (location.pathname === hrefOf('/sign-in')) void go(hrefOf('/'), { replace: true })
+  }
   const load = () =>
-    whoAmI().then(setMe, (refusal: Refusal) => (refusal.status === 401 ? setMe(null) : setError(refusal)))
+    whoAmI().then(enter, (refusal: Refusal) => (refusal.status === 401 ? setMe(null) : setError(refusal)))
   useEffect(() => {
     whenSignedOut(() => setMe(null))
     if (hasSession && !code) void load()

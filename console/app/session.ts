@@ -1,7 +1,8 @@
 import { createContext } from 'preact'
 import { useContext } from 'preact/hooks'
-import { api, done, type Shapes } from './api.ts'
+import { api, done, Refusal, type Shapes } from './api.ts'
 import { apiUrl } from './base.ts'
+import { words } from './words.ts'
 
 /** Who is signed in, and what they may do. */
 export type Me = {
@@ -50,16 +51,49 @@ export async function signInWithLink(code: string): Promise<boolean> {
   return response.ok
 }
 
-export async function signOut(): Promise<void> {
-  let cursor: string | undefined
-  do {
-    const query = { limit: 200, ...(cursor && { cursor }) }
-    const { items, next_cursor } = await done(api.GET('/v1/sessions', { params: { query } }))
-    const current = items.find((session) => session.current)
-    if (current) {
-      await done(api.DELETE('/v1/sessions/{session}', { params: { path: { session: current.id } } }))
-      return
-    }
-    cursor = next_cursor ?? undefined
-  } while (cursor)
+export type Provider = { id: string; name: string; of_platform: boolean }
+export type Providers = { items: Provider[]; by_organization: boolean }
+
+const remembered = 'counterfoil.organization'
+
+/** The organization in the link to this page, or else the one that was used last. */
+export function rememberedOrganization(query: URLSearchParams): string {
+  return query.get('organization') ?? localStorage.getItem(remembered) ?? ''
+}
+
+export async function findProviders(organization: string): Promise<Providers> {
+  const query = organization === '' ? '' : `?${new URLSearchParams({ organization })}`
+  return asked<Providers>(fetch(`${apiUrl}/console/sign-in/issuers${query}`))
+}
+
+/** Where to go to sign in. */
+export async function startSignIn(issuer: string, organization: string, place: string): Promise<string> {
+  if (organization !== '') localStorage.setItem(remembered, organization)
+  const body = { issuer, return_to: place, ...(organization !== '' && { organization }) }
+  const { location } = await asked<{ location: string }>(
+    fetch(`${apiUrl}/console/sign-in/openid`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    }),
+  )
+  return location
+}
+
+/** Ends the session; where to sign out at the provider too, if it has a page for that. */
+export async function signOut(): Promise<string | null> {
+  const { location } = await asked<{ location: string | null }>(
+    fetch(`${apiUrl}/console/sign-out`, { method: 'POST' }),
+  )
+  return location
+}
+
+/** The answer of a path that only the pages of the console use. */
+async function asked<Data>(answering: Promise<Response>): Promise<Data> {
+  const response = await answering.catch(() => {
+    throw new Refusal({ detail: words.errors.network, code: 'network', status: 0 })
+  })
+  const body = await response.json()
+  if (!response.ok) throw new Refusal(body)
+  return body as Data
 }

@@ -147,6 +147,7 @@ function Navigation({
       </a>
     </li>
   )
+  const leave = (page: string | null) => (page === null ? onSignedOut() : location.assign(page))
   return (
     <nav aria-label={words.navigation.label}>
       <p class="brand">{words.product}</p>
@@ -179,7 +180,7 @@ function Navigation({
             {words.navigation.reference}
           </a>
         </p>
-        <button type="button" onClick={() => signOut().then(onSignedOut, ({ message }) => announce(message))}>
+        <button type="button" onClick={() => signOut().then(leave, ({ message }) => announce(message))}>
           {words.signOut}
         </button>
       </div>

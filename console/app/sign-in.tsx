@@ -1,7 +1,15 @@
 import type { TargetedSubmitEvent } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Refusal } from './api.ts'
-import { signInWithLink, signInWithToken } from './session.ts'
+import { ProviderChoice, SignInFailure } from './providers.tsx'
+import { usePlace } from './router.ts'
+import {
+  findProviders,
+  type Providers,
+  rememberedOrganization,
+  signInWithLink,
+  signInWithToken,
+} from './session.ts'
 import { Failure, Field, Heading, Notice } from './ui.tsx'
 import { words } from './words.ts'
 
@@ -9,7 +17,15 @@ export function SignIn({ code, onSignedIn }: { code: string | undefined; onSigne
   const [error, setError] = useState<Refusal>()
   const [usedLink, setUsedLink] = useState(false)
   const [busy, setBusy] = useState(false)
+  const [providers, setProviders] = useState<Providers>()
+  const { query } = usePlace()
   const input = useRef<HTMLInputElement>(null)
+
+  useEffect(() => {
+    findProviders(rememberedOrganization(query)).then(setProviders, () =>
+      setProviders({ items: [], by_organization: false }),
+    )
+  }, [])
 
   useEffect(() => {
     if (!code) return
@@ -42,7 +58,10 @@ export function SignIn({ code, onSignedIn }: { code: string | undefined; onSigne
       <Heading title={words.signIn.title}>{words.signIn.title}</Heading>
       {!isSecureContext && <Notice kind="warning">{words.signIn.insecure}</Notice>}
       {usedLink && <Notice kind="warning">{words.signIn.usedLink}</Notice>}
-      <form onSubmit={submit}>
+      <SignInFailure />
+      {providers && <ProviderChoice providers={providers} onFound={setProviders} />}
+      {/* Nothing moves when the providers are known. */}
+      <form hidden={!providers} onSubmit={submit}>
         <Field label={words.signIn.token} name="token" help={words.signIn.tokenHelp} error={refused}>
           {(props) => (
             <input
@@ -57,7 +76,7 @@ export function SignIn({ code, onSignedIn }: { code: string | undefined; onSigne
           )}
         </Field>
         {error && !refused && <Failure error={error} />}
-        <button type="submit" class="primary" aria-busy={busy}>
+        <button type="submit" class={providers?.items.length ? '' : 'primary'} aria-busy={busy}>
           {words.signIn.submit}
         </button>
       </form>

@@ -75,6 +75,21 @@ export const words = {
     refused: 'This token is unknown, expired, revoked or not allowed from your network.',
     usedLink:
       'This link was used before, or is older than ten minutes. Sign in with a management token, or restart the service for a new link.',
+    with: (name: string) => `Continue with ${name}`,
+    organization: 'Organization',
+    organizationHelp: 'The key of your organization, such as “acme”, shows its sign-in here.',
+    look: 'Show its sign-in',
+    noProvider: 'No sign-in is set up for this organization. Check its key, or ask its administrator.',
+    or: 'or with a management token',
+    failures: {
+      denied: 'The sign-in was cancelled, or the provider does not let you use this application.',
+      expired: 'The sign-in took too long, or was started in another window. Start again.',
+      rejected:
+        'The provider knows you, but you cannot be signed in here: your account or organization is suspended, or not set up. Ask an administrator.',
+      unavailable: 'The sign-in provider does not respond. Try again in a moment.',
+      failed:
+        'The sign-in failed. Try again; if it fails again, an administrator finds the reason in the log of the service.',
+    },
     insecure:
       'This page was loaded without HTTPS, so the browser will not keep a session. Open it at https:// or at http://localhost.',
   },
@@ -318,7 +333,7 @@ export const words = {
 
   sessions: {
     title: 'Sessions',
-    help: 'Who is signed in to this console. A session ends an hour after its last use, twelve hours after it began, and with its token.',
+    help: 'Who is signed in to this console. A session ends an hour after its last use, twelve hours after it began (one hour for users of a sign-in provider), and with its token or user.',
     who: 'Signed in as',
     browser: 'Browser',
     seen: 'Last used',
@@ -493,6 +508,16 @@ export const words = {
     everybody: 'All of its users may',
     groups: 'More for groups',
     groupsHelp: 'One group per line, such as “token-administrators: tokens:read tokens:write”.',
+    client: 'Sign-in to this console',
+    clientHelp: 'Leave it empty if people do not sign in to this console with the provider.',
+    clientId: 'Client id',
+    clientSecret: 'Client secret',
+    clientSecretHelp: 'Encrypted, and never shown again. Empty for a public client.',
+    clientSecretKept: 'Set. Leave it empty to keep it.',
+    scope: 'Scopes',
+    scopeHelp: 'Separated by spaces. Many providers tell the groups only with a scope of their own.',
+    redirectUri: 'Redirect URI for the client',
+    redirectUriLater: 'Save first: the redirect URI to register for the client is then shown here.',
     saved: (name: string) => `“${name}” was saved.`,
     changeTitle: (name: string) => `Change “${name}”`,
     delete: 'Delete provider',

@@ -49,6 +49,13 @@ export function isUser(principal: Principal): principal is User {
   return 'issuerId' in principal
 }
 
+/** How the change log names a principal. */
+export function actorOf(principal: Principal): Actor {
+  if (!isUser(principal)) return { type: 'token', id: principal.tokenId, name: principal.name }
+  const { ownerSubject: id, ownerEmail, issuer } = principal
+  return { type: 'user', id, name: ownerEmail ?? id, issuer }
+}
+
 /** Only management tokens carry permissions; a `tokens:write` scope on any other type has no meaning here. */
 export function holds(principal: Principal, permission: Permission): boolean {
   if (isUser(principal)) return carries(principal.permissions, permission)

@@ -77,7 +77,7 @@ export async function apply(
     const current = known.find(
       ({ issuer, audience }) => issuer === wanted.issuer && audience === wanted.audience,
     )
-    const { id, created_at, updated_at, ...registered } = current ?? {}
+    const { id, created_at, updated_at, has_client_secret, redirect_uri, ...registered } = current ?? {}
     await settle(`issuer ${wanted.issuer} of ${key}`, current, wanted, {
       create: () => api('POST', `${path}/issuers`, wanted),
       change: () => api('PUT', `${path}/issuers/${id}`, merged(registered, wanted)),

@@ -13,6 +13,8 @@ const closed = { additionalProperties: false }
 const list = <T extends TSchema>(schema: T) => Type.Optional(Type.Array(schema))
 
 /** Without the `$id`, which may occur only once in a schema. */
+/** A file has no place for secrets: that of a client is set by the API or the console, and then stays as it is. */
+const Issuer = Type.Omit(IssuerRegistration, ['client_secret'], { additionalProperties: false })
 const TokenTypes = list(Type.Object(NewTokenType.properties, closed))
 
 /** What the file can contain. Members have the names and values of the API. */
@@ -25,7 +27,7 @@ const Configuration = Type.Object(
           ...NewOrganization.properties,
           token_types: TokenTypes,
           policy: Type.Optional(PolicyPatch),
-          issuers: list(IssuerRegistration),
+          issuers: list(Issuer),
           webhooks: list(
             Type.Object({ ...WebhookCreation.properties, paused: WebhookChange.properties.paused }, closed),
           ),

@@ -46,6 +46,9 @@ export const actions = [
   'signing_key.rewrapped',
   'client_keys.replaced',
   'client_keys.deleted',
+  'session.created',
+  'session.rejected',
+  'session.ended',
   'webhook.created',
   'webhook.updated',
   'webhook.deleted',
@@ -69,6 +72,7 @@ export type NewAuditEvent = {
       | 'token'
       | 'signing_key'
       | 'trusted_issuer'
+      | 'session'
       | 'webhook'
     id: string
     name: string

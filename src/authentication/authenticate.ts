@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Caller } from '../access/caller.ts'
 import { type Credential, isGoodFrom } from '../access/credential.ts'
 import type { UsageRecorder } from '../credentials/usage-recorder.ts'
+import { callerOf } from '../http/caller.ts'
 import type { Deps } from '../http/deps.ts'
 import { plainAddress } from '../shared/addresses.ts'
 import { type AppError, badCredential } from '../shared/errors.ts'
@@ -72,14 +73,9 @@ export function admit(
   principal: Credential,
   at: Date,
 ): boolean {
-  // X-Forwarded-For may contain anything.
   const ip = plainAddress(request.ip)
   if (!isGoodFrom(principal, ip)) return false
   usage.note(principal, at, ip)
-  request.caller = { principal, actor: actorOf(principal), requestId: request.id, ip, now: at }
+  request.caller = callerOf(principal, request, at)
   return true
-}
-
-function actorOf({ tokenId, name }: Credential): Caller['actor'] {
-  return { type: 'token', id: tokenId, name }
 }

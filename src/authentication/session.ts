@@ -1,4 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { isUser } from '../access/caller.ts'
+import { callerOf } from '../http/caller.ts'
 import type { Deps } from '../http/deps.ts'
 import { rejectCrossOrigin } from '../http/same-origin.ts'
 import type { SessionCookie } from '../sessions/cookie.ts'
@@ -18,7 +20,7 @@ type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error)
 
 /**
  * An onRequest hook: a request without `Authorization` may be authenticated by the cookie of a session, and then acts
- * as the token of the session. A credential in `Authorization` was given on purpose, so it wins.
+ * as the token or user of the session. A credential in `Authorization` was given on purpose, so it wins.
  */
 export function authenticateSessions(
   deps: Pick<Deps, 'db' | 'credentials' | 'usage' | 'now' | 'issuer'>,
@@ -29,8 +31,11 @@ export function authenticateSessions(
     if (!['GET', 'HEAD'].includes(request.method)) rejectCrossOrigin(request, deps.issuer)
     const now = deps.now()
     const found = await findSession(deps, secret, now)
-    if (!found || !admit(deps.usage, request, found.token, now)) throw ended()
-    request.sessionId = found.session.id
+    if (!found) throw ended()
+    const { principal, session } = found
+    if (isUser(principal)) request.caller = callerOf(principal, request, now)
+    else if (!admit(deps.usage, request, principal, now)) throw ended()
+    request.sessionId = session.id
   }
 
   return (request, reply, done) => {

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Caller, User } from '../access/caller.ts'
+import type { User } from '../access/caller.ts'
+import { callerOf } from '../http/caller.ts'
 import type { SignIn } from '../issuers/sign-in.ts'
-import { plainAddress } from '../shared/addresses.ts'
 import { AppError } from '../shared/errors.ts'
 import { type AuthenticateOptions, authenticate } from './authenticate.ts'
 import { presentedIn } from './presented-credential.ts'
@@ -45,15 +45,4 @@ function organizationIn({ params, query, routeOptions }: FastifyRequest): string
   const named = routeOptions.config.organizationInQuery ? query : params
   const { organization } = named as { organization?: unknown }
   return typeof organization === 'string' ? organization : undefined
-}
-
-function callerOf(user: User, { id: requestId, ip }: FastifyRequest, now: Date): Caller {
-  const { ownerSubject: id, ownerEmail, issuer } = user
-  return {
-    principal: user,
-    actor: { type: 'user', id, name: ownerEmail ?? id, issuer },
-    requestId,
-    ip: plainAddress(ip),
-    now,
-  }
 }

@@ -33,6 +33,7 @@ import * as notices from '../../migrations/0030-notices.ts'
 import * as directory from '../../migrations/0031-directory.ts'
 import * as signals from '../../migrations/0032-signals.ts'
 import * as sessions from '../../migrations/0033-sessions.ts'
+import * as openid from '../../migrations/0034-openid.ts'
 import type { Db } from './database.ts'
 
 export const migrations = {
@@ -69,6 +70,7 @@ export const migrations = {
   '0031-directory': directory,
   '0032-signals': signals,
   '0033-sessions': sessions,
+  '0034-openid': openid,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

@@ -40,6 +40,7 @@ const tables: Record<keyof Tables, string[]> = {
   mails: readAndWrite,
   sessions: readAndWrite,
   signInLinks: readAndWrite,
+  openidSignIns: readAndWrite,
 }
 
 type Need = { kind: 'table' | 'sequence' | 'function'; name: string; privileges: string[] }

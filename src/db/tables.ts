@@ -1,4 +1,4 @@
-import type { FlattenedJWE, JWK } from 'jose'
+import type { FlattenedJWE, JWK, JWTPayload } from 'jose'
 import type { ColumnType, Generated, Selectable } from 'kysely'
 import type { Actor } from '../access/caller.ts'
 import type { Narrowing, OwnerSource } from '../access/credential.ts'
@@ -52,6 +52,11 @@ type TrustedIssuersTable = {
   claims: Json<ClaimNames>
   defaultPermissions: Permission[]
   groupPermissions: Json<GroupPermissions[]>
+  /** Null: it is not for sign-in to the console. */
+  clientId: string | null
+  /** Null: a public client. */
+  clientSecret: JsonOrNull<SealedJwk>
+  scope: Generated<string>
   version: Generated<number>
   createdAt: Date
   updatedAt: Date
@@ -504,16 +509,22 @@ type MailsTable = {
   digest: Generated<boolean | null>
 }
 
-/** A session of the console: of a token (`tokenId`, `tokenHash`) or of a user (`issuerId`, `subject`, `claims`). */
+/** A session of the console: of a token or of a user of a trusted issuer. */
 type SessionsTable = {
   id: string
   organizationId: string
   hash: Buffer
-  /** Of the token, when the session was opened. */
+  /** Of the token or user, when the session was opened. */
   name: string
-  tokenId: string
+  tokenId: string | null
   /** Of the secret that was presented. */
-  tokenHash: Buffer
+  tokenHash: Buffer | null
+  issuerId: string | null
+  subject: string | null
+  /** What the sign-in said about the user. */
+  claims: JsonOrNull<JWTPayload>
+  /** Encrypted with a key that is derived from the cookie. */
+  idToken: string | null
   userAgent: string | null
   ip: string | null
   createdAt: Date
@@ -526,6 +537,16 @@ type SignInLinksTable = {
   hash: Buffer
   /** Of the secret of the token that the session is for. */
   tokenHash: Buffer
+  expiresAt: Date
+}
+
+/** Sign-ins that wait for the user to come back from the issuer. */
+type OpenidSignInsTable = {
+  hash: Buffer
+  organizationId: string
+  issuerId: string
+  /** Where in the console the user goes on. */
+  returnTo: string
   expiresAt: Date
 }
 
@@ -563,6 +584,7 @@ export type Tables = {
   mails: MailsTable
   sessions: SessionsTable
   signInLinks: SignInLinksTable
+  openidSignIns: OpenidSignInsTable
 }
 
 export type Organization = Selectable<OrganizationsTable>

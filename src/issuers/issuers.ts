@@ -1,7 +1,8 @@
+import type { KeyObject } from 'node:crypto'
 import { v7 as uuid } from 'uuid'
 import { type Caller, requirePermission } from '../access/caller.ts'
 import { record } from '../audit/audit.ts'
-import { changeLocked, changeResource, update } from '../audit/change-resource.ts'
+import { changeLocked, changeResource } from '../audit/change-resource.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import type { Organization, TrustedIssuer } from '../db/tables.ts'
@@ -9,6 +10,7 @@ import { lockOrganization, reachableOrganization } from '../organizations/lookup
 import type { Outbound } from '../outbound/outbound.ts'
 import { AppError } from '../shared/errors.ts'
 import type { ExpectedVersions } from '../shared/preconditions.ts'
+import { sealedClientSecret } from './client.ts'
 import {
   checkedRegistration,
   type Registration,
@@ -18,8 +20,11 @@ import {
 } from './registration.ts'
 import * as store from './store.ts'
 
-/** What a registration is checked against: where it may lead, and our own issuer URL. */
-export type RegistrationContext = { outbound: Outbound; issuer: string }
+/** What a registration is checked against: where it may lead, and our own issuer URL. Master keys encrypt its secret. */
+export type RegistrationContext = { outbound: Outbound; issuer: string; masterKeys: readonly KeyObject[] }
+
+/** `clientSecret` undefined: as before. */
+type Input = Registration & { clientSecret: string | undefined }
 
 /** The id of a registration, and the key or id of its organization. */
 type Which = { organization: string; issuer: string }
@@ -28,19 +33,27 @@ export async function createTrustedIssuer(
   db: Db,
   caller: Caller,
   organizationKey: string,
-  { input, context }: { input: Registration; context: RegistrationContext },
+  { input: { clientSecret, ...input }, context }: { input: Input; context: RegistrationContext },
 ): Promise<TrustedIssuer> {
   const organization = await administered(db, caller, organizationKey)
   const organizationId = organization.id
   const registration = checked(caller, organization, input, context)
+  const id = uuid()
+  const sealed = await sealedClientSecret(
+    clientSecret,
+    { id, ...registration },
+    undefined,
+    context.masterKeys,
+  )
   return db.transaction().execute(async (tx) => {
     await lockOrganization(tx, organizationId)
     rejectOneMore(await store.countIssuers(tx, organizationId))
     await rejectTaken(tx, organizationId, registration)
     const created = await store.insertIssuer(tx, {
       organizationId,
-      id: uuid(),
+      id,
       ...stored(registration),
+      clientSecret: sealed ?? null,
       createdAt: caller.now,
       updatedAt: caller.now,
     })
@@ -81,9 +94,9 @@ export async function replaceTrustedIssuer(
   which: Which,
   {
     expected,
-    input,
+    input: { clientSecret, ...input },
     context,
-  }: { expected: ExpectedVersions; input: Registration; context: RegistrationContext },
+  }: { expected: ExpectedVersions; input: Input; context: RegistrationContext },
 ): Promise<TrustedIssuer> {
   const organization = await administered(db, caller, which.organization)
   return changeResource(db, caller, {
@@ -92,7 +105,17 @@ export async function replaceTrustedIssuer(
     decide: async (current, tx) => {
       const registration = checked(caller, organization, input, context)
       await rejectTaken(tx, current.organizationId, registration, current.id)
-      return update('trusted_issuer.updated', current, registration)
+      const { id } = current
+      const sealed = await sealedClientSecret(
+        clientSecret,
+        { id, ...registration },
+        current,
+        context.masterKeys,
+      )
+      const changes = differences<Partial<RegistrationInput>>(inputOf(current), registration)
+      if (!changes && sealed === undefined) return undefined
+      const values = { ...registration, ...(sealed !== undefined && { clientSecret: sealed }) }
+      return { action: 'trusted_issuer.updated', values, ...(changes && { changes }) }
     },
     write: (tx, issuer, values) => store.updateIssuer(tx, issuer, stored(values)),
     loggedAs,
@@ -156,6 +179,7 @@ type RegistrationInput = ReturnType<typeof checkedRegistration>
 /** The registration as its author gave it. */
 function inputOf(issuer: TrustedIssuer): RegistrationInput {
   const { name, jwksUri, audience, algorithms, claims, defaultPermissions, groupPermissions } = issuer
+  const { clientId, scope } = issuer
   return {
     name,
     issuer: issuer.issuer,
@@ -165,6 +189,8 @@ function inputOf(issuer: TrustedIssuer): RegistrationInput {
     claims,
     defaultPermissions,
     groupPermissions,
+    clientId,
+    scope,
   }
 }
 

@@ -9,7 +9,15 @@ import { platformId } from '../shared/platform.ts'
 /** The members of a registration. A missing `claims.organization` differs from null. */
 export type Registration = Pick<
   TrustedIssuer,
-  'name' | 'issuer' | 'jwksUri' | 'audience' | 'algorithms' | 'defaultPermissions' | 'groupPermissions'
+  | 'name'
+  | 'issuer'
+  | 'jwksUri'
+  | 'audience'
+  | 'algorithms'
+  | 'defaultPermissions'
+  | 'groupPermissions'
+  | 'clientId'
+  | 'scope'
 > & { claims: Omit<ClaimNames, 'organization'> & { organization: string | null | undefined } }
 
 /** RFC 8725 §3.1 and §3.2: only asymmetric signatures, so that verifiers cannot forge them. */
@@ -27,6 +35,16 @@ export const algorithms = [
   'Ed25519',
 ]
 export const defaultAlgorithms = ['RS256', 'PS256', 'ES256', 'EdDSA']
+
+export const defaultScope = 'openid email'
+
+/**
+ * Each registration has its own, so that the code of one issuer is never sent to another one, whatever an issuer does
+ * (RFC 9700 §4.4.2).
+ */
+export function redirectUriOf(publicUrl: string, id: string): string {
+  return `${publicUrl}/console/sign-in/callback/${id}`
+}
 
 /** Checks the claims for organization and permissions against where the issuer is registered. */
 export function checkedRegistration(

@@ -1,18 +1,23 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { TrustedIssuer } from '../db/tables.ts'
 import type { Deps } from '../http/deps.ts'
 import { expectedVersions, showing } from '../http/etag.ts'
 import { answer, IfMatch, noContent, OrganizationParams, problems, ref } from '../http/schemas.ts'
+import type { Signing } from '../keys/signing.ts'
 import * as issuers from './issuers.ts'
 import * as schema from './schema.ts'
 
 const collection = '/organizations/:organization/issuers'
 const item = `${collection}/:issuer`
 const tags = ['Sign-in']
-const show = showing(schema.presentIssuer)
 
-export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, outbound, issuer }) => {
+export const issuerRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing }> = async (
+  app,
+  { db, outbound, issuer, signing },
+) => {
   for (const shape of schema.components) app.addSchema(shape)
-  const context = { outbound, issuer }
+  const context = { outbound, issuer, masterKeys: signing.masterKeys }
+  const show = showing((row: TrustedIssuer) => schema.presentIssuer(row, issuer))
 
   app.route({
     method: 'POST',
@@ -29,7 +34,7 @@ export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, o
       },
     },
     handler: async ({ caller, params: { organization }, body }, reply) => {
-      const input = schema.parseRegistration(body)
+      const input = { ...schema.parseRegistration(body), clientSecret: body.client_secret ?? undefined }
       const created = await issuers.createTrustedIssuer(db, caller, organization, { input, context })
       reply
         .code(201)
@@ -53,7 +58,7 @@ export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, o
     },
     handler: async ({ caller, params }) => {
       const rows = await issuers.listTrustedIssuers(db, caller, params.organization)
-      return { items: rows.map(schema.presentIssuer) }
+      return { items: rows.map((row) => schema.presentIssuer(row, issuer)) }
     },
   })
 
@@ -92,7 +97,7 @@ export const issuerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, o
     handler: async (request, reply) => {
       const { caller, params, body } = request
       const expected = expectedVersions(request)
-      const input = schema.parseRegistration(body)
+      const input = { ...schema.parseRegistration(body), clientSecret: body.client_secret ?? undefined }
       return show(reply, await issuers.replaceTrustedIssuer(db, caller, params, { expected, input, context }))
     },
   })

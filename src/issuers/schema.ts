@@ -3,7 +3,13 @@ import { permissions } from '../access/permissions.ts'
 import type { TrustedIssuer as Row } from '../db/tables.ts'
 import { nameForm, unchangeableOf } from '../http/messages.ts'
 import { DateTime, Id, nullable, OrganizationParams, orNull, ref } from '../http/schemas.ts'
-import { algorithms, defaultAlgorithms, type Registration } from './registration.ts'
+import {
+  algorithms,
+  defaultAlgorithms,
+  defaultScope,
+  type Registration,
+  redirectUriOf,
+} from './registration.ts'
 
 const closed = { additionalProperties: false }
 
@@ -74,6 +80,25 @@ const grants = {
   }),
 }
 
+const client = {
+  client_id: nullable.string({
+    minLength: 1,
+    maxLength: 500,
+    pattern: '^[\\x20-\\x7E]+$',
+    'x-pattern-message': 'must be printable ASCII characters',
+    description:
+      'The OAuth client by which people sign in to the console, registered at the issuer with `redirect_uri`. Null: they cannot.',
+    examples: [null],
+  }),
+  scope: Type.String({
+    maxLength: 500,
+    pattern: '^openid( [\\x21\\x23-\\x5B\\x5D-\\x7E]+)*$',
+    'x-pattern-message': 'must be `openid`, and after it other scopes with one space before each',
+    description: 'The scopes to ask for when a person signs in to the console.',
+    examples: [defaultScope],
+  }),
+}
+
 const Algorithms = Type.Array(Type.Enum(algorithms, { type: 'string' }), {
   minItems: 1,
   uniqueItems: true,
@@ -89,6 +114,13 @@ export const TrustedIssuer = Type.Object(
     algorithms: Algorithms,
     claims: Type.Object({ ...claims, organization: OrganizationClaim }),
     ...grants,
+    ...client,
+    has_client_secret: Type.Boolean(),
+    redirect_uri: Type.String({
+      format: 'uri',
+      description: 'The redirect URI to register for the client.',
+      examples: ['https://tokens.example/console/sign-in/callback/019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d'],
+    }),
     created_at: DateTime(),
     updated_at: DateTime(),
   },
@@ -116,6 +148,19 @@ export const IssuerRegistration = Type.Object(
     ),
     default_permissions: orNull(grants.default_permissions),
     group_permissions: orNull(grants.group_permissions),
+    client_id: Type.Optional(client.client_id),
+    client_secret: Type.Optional(
+      nullable.string({
+        maxLength: 2000,
+        pattern: '^[\\x20-\\x7E]+$',
+        'x-pattern-message': 'must be printable ASCII characters',
+        description:
+          'The secret of the client, which is encrypted and never shown; a client without one is public. While `issuer` ' +
+          'and `client_id` stay the same, it stays as it is if it is left out.',
+        examples: [null],
+      }),
+    ),
+    scope: orNull(client.scope),
   },
   {
     $id: 'IssuerRegistration',
@@ -153,10 +198,12 @@ export function parseRegistration(body: Static<typeof IssuerRegistration>): Regi
     },
     defaultPermissions: body.default_permissions ?? [],
     groupPermissions: body.group_permissions ?? [],
+    clientId: body.client_id ?? null,
+    scope: body.scope ?? defaultScope,
   }
 }
 
-export function presentIssuer(row: Row): Static<typeof TrustedIssuer> {
+export function presentIssuer(row: Row, publicUrl: string): Static<typeof TrustedIssuer> {
   return {
     id: row.id,
     name: row.name,
@@ -167,6 +214,10 @@ export function presentIssuer(row: Row): Static<typeof TrustedIssuer> {
     claims: row.claims,
     default_permissions: row.defaultPermissions,
     group_permissions: row.groupPermissions,
+    client_id: row.clientId,
+    scope: row.scope,
+    has_client_secret: row.clientSecret !== null,
+    redirect_uri: redirectUriOf(publicUrl, row.id),
     created_at: row.createdAt.toISOString(),
     updated_at: row.updatedAt.toISOString(),
   }

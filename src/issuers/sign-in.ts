@@ -33,8 +33,7 @@ export function createSignIn({ db, outbound, issuer }: SignInDeps): SignIn {
     const registration = await registrationFor(db, address, organization)
     if (!registration) return undefined
     const payload = await verifySignIn(secret, registration, keysOf(registration), now)
-    const user = userFrom(payload, registration)
-    return { ...user, organizationId: await organizationOf(db, registration, payload, user.ownerSubject) }
+    return userOf(db, registration, payload)
   }
 }
 
@@ -57,6 +56,12 @@ async function registrationFor(
   return one
 }
 
+/** The user that verified claims describe, as their organization and the registration are now. */
+export async function userOf(db: Db, registration: TrustedIssuer, payload: JWTPayload): Promise<User> {
+  const user = userFrom(payload, registration)
+  return { ...user, organizationId: await organizationOf(db, registration, payload, user.ownerSubject) }
+}
+
 async function organizationOf(
   db: Db,
   { claims, organizationId }: TrustedIssuer,
@@ -74,12 +79,12 @@ async function organizationOf(
 
 /** The keys of registered issuers, fetched on demand and cached. */
 export function createIssuerKeys(outbound: Outbound): (registration: TrustedIssuer) => JWTVerifyGetKey {
-  const jwksUriOf = createMetadata(outbound)
+  const metadataOf = createMetadata(outbound)
   const wait = createBulkhead()
   return ({ organizationId, issuer, jwksUri }) =>
     (header, token) =>
       wait(organizationId, async () => {
-        const uri = jwksUri ?? (await jwksUriOf(issuer, organizationId))
+        const uri = jwksUri ?? (await metadataOf(issuer, organizationId)).jwks_uri
         return outbound.jwks(uri, organizationId)(header, token)
       })
 }

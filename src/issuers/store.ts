@@ -117,6 +117,67 @@ export async function updateIssuer(
     .executeTakeFirstOrThrow()
 }
 
+/** Does not change the version: what clients see stays the same. */
+export async function resealIssuer(tx: Db, { organizationId, id }: Key, clientSecret: string): Promise<void> {
+  await tx
+    .updateTable('trustedIssuers')
+    .set({ clientSecret })
+    .where('organizationId', '=', organizationId)
+    .where('id', '=', id)
+    .execute()
+}
+
+export async function lockIssuersWithSecret(tx: Db): Promise<TrustedIssuer[]> {
+  return tx
+    .selectFrom('trustedIssuers')
+    .selectAll()
+    .where('clientSecret', 'is not', null)
+    .orderBy('organizationId')
+    .orderBy('id')
+    .forUpdate()
+    .execute()
+}
+
+/** The issuers that people may sign in to the console with: those of the platform and of the organization. */
+export async function selectForConsole(db: Db, organization: string | undefined): Promise<TrustedIssuer[]> {
+  return db
+    .selectFrom('trustedIssuers')
+    .selectAll('trustedIssuers')
+    .innerJoin('organizations', 'organizations.id', 'trustedIssuers.organizationId')
+    .where('clientId', 'is not', null)
+    .where((where) =>
+      where.or([
+        where('organizations.id', '=', platformId),
+        ...(organization === undefined ? [] : [hasKeyOrId(organization)]),
+      ]),
+    )
+    .where('organizations.suspendedAt', 'is', null)
+    .orderBy('trustedIssuers.name')
+    .orderBy('trustedIssuers.id')
+    .execute()
+}
+
+/** The registration with this id, if it belongs to the organization or to the platform. */
+export async function findIssuerFor(db: Db, { organizationId, id }: Key): Promise<TrustedIssuer | undefined> {
+  return db
+    .selectFrom('trustedIssuers')
+    .selectAll()
+    .where('organizationId', 'in', [organizationId, platformId])
+    .where('id', '=', id)
+    .executeTakeFirst()
+}
+
+export async function hasOrganizationIssuers(db: Db): Promise<boolean> {
+  const found = await db
+    .selectFrom('trustedIssuers')
+    .select('id')
+    .where('clientId', 'is not', null)
+    .where('organizationId', '<>', platformId)
+    .limit(1)
+    .executeTakeFirst()
+  return found !== undefined
+}
+
 export async function deleteIssuer(tx: Db, { organizationId, id }: Key): Promise<void> {
   await tx
     .deleteFrom('trustedIssuers')

@@ -29,6 +29,21 @@ export function userFrom(payload: JWTPayload, registration: TrustedIssuer): Omit
   }
 }
 
+/** As long as the claims of a token can be; see verify.ts. */
+const longest = 12 * 1024
+
+/** The claims that identify a user and say what they may do: all that is kept of a sign-in. */
+export function keptClaims(payload: JWTPayload, { claims }: TrustedIssuer): JWTPayload {
+  const names = new Set(['iss', 'aud', 'sub', 'email_verified', ...Object.values(claims)])
+  const kept = Object.fromEntries(Object.entries(payload).filter(([name]) => names.has(name)))
+  const text = JSON.stringify(kept)
+  // PostgreSQL cannot store them.
+  if (/\\u(0000|d[89a-f])/i.test(text))
+    throw badCredential('its claims have characters that cannot be stored')
+  if (text.length > longest) throw badCredential('its claims are too long')
+  return kept
+}
+
 /** The organization key in a token of a platform issuer; undefined if it has none or must not name one. */
 export function organizationNamed(payload: JWTPayload, claim: string): string | undefined {
   const key = claimsOf(payload).get(claim)

@@ -54,6 +54,21 @@ export async function seal(jwk: JWK, kid: string, masterKey: KeyObject): Promise
     .encrypt(masterKey)
 }
 
+/** A secret that is given to another service, such as a password. */
+export async function sealText(text: string, id: string, masterKey: KeyObject): Promise<SealedJwk> {
+  return seal({ kty: 'oct', k: base64url.encode(text) }, id, masterKey)
+}
+
+/** Undefined if none of the master keys opens it. */
+export async function unsealText(
+  sealed: SealedJwk,
+  id: string,
+  masterKeys: readonly KeyObject[],
+): Promise<string | undefined> {
+  const jwk = await unsealPrivateJwk(sealed, id, masterKeys)
+  return jwk?.k === undefined ? undefined : Buffer.from(jwk.k, 'base64url').toString()
+}
+
 /** Undefined if none of the master keys opens it. */
 export async function unsealPrivateJwk(
   sealed: SealedJwk,

@@ -29,13 +29,43 @@ export async function fetchJson(
   })
 }
 
+export type FetchRequest = { method: string; headers: Record<string, string>; body: unknown }
+
+/** As `fetch` does it, but with our limits. Every failure is an OutboundError, also one of the server. */
+export async function fetchResponse(
+  url: string,
+  guard: Guard,
+  { timeoutMs, maxBytes }: FetchLimits,
+  { method, headers, body }: FetchRequest,
+): Promise<Response> {
+  const sent = {
+    method: method === 'POST' ? ('POST' as const) : ('GET' as const),
+    headers,
+    ...(body != null && { body: String(body) }),
+  }
+  return call(url, guard, { ...sent, timeoutMs }, async (response) => {
+    rejectCoding(response)
+    const { statusCode = 0, headers } = response
+    if (statusCode >= 500) throw new OutboundError(`responds with the status ${statusCode}`)
+    const content = await read(response, maxBytes)
+    return new Response(content.length > 0 ? content : null, {
+      status: statusCode,
+      headers: { 'content-type': headers['content-type'] ?? '' },
+    })
+  })
+}
+
 function rejectUnfit({ statusCode, headers }: IncomingMessage): void {
   // Redirects are not followed: their target has not been checked.
   if (statusCode !== 200) throw new OutboundError(`responds with the status ${statusCode}`)
   // Rejects responses that are not meant for us, such as from a console or a metadata service.
   if (!/^application\/([\w.-]+\+)?json[ \t]*(;|$)/i.test(headers['content-type'] ?? ''))
     throw new OutboundError('does not respond with JSON')
-  // Nothing is decompressed, so that a small body stays small.
+  rejectCoding({ headers })
+}
+
+/** Nothing is decompressed, so that a small body stays small. */
+function rejectCoding({ headers }: Pick<IncomingMessage, 'headers'>): void {
   if (headers['content-encoding'] !== undefined) throw new OutboundError('responds with a content coding')
 }
 

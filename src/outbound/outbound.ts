@@ -1,6 +1,6 @@
 import type { JWTVerifyGetKey } from 'jose'
 import { TooManyCallsError } from './error.ts'
-import { type FetchLimits, fetchJson, type JsonPost } from './fetch-json.ts'
+import { type FetchLimits, type FetchRequest, fetchJson, fetchResponse, type JsonPost } from './fetch-json.ts'
 import { createGuard } from './guard.ts'
 import { type PostedMessage, type PostResponse, postJson } from './post-json.ts'
 import { createRemoteJwks } from './remote-jwks.ts'
@@ -13,6 +13,8 @@ export type Outbound = {
   flawOf(url: string): string | undefined
   /** Throws an OutboundError if the document cannot be fetched. */
   fetchJson(url: string, organizationId: string): Promise<unknown>
+  /** For libraries that work with `fetch`. Throws an OutboundError if there is no response, or one with a status of 5xx. */
+  fetch(url: string, organizationId: string, request: FetchRequest): Promise<Response>
   /** Posts JSON. Throws an OutboundError if there is no response. */
   post(url: string, message: PostedMessage): Promise<PostResponse>
   /** The JSON in the response to a POST; throws an OutboundError. */
@@ -43,20 +45,24 @@ export function createOutbound({
 }: OutboundOptions): Outbound {
   const guard = createGuard(allow, resolve)
   const enter = createShares(maxCalls)
-  const fetch = async (url: string, organizationId: string, post?: JsonPost) => {
+  const sharing = async <T>(organizationId: string, work: () => Promise<T>): Promise<T> => {
     const leave = enter(organizationId)
     if (!leave)
       throw new TooManyCallsError('was not called because its organization has too many calls in progress')
     try {
-      return await fetchJson(url, guard, limits, post)
+      return await work()
     } finally {
       leave()
     }
   }
+  const fetch = (url: string, organizationId: string, post?: JsonPost) =>
+    sharing(organizationId, () => fetchJson(url, guard, limits, post))
   return {
     flawOf: guard.flawOf,
     fetchJson: fetch,
     postJson: fetch,
+    fetch: (url, organizationId, request) =>
+      sharing(organizationId, () => fetchResponse(url, guard, limits, request)),
     post: (url, message) => postJson(url, guard, message),
     jwks: createRemoteJwks(fetch, elapsed),
   }

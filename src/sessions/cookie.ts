@@ -1,15 +1,21 @@
 import { parseCookie, stringifySetCookie } from 'cookie'
 import { Secret } from '../shared/secret.ts'
 
+export const sessionCookie = (publicUrl: string) => hostCookie(publicUrl, 'counterfoil')
+
+/** Binds a sign-in at an issuer to the browser that started it. */
+export const signInCookie = (publicUrl: string) => hostCookie(publicUrl, 'counterfoil-sign-in')
+
 /**
- * The cookie of sessions. Over HTTPS its name starts with `__Host-`: browsers then accept it only from this very host
+ * A cookie with a secret. Over HTTPS its name starts with `__Host-`: browsers then accept it only from this very host
  * with Secure, so that no other host of the domain can plant a session here. Without HTTPS, which is for
- * http://localhost only, not every browser would store such a cookie.
+ * http://localhost only, not every browser would store such a cookie. It is sent when another site leads here, as an
+ * issuer does at the end of a sign-in, but with none of its other requests (SameSite=Lax).
  */
-export function sessionCookie(publicUrl: string) {
+function hostCookie(publicUrl: string, label: string) {
   const secure = publicUrl.startsWith('https:')
   const attributes = {
-    name: secure ? '__Host-counterfoil' : 'counterfoil',
+    name: secure ? `__Host-${label}` : label,
     ...({ path: '/', httpOnly: true, sameSite: 'lax' } as const),
     secure,
   }
@@ -18,9 +24,9 @@ export function sessionCookie(publicUrl: string) {
       const value = header === undefined ? undefined : parseCookie(header)[attributes.name]
       return value === undefined || value === '' ? undefined : new Secret(value)
     },
-    set: (session: Secret) => stringifySetCookie({ ...attributes, value: session.reveal() }),
+    set: (secret: Secret) => stringifySetCookie({ ...attributes, value: secret.reveal() }),
     clear: stringifySetCookie({ ...attributes, value: '', maxAge: 0 }),
   }
 }
 
-export type SessionCookie = ReturnType<typeof sessionCookie>
+export type SessionCookie = ReturnType<typeof hostCookie>

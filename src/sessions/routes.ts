@@ -1,9 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { isUser, type Principal } from '../access/caller.ts'
-import { type Credential, isGoodFrom } from '../access/credential.ts'
+import { type Caller, isUser } from '../access/caller.ts'
+import { isGoodFrom } from '../access/credential.ts'
 import type { Session } from '../db/tables.ts'
+import { callerOf } from '../http/caller.ts'
 import type { Deps } from '../http/deps.ts'
 import { page, positionIn } from '../http/pages.ts'
 import { rejectCrossOrigin } from '../http/same-origin.ts'
@@ -21,19 +22,18 @@ const tags = ['Sessions']
 
 type SessionDeps = Deps & { cookie: SessionCookie }
 
-/** A session replaces the one that the browser had: its secret is new, and the old one no longer works. */
-async function open(
-  { db, cookie, now }: SessionDeps,
-  request: FastifyRequest,
-  credential: Credential,
+/** The session of a browser, in place of one that it had, and the cookie for it. */
+export async function open(
+  { db, cookie }: Pick<SessionDeps, 'db' | 'cookie'>,
+  { headers }: FastifyRequest,
+  caller: Caller,
+  how: Pick<sessions.Opening, 'by' | 'user'>,
 ): Promise<{ session: Session; setCookie: string }> {
-  const { ip, headers } = request
   const replaced = cookie.read(headers.cookie)
-  if (replaced) await sessions.endReplaced(db, replaced)
-  const { secret, session } = await sessions.openSession(db, credential, {
-    ip: plainAddress(ip),
+  const { secret, session } = await sessions.openSession(db, caller, {
+    ...how,
     userAgent: headers['user-agent'],
-    now: now(),
+    replaced,
   })
   return { session, setCookie: cookie.set(secret) }
 }
@@ -58,7 +58,8 @@ export const sessionRoutes: FastifyPluginAsyncTypebox<SessionDeps> = async (app,
       },
     },
     handler: async (request, reply) => {
-      const { session, setCookie } = await open(deps, request, tokenOf(request.caller.principal, request))
+      rejectAllButTokens(request)
+      const { session, setCookie } = await open(deps, request, request.caller, { by: 'token' })
       reply.code(201).header('location', `${app.basePath}/v1/sessions/${session.id}`)
       reply.header('set-cookie', setCookie)
       return schema.presentSession(session, session.id)
@@ -110,8 +111,8 @@ export const sessionRoutes: FastifyPluginAsyncTypebox<SessionDeps> = async (app,
 }
 
 /** A session cannot open another, or it would never end; nor can a user's short-lived token. */
-function tokenOf(principal: Principal, { sessionId }: FastifyRequest): Credential {
-  if (!isUser(principal) && sessionId === undefined) return principal
+function rejectAllButTokens({ caller, sessionId }: FastifyRequest): void {
+  if (!isUser(caller.principal) && sessionId === undefined) return
   throw new AppError('insufficient_scope', 'A session is opened with a token in Authorization.')
 }
 
@@ -130,7 +131,8 @@ export const signInLinkRoutes: FastifyPluginAsyncTypebox<SessionDeps> = async (a
     const token = await sessions.useSignInLink(deps, new Secret(request.body.code), deps.now())
     if (!token || !isGoodFrom(token, plainAddress(request.ip)))
       throw badCredential('the link was used, or is too old')
-    const { session, setCookie } = await open(deps, request, token)
+    const caller = callerOf(token, request, deps.now())
+    const { session, setCookie } = await open(deps, request, caller, { by: 'link' })
     reply.code(201).header('set-cookie', setCookie).header('cache-control', 'no-store')
     return schema.presentSession(session, session.id)
   })

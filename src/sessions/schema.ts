@@ -9,14 +9,17 @@ export const Session = Type.Object(
     id: Id,
     principal: Type.Object(
       {
-        type: Type.Enum(['token'], { type: 'string' }),
-        id: Type.String({ examples: ['019aa0c4-5b2f-7a10-8c3d-6e7f80912a3b'] }),
+        type: Type.Enum(['token', 'user'], { type: 'string' }),
+        id: Type.String({
+          description: 'The id of the token, or the subject of the user.',
+          examples: ['019aa0c4-5b2f-7a10-8c3d-6e7f80912a3b'],
+        }),
         name: Type.String({
           description: 'The name when the session was opened.',
           examples: ['Deployments'],
         }),
       },
-      { description: 'The token that the session acts as.' },
+      { description: 'The token or user that the session acts as.' },
     ),
     current: Type.Boolean({ description: 'Whether this session authenticated this request.' }),
     user_agent: nullable.string({
@@ -27,7 +30,8 @@ export const Session = Type.Object(
     created_at: DateTime(),
     last_seen_at: DateTime({ description: 'When it was last used, to the minute.' }),
     expires_at: DateTime({
-      description: 'When it ends unless it is used before; at the latest twelve hours after it was opened.',
+      description:
+        'When it ends unless it is used before; at the latest twelve hours after it was opened, or one hour if it is of a user.',
     }),
   },
   { $id: 'Session', description: 'A session of the console.' },
@@ -43,7 +47,10 @@ export function presentSession(row: Row, currentId: string | undefined): Static<
   const idleEnd = row.lastSeenAt.getTime() + limits.idleMs
   return {
     id: row.id,
-    principal: { type: 'token', id: row.tokenId, name: row.name },
+    principal:
+      row.tokenId === null
+        ? { type: 'user', id: row.subject ?? '', name: row.name }
+        : { type: 'token', id: row.tokenId, name: row.name },
     current: row.id === currentId,
     user_agent: row.userAgent,
     ip: row.ip,

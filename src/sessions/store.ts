@@ -20,20 +20,46 @@ export async function touchSession(db: Db, id: string, lastSeenAt: Date): Promis
   await db.updateTable('sessions').set({ lastSeenAt }).where('id', '=', id).execute()
 }
 
-export async function deleteSession(db: Db, id: string): Promise<void> {
-  await db.deleteFrom('sessions').where('id', '=', id).execute()
+export async function deleteSession(tx: Db, id: string): Promise<Session[]> {
+  return tx.deleteFrom('sessions').where('id', '=', id).returningAll().execute()
 }
 
-export async function deleteByHash(db: Db, hash: SecretHash): Promise<void> {
-  await db.deleteFrom('sessions').where('hash', '=', hash).execute()
+export async function deleteByHash(tx: Db, hash: SecretHash): Promise<Session[]> {
+  return tx.deleteFrom('sessions').where('hash', '=', hash).returningAll().execute()
 }
+
+/** How an issuer names users. */
+export type UserNames = { subjects: string[]; emails: string[] }
+
+export async function deleteOfUsers(
+  tx: Db,
+  issuerId: string,
+  { subjects, emails }: UserNames,
+): Promise<Session[]> {
+  if (subjects.length + emails.length === 0) return []
+  const lowered = emails.map((email) => email.toLowerCase())
+  return tx
+    .deleteFrom('sessions')
+    .where('issuerId', '=', issuerId)
+    .where((where) =>
+      where.or([
+        where('subject', '=', where.fn.any(where.val(subjects))),
+        where(where.fn<string>('lower', ['name']), '=', where.fn.any(where.val(lowered))),
+      ]),
+    )
+    .returningAll()
+    .execute()
+}
+
+/** Whom a session acts as. */
+export type Holder = { tokenId: string } | { issuerId: string; subject: string }
 
 /** The position of a session in the list. */
 export type SessionPosition = { created_at: string; id: string }
 
 type SessionQuery = {
-  /** Only sessions of this token; otherwise those of the whole organization, or of all for the platform. */
-  tokenId?: string
+  /** Only sessions of this holder; otherwise those of the whole organization, or of all for the platform. */
+  of?: Holder
   organizationId: string
   openAt: { expiresAfter: Date; seenAfter: Date }
   before?: SessionPosition
@@ -43,7 +69,7 @@ type SessionQuery = {
 /** Newest first; one row more than `limit` if there are more. */
 export async function selectSessions(
   db: Db,
-  { tokenId, organizationId, openAt, before, limit }: SessionQuery,
+  { of, organizationId, openAt, before, limit }: SessionQuery,
 ): Promise<Session[]> {
   return db
     .selectFrom('sessions')
@@ -51,7 +77,9 @@ export async function selectSessions(
     .where('expiresAt', '>', openAt.expiresAfter)
     .where('lastSeenAt', '>', openAt.seenAfter)
     .$if(organizationId !== platformId, (query) => query.where('organizationId', '=', organizationId))
-    .$if(tokenId !== undefined, (query) => query.where('tokenId', '=', tokenId as string))
+    .$if(of !== undefined, (query) =>
+      query.where((where) => where.and(of as Partial<Record<'tokenId' | 'issuerId' | 'subject', string>>)),
+    )
     .$if(before !== undefined, (query) =>
       query.where((where) =>
         where(
@@ -67,14 +95,29 @@ export async function selectSessions(
     .execute()
 }
 
-export async function deleteOver(db: Db, expiredBefore: Date, seenBefore: Date): Promise<void> {
-  await db
+/** At most `limit` of the sessions that are over; another instance may delete others at the same time. */
+export async function deleteOver(
+  tx: Db,
+  { now, seenBefore, limit }: { now: Date; seenBefore: Date; limit: number },
+): Promise<Session[]> {
+  return tx
     .deleteFrom('sessions')
-    .where((where) =>
-      where.or([where('expiresAt', '<', expiredBefore), where('lastSeenAt', '<', seenBefore)]),
+    .where('id', 'in', (over) =>
+      over
+        .selectFrom('sessions')
+        .select('id')
+        .where((where) => where.or([where('expiresAt', '<=', now), where('lastSeenAt', '<=', seenBefore)]))
+        .limit(limit)
+        .forUpdate()
+        .skipLocked(),
     )
+    .returningAll()
     .execute()
-  await db.deleteFrom('signInLinks').where('expiresAt', '<', expiredBefore).execute()
+}
+
+export async function deleteExpiredSignIns(db: Db, now: Date): Promise<void> {
+  await db.deleteFrom('signInLinks').where('expiresAt', '<=', now).execute()
+  await db.deleteFrom('openidSignIns').where('expiresAt', '<=', now).execute()
 }
 
 export async function insertLink(db: Db, link: Insertable<Tables['signInLinks']>): Promise<void> {
@@ -84,4 +127,13 @@ export async function insertLink(db: Db, link: Insertable<Tables['signInLinks']>
 /** The link, which from then on does not exist. Of two requests at the same time only one gets it. */
 export async function takeLink(db: Db, hash: SecretHash) {
   return db.deleteFrom('signInLinks').where('hash', '=', hash).returningAll().executeTakeFirst()
+}
+
+export async function insertSignIn(db: Db, signIn: Insertable<Tables['openidSignIns']>): Promise<void> {
+  await db.insertInto('openidSignIns').values(signIn).execute()
+}
+
+/** The sign-in, which from then on does not exist. Of two requests at the same time only one gets it. */
+export async function takeSignIn(db: Db, hash: SecretHash) {
+  return db.deleteFrom('openidSignIns').where('hash', '=', hash).returningAll().executeTakeFirst()
 }

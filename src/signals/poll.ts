@@ -1,6 +1,6 @@
 import { type KeyObject, randomUUID } from 'node:crypto'
 import type { Db } from '../db/database.ts'
-import { unsealPrivateJwk } from '../keys/sealed.ts'
+import { unsealText } from '../keys/sealed.ts'
 import { OutboundError } from '../outbound/error.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { AppError } from '../shared/errors.ts'
@@ -124,8 +124,8 @@ async function authorizationOf(
   masterKeys: readonly KeyObject[],
 ): Promise<string | undefined> {
   if (pollAuthorization === null) return undefined
-  const jwk = await unsealPrivateJwk(pollAuthorization, issuerId, masterKeys)
-  if (jwk?.k !== undefined) return Buffer.from(jwk.k, 'base64url').toString()
+  const text = await unsealText(pollAuthorization, issuerId, masterKeys)
+  if (text !== undefined) return text
   throw new AppError('unavailable', 'No master key opens poll_authorization: set it again.')
 }
 

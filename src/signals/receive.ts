@@ -5,6 +5,7 @@ import { batchSize, inBatches } from '../db/batches.ts'
 import type { Db } from '../db/database.ts'
 import type { Owner, SignalAction, TrustedIssuer } from '../db/tables.ts'
 import { logOwner, resumeBy, type SuspensionSource, suspendBy, suspendedBy } from '../owners/suspension.ts'
+import { endSessionsOf } from '../sessions/sessions.ts'
 import { AppError } from '../shared/errors.ts'
 import { revokeTokensOf } from '../tokens/owners.ts'
 import { actionFor, isAboutState, isVerification, nameOf } from './events.ts'
@@ -54,6 +55,11 @@ export async function handleEvent(
     // SSF §3.1: before `sub_id`, each event had its own `subject`.
     names: namesIn(event.subject ?? payload.subject, issuer.issuer),
   }))
+  // Whatever the event says of a user: at the next sign-in, the issuer says what holds now.
+  await endSessionsOf(db, origin, issuer.id, {
+    subjects: planned.flatMap(({ names }) => names.subjects),
+    emails: planned.flatMap(({ names }) => names.emails),
+  })
   // Not in the transaction, since there may be any number of tokens. If it fails later, the event is delivered again.
   for (const { action, names } of planned)
     if (action === 'revoke') await revokeTokens(db, origin, { issuer, names, event })

@@ -1,5 +1,4 @@
 import type { KeyObject } from 'node:crypto'
-import { base64url } from 'jose'
 import { type Caller, requirePermission } from '../access/caller.ts'
 import { rejectEscalation } from '../access/escalation.ts'
 import { type Action, record } from '../audit/audit.ts'
@@ -7,7 +6,7 @@ import { changeLocked } from '../audit/change-resource.ts'
 import { differences } from '../audit/changes.ts'
 import type { Db } from '../db/database.ts'
 import type { Changes, SignalAction, SignalStream, TrustedIssuer } from '../db/tables.ts'
-import { reseal, seal } from '../keys/sealed.ts'
+import { reseal, sealText } from '../keys/sealed.ts'
 import { type Signing, sealingKey } from '../keys/signing.ts'
 import { reachableOrganization } from '../organizations/lookup.ts'
 import type { Outbound } from '../outbound/outbound.ts'
@@ -132,7 +131,7 @@ async function sealedAuthorization(
       'poll_authorization',
       'needs a master key that encrypts it: set MASTER_KEY (or MASTER_KEY_FILE)',
     )
-  return JSON.stringify(await seal({ kty: 'oct', k: base64url.encode(text) }, issuerId, masterKey))
+  return JSON.stringify(await sealText(text, issuerId, masterKey))
 }
 
 /** Reseals every credential for polling under the first master key, all or none, and returns how many there are. */

@@ -1,5 +1,8 @@
-/** Signs in and consents like a person in a browser; returns the URL to which the provider redirects in the end. */
-export async function browse(start: URL, login: string, end: string): Promise<URL> {
+/**
+ * Signs in and consents like a person in a browser, or cancels if there is no login; returns the URL to which the
+ * provider redirects in the end.
+ */
+export async function browse(start: URL, login: string | undefined, end: string): Promise<URL> {
   const cookies = new Map<string, string>()
   const visit = async (url: URL, form?: Record<string, string>) => {
     const response = await fetch(url, {
@@ -23,10 +26,15 @@ export async function browse(start: URL, login: string, end: string): Promise<UR
       continue
     }
     const page = await response.text()
+    const cancel = /<a href="([^"]+\/abort)"/.exec(page)?.[1]
+    if (login === undefined && cancel) {
+      response = await visit(new URL(cancel, url))
+      continue
+    }
     const action = /<form[^>]* action="([^"]+)"/.exec(page)?.[1]
     const prompt = /name="prompt" value="(\w+)"/.exec(page)?.[1]
     if (!action || !prompt) throw new Error(`the provider shows something else: ${page}`)
-    response = await visit(new URL(action, url), { prompt, login, password: 'any' })
+    response = await visit(new URL(action, url), { prompt, login: login ?? '', password: 'any' })
   }
   return url
 }

@@ -17,8 +17,12 @@ export type OpenidProvider = {
   clientId: string
   /** The requested paths. */
   calls: string[]
+  /** What the provider says of a user from now on. */
+  account(subject: string, account: Account): void
   /** The tokens that a user gets by signing in: the access token is for Counterfoil. */
   signIn(subject: string, account?: Account): Promise<{ accessToken: string; idToken: string }>
+  /** Registers another client, which may redirect to these URIs; it has no secret if none is given. */
+  register(client: { redirectUri: string; signedOutUri?: string; secret?: string }): string
   /** The access token that a program gets. */
   clientCredentials(): Promise<string>
   /** A token with the provider's own signature that it would never issue; a text is signed as it is. */
@@ -35,20 +39,25 @@ export const audience = 'https://counterfoil.test/v1'
 
 const redirectUri = 'http://127.0.0.1:1/signed-in'
 
-/** A real OpenID provider on loopback. */
-export async function startProvider(t: Test): Promise<OpenidProvider> {
+/** A real OpenID provider on loopback. `configured` takes the place of its configuration here. */
+export async function startProvider(t: Test, configured: object = {}): Promise<OpenidProvider> {
   let answer: RequestListener = () => {}
   let replacement: RequestListener | undefined
   const { url: issuer, calls } = await serve(t, (request, response) =>
     (replacement ?? answer)(request, response),
   )
   const accounts = new Map<string, Account>()
+  const others: object[] = []
   const clientId = 'console'
   const clientSecret = randomUUID()
   let key = newKey()
   const start = () => {
     const jwks = { keys: [{ ...key.privateKey.export({ format: 'jwk' }), kid: key.kid, use: 'sig' }] }
-    answer = new Provider(issuer, { ...configuration({ accounts, clientId, clientSecret }), jwks }).callback()
+    answer = new Provider(issuer, {
+      ...configuration({ accounts, clientId, clientSecret, others }),
+      ...configured,
+      jwks,
+    }).callback()
   }
   start()
 
@@ -61,6 +70,21 @@ export async function startProvider(t: Test): Promise<OpenidProvider> {
     issuer,
     clientId,
     calls,
+    register({ redirectUri, signedOutUri, secret }) {
+      const id = randomUUID()
+      others.push({
+        client_id: id,
+        ...(secret ? { client_secret: secret } : {}),
+        token_endpoint_auth_method: secret ? 'client_secret_post' : 'none',
+        redirect_uris: [redirectUri],
+        ...(signedOutUri && { post_logout_redirect_uris: [signedOutUri] }),
+      })
+      start()
+      return id
+    },
+    account(subject, account) {
+      accounts.set(subject, account)
+    },
     async signIn(subject, account = {}) {
       accounts.set(subject, account)
       const config = await client()
@@ -110,9 +134,9 @@ function recorded(token: string | undefined): string {
   return token
 }
 
-type Known = { accounts: Map<string, Account>; clientId: string; clientSecret: string }
+type Known = { accounts: Map<string, Account>; clientId: string; clientSecret: string; others: object[] }
 
-function configuration({ accounts, clientId, clientSecret }: Known): object {
+function configuration({ accounts, clientId, clientSecret, others }: Known): object {
   return {
     clients: [
       {
@@ -122,6 +146,7 @@ function configuration({ accounts, clientId, clientSecret }: Known): object {
         redirect_uris: [redirectUri],
         application_type: 'native',
       },
+      ...others,
     ],
     claims: { openid: ['sub'], email: ['email', 'email_verified'], groups: ['groups', 'tenant'] },
     conformIdTokenClaims: false,

@@ -1,5 +1,9 @@
+import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { createWorld } from '../support/world.ts'
+import { clientSecretOf, rewrapClientSecrets } from '../../src/issuers/client.ts'
+import { newMasterKey } from '../support/master-key.ts'
+import { recordSecret } from '../support/records.ts'
+import { createWorld, issuer as publicUrl } from '../support/world.ts'
 
 const world = await createWorld(t)
 const { ask, manager } = world
@@ -15,7 +19,7 @@ const another = () => ({ issuer: `https://login-${++count}.example` })
 t.test('a registration is read, listed, replaced and deleted, with change log events', async (t) => {
   const created = await register({ default_permissions: ['tokens:own'] })
   t.equal(created.status, 201)
-  const { id, created_at, updated_at, ...said } = created.body
+  const { id, created_at, updated_at, redirect_uri, ...said } = created.body
   t.same(said, {
     ...minimal,
     jwks_uri: null,
@@ -23,6 +27,9 @@ t.test('a registration is read, listed, replaced and deleted, with change log ev
     claims: { subject: 'sub', email: 'email', groups: 'groups', organization: null },
     default_permissions: ['tokens:own'],
     group_permissions: [],
+    client_id: null,
+    has_client_secret: false,
+    scope: 'openid email',
   })
   const item = created.headers.location ?? ''
   t.same((await ask('GET', item)).body, created.body)
@@ -58,6 +65,72 @@ t.test('a registration is read, listed, replaced and deleted, with change log ev
     { action: 'trusted_issuer.created', changes: { before: {}, after: { jwks_uri: null, ...minimal } } },
   ])
   t.equal(log.items.length, 3)
+})
+
+t.test(
+  'the client secret is encrypted, never shown, and never given to another issuer or client',
+  async (t) => {
+    const secret = randomUUID()
+    recordSecret(secret)
+    const body = { ...minimal, ...another(), client_id: 'console', client_secret: secret }
+    const created = await register(body)
+    const item = created.headers.location ?? ''
+    const shown = { client_id: 'console', has_client_secret: true, scope: 'openid email' }
+    t.match(created, { status: 201, body: shown })
+    t.equal(created.body.redirect_uri, `${publicUrl}/console/sign-in/callback/${created.body.id}`)
+    t.notOk(created.text.includes(secret))
+    t.match(created.headers.etag, /./)
+    const { client_secret, ...same } = body
+    t.equal(
+      (await ask('PUT', item, { body: same })).headers.etag,
+      created.headers.etag,
+      'left out: nothing changes',
+    )
+    const renewed = await ask('PUT', item, { body: { ...same, client_secret: 'another' } })
+    t.not(renewed.headers.etag, created.headers.etag)
+    for (const more of [{ issuer: another().issuer }, { client_id: 'other' }]) {
+      const answer = await ask('PUT', item, { body: { ...same, ...more } })
+      t.match(answer, refused('client_secret'), JSON.stringify(more))
+      t.equal((await ask('PUT', item, { body: { ...same, ...more, client_secret: 'x' } })).status, 200)
+      await ask('PUT', item, { body })
+    }
+    const none = { ...same, client_id: null }
+    t.match(await ask('PUT', item, { body: { ...none, client_secret: 'x' } }), refused('client_secret'))
+    t.match(await ask('PUT', item, { body: none }), { body: { client_id: null, has_client_secret: false } })
+    t.match(await ask('PUT', item, { body: same }), {
+      body: { client_id: 'console', has_client_secret: false },
+    })
+    const { body: log } = await ask('GET', `/v1/organizations/default/audit-events?target=${created.body.id}`)
+    t.notOk(JSON.stringify(log).includes('client_secret'))
+    for (const scope of ['email', 'openid  email', 'email openid', 'openid "x"', ''])
+      t.equal((await register({ ...another(), scope })).status, scope === '' ? 201 : 400, scope)
+  },
+)
+
+t.test('without a master key there is nothing to encrypt a client secret with', async (t) => {
+  const { databaseUrl } = world
+  const without = await createWorld(t, { databaseUrl, signing: { masterKeys: [] } })
+  const body = { ...minimal, ...another(), client_id: 'console' }
+  const post = (more: object) =>
+    without.ask('POST', '/v1/organizations/default/issuers', {
+      token: world.admin,
+      body: { ...body, ...more },
+    })
+  t.match(await post({ client_secret: 'x' }), refused('client_secret'))
+  t.equal((await post({})).status, 201, 'a public client needs none')
+})
+
+t.test('rewrap: client secrets are resealed under the new master key, all or none', async (t) => {
+  const { id } = (await register({ ...another(), client_id: 'console', client_secret: 'to be kept' })).body
+  const [masterKey] = world.signing.masterKeys
+  const masterKeys = [newMasterKey(), ...world.signing.masterKeys]
+  const stored = async () =>
+    await world.db.selectFrom('trustedIssuers').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
+  await t.rejects(rewrapClientSecrets(world.db, { ...world.signing, masterKeys: masterKeys.slice(0, 1) }))
+  t.equal(await clientSecretOf(await stored(), world.signing.masterKeys), 'to be kept')
+  t.ok((await rewrapClientSecrets(world.db, { ...world.signing, masterKeys })) >= 1)
+  t.equal(await clientSecretOf(await stored(), masterKeys.slice(0, 1)), 'to be kept')
+  await t.rejects(clientSecretOf(await stored(), masterKey ? [masterKey] : []))
 })
 
 t.test('an organization registers an issuer once per audience', async (t) => {
@@ -97,7 +170,7 @@ t.test('callers cannot grant through an issuer what they do not hold', async (t)
 t.test('callers cannot take over an issuer that grants more by changing its keys', async (t) => {
   const created = await register({ ...another(), default_permissions: ['audit:read'] })
   const token = await manager(['policy:read', 'policy:write', 'tokens:write'])
-  const { id, created_at, updated_at, ...body } = created.body
+  const { id, created_at, updated_at, redirect_uri, has_client_secret, ...body } = created.body
   const change = { ...body, jwks_uri: 'https://evil.example/jwks' }
   const answer = await ask('PUT', created.headers.location ?? '', { token, body: change })
   t.match(answer, { status: 403, body: { code: 'insufficient_scope' } })

@@ -60,7 +60,7 @@ t.test('rewrap seals all keys under the new master key, and needs the old one fo
     t,
     'rewrap',
     { MASTER_KEY: second, MASTER_KEY_PREVIOUS: first },
-    /^Resealed: 2 signing keys, 2 webhook secrets and 1 credentials for polling\./,
+    /^Resealed: 2 signing keys, 2 webhook secrets, 1 credentials for polling and 0 client secrets\./,
   )
   await prepareKeys(db, signing(second), new Date())
   const after = await createWorld(t, { ...allowed, signing: signing(second) })

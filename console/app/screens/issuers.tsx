@@ -142,6 +142,8 @@ function Edit({ organization, issuer, onClose, onDone }: EditProps) {
       ...(!issuer && organization === 'platform' && { claims: { organization: null } }),
       default_permissions: permissions.filter((one) => form.getAll('default').includes(one)),
       group_permissions: groupsIn(groups),
+      ...(text('client_id') && { client_id: text('client_id'), scope: text('scope') }),
+      ...(text('client_secret') && { client_secret: text('client_secret') }),
     }
     if (issuer)
       await done(
@@ -201,6 +203,42 @@ function Edit({ organization, issuer, onClose, onDone }: EditProps) {
           />
         )}
       </Field>
+      <fieldset class="client">
+        <legend>{words.issuers.client}</legend>
+        <Field label={words.issuers.clientId} name="client_id" help={words.issuers.clientHelp} optional>
+          {(props) => (
+            <input
+              {...props}
+              {...input}
+              required={false}
+              class="mono"
+              defaultValue={issuer?.client_id ?? ''}
+            />
+          )}
+        </Field>
+        <Field
+          label={words.issuers.clientSecret}
+          name="client_secret"
+          help={issuer?.has_client_secret ? words.issuers.clientSecretKept : words.issuers.clientSecretHelp}
+          optional
+        >
+          {(props) => (
+            <input {...props} {...input} required={false} type="password" autocomplete="new-password" />
+          )}
+        </Field>
+        <Field label={words.issuers.scope} name="scope" help={words.issuers.scopeHelp}>
+          {(props) => (
+            <input {...props} {...input} class="mono" defaultValue={issuer?.scope ?? 'openid email'} />
+          )}
+        </Field>
+        {issuer ? (
+          <p class="help">
+            {words.issuers.redirectUri}: <code>{issuer.redirect_uri}</code>
+          </p>
+        ) : (
+          <p class="help">{words.issuers.redirectUriLater}</p>
+        )}
+      </fieldset>
     </Confirm>
   )
 }

@@ -20,6 +20,9 @@ const actions: NonNullable<ChangeQuery['action']>[] = [
   'trusted_issuer.created',
   'trusted_issuer.updated',
   'trusted_issuer.deleted',
+  'session.created',
+  'session.rejected',
+  'session.ended',
 ]
 
 /** The change log with filters, which the export has too. */
