@@ -68,6 +68,16 @@ t.test('a typo in it is not a token', async (t) => {
   t.same(await introspect(typo), { active: false })
 })
 
+t.test('when each token was last used is tracked', async (t) => {
+  await create({ name: 'Never set up', type: 'scim' })
+  await product.flushUsage()
+  t.equal((await http('GET', `${tokens}/${okta.body.id}`)).body.last_used_at, clock.now.toISOString())
+  const [unused, ...more] = await list('?never_used=true')
+  t.match(unused, { name: 'Never set up', last_used_at: null })
+  t.same(more, [])
+  await http('DELETE', `${tokens}/${unused.id}`)
+})
+
 t.test('every integration has a token of its own, and old ones are rotated out', async (t) => {
   const azure = await create({ name: 'Azure AD Sync', type: 'scim' })
   clock.advance(1000)

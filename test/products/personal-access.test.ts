@@ -99,6 +99,16 @@ t.test('a token that is deleted is gone, and no longer opens anything', async (t
   t.same(await introspect(body.secret), { active: false })
 })
 
+t.test(
+  'a user known to come from single sign-on cannot be created for by leaving the source out',
+  async (t) => {
+    const refused = await create({ name: 'By omission', type, owner: { subject: 'sally' } })
+    t.match(refused, { status: 403, body: { code: 'creation_disabled' } })
+    const unknown = await create({ name: 'By omission', type, owner: { subject: 'stranger' } })
+    t.match(unknown, { status: 422, body: { errors: [{ field: 'owner.identity_source' }] } })
+  },
+)
+
 t.test('an SSO user without tokens finds an empty list that says why there is no new one', async (t) => {
   const { body } = await page(user('new', 'sso'))
   t.same(body.items, [])

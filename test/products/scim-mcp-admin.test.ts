@@ -3,7 +3,7 @@ import t from 'tap'
 import { type Reply, startProduct } from '../support/product.ts'
 
 const product = await startProduct(t, 'scim-mcp-admin', 'abc123')
-const { create, list, introspect, http, tokens, clock, inDays } = product
+const { create, list, introspect, verify, http, tokens, clock, inDays } = product
 const day = 24 * 60 * 60 * 1000
 const endpoint = 'https://dpms.yourcompany.com/pp/mcp/v1/abc123/mcp'
 const reader = await product.credential(['tokens:read'])
@@ -84,6 +84,44 @@ t.test('name and type are required, and the type is SCIM or MCP', async (t) => {
   t.equal((await create({ name: ' ', type: 'scim', lifetime_days: 182 })).status, 400)
   t.equal((await create({ name: 'X', lifetime_days: 182 })).status, 422)
   t.equal((await create({ name: 'X', type: 'api', lifetime_days: 182 })).status, 422)
+})
+
+t.test('a confirmation shows what would be created, and creates nothing', async (t) => {
+  const asked = { name: 'Not yet', type: 'scim', lifetime_days: 5000 }
+  t.match(await http('POST', `${tokens}?dry_run=true`, { body: asked }), {
+    status: 200,
+    body: { expires_at: inDays(3652), warnings: [{ code: 'lifetime_reduced' }] },
+  })
+  t.same(await list(), [])
+})
+
+t.test('the SCIM endpoint accepts SCIM tokens only', async (t) => {
+  for (const [type, status] of [
+    ['scim', 200],
+    ['mcp', 401],
+  ] as const) {
+    const { body } = await create({ name: type, type, lifetime_days: 182 })
+    const presented = { authorization: `Bearer ${body.secret}` }
+    t.equal((await verify(presented, '?type=scim')).status, status, type)
+    await http('DELETE', `${tokens}/${body.id}`)
+  }
+})
+
+t.test('a name and a comment are as long as people write them', async (t) => {
+  const texts = { name: 'n'.repeat(1000), comment: 'c'.repeat(60_000) }
+  const { body } = await create({ ...texts, type: 'scim', lifetime_days: 182 })
+  const { name, comment } = (await http('GET', `${tokens}/${body.id}`)).body
+  t.same({ name, comment }, texts)
+  await http('DELETE', `${tokens}/${body.id}`)
+})
+
+t.test('notifications are sent a number of days before a token expires', async (t) => {
+  const notifications = { expiry_days: [30, 7], mail_to: ['iam@yourcompany.com'] }
+  const saved = await http('PATCH', `${product.organization}/policy`, {
+    token: product.admin,
+    body: { notifications },
+  })
+  t.match(saved, { status: 200, body: { policy: { notifications } } })
 })
 
 const comment = 'Asked for by J. Doe in CHG-1042: HR onboarding'
@@ -190,4 +228,14 @@ t.test('the list tells when a token was last used, and which never were', async 
   t.equal((await list('?search=In+use'))[0].last_used_at, clock.now.toISOString())
   const never = (await list('?never_used=true&limit=200')).map(({ name }) => name)
   t.ok(never.includes('In no use') && !never.includes('In use'))
+})
+
+t.test('tabs have counts, and what needs attention is found', async (t) => {
+  const counts = (await http('GET', `${tokens}/counts`)).body
+  t.equal(counts.active.count, (await list('?status=active&limit=200')).length)
+  t.equal(counts.expired.count, (await list('?status=expired&limit=200')).length)
+  const reasons = async (query: string) =>
+    (await http('GET', `/v1/attention?organization=abc123&${query}`)).body.items.map(({ name }: any) => name)
+  t.ok((await reasons('reason=never_used')).includes('In no use'))
+  t.ok((await reasons('reason=expiring&days=365')).includes('In use'))
 })
