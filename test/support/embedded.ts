@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, rmSync } from 'node:fs'
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { chmod, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -34,7 +34,7 @@ export async function newDirectory(t: Test): Promise<string> {
 let prepared: Promise<string> | undefined
 
 /**
- * A data directory with a migrated database, copied from one that this process made: initdb and migrations take longer
+ * A data directory with a migrated database, copied from one that the run made: initdb and migrations take longer
  * than most tests. It survives killed processes, but not a power failure.
  */
 export async function preparedDirectory(t: Test): Promise<string> {
@@ -53,9 +53,11 @@ export async function copyDirectory(from: string, to: string): Promise<void> {
   await promisify(execFile)('cp', ['--archive', '--reflink=auto', from, to])
 }
 
+/** Made once in a run, in the run's own temporary folder, for all its processes. */
 async function prepare(): Promise<string> {
-  const parent = await mkdtemp(join(tmpdir(), 'counterfoil-prepared-'))
-  process.once('exit', () => rmSync(parent, { recursive: true, force: true }))
+  const shared = join(tmpdir(), 'counterfoil-prepared')
+  if (existsSync(shared)) return shared
+  const parent = await mkdtemp(`${shared}-`)
   await chmod(parent, 0o755)
   const directory = join(parent, 'data')
   const server = await startEmbedded(directory, ['--no-sync', '--set', 'fsync=off', '--wal-segsize', '1'])
@@ -63,7 +65,12 @@ async function prepare(): Promise<string> {
   await migrate(db)
   await db.destroy()
   await server.stop()
-  return directory
+  await rename(directory, shared).catch((error) => {
+    // Another process was faster.
+    if (error.code !== 'ENOTEMPTY') throw error
+  })
+  await rm(parent, { recursive: true, force: true })
+  return shared
 }
 
 export async function start(t: Test, directory: string) {
