@@ -209,7 +209,7 @@ export async function buildApp({
   })
 
   const answerOtherMethods = noteMethods(app)
-  metrics(app, measuring, durations)
+  metrics(app, measuring, { durations, db: deps.db })
   for (const shape of [schemas.Problem, schemas.Actor, schemas.ScopeDetail]) app.addSchema(shape)
 
   // Without the browser headers, which are useless here and cost time.

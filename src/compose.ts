@@ -4,16 +4,19 @@ import {
   type CredentialVerifierOptions,
   createCredentialVerifier,
 } from './credentials/credential-verifier.ts'
+import { measureLookups } from './credentials/metrics.ts'
 import { createUsageRecorder, type UsageRecorder } from './credentials/usage-recorder.ts'
 import { createDispatcher, type Dispatcher } from './dispatch/dispatcher.ts'
 import { measureDispatch } from './dispatch/metrics.ts'
 import { type Measuring, measureAlone } from './http/metrics.ts'
 import { createIssuerKeys } from './issuers/sign-in.ts'
+import { measureSigningKey } from './keys/metrics.ts'
 import { createMailer, type MailerOptions } from './mail/transport.ts'
 import { createOutbound, type OutboundOptions } from './outbound/outbound.ts'
 import { createTail, type TailOptions } from './revocations/tail.ts'
 import { type Interval, startInterval } from './shared/interval.ts'
 import { createPoller, type Poller } from './signals/poll.ts'
+import { measureExpiring } from './tokens/metrics.ts'
 import { createRotations, type Rotations } from './tokens/rotate/rotations.ts'
 import { staticSecretLookup } from './tokens/static-secret/static-secret.ts'
 
@@ -91,6 +94,7 @@ export async function compose({
         { before, now },
         'the database continues on another timeline: acknowledged changes may be missing, and readers of the revocation feed start again',
       ),
+    onLookup: measureLookups(measuring.registry),
     onChange: tail.wake,
     activate: rotations.activate,
     onEnded: rotations.presented,
@@ -118,6 +122,10 @@ export async function compose({
     every: flushEvery,
     mail: mail && { mailer: createMailer(mail), url: options.issuer },
   })
+  const measureStored = [measureExpiring(measuring.registry, db), measureSigningKey(measuring.registry, db)]
+  const stopMeasuring = flushEvery(60_000, () => {
+    for (const measure of measureStored) measure(options.now()).catch(onError)
+  })
   const app = await buildApp({ ...options, measuring, pooled, credentials, usage, tail, outbound, keysOf })
   return {
     app,
@@ -128,6 +136,7 @@ export async function compose({
     signals,
     endFeed: tail.close,
     async close() {
+      stopMeasuring()
       await tail.close()
       await dispatcher.close()
       await usage.close()

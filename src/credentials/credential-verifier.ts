@@ -25,6 +25,8 @@ export type CredentialVerifierOptions = {
   onLease?: LeaseOptions['onLease']
   /** Called when the database continues on another timeline. */
   onTimeline?: LeaseOptions['onTimeline']
+  /** Called with the duration of every statement that looked up secrets. */
+  onLookup?(ms: number): void
   /** Called for every announced change. */
   onChange?(): void
   /** Makes a pending secret the current one of its token, unless it lapsed or was cancelled in the meantime. */
@@ -66,6 +68,8 @@ export type CredentialVerifier = {
   forgetPrefixes(): void
   /** How many hashes were looked up in the database. */
   lookups(): number
+  /** How often the cache had the answer, by whether the secret was good. */
+  cacheHits(): { good: number; bad: number }
   /** Why an answer just read from that server cannot be trusted, if so. */
   doubtNow: Lease['doubtNow']
   /** Why the database cannot be used for lookups, if so. */
@@ -86,6 +90,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
   // Beats have a connection of their own, since a lookup can be blocked, for example by a migration.
   const beats = openPipeline(pipelineOptions)
   let lookups = 0
+  const cacheHits = { good: 0, bad: 0 }
   const rejectDoubtful = async (server: string | null) => {
     const doubt = await lease.doubt(server)
     if (doubt === undefined) return
@@ -94,8 +99,10 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
   }
   const ask = async (hashes: HashText[]) => {
     lookups += hashes.length
+    const startedAt = performance.now()
     try {
       const { server, credentials: found } = await selectCredentials(pipeline, hashes)
+      options.onLookup?.(performance.now() - startedAt)
       await rejectDoubtful(server)
       const asked = staticSecret && hashes.some((hash) => staticSecret.is(Buffer.from(hash, 'base64')))
       const fixed = asked && (await staticSecret.find())
@@ -151,12 +158,19 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
     const known = memory?.recall(secret.hashText())
     // A cached secret was issued, so its checksum need not be verified.
     if (known) {
-      if (isGood(known, now)) return known
+      if (isGood(known, now)) {
+        cacheHits.good += 1
+        return known
+      }
       if (canActivate(known, now)) return undefined
       if (hasEnded(known, now)) onEnded?.(known.hash, now, from)
+      cacheHits.bad += 1
       return null
     }
-    if (known === null) return null
+    if (known === null) {
+      cacheHits.bad += 1
+      return null
+    }
     return secret.isMistyped() && !imported.mayInclude(secret) ? null : undefined
   }
 
@@ -203,6 +217,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
     lookUp,
     verifyFresh: async (hash, now) => ifGood((await lookUpBatched([hash]))[0], now),
     lookups: () => lookups,
+    cacheHits: () => cacheHits,
     doubtNow: lease.doubtNow,
     unready: lease.unready,
     status: lease.status,

@@ -34,7 +34,16 @@ export const maintenanceMs = 60 * 60 * 1000
 
 export function createDb({ queryMs = usualQueryMs, ...options }: DatabaseOptions): Db {
   const pool = createPool({ ...options, connectMs: 3_000, queryMs })
-  return new Kysely<Tables>({ dialect: new Dialect({ pool }), plugins: [camelCase] })
+  const db = new Kysely<Tables>({ dialect: new Dialect({ pool }), plugins: [camelCase] })
+  pools.set(db, pool)
+  return db
+}
+
+const pools = new WeakMap<Db, pg.Pool>()
+
+/** How many statements and transactions wait for a connection of the pool. */
+export function waitingForConnection(db: Db): number {
+  return pools.get(db)?.waitingCount ?? 0
 }
 
 /** Bare connections, for the few statements that do not go through Kysely. */

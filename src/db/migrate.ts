@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import * as foundation from '../../migrations/0001-foundation.ts'
@@ -79,15 +80,32 @@ export async function lockSetup(tx: Db): Promise<void> {
   await sql`select pg_advisory_xact_lock(7662)`.execute(tx)
 }
 
+/** While a statement waits for a table lock, everything else that wants the table queues behind it. */
+const lockWait = { ms: 5_000, pauseMs: 2_000, attempts: 10 }
+
 /**
  * Brings the database to this code's version and returns the migrations that it ran. All of them run in one transaction
- * under an advisory lock, so any number of instances may call this at once.
+ * under an advisory lock, so any number of instances may call this at once. If a table stays locked, the transaction is
+ * rolled back, so that those who queued behind it can go on, and repeated.
  */
-export async function migrate(db: Db): Promise<string[]> {
+export async function migrate(db: Db, wait = lockWait): Promise<string[]> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await migrateOnce(db, wait.ms)
+    } catch (error) {
+      if ((error as { code?: string }).code !== lockNotAvailable || attempt === wait.attempts) throw error
+      await delay(wait.pauseMs)
+    }
+  }
+}
+
+/** SQLSTATE lock_not_available: lock_timeout has passed. */
+const lockNotAvailable = '55P03'
+
+async function migrateOnce(db: Db, lockMs: number): Promise<string[]> {
   return db.transaction().execute(async (tx) => {
     await lockSetup(tx)
-    // While a statement waits for a table lock, everything else that wants the table queues behind it.
-    await sql`set local lock_timeout = '5s'`.execute(tx)
+    await sql`select set_config('lock_timeout', ${`${lockMs}ms`}, true)`.execute(tx)
     await rejectUnfit(tx)
     if ((await pendingMigrations(tx)).length === 0) return []
     await rejectWithoutSchema(tx)

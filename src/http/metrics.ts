@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { type Db, waitingForConnection } from '../db/database.ts'
 import type { Durations } from './durations.ts'
 import { atEnd } from './log.ts'
 import { problems } from './schemas.ts'
@@ -16,8 +17,20 @@ export function measureAlone(): Measuring {
 }
 
 /** Measures every request by route and status, and serves `/metrics` in the Prometheus text format. */
-export function metrics(app: FastifyInstance, { registry, render }: Measuring, durations: Durations): void {
+export function metrics(
+  app: FastifyInstance,
+  { registry, render }: Measuring,
+  { durations, db }: { durations: Durations; db: Db },
+): void {
   collectDefaultMetrics({ register: registry })
+  new Gauge({
+    name: 'counterfoil_pool_waiting',
+    help: 'Statements and transactions that wait for a connection of the pool for management',
+    registers: [registry],
+    collect() {
+      this.set(waitingForConnection(db))
+    },
+  })
   atEnd(app, ({ method, routeOptions }, { elapsedTime }, status) => {
     durations.measure(durations.of(method, routeOptions.url ?? 'none', status), elapsedTime)
   })

@@ -25,6 +25,16 @@ export function measureIntrospection(registry: Registry, credentials: Credential
       this.inc(credentials.lookups())
     },
   })
+  new Counter({
+    name: 'counterfoil_cache_hits_total',
+    help: 'Secrets that the cache knew, by whether they were good',
+    labelNames: ['outcome'],
+    registers,
+    collect() {
+      this.reset()
+      for (const [outcome, times] of Object.entries(credentials.cacheHits())) this.inc({ outcome }, times)
+    },
+  })
   new Gauge({
     name: 'counterfoil_lease_held',
     help: '1 while the lease holds and the cache may answer',

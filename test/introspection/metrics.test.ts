@@ -12,4 +12,7 @@ t.test('introspections are counted by result, and database lookups too', async (
   t.match(text, 'counterfoil_introspections_total{active="true"} 2')
   t.match(text, 'counterfoil_introspections_total{active="false"} 1')
   t.match(text, 'counterfoil_lookups_total 3')
+  t.match(text, /counterfoil_lookup_duration_seconds_count [1-9]/)
+  t.match(text, /counterfoil_cache_hits_total\{outcome="good"\} [1-9]/)
+  t.match(text, 'counterfoil_pool_waiting 0')
 })
