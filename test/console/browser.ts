@@ -63,6 +63,6 @@ export async function openPage(
 export async function signIn(page: Page, url: string, token: string, path = '/console/'): Promise<void> {
   await page.goto(`${url}${path}`)
   await page.locator('input[name=token]').fill(token)
-  await page.locator('.sign-in button[type=submit]').click()
+  await page.locator('.sign-in form:has(input[name=token]) button[type=submit]').click()
   await page.waitForSelector('.shell')
 }
