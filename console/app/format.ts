@@ -29,7 +29,7 @@ export function formatExact(at: string): string {
   return instant.getTimezoneOffset() === 0 ? here : `${here} (${utc.format(instant)})`
 }
 
-export const formatDay = (at: string) => day.format(new Date(at))
+export const formatDay = (at: string | number) => day.format(new Date(at))
 
 const units = [
   ['year', 365 * 86_400],

@@ -25,6 +25,12 @@ const screens: [pattern: RegExp, screen: Screen | Load][] = [
   [at('/policy'), later(() => import('./screens/policy.tsx'))],
   [at('/types'), later(() => import('./screens/types.tsx'))],
   [at('/issuers'), later(() => import('./screens/issuers.tsx'))],
+  [at('/import'), later(() => import('./screens/import.tsx'))],
+  [at('/webhooks'), later(() => import('./screens/webhooks.tsx'))],
+  [at('/webhooks/new'), later(() => import('./screens/new-webhook.tsx'))],
+  [at('/webhooks/(?<id>[^/]+)'), later(() => import('./screens/webhook.tsx'))],
+  [at('/leaks'), later(() => import('./screens/leaks.tsx'))],
+  [at('/leaks/(?<id>[^/]+)'), later(() => import('./screens/leak.tsx'))],
   [at('/log'), later(() => import('./screens/log.tsx'))],
   [/^\/organizations$/, later(() => import('./screens/organizations.tsx'))],
   [/^\/keys$/, later(() => import('./screens/keys.tsx'))],
@@ -159,6 +165,9 @@ function Navigation({
         {may(me, 'policy:read') && link(inOrganization('/policy'), words.navigation.policy)}
         {link(inOrganization('/types'), words.navigation.types)}
         {may(me, 'policy:read') && link(inOrganization('/issuers'), words.navigation.issuers)}
+        {may(me, 'policy:read') && link(inOrganization('/webhooks'), words.navigation.webhooks)}
+        {may(me, 'tokens:read') && link(inOrganization('/leaks'), words.navigation.leaks)}
+        {may(me, 'tokens:write') && link(inOrganization('/import'), words.navigation.import)}
         {may(me, 'audit:read') && link(inOrganization('/log'), words.navigation.log)}
       </ul>
       {me.ofPlatform && may(me) && (
@@ -193,7 +202,8 @@ function OrganizationChoice({ organization }: { organization: string }) {
   const { data } = useLoad(`organization ${organization}`, (signal) =>
     done(api.GET('/v1/organizations/{organization}', { params: { path: { organization } }, signal })),
   )
-  const name = data?.name ?? organization
+  // Until the name is there, that of another organization would be wrong.
+  const name = data?.key === organization ? data.name : organization
   if (!me.ofPlatform || !may(me)) return <p class="organization">{name}</p>
   return (
     <a class="organization" href={hrefOf('/organizations')} title={words.navigation.change}>

@@ -1,4 +1,4 @@
-import { Component } from 'preact'
+import { Component, createRef } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { api, done, type Refusal, type Shapes, type Token } from './api.ts'
 import { formatCount, formatDay } from './format.ts'
@@ -18,6 +18,7 @@ import {
   Notice,
   Skeleton,
   Status,
+  Tabs,
   useLoad,
 } from './ui.tsx'
 import { words } from './words.ts'
@@ -200,6 +201,22 @@ export function Tokens({ organization, place }: ScreenProps) {
     ...(counts.data?.not_yet_valid.count ? (['not_yet_valid'] as const) : []),
   ]
 
+  let rows = 0
+  const pages = shown?.pages.map((page) => {
+    const before = rows
+    rows += page.length
+    return (
+      <Page
+        key={page[0]?.id}
+        page={page}
+        before={before}
+        path={path}
+        mayWrite={mayWrite}
+        ask={(deed, token) => setAsking({ deed, token })}
+      />
+    )
+  })
+
   return (
     <>
       <Heading title={words.tokens.title} actions={mayWrite && creation?.allowed !== false && create}>
@@ -212,18 +229,15 @@ export function Tokens({ organization, place }: ScreenProps) {
           </p>
         </Notice>
       )}
-      <nav class="tabs" aria-label={words.tokens.tabs}>
-        {shownTabs.map((name) => (
-          <a
-            key={name}
-            href={hrefOf(path, { ...query, status: name === 'active' ? '' : name, sort: '' })}
-            aria-current={tab === name ? 'page' : undefined}
-          >
-            {words.tab[name]}
-            <span class="count">{counts.data ? formatCount(counts.data[name as 'active']) : ''}</span>
-          </a>
-        ))}
-      </nav>
+      <Tabs
+        label={words.tokens.tabs}
+        items={shownTabs.map((name) => ({
+          label: words.tab[name],
+          href: hrefOf(path, { ...query, status: name === 'active' ? '' : name, sort: '' }),
+          current: tab === name,
+          count: counts.data ? formatCount(counts.data[name as 'active']) : '',
+        }))}
+      />
       <Filters organization={organization} query={place.query} change={filter} />
       {error && <Failure error={error} retry={() => setRound(round + 1)} />}
       {isEmpty ? (
@@ -240,7 +254,11 @@ export function Tokens({ organization, place }: ScreenProps) {
           </Empty>
         )
       ) : (
-        <table class="list tokens">
+        <table
+          class="list tokens"
+          // -1: not known yet.
+          aria-rowcount={shown?.cursor === null ? rows + 1 : -1}
+        >
           <caption class="hidden">{words.tab[tab]}</caption>
           <thead>
             <tr>
@@ -255,15 +273,7 @@ export function Tokens({ organization, place }: ScreenProps) {
               </th>
             </tr>
           </thead>
-          {shown?.pages.map((page) => (
-            <Page
-              key={page[0]?.id}
-              page={page}
-              path={path}
-              mayWrite={mayWrite}
-              ask={(deed, token) => setAsking({ deed, token })}
-            />
-          ))}
+          {pages}
           {(!shown || shown.cursor) && !error && <Skeleton rows={shown ? 1 : 8} columns={7} />}
         </table>
       )}
@@ -288,40 +298,76 @@ export function Tokens({ organization, place }: ScreenProps) {
 
 type PageProps = {
   page: Token[]
+  /** How many rows are before it. */
+  before: number
   path: string
   mayWrite: boolean
   ask: (deed: 'revoke' | 'delete', token: Token) => void
 }
 
-/** A page of rows, which is not rendered again when another page is added below it. */
-class Page extends Component<PageProps> {
-  override shouldComponentUpdate(next: PageProps) {
-    return next.page !== this.props.page
+/** How high pages were when they had rows. */
+const heights = new WeakMap<Token[], number>()
+
+/**
+ * A page of rows, which is not rendered again when another page is added below it. Far from the window it is an empty box
+ * of the same height, so that a list of 100,000 tokens has no more rows than a short one.
+ */
+class Page extends Component<PageProps, { near: boolean }> {
+  override state = { near: !heights.has(this.props.page) }
+  private readonly body = createRef<HTMLTableSectionElement>()
+  private readonly observer = new IntersectionObserver(
+    (entries) => this.move(entries.some(({ isIntersecting }) => isIntersecting)),
+    { rootMargin: '1500px' },
+  )
+
+  private move(near: boolean) {
+    const body = this.body.current
+    // What has the focus stays.
+    if (!body || body.contains(document.activeElement)) return
+    if (!near) heights.set(this.props.page, body.offsetHeight)
+    this.setState({ near })
   }
 
-  override render({ page, path, mayWrite, ask }: PageProps) {
+  override componentDidMount() {
+    if (this.body.current) this.observer.observe(this.body.current)
+  }
+
+  override componentWillUnmount() {
+    this.observer.disconnect()
+  }
+
+  override shouldComponentUpdate(next: PageProps, state: { near: boolean }) {
+    return next.page !== this.props.page || state.near !== this.state.near
+  }
+
+  override render({ page, before, path, mayWrite, ask }: PageProps, { near }: { near: boolean }) {
     return (
-      <tbody>
-        {page.map((token) => (
-          <Row
-            key={token.id}
-            token={token}
-            href={hrefOf(`${path}/${token.id}`)}
-            mayWrite={mayWrite}
-            ask={ask}
-          />
-        ))}
+      <tbody ref={this.body} style={near ? {} : { height: `${heights.get(page)}px` }}>
+        {near &&
+          page.map((token, index) => (
+            <Row
+              key={token.id}
+              // The first row is that of the header.
+              row={before + index + 2}
+              token={token}
+              href={hrefOf(`${path}/${token.id}`)}
+              mayWrite={mayWrite}
+              ask={ask}
+            />
+          ))}
       </tbody>
     )
   }
 }
 
 function Row({
+  row,
   token,
   href,
   mayWrite,
   ask,
 }: {
+  row: number
   token: Token
   href: string
   mayWrite: boolean
@@ -340,7 +386,7 @@ function Row({
     if (!inside && !getSelection()?.toString()) void go(href)
   }
   return (
-    <tr onClick={open}>
+    <tr aria-rowindex={row} onClick={open}>
       <th scope="row" title={token.name}>
         <a href={href}>{token.name}</a>
         {token.scopes.length > 0 && <span class="scopes">{token.scopes.join(' ')}</span>}

@@ -334,6 +334,25 @@ export function Confirm({ title, deed, danger, onClose, act, children, disabled 
   )
 }
 
+type TabsProps = {
+  label: string
+  items: { href: string; label: string; current: boolean; count?: string }[]
+}
+
+/** Links to the parts of a list. */
+export function Tabs({ label, items }: TabsProps) {
+  return (
+    <nav class="tabs" aria-label={label}>
+      {items.map((item) => (
+        <a key={item.label} href={item.href} aria-current={item.current ? 'page' : undefined}>
+          {item.label}
+          {item.count !== undefined && <span class="count">{item.count}</span>}
+        </a>
+      ))}
+    </nav>
+  )
+}
+
 type MenuItem = { label: string; danger?: boolean } & ({ href: string } | { act: () => void })
 
 /** The actions of a row: opened by a click, Enter or the arrow keys, left by Escape. */

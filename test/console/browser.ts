@@ -2,6 +2,10 @@ import { existsSync } from 'node:fs'
 import type { Browser, Page } from 'puppeteer-core'
 import puppeteer from 'puppeteer-core'
 import type { Test } from 'tap'
+import type { World } from '../support/world.ts'
+
+/** What all stories share. */
+export type Console = { world: World; url: string; browser: Browser }
 
 const browsers = [process.env.CHROMIUM ?? '', '/usr/bin/chromium', '/usr/bin/google-chrome']
 const executablePath = browsers.find(existsSync)
@@ -65,4 +69,74 @@ export async function signIn(page: Page, url: string, token: string, path = '/co
   await page.locator('input[name=token]').fill(token)
   await page.locator('.sign-in form:has(input[name=token]) button[type=submit]').click()
   await page.waitForSelector('.shell')
+}
+
+export const clipboard = (page: Page) => page.evaluate('navigator.clipboard.readText()') as Promise<string>
+
+export function passes(t: Test, { foreign, errors }: Watched, expected: RegExp[] = []): void {
+  t.same(foreign, [], 'nothing is requested from other origins')
+  t.same(
+    errors.filter((error) => !expected.some((one) => one.test(error))),
+    [],
+  )
+}
+
+export async function secretIsGone(t: Test, page: Page, secret: string): Promise<void> {
+  const left = (await page.evaluate(`JSON.stringify([
+    document.documentElement.outerHTML,
+    [...document.querySelectorAll('input, textarea')].map(({ value }) => value),
+    location.href,
+    history.state,
+    { ...localStorage },
+    { ...sessionStorage },
+    document.title,
+  ])`)) as string
+  t.notOk(left.includes(secret), 'no secret in the document, the URL, the history or a storage')
+  t.same(await page.evaluate('indexedDB.databases().then((all) => all.length)'), 0)
+}
+
+export async function textOf(page: Page, selector: string): Promise<string> {
+  await page.waitForSelector(selector)
+  return page.$eval(selector, (element) => (element as unknown as { innerText: string }).innerText)
+}
+
+export async function helpOf(page: Page, name: string): Promise<string> {
+  const id = await page.$eval(`[name="${name}"]`, (field) => field.getAttribute('aria-describedby') ?? '')
+  return textOf(page, `[id="${id}"]`)
+}
+
+export async function clickText(page: Page, selector: string, text: string): Promise<void> {
+  const handle = await page.waitForFunction(
+    `[...document.querySelectorAll(${JSON.stringify(selector)})].find((one) => !one.disabled && one.textContent.trim() === ${JSON.stringify(text)})`,
+  )
+  await handle.evaluate((element) => (element as { click(): void }).click())
+}
+
+export async function replaceText(page: Page, selector: string, text: string): Promise<void> {
+  await page.waitForSelector(selector)
+  await page.$eval(selector, (field) => (field as unknown as { select(): void }).select())
+  await page.type(selector, text)
+}
+
+/** The accessible name of what has the focus, as far as this console names things. */
+export async function focused(page: Page): Promise<string> {
+  return (await page.evaluate(`(() => {
+    const { activeElement: element } = document
+    return (element.getAttribute('aria-label') ?? (element.labels?.[0] ?? element).textContent).replace(/optional$/, '').trim()
+  })()`)) as string
+}
+
+/** Presses Tab until what has this name has the focus. */
+export async function tabTo(page: Page, name: string): Promise<void> {
+  for (let pressed = 0; pressed < 200; pressed++) {
+    if ((await focused(page)) === name) return
+    await page.keyboard.press('Tab')
+  }
+  throw new Error(`Tab does not lead to ${name}`)
+}
+
+/** Chooses an action from the menu of this name. */
+export async function choose(page: Page, menu: string, action: string): Promise<void> {
+  await page.locator(`[aria-haspopup=menu][aria-label="${menu}"]`).click()
+  await clickText(page, '[role=menuitem]', action)
 }

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto'
 import type { Page } from 'puppeteer-core'
-import type { World } from '../support/world.ts'
+import { day, type World } from '../support/world.ts'
+import { choose } from './browser.ts'
 
 export type ScreenShown = {
   name: string
@@ -13,7 +15,10 @@ export type ScreenShown = {
 export async function screensOf(world: World): Promise<ScreenShown[]> {
   const { body } = await world.ask('GET', '/v1/organizations/default/tokens?search=Okta')
   const okta = `/console/organizations/default/tokens/${body.items[0].id}`
-  const tokens = '/console/organizations/default/tokens'
+  const base = '/console/organizations/default'
+  const tokens = `${base}/tokens`
+  const [good, bad] = (await world.ask('GET', '/v1/organizations/default/webhooks')).body.items
+  const leak = (await world.ask('GET', '/v1/organizations/default/leaks')).body.items[0]
   return [
     { name: 'tokens', path: tokens, ready: 'tbody:not(.skeleton) tr' },
     { name: 'tokens-expired', path: `${tokens}?status=expired`, ready: 'tbody:not(.skeleton) tr' },
@@ -54,13 +59,62 @@ export async function screensOf(world: World): Promise<ScreenShown[]> {
     { name: 'rotate', path: `${okta}?do=rotate`, ready: 'dialog[open] select' },
     { name: 'revoke', path: `${okta}?do=revoke`, ready: 'dialog[open] input' },
     { name: 'delete', path: `${okta}?do=delete`, ready: 'dialog[open] button' },
-    { name: 'overview', path: '/console/organizations/default/overview', ready: '.card' },
-    { name: 'owners', path: '/console/organizations/default/owners', ready: 'tbody:not(.skeleton) tr' },
-    { name: 'owner', path: '/console/organizations/default/owners/u-4711', ready: 'tbody tr' },
-    { name: 'policy', path: '/console/organizations/default/policy', ready: '.policy' },
-    { name: 'types', path: '/console/organizations/default/types', ready: 'tbody:not(.skeleton) tr' },
-    { name: 'issuers', path: '/console/organizations/default/issuers', ready: '.empty' },
-    { name: 'log', path: '/console/organizations/default/log', ready: '.changes li' },
+    { name: 'overview', path: `${base}/overview`, ready: '.card' },
+    { name: 'owners', path: `${base}/owners`, ready: 'tbody:not(.skeleton) tr' },
+    { name: 'owner', path: `${base}/owners/u-4711`, ready: 'tbody tr' },
+    { name: 'policy', path: `${base}/policy`, ready: '.policy' },
+    { name: 'types', path: `${base}/types`, ready: 'tbody:not(.skeleton) tr' },
+    {
+      name: 'type',
+      path: `${base}/types`,
+      ready: 'tbody:not(.skeleton) tr',
+      act: (page) => choose(page, 'Actions for user-management', 'Change'),
+    },
+    { name: 'issuers', path: `${base}/issuers`, ready: 'tbody:not(.skeleton) tr' },
+    {
+      name: 'issuer',
+      path: `${base}/issuers`,
+      ready: 'tbody:not(.skeleton) tr',
+      act: (page) => choose(page, 'Actions for Company login', 'Change'),
+    },
+    { name: 'webhooks', path: `${base}/webhooks`, ready: 'tbody:not(.skeleton) tr' },
+    {
+      name: 'webhook-new',
+      path: `${base}/webhooks/new`,
+      ready: 'form.narrow',
+      act: (page) => page.click('input[name=some][value=true]'),
+    },
+    { name: 'webhook', path: `${base}/webhooks/${good.id}`, ready: '.deliveries tbody:not(.skeleton) tr' },
+    {
+      name: 'webhook-failing',
+      path: `${base}/webhooks/${bad.id}?status=pending`,
+      ready: '.deliveries tbody:not(.skeleton) tr',
+    },
+    { name: 'webhook-change', path: `${base}/webhooks/${bad.id}?do=change`, ready: 'dialog[open] form' },
+    { name: 'webhook-rotate', path: `${base}/webhooks/${good.id}?do=rotate`, ready: 'dialog[open] form' },
+    { name: 'leaks', path: `${base}/leaks`, ready: 'tbody:not(.skeleton) tr' },
+    { name: 'leak', path: `${base}/leaks/${leak.id}`, ready: '.facts' },
+    { name: 'import', path: `${base}/import`, ready: 'textarea' },
+    {
+      name: 'import-preview',
+      path: `${base}/import`,
+      ready: 'textarea',
+      act: async (page) => {
+        const expires_at = new Date(world.clock.now.getTime() + 200 * day)
+        const line = (name: string, type: string) =>
+          JSON.stringify({
+            expires_at,
+            sha256: createHash('sha256').update(`secret of ${name}`).digest('hex'),
+            type,
+            name,
+          })
+        const lines = [line('Nightly report', 'api'), line('Old assistant', 'mcp'), line('Typo', 'apj')]
+        await page.type('textarea', lines.join('\n'))
+        await page.click('main form button[type=submit]')
+        await page.waitForSelector('.results tbody tr')
+      },
+    },
+    { name: 'log', path: `${base}/log`, ready: '.changes li' },
     { name: 'organizations', path: '/console/organizations', ready: 'tbody:not(.skeleton) tr' },
     { name: 'keys', path: '/console/keys', ready: 'tbody:not(.skeleton) tr' },
     { name: 'sessions', path: '/console/sessions', ready: 'tbody:not(.skeleton) tr' },

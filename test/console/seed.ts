@@ -1,7 +1,10 @@
+import { createHash } from 'node:crypto'
+import type { Test } from 'tap'
 import { day, type World } from '../support/world.ts'
+import { startReceiver } from '../webhooks/receiver.ts'
 
 /** An organization as it looks after some years: tokens of every status, used and unused, with long names and short. */
-export async function seed(world: World): Promise<void> {
+export async function seed(t: Test, world: World): Promise<void> {
   const { sql, issue, ask } = world
   await ask('PATCH', '/v1/organizations/default/policy', {
     body: { lifetime: { maximum_days: 3652, on_too_long: 'reduce', allow_no_expiry: false } },
@@ -47,4 +50,45 @@ export async function seed(world: World): Promise<void> {
       { name, type: 'api', scopes: ['read'] },
       { left: 40 + name.length * 20, used: -name.length / 3 },
     )
+  await seedWebhooks(t, world)
+  const hook = createHash('sha256')
+    .update(await secretOf(world))
+    .digest('hex')
+  for (const url of ['https://git.example/app/blob/main/.env', 'https://git.example/app/blob/fork/.env'])
+    await ask('POST', '/v1/leaks', { body: { sha256: hook, source: 'nightly repository scan', url } })
+  await ask('POST', '/v1/organizations/default/token-types', {
+    body: {
+      ...{ name: 'user-management', prefix: 'um', description: 'Users and groups' },
+      allowed_scopes: ['um:read', 'um:write'],
+      scope_details: [{ scope: 'um:read', label: 'Read', description: 'See users and groups' }],
+    },
+  })
+  await ask('POST', '/v1/organizations/default/issuers', {
+    body: {
+      ...{ name: 'Company login', issuer: 'https://login.example/realms/acme', audience: 'counterfoil' },
+      default_permissions: ['tokens:own'],
+    },
+  })
+}
+
+async function secretOf({ issue }: World): Promise<string> {
+  return (await issue({ name: 'CI pipeline', type: 'api', lifetime_days: 365 })).secret
+}
+
+/** A webhook that works, one that fails and one that waits, with what was sent to them. */
+async function seedWebhooks(t: Test, { ask, sql, dispatcher, issue }: World): Promise<void> {
+  const webhooks = '/v1/organizations/default/webhooks'
+  const receiver = await startReceiver(t, ({ path }, response) => {
+    response.writeHead(path === '/good' ? 204 : 503).end()
+  })
+  const events = ['token.created', 'token.expiring', 'token.revoked']
+  await ask('POST', webhooks, { body: { url: `${receiver.url}/good`, description: 'Ticket system' } })
+  await ask('POST', webhooks, { body: { url: `${receiver.url}/bad`, events, signature: 'ed25519' } })
+  const { body } = await ask('POST', webhooks, { body: { url: `${receiver.url}/paused`, events } })
+  await ask('PATCH', `${webhooks}/${body.id}`, { body: { paused: true } })
+  const { id } = await issue({ name: 'Load test', type: 'api', lifetime_days: 30 })
+  await ask('POST', `/v1/organizations/default/tokens/${id}/revoke`)
+  await dispatcher.flush()
+  // The pictures show where such URLs lead in life.
+  await sql(`update webhooks set url = replace(url, '${receiver.url}', 'https://hooks.example.com')`)
 }

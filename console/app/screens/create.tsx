@@ -2,7 +2,7 @@ import type { TargetedSubmitEvent } from 'preact'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { api, done, Refusal, type Shapes } from '../api.ts'
 import { apiUrl } from '../base.ts'
-import { formatDays, formatLong } from '../format.ts'
+import { formatDay, formatDays, formatLong } from '../format.ts'
 import { go, hrefOf, organizationPath } from '../router.ts'
 import type { ScreenProps } from '../shell.tsx'
 import {
@@ -20,7 +20,7 @@ import {
   useLoad,
 } from '../ui.tsx'
 import { words } from '../words.ts'
-import { Reveal } from './reveal.tsx'
+import { TokenReveal } from './reveal.tsx'
 
 type Options = Shapes['TokenOptions']
 type NewToken = Shapes['NewToken']
@@ -55,7 +55,7 @@ export default function Create({ organization }: ScreenProps) {
   const leave = () => go(hrefOf(issued ? `${path}/${issued.id}` : path))
   if (issued)
     return (
-      <Reveal
+      <TokenReveal
         token={issued}
         title={words.reveal.created(issued.name)}
         onDone={() => setIssued(undefined)}
@@ -128,7 +128,20 @@ function Form({ organization, options, onIssued }: FormProps) {
           <Field
             label={words.token.name}
             name="name"
-            help={words.create.nameHelp}
+            help={
+              <>
+                {words.create.nameHelp}
+                {values.name === '' && (
+                  <button
+                    type="button"
+                    class="link"
+                    onClick={() => set({ name: words.create.suggested(values.type, formatDay(Date.now())) })}
+                  >
+                    {words.create.suggest}
+                  </button>
+                )}
+              </>
+            }
             optional={!options.name.required}
           >
             {(props) => (

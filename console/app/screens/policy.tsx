@@ -21,40 +21,55 @@ import { words } from '../words.ts'
 type Rules = Shapes['Policy']
 type Kind =
   | { kind: 'number'; optional?: boolean }
-  | { kind: 'days' }
+  | { kind: 'numbers' }
+  | { kind: 'names'; optional?: boolean }
   | { kind: 'switch' }
   | { kind: 'choice'; of: readonly string[] }
 
-/** The rules in the order of the form, by their place in the policy. */
+/** The rules by their places in the policy, in the order and the groups of the form. */
 const sections: Record<string, Record<string, Kind>> = {
   lifetime: {
-    presets_days: { kind: 'days' },
-    default_days: { kind: 'number', optional: true },
-    minimum_days: { kind: 'number' },
-    maximum_days: { kind: 'number', optional: true },
-    on_too_long: { kind: 'choice', of: ['refuse', 'reduce'] },
-    allow_no_expiry: { kind: 'switch' },
+    'lifetime.presets_days': { kind: 'numbers' },
+    'lifetime.default_days': { kind: 'number', optional: true },
+    'lifetime.minimum_days': { kind: 'number' },
+    'lifetime.minimum_seconds': { kind: 'number', optional: true },
+    'lifetime.maximum_days': { kind: 'number', optional: true },
+    'lifetime.on_too_long': { kind: 'choice', of: ['refuse', 'reduce'] },
+    'lifetime.allow_no_expiry': { kind: 'switch' },
   },
-  name: {
-    required: { kind: 'switch' },
-    minimum_length: { kind: 'number' },
-    unique: { kind: 'switch' },
+  creation: {
+    'creation.sso_users': { kind: 'switch' },
+    allowed_types: { kind: 'names', optional: true },
+    'scopes.required': { kind: 'switch' },
+    'name.required': { kind: 'switch' },
+    'name.minimum_length': { kind: 'number' },
+    'name.unique': { kind: 'switch' },
+    'limits.active_per_owner': { kind: 'number', optional: true },
+    'limits.active_per_organization': { kind: 'number', optional: true },
   },
-  limits: {
-    active_per_owner: { kind: 'number', optional: true },
-    active_per_organization: { kind: 'number', optional: true },
-  },
-  creation: { sso_users: { kind: 'switch' } },
-  scopes: { required: { kind: 'switch' } },
-  delete: { confirm_name: { kind: 'switch' } },
   rotation: {
-    default_overlap_seconds: { kind: 'number' },
-    maximum_overlap_seconds: { kind: 'number' },
-    every_days: { kind: 'number', optional: true },
-    on_superseded_use: { kind: 'choice', of: ['ignore', 'notify', 'revoke'] },
+    'rotation.default_overlap_seconds': { kind: 'number' },
+    'rotation.maximum_overlap_seconds': { kind: 'number' },
+    'rotation.first_use_within_days': { kind: 'number' },
+    'rotation.every_days': { kind: 'number', optional: true },
+    'rotation.keep_superseded_days': { kind: 'number' },
+    'rotation.on_superseded_use': { kind: 'choice', of: ['ignore', 'notify', 'revoke'] },
   },
-  expiry_warning: { warning_days: { kind: 'number' }, imminent_hours: { kind: 'number' } },
+  end: {
+    on_leak: { kind: 'choice', of: ['notify', 'revoke', 'rotate'] },
+    'delete.confirm_name': { kind: 'switch' },
+    'scim.subject': { kind: 'choice', of: ['user_name', 'external_id'] },
+  },
+  notifications: {
+    'expiry_warning.warning_days': { kind: 'number' },
+    'expiry_warning.imminent_hours': { kind: 'number' },
+    'notifications.expiry_days': { kind: 'numbers' },
+    'notifications.mail_owners': { kind: 'switch' },
+    'notifications.mail_to': { kind: 'names' },
+  },
 }
+
+const rules: Record<string, Kind> = Object.assign({}, ...Object.values(sections))
 
 type Values = Record<string, string>
 
@@ -143,8 +158,7 @@ function Form({ organization, view, etag, onSaved }: FormProps) {
         {Object.entries(sections).map(([section, rules]) => (
           <fieldset key={section} disabled={!mayWrite}>
             <legend>{words.policy.sections[section]}</legend>
-            {Object.entries(rules).map(([rule, kind]) => {
-              const name = `${section}.${rule}`
+            {Object.entries(rules).map(([name, kind]) => {
               const own = view.sources[name] === 'organization'
               const source = inherited.has(name)
                 ? words.policy.willInherit
@@ -176,7 +190,7 @@ function Form({ organization, view, etag, onSaved }: FormProps) {
       </FieldErrors>
       {mayWrite && (
         <div class="save">
-          <FormError error={error} shown={Object.keys(sections)} />
+          <FormError error={error} shown={Object.keys(rules).map((name) => name.split('.')[0] ?? '')} />
           {breaking && <Breaking organization={organization} breaking={breaking} />}
           <div class="buttons">
             <button type="button" disabled={!changed} onClick={preview}>
@@ -241,8 +255,8 @@ function Rule({ name, kind, value, set, help }: RuleProps) {
         return (
           <input
             {...props}
-            inputMode={kind.kind === 'days' ? 'text' : 'numeric'}
-            placeholder={kind.kind === 'number' && kind.optional ? words.policy.noLimit : ''}
+            inputMode={kind.kind === 'number' ? 'numeric' : 'text'}
+            placeholder={kind.kind === 'number' && !kind.optional ? '' : words.policy.empty(name)}
             value={value}
             autocomplete="off"
             onInput={(event) => set(event.currentTarget.value)}
@@ -255,39 +269,34 @@ function Rule({ name, kind, value, set, help }: RuleProps) {
 
 /** The rules as text in the fields. */
 function valuesOf(policy: Rules): Values {
-  const values: Values = {}
-  for (const [section, rules] of Object.entries(sections))
-    for (const rule of Object.keys(rules)) {
-      const value = (policy as unknown as Record<string, Record<string, unknown>>)[section]?.[rule]
-      values[`${section}.${rule}`] = Array.isArray(value) ? value.join(', ') : String(value ?? '')
-    }
-  return values
+  const valueAt = (name: string) =>
+    name.split('.').reduce<unknown>((value, member) => (value as Record<string, unknown>)[member], policy)
+  return Object.fromEntries(
+    Object.keys(rules).map((name) => {
+      const value = valueAt(name)
+      return [name, Array.isArray(value) ? value.join(', ') : String(value ?? '')]
+    }),
+  )
 }
 
 /** The members that were changed; null takes the platform's value again, or means no limit. */
-function patchOf(
-  values: Values,
-  before: Values,
-  inherited: Set<string>,
-): Record<string, Record<string, unknown>> {
-  const patch: Record<string, Record<string, unknown>> = {}
-  for (const [section, rules] of Object.entries(sections))
-    for (const [rule, kind] of Object.entries(rules)) {
-      const name = `${section}.${rule}`
-      const value = values[name] ?? ''
-      if (inherited.has(name)) patch[section] = { ...patch[section], [rule]: null }
-      else if (value !== before[name]) patch[section] = { ...patch[section], [rule]: parsed(kind, value) }
-    }
+function patchOf(values: Values, before: Values, inherited: Set<string>): Record<string, unknown> {
+  const patch: Record<string, unknown> = {}
+  for (const [name, kind] of Object.entries(rules)) {
+    const text = values[name] ?? ''
+    if (!inherited.has(name) && text === before[name]) continue
+    const value = inherited.has(name) ? null : parsed(kind, text)
+    const [section = '', rule] = name.split('.')
+    patch[section] = rule === undefined ? value : { ...(patch[section] as object), [rule]: value }
+  }
   return patch
 }
 
 function parsed(kind: Kind, text: string): unknown {
   if (kind.kind === 'switch') return text === 'true'
-  if (kind.kind === 'days')
-    return text
-      .split(/[\s,]+/)
-      .filter(Boolean)
-      .map(numberOr)
+  const items = text.split(/[\s,]+/).filter(Boolean)
+  if (kind.kind === 'numbers') return items.map(numberOr)
+  if (kind.kind === 'names') return items.length === 0 && kind.optional ? null : items
   if (kind.kind === 'number') return text.trim() === '' ? null : numberOr(text.trim())
   return text
 }

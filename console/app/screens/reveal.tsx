@@ -1,3 +1,4 @@
+import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Token } from '../api.ts'
 import { apiUrl } from '../base.ts'
@@ -5,17 +6,22 @@ import { setGuard } from '../router.ts'
 import { Code, Confirm, Copy, Copyable, Expiry, Facts, Heading, Notice } from '../ui.tsx'
 import { words } from '../words.ts'
 
-type RevealProps = {
-  token: Token & { secret: string }
+export type Leaving = {
   title: string
   /** Called when the person leaves: from then on nothing here knows the secret. */
   onDone: () => void
   leave: () => void
 }
 
+type RevealProps = Leaving & {
+  secret: string
+  says: typeof words.reveal.token
+  /** What belongs to the secret. */
+  children: (shown: boolean) => ComponentChildren
+}
+
 /** Shows a secret this once. It is in the memory of this page only: never in a URL, the history or a storage. */
-export function Reveal({ token, title, onDone, leave }: RevealProps) {
-  const { secret, endpoint } = token
+export function Reveal({ secret, says, title, onDone, leave, children }: RevealProps) {
   const [shown, setShown] = useState(false)
   const [stored, setStored] = useState(false)
   const [asking, setAsking] = useState<(leaves: boolean) => void>()
@@ -49,9 +55,9 @@ export function Reveal({ token, title, onDone, leave }: RevealProps) {
   return (
     <section class="reveal">
       <Heading title={title}>{title}</Heading>
-      <Notice kind="warning">{words.reveal.once}</Notice>
+      <Notice kind="warning">{says.once}</Notice>
       <div class="secret">
-        <label for="secret">{words.reveal.secret}</label>
+        <label for="secret">{says.secret}</label>
         <div class="row">
           <input
             id="secret"
@@ -66,32 +72,17 @@ export function Reveal({ token, title, onDone, leave }: RevealProps) {
           <button type="button" aria-pressed={shown} onClick={() => setShown(!shown)}>
             {shown ? words.reveal.hide : words.reveal.show}
           </button>
-          <Copy text={secret} label={words.reveal.secret} />
+          <Copy text={secret} label={says.secret} />
         </div>
       </div>
-      <Facts
-        items={[
-          endpoint !== null && [
-            words.token.endpoint,
-            <Copyable key="endpoint" text={endpoint} label={words.token.endpoint} />,
-          ],
-          [words.token.expires, <Expiry key="expiry" token={token} />],
-        ]}
-      />
-      <h2>{words.reveal.tryIt}</h2>
-      <p class="help">{words.reveal.tryItHelp}</p>
-      <Code
-        text={commandWith(shown ? secret : words.reveal.masked(token.hint))}
-        copied={commandWith(secret)}
-        label={words.reveal.tryIt}
-      />
+      {children(shown)}
       <label class="choice stored">
         <input
           type="checkbox"
           checked={stored}
           onChange={(event) => setStored(event.currentTarget.checked)}
         />
-        <span>{words.reveal.stored}</span>
+        <span>{says.stored}</span>
       </label>
       <div class="buttons">
         <button type="button" class="primary" disabled={!stored} onClick={finish}>
@@ -100,16 +91,45 @@ export function Reveal({ token, title, onDone, leave }: RevealProps) {
       </div>
       {asking && (
         <Confirm
-          title={words.reveal.leaveTitle}
+          title={says.leaveTitle}
           deed={words.reveal.leave}
           danger
           onClose={() => answer(false)}
           act={async () => answer(true)}
         >
-          <p>{words.reveal.leaveHelp}</p>
+          <p>{says.leaveHelp}</p>
         </Confirm>
       )}
     </section>
+  )
+}
+
+/** The secret of a new or rotated token, where it is used, and a line to try it. */
+export function TokenReveal({ token, ...leaving }: Leaving & { token: Token & { secret: string } }) {
+  const { secret, endpoint } = token
+  return (
+    <Reveal {...leaving} secret={secret} says={words.reveal.token}>
+      {(shown) => (
+        <>
+          <Facts
+            items={[
+              endpoint !== null && [
+                words.token.endpoint,
+                <Copyable key="endpoint" text={endpoint} label={words.token.endpoint} />,
+              ],
+              [words.token.expires, <Expiry key="expiry" token={token} />],
+            ]}
+          />
+          <h2>{words.reveal.tryIt}</h2>
+          <p class="help">{words.reveal.tryItHelp}</p>
+          <Code
+            text={commandWith(shown ? secret : words.reveal.masked(token.hint))}
+            copied={commandWith(secret)}
+            label={words.reveal.tryIt}
+          />
+        </>
+      )}
+    </Reveal>
   )
 }
 

@@ -27,7 +27,7 @@ import {
 } from '../ui.tsx'
 import { words } from '../words.ts'
 import { Changes } from './changes.tsx'
-import { Reveal } from './reveal.tsx'
+import { TokenReveal } from './reveal.tsx'
 
 type Deed = 'rotate' | 'revoke' | 'delete' | 'finish' | 'cancel'
 
@@ -52,7 +52,7 @@ export default function TokenScreen({ organization, place, id }: ScreenProps) {
 
   if (rotated)
     return (
-      <Reveal
+      <TokenReveal
         token={rotated}
         title={words.rotate.done(rotated.name)}
         onDone={() => setRotated(undefined)}

@@ -107,20 +107,23 @@ type ChangeProps = {
 function Change({ organization, asking, onClose, onDone }: ChangeProps) {
   const { deed } = asking
   const type = deed === 'create' ? undefined : asking.type
+  const [allowed, setAllowed] = useState(type?.allowed_scopes ?? [])
   const text = (form: FormData, name: string) => String(form.get(name) ?? '').trim()
-  const list = (form: FormData, name: string) =>
-    text(form, name)
-      .split(/[\s,]+/)
-      .filter(Boolean)
   const act = async (form: FormData) => {
     const name = type?.name ?? text(form, 'name')
     const params = { path: { organization, type: name } }
-    const allowed = list(form, 'allowed_scopes')
     const body = {
       description: text(form, 'description') || null,
       endpoint: text(form, 'endpoint') || null,
       allowed_scopes: allowed.length > 0 ? allowed : null,
-      default_scopes: list(form, 'default_scopes'),
+      default_scopes: scopesIn(text(form, 'default_scopes')),
+      scope_details: allowed
+        .map((scope) => ({
+          scope,
+          label: text(form, `label ${scope}`),
+          description: text(form, `description ${scope}`) || null,
+        }))
+        .filter(({ label }) => label),
     }
     if (deed === 'create')
       await done(
@@ -180,7 +183,8 @@ function Change({ organization, asking, onClose, onDone }: ChangeProps) {
             {(props) => (
               <input
                 {...props}
-                defaultValue={type?.allowed_scopes?.join(' ') ?? ''}
+                defaultValue={allowed.join(' ')}
+                onInput={(event) => setAllowed([...new Set(scopesIn(event.currentTarget.value))])}
                 class="mono"
                 autocomplete="off"
                 spellcheck={false}
@@ -198,8 +202,48 @@ function Change({ organization, asking, onClose, onDone }: ChangeProps) {
               />
             )}
           </Field>
+          {allowed.length > 0 && <ScopeLabels scopes={allowed} details={type?.scope_details ?? []} />}
         </>
       )}
     </Confirm>
+  )
+}
+
+const scopesIn = (text: string) => text.split(/[\s,]+/).filter(Boolean)
+
+/** What people read in place of each scope. */
+function ScopeLabels({ scopes, details }: { scopes: string[]; details: Shapes['ScopeDetail'][] }) {
+  return (
+    <fieldset class="scope-labels">
+      <legend>
+        {words.types.details}
+        <span class="optional">{words.optional}</span>
+      </legend>
+      <p class="help">{words.types.detailsHelp}</p>
+      {scopes.map((scope) => {
+        const detail = details.find((one) => one.scope === scope)
+        return (
+          <div key={scope}>
+            <code>{scope}</code>
+            <input
+              name={`label ${scope}`}
+              maxLength={200}
+              defaultValue={detail?.label ?? ''}
+              placeholder={words.types.label}
+              aria-label={words.types.labelOf(scope)}
+              autocomplete="off"
+            />
+            <input
+              name={`description ${scope}`}
+              maxLength={1000}
+              defaultValue={detail?.description ?? ''}
+              placeholder={words.types.description}
+              aria-label={words.types.descriptionOf(scope)}
+              autocomplete="off"
+            />
+          </div>
+        )
+      })}
+    </fieldset>
   )
 }
