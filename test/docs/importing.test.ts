@@ -91,7 +91,7 @@ t.test('the filter for Unkey turns its rows into lines that are imported', async
   }
   const bare = {
     ...{ id: 'key_2', hash: sha256('secret-without-prefix', 'base64'), start: 'secr', name: null },
-    ...{ meta: null, owner: null, created: 1714550400123, used: null, expires: null },
+    ...{ meta: null, owner: null, created: 1714550400123, used: 0, expires: null },
   }
   // As MySQL prints JSON objects.
   await writeFile(join(folder, 'rows.ndjson'), `${JSON.stringify(row)}\n${JSON.stringify(bare)}\n`)
@@ -106,7 +106,9 @@ t.test('the filter for Unkey turns its rows into lines that are imported', async
     last_used_at: '2024-06-01T08:00:00.000Z',
     expires_at: '2100-01-01T00:00:00.000Z',
   })
-  t.match((await find('secret-without-prefix')).token, { name: 'key_2', owner: null, expires_at: null })
+  t.match((await find('secret-without-prefix')).token, {
+    ...{ name: 'key_2', owner: null, last_used_at: null, expires_at: null },
+  })
 })
 
 t.test('the loop for GitLab hashes the tokens of a file', async (t) => {
