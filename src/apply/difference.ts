@@ -18,7 +18,7 @@ export function differences(current: unknown, wanted: object, path: string[] = [
 }
 
 function isSame(from: unknown, to: unknown): boolean {
-  return isDeepStrictEqual(withoutNulls(from), withoutNulls(asStored(to)))
+  return isDeepStrictEqual(withoutNulls(asStored(from)), withoutNulls(asStored(to)))
 }
 
 /** The service stores names without surrounding spaces, and an empty text as null. */

@@ -3,6 +3,7 @@ import { permissions } from '../access/permissions.ts'
 import type { TrustedIssuer as Row } from '../db/tables.ts'
 import { nameForm, unchangeableOf } from '../http/messages.ts'
 import { DateTime, Id, nullable, OrganizationParams, orNull, ref } from '../http/schemas.ts'
+import { plainName } from '../shared/text.ts'
 import {
   algorithms,
   defaultAlgorithms,
@@ -185,7 +186,7 @@ export function parseRegistration(body: Static<typeof IssuerRegistration>): Regi
   const { name, issuer, audience } = body
   const { subject, email, groups, organization } = body.claims ?? {}
   return {
-    name,
+    name: plainName(name),
     issuer,
     audience,
     jwksUri: body.jwks_uri ?? null,

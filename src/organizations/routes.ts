@@ -29,7 +29,7 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
       },
     },
     handler: async ({ caller, body }, reply) => {
-      const organization = await organizations.createOrganization(db, caller, body)
+      const organization = await organizations.createOrganization(db, caller, schema.withPlainName(body))
       reply.code(201).header('location', `${app.basePath}/v1/organizations/${organization.key}`)
       return show(reply, organization)
     },
@@ -102,7 +102,10 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, {
       const expected = expectedVersions(request)
       return show(
         reply,
-        await organizations.updateOrganization(db, caller, params.organization, { expected, change: body }),
+        await organizations.updateOrganization(db, caller, params.organization, {
+          expected,
+          change: schema.withPlainName(body),
+        }),
       )
     },
   })

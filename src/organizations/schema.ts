@@ -4,6 +4,7 @@ import { nameForm, unchangeableOf } from '../http/messages.ts'
 import { Page, pageQuery } from '../http/pages.ts'
 import { DateTime, Id, nullable } from '../http/schemas.ts'
 import { organizationKeyPattern } from '../shared/organization-key.ts'
+import { plainName } from '../shared/text.ts'
 
 const Name = Type.String({ minLength: 1, maxLength: 200, ...nameForm, examples: ['Acme Inc.'] })
 
@@ -49,6 +50,10 @@ export const OrganizationPage = Page(Organization, 'OrganizationPage')
 export const OrganizationQuery = Type.Object(pageQuery, { additionalProperties: false })
 /** A key. */
 export const OrganizationPosition = Type.String()
+export function withPlainName<Body extends { name?: string }>(body: Body): Body {
+  return body.name === undefined ? body : { ...body, name: plainName(body.name) }
+}
+
 export const components = [Organization, OrganizationPage, NewOrganization, OrganizationChange]
 
 export function presentOrganization(row: Row): Static<typeof Organization> {

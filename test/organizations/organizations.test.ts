@@ -5,6 +5,17 @@ const world = await createWorld(t)
 const { ask, issue } = world
 const create = (key: string, name = key) => ask('POST', '/v1/organizations', { body: { key, name } })
 
+t.test('names of organizations and issuers are stored without surrounding spaces, in NFC', async (t) => {
+  const name = ' Cafe\u0301 '
+  t.equal((await create('cafe', name)).body.name, 'Caf\u00E9')
+  t.equal((await ask('PATCH', '/v1/organizations/cafe', { body: { name } })).body.name, 'Caf\u00E9')
+  const issuer = { name, issuer: 'https://login.cafe.example', audience: 'x' }
+  const registered = await ask('POST', '/v1/organizations/cafe/issuers', { body: issuer })
+  t.match(registered, { status: 201, body: { name: 'Caf\u00E9' } })
+  await ask('POST', '/v1/organizations/cafe/suspend')
+  await ask('DELETE', '/v1/organizations/cafe')
+})
+
 t.test('an organization is created, read by key or id, renamed', async (t) => {
   const created = await create('acme', 'Acme')
   t.match(created, {
