@@ -398,7 +398,7 @@ export async function tokenStories(t: Test, { world, url, browser }: Console): P
     const button = 'dialog[open] button[type=submit]'
     t.ok(await page.$eval(button, (one) => one.hasAttribute('disabled')))
     await page.type('dialog[open] input', 'To rotate')
-    await page.click(`${button}:not([disabled])`)
+    await page.locator(`${button}:not([disabled])`).click()
     await page.waitForSelector('.list')
     t.equal((await world.ask('GET', `/v1/organizations/${organization}/tokens/${id}`)).status, 404)
   })
