@@ -13,6 +13,11 @@ export type Proxy = {
   reopen(): Promise<void>
   /** Cuts all connections; new ones lead to this server, as after a switchover. */
   flip(target: string): void
+  /**
+   * Cuts all connections after this many more messages to the server, as if the client had crashed: the server handles
+   * the last one, but its reply is lost. The returned function stops this, and returns the client ports that were cut.
+   */
+  crashAfter(messages: number): () => number[]
   /** Withholds the replies on the next connection over which something with this text is sent. */
   holdRepliesTo(text: string): Held
   /** How often something with this text was sent. */
@@ -24,12 +29,16 @@ export type Held = { arrived: Promise<void>; release(): void }
 export async function createProxy(t: Test, target: string): Promise<Proxy> {
   let { hostname, port } = new URL(target)
   const sockets = new Set<Socket>()
+  const upstreams = new Set<Socket>()
   const requests: Buffer[] = []
   let frozen = false
+  let crash: { left: number; ports: number[] } | undefined
   let hold: { text: string; arrived: () => void; release: Promise<void> } | undefined
 
   const server = createServer((client) => {
     const upstream = connect(Number(port), hostname)
+    upstreams.add(upstream)
+    upstream.on('close', () => upstreams.delete(upstream))
     let held: typeof hold
     for (const [socket, other] of [
       [client, upstream],
@@ -49,7 +58,11 @@ export async function createProxy(t: Test, target: string): Promise<Proxy> {
         held = hold
         hold = undefined
       }
-      upstream.write(data)
+      if (crash && --crash.left === 0) {
+        crash.ports.push(...[...upstreams].map(({ localPort }) => localPort as number))
+        for (const socket of sockets) if (!upstreams.has(socket)) socket.destroy()
+        upstream.end(data)
+      } else upstream.write(data)
     })
     upstream.on('data', async (data) => {
       held?.arrived()
@@ -89,6 +102,14 @@ export async function createProxy(t: Test, target: string): Promise<Proxy> {
     flip(to) {
       ;({ hostname, port } = new URL(to))
       for (const socket of sockets) socket.destroy()
+    },
+    crashAfter(messages) {
+      const own = { left: messages, ports: [] as number[] }
+      crash = own
+      return () => {
+        if (crash === own) crash = undefined
+        return own.ports
+      }
     },
     sent: (text) => Buffer.concat(requests).toString('latin1').split(text).length - 1,
     holdRepliesTo(text) {

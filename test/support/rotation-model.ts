@@ -3,7 +3,15 @@ import { day } from './world.ts'
 
 export const hour = 60 * 60 * 1000
 
-type Secret = { secret: string; id: string; used: boolean }
+/** In place of the id of a secret whose response was lost, until it is read back. */
+export const lostId = 'lost'
+
+type Secret = {
+  /** Undefined: the response with it was lost. */
+  secret: string | undefined
+  id: string | undefined
+  used: boolean
+}
 
 /** What of a token can be read back, with the ids of secrets. */
 export type View = {
@@ -30,9 +38,13 @@ export class RotationModel {
     this.secrets = [secret]
   }
 
-  good(now: number): string[] {
+  clone(): RotationModel {
+    return Object.assign(Object.create(RotationModel.prototype), structuredClone({ ...this }))
+  }
+
+  good(now: number): (string | undefined)[] {
     if (this.revoked || this.suspended.size > 0) return []
-    return [this.current.secret, ...(this.overlap(now) ? [this.overlapping?.secret as string] : [])]
+    return [this.current.secret, ...(this.overlap(now) ? [this.overlapping?.secret] : [])]
   }
 
   overlap(now: number): boolean {
@@ -64,7 +76,7 @@ export class RotationModel {
   rotate(made: Pick<Secret, 'secret' | 'id'>, { activation, hours }: Rotation, now: number): void {
     const overlap = hours * hour
     this.rotations += 1
-    this.secrets.push(made.secret)
+    if (made.secret !== undefined) this.secrets.push(made.secret)
     if (activation === 'first_use') {
       this.pending = { ...made, used: false, overlap, lapses: now + 2 * day }
       return
@@ -125,6 +137,16 @@ const use = fc.record({ kind: fc.constant('use' as const), pick, on })
 export type Rotation = typeof rotation extends fc.Arbitrary<infer T> ? T : never
 export type Change = typeof change extends fc.Arbitrary<infer T> ? T : never
 
+/** What an instance may be doing when it crashes. */
+const interrupted = fc.oneof(
+  { weight: 4, arbitrary: rotation },
+  { weight: 2, arbitrary: change },
+  { weight: 2, arbitrary: use },
+  { weight: 1, arbitrary: of('create') },
+  { weight: 1, arbitrary: of('import') },
+)
+export type Interrupted = typeof interrupted extends fc.Arbitrary<infer T> ? T : never
+
 export const anyStep = fc.oneof(
   { weight: 16, arbitrary: rotation },
   { weight: 18, arbitrary: use },
@@ -139,6 +161,15 @@ export const anyStep = fc.oneof(
   {
     weight: 5,
     arbitrary: fc.record({ kind: fc.constant('unheard' as const), change: fc.oneof(rotation, change) }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant('crash' as const),
+      during: interrupted,
+      messages: fc.integer({ min: 1, max: 9 }),
+      keyed: fc.boolean(),
+    }),
   },
 )
 export type Step = typeof anyStep extends fc.Arbitrary<infer T> ? T : never

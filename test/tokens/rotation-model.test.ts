@@ -1,7 +1,7 @@
-// Any sequence of changes, uses, lost notifications and changes of the clock, on two instances of the service over
+// Any sequence of changes, uses, crashes, lost notifications and changes of the clock, on two instances of the service over
 // one database, against a simple model of which secrets are good.
 import { deepEqual, equal, ok } from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
 import { Secret } from '../../src/shared/secret.ts'
@@ -12,6 +12,8 @@ import {
   anyStep,
   type Change,
   hour,
+  type Interrupted,
+  lostId,
   type Rotation,
   RotationModel,
   type Step,
@@ -21,11 +23,12 @@ import { until } from '../support/until.ts'
 import { type Answer, createWorld, type World } from '../support/world.ts'
 
 const first = await createWorld(t)
+const toDatabase = await createProxy(t, first.databaseUrl)
 /** From which the second instance hears of changes. */
 const toListener = await createProxy(t, first.databaseUrl)
 const time = createTime()
 const second = await createWorld(t, {
-  databaseUrl: first.databaseUrl,
+  databaseUrl: toDatabase.url,
   signing: first.signing,
   hot: { ...time, listenUrl: toListener.url },
 })
@@ -37,14 +40,29 @@ function advance(ms: number): void {
   for (const { clock } of [first, second]) clock.advance(ms)
 }
 
-/** Until the second instance answers from memory. */
-async function holdLease(): Promise<void> {
+/** The second instance sends its beats only while this waits. */
+async function withBeats<T>(work: Promise<T>): Promise<T> {
+  let isDone = false
+  const done = () => {
+    isDone = true
+  }
+  work.then(done, done)
+  await until(() => {
+    time.tick()
+    return isDone
+  })
+  return work
+}
+
+/** Until the second instance has connections again, and answers from memory. */
+async function recover(): Promise<void> {
+  await until(async () => (await withBeats(second.app.inject({ url: '/readyz' }))).statusCode === 200)
   await until(() => {
     time.tick()
     return second.credentials.status().held
   })
 }
-await holdLease()
+await recover()
 
 let runs = 0
 
@@ -58,7 +76,7 @@ async function run(imported: boolean, steps: Step[]): Promise<void> {
   const owner = { subject: 'u-1', identity_source: 'internal' }
   const { id, secret } = await begin()
   const path = `${base}/tokens/${id}`
-  const model = new RotationModel(secret, id)
+  let model = new RotationModel(secret, id)
 
   async function begin(): Promise<{ id: string; secret: string }> {
     if (!imported) return first.issue({ owner }, key)
@@ -76,6 +94,7 @@ async function run(imported: boolean, steps: Step[]): Promise<void> {
     else if (step.kind === 'race') await race()
     else if (step.kind === 'import again') await importAgain(step.pick)
     else if (step.kind === 'unheard') await unheard(step.change)
+    else if (step.kind === 'crash') await crash(step)
     else await change(step)
   }
 
@@ -94,10 +113,10 @@ async function run(imported: boolean, steps: Step[]): Promise<void> {
     model.apply(asked)
   }
 
-  function send({ ask }: World, asked: Rotation | Change): Promise<Answer> {
+  function send({ ask }: World, asked: Rotation | Change, headers = {}): Promise<Answer> {
     if (asked.kind === 'rotate') {
       const body = { activation: asked.activation, overlap_seconds: asked.hours * 3600 }
-      return ask('POST', `${path}/rotate`, { token, body })
+      return ask('POST', `${path}/rotate`, { token, body, headers })
     }
     if (asked.kind === 'revoke') return ask('POST', `${path}/revoke`, { token })
     if (asked.kind === 'suspend' || asked.kind === 'resume')
@@ -115,6 +134,7 @@ async function run(imported: boolean, steps: Step[]): Promise<void> {
   /** Both instances see the pending secret at once. */
   async function race(): Promise<void> {
     const secret = model.pending?.secret ?? model.current.secret
+    if (secret === undefined) return
     const answers = await Promise.all([first, second].map(({ introspect }) => introspect(secret, token)))
     const active = model.use(secret, now())
     deepEqual(
@@ -158,10 +178,110 @@ async function run(imported: boolean, steps: Step[]): Promise<void> {
     time.outlive()
     for (const secret of notPending()) equal(await accepts(second, secret), after.includes(secret))
     toListener.thaw()
-    await holdLease()
+    await recover()
   }
 
-  async function read(): Promise<View> {
+  /** The second instance crashes while it works: that was done as a whole, or not at all, and can be repeated. */
+  async function crash({ during, messages, keyed }: Step & { kind: 'crash' }): Promise<void> {
+    await flushUses()
+    await second.credentials.settled()
+    const headers = keyed ? { 'idempotency-key': randomUUID() } : {}
+    const repeatable = prepare(during, headers)
+    const end = toDatabase.crashAfter(messages)
+    await withBeats(repeatable.run(second).catch(() => undefined))
+    const ports = end()
+    await until(async () => {
+      const left = await first.sql('select from pg_stat_activity where client_port = any($1)', [ports])
+      return left.rowCount === 0
+    })
+    await recover()
+    await repeatable.check()
+  }
+
+  function prepare(during: Interrupted, headers: Record<string, string>) {
+    if (during.kind === 'create') {
+      const body = { name: randomUUID(), type: 'api' }
+      const key = { 'idempotency-key': randomUUID() }
+      return onceMade(body.name, (world) =>
+        world.ask('POST', `${base}/tokens`, { token, body, headers: key }),
+      )
+    }
+    if (during.kind === 'import') {
+      const line = { sha256: sha256(randomUUID()), type: 'api', name: randomUUID() }
+      return onceMade(line.name, (world) => importInto(world, [line], { token, organization: key }))
+    }
+    const before = model.clone()
+    const after = model.clone()
+    if (during.kind === 'use') {
+      const secret = secretAt(during.pick)
+      after.use(secret, now())
+      return {
+        run: (world: World) => world.introspect(secret, token),
+        check: async () => adopt(await read(), [before, after]),
+      }
+    }
+    const expected = during.kind === 'rotate' ? after.againstRotating(during, now()) : undefined
+    if (during.kind !== 'rotate') after.apply(during)
+    else if (expected === undefined) after.rotate({ secret: undefined, id: lostId }, during, now())
+    return {
+      run: (world: World) => send(world, during, headers),
+      async check() {
+        adopt(await read(), [before, after])
+        if (during.kind !== 'rotate' || !headers['idempotency-key'] || expected !== undefined) return
+        // It has happened once, whether before the crash or now.
+        const { status, body, text } = await send(first, during, headers)
+        equal(status, 200, text)
+        model = before.clone()
+        model.rotate({ secret: body.secret, id: body.secrets[0].id }, during, now())
+      },
+    }
+  }
+
+  /** Repeated on the other instance, it has made one token. */
+  function onceMade(name: string, run: (world: World) => Promise<Answer>) {
+    return {
+      run,
+      async check() {
+        const { status, body, text } = await run(first)
+        if (model.suspended.has('organization')) return equal(body.code, 'suspended', text)
+        ok(status === 200 || status === 201, text)
+        const { items } = (await first.ask('GET', `${base}/tokens?name=${name}`)).body
+        equal(items.length, 1)
+      },
+    }
+  }
+
+  /** The model of what the database shows, which must be one of these. */
+  function adopt({ secrets, ...view }: View & { secrets: any[] }, possible: RotationModel[]): void {
+    const known = new Set(possible.flatMap((one) => Object.values(one.view(now()))))
+    const named = (id: string | undefined) => (id === undefined || known.has(id) ? id : lostId)
+    const found = possible.find((one) => {
+      const { current, overlapping, pending, ...rest } = one.view(now())
+      const shown = {
+        current: named(view.current),
+        overlapping: named(view.overlapping),
+        pending: named(view.pending),
+      }
+      const { revoked, suspended } = view
+      return isSame({ current, overlapping, pending, ...rest }, { ...shown, revoked, suspended })
+    })
+    ok(found, `neither the state before nor the one after: ${JSON.stringify(view)}`)
+    model = found
+    model.current.id = view.current
+    if (model.pending && model.isPending(now())) model.pending.id = view.pending
+    model.current.used = secrets.find(({ id }) => id === view.current).last_used_at !== null
+  }
+
+  function isSame(one: object, other: object): boolean {
+    try {
+      deepEqual(one, other)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  async function read(): Promise<View & { secrets: any[] }> {
     await flushUses()
     const { items: secrets } = (await first.ask('GET', `${path}/secrets`)).body
     const idOf = (status: string) => secrets.find((one: any) => one.status === status)?.id
@@ -177,6 +297,7 @@ async function run(imported: boolean, steps: Step[]): Promise<void> {
         ...(organization.suspended_at ? ['organization'] : []),
         ...(ofOwner.suspended_at ? ['owner'] : []),
       ],
+      secrets,
     }
   }
 
@@ -195,7 +316,8 @@ async function run(imported: boolean, steps: Step[]): Promise<void> {
       await world.credentials.settled()
       for (const secret of notPending()) equal(await accepts(world, secret), good.includes(secret))
     }
-    deepEqual(await read(), model.view(now()))
+    const { secrets: _, ...view } = await read()
+    deepEqual(view, model.view(now()))
   }
 
   for (const step of steps) {
