@@ -58,6 +58,17 @@ export function usePages<Item>(
   }
 }
 
+/** The button for the next page of `usePages`; nothing after the last one. */
+export function More({ load }: { load: (() => void) | undefined }) {
+  return load === undefined ? null : (
+    <p class="below">
+      <button type="button" onClick={load}>
+        {words.more}
+      </button>
+    </p>
+  )
+}
+
 /** Sets the title of the document, and moves the focus to the heading when a person came here by a link. */
 export function Heading({
   children,

@@ -2,7 +2,19 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import { api, done, type Shapes } from '../api.ts'
 import { formatNumber, formatRelative } from '../format.ts'
 import { hrefOf, organizationPath } from '../router.ts'
-import { announce, Confirm, Empty, Failure, Field, Instant, Menu, Skeleton, Tabs, usePages } from '../ui.tsx'
+import {
+  announce,
+  Confirm,
+  Empty,
+  Failure,
+  Field,
+  Instant,
+  Menu,
+  More,
+  Skeleton,
+  Tabs,
+  usePages,
+} from '../ui.tsx'
 import { words } from '../words.ts'
 
 type Delivery = Shapes['Delivery']
@@ -148,13 +160,7 @@ export function Deliveries({ organization, webhook, status, sent, onSent }: Deli
           </tbody>
         </table>
       )}
-      {more && (
-        <p class="below">
-          <button type="button" onClick={more}>
-            {words.more}
-          </button>
-        </p>
-      )}
+      <More load={more} />
       {ranging && (
         <ReplayRange
           path={{ organization, webhook }}

@@ -1,7 +1,7 @@
 import { api, done, type Shapes } from '../api.ts'
 import { hrefOf, organizationPath } from '../router.ts'
 import type { ScreenProps } from '../shell.tsx'
-import { Empty, Failure, Heading, Instant, Skeleton, usePages } from '../ui.tsx'
+import { Empty, Failure, Heading, Instant, More, Skeleton, usePages } from '../ui.tsx'
 import { words } from '../words.ts'
 
 /** Secrets that were found where they should not be: all, or those of one token. */
@@ -66,13 +66,7 @@ export default function Leaks({ organization, place }: ScreenProps) {
           </tbody>
         </table>
       )}
-      {more && (
-        <p class="below">
-          <button type="button" onClick={more}>
-            {words.more}
-          </button>
-        </p>
-      )}
+      <More load={more} />
     </>
   )
 }

@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks'
 import { api, done, type Shapes } from '../api.ts'
 import { formatDay } from '../format.ts'
 import { hrefOf, organizationPath } from '../router.ts'
-import { announce, Confirm, Failure, Field, Heading, Menu, Skeleton, usePages } from '../ui.tsx'
+import { announce, Confirm, Failure, Field, Heading, Menu, More, Skeleton, usePages } from '../ui.tsx'
 import { words } from '../words.ts'
 
 type Organization = Shapes['Organization']
@@ -93,13 +93,7 @@ export default function Organizations() {
           ))}
         </tbody>
       </table>
-      {more && (
-        <p class="below">
-          <button type="button" onClick={more}>
-            {words.more}
-          </button>
-        </p>
-      )}
+      <More load={more} />
       {asking?.deed === 'create' && <Create onClose={close} onDone={finish} />}
       {asking && asking.deed !== 'create' && <Change {...asking} onClose={close} onDone={finish} />}
     </>

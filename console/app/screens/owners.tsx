@@ -2,7 +2,7 @@ import { api, done } from '../api.ts'
 import { hrefOf, organizationPath, setQuery } from '../router.ts'
 import type { ScreenProps } from '../shell.tsx'
 import { TypedFilter } from '../tokens.tsx'
-import { Empty, Failure, Heading, Skeleton, usePages } from '../ui.tsx'
+import { Empty, Failure, Heading, More, Skeleton, usePages } from '../ui.tsx'
 import { words } from '../words.ts'
 
 export default function Owners({ organization, place }: ScreenProps) {
@@ -76,13 +76,7 @@ export default function Owners({ organization, place }: ScreenProps) {
           </tbody>
         </table>
       )}
-      {more && (
-        <p class="below">
-          <button type="button" onClick={more}>
-            {words.more}
-          </button>
-        </p>
-      )}
+      <More load={more} />
     </>
   )
 }

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
 import { api, done, type Shapes } from '../api.ts'
-import { announce, Confirm, Failure, Heading, Instant, Skeleton, usePages } from '../ui.tsx'
+import { announce, Confirm, Failure, Heading, Instant, More, Skeleton, usePages } from '../ui.tsx'
 import { words } from '../words.ts'
 
 export default function Sessions() {
@@ -54,13 +54,7 @@ export default function Sessions() {
           ))}
         </tbody>
       </table>
-      {more && (
-        <p class="below">
-          <button type="button" onClick={more}>
-            {words.more}
-          </button>
-        </p>
-      )}
+      <More load={more} />
       {ending && (
         <Confirm
           title={words.sessions.endTitle(ending.principal.name)}
