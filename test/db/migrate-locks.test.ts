@@ -1,9 +1,9 @@
-import { setImmediate } from 'node:timers/promises'
 import pg from 'pg'
 import t from 'tap'
 import { createDb } from '../../src/db/database.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { cloneDatabase } from '../support/database.ts'
+import { until } from '../support/until.ts'
 
 const url = await cloneDatabase()
 const db = createDb({ url, poolSize: 1 })
@@ -17,14 +17,13 @@ t.test('migrating lets others go on while a table stays locked, and starts again
   await holder.query(lock)
   const migrating = migrate(db, { ms: 50, pauseMs: 10, attempts: 100_000 })
   const isWaiting = async () => {
-    await setImmediate()
     const { rows } = await other.query(
       "select from pg_locks where not granted and relation = 'kysely_migration'::regclass",
     )
     return rows.length > 0
   }
-  while (!(await isWaiting()));
-  while (await isWaiting());
+  await until(isWaiting)
+  await until(async () => !(await isWaiting()))
   await holder.query('commit')
   t.same(await migrating, [])
 })
