@@ -182,7 +182,7 @@ export const Environment = Type.Object({
   OUTBOUND_ALLOW: Type.String({
     default: '',
     description:
-      'Non-public addresses or networks, separated by commas, that keys are fetched from and webhooks sent to.',
+      'Non-public addresses or networks, separated by commas, that may be called: issuers, key sets and webhooks.',
   }),
 })
 
