@@ -142,7 +142,7 @@ export async function buildApp({
   const deps: AppDeps = { ...given, draining }
   const most = { ...usualLimits, ...limits }
   const durations = new Durations(measuring.registry)
-  const count = measureIntrospection(measuring.registry, deps.credentials)
+  const count = measureIntrospection(measuring.registry, deps)
   const introspections = limitTo(most.introspection)
   const answered = durations.of('POST', '/introspect', 200)
   const left = durations.of('POST', '/introspect', clientLeft)

@@ -4,7 +4,7 @@ import {
   type CredentialVerifierOptions,
   createCredentialVerifier,
 } from './credentials/credential-verifier.ts'
-import { measureLookups } from './credentials/metrics.ts'
+import { measureCredentials } from './credentials/metrics.ts'
 import { createUsageRecorder, type UsageRecorder } from './credentials/usage-recorder.ts'
 import { createDispatcher, type Dispatcher } from './dispatch/dispatcher.ts'
 import { measureDispatch } from './dispatch/metrics.ts'
@@ -94,7 +94,7 @@ export async function compose({
         { before, now },
         'the database continues on another timeline: acknowledged changes may be missing, and readers of the revocation feed start again',
       ),
-    onLookup: measureLookups(measuring.registry),
+    ...measureCredentials(measuring.registry),
     onChange: tail.wake,
     activate: rotations.activate,
     onEnded: rotations.presented,

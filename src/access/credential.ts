@@ -1,6 +1,6 @@
 import { networksOf } from '../shared/addresses.ts'
 import type { HashText } from '../shared/secret.ts'
-import { statusOf, type Validity } from '../shared/status.ts'
+import { type Status, statusOf, type Validity } from '../shared/status.ts'
 
 export type OwnerSource = 'internal' | 'ldap' | 'sso'
 
@@ -76,6 +76,19 @@ function isGoodOtherwise(credential: Credential, now: Date): boolean {
   if (organizationSuspendedAt || typeSuspendedAt || ownerSuspendedAt) return false
   return statusOf(credential, now) === 'active'
 }
+
+/** Why a credential that is not good is rejected. */
+export function rejectionOf(credential: Credential, now: Date): Exclude<Status, 'active'> | BeyondStatus {
+  const { organizationSuspendedAt, typeSuspendedAt, ownerSuspendedAt } = credential
+  const status = statusOf(credential, now)
+  if (status === 'revoked') return status
+  if (organizationSuspendedAt || typeSuspendedAt || ownerSuspendedAt) return 'suspended'
+  if (hasEnded(credential, now)) return 'superseded'
+  return status === 'active' ? 'lapsed' : status
+}
+
+/** A secret whose overlap has ended, and one that was not used in time after a rotation. */
+type BeyondStatus = 'suspended' | 'superseded' | 'lapsed'
 
 const matchers = new WeakMap<readonly string[], (address: string) => boolean>()
 

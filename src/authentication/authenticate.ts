@@ -74,7 +74,10 @@ export function admit(
   at: Date,
 ): boolean {
   const ip = plainAddress(request.ip)
-  if (!isGoodFrom(principal, ip)) return false
+  if (!isGoodFrom(principal, ip)) {
+    usage.reject('network')
+    return false
+  }
   usage.note(principal, at, ip)
   request.caller = callerOf(principal, request, at)
   return true

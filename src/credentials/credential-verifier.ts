@@ -1,4 +1,4 @@
-import { type Credential, canActivate, hasEnded, isGood } from '../access/credential.ts'
+import { type Credential, canActivate, hasEnded, isGood, rejectionOf } from '../access/credential.ts'
 import { isUnavailable } from '../db/database.ts'
 import type { Durability } from '../db/installation.ts'
 import { openPipeline } from '../db/pipeline.ts'
@@ -27,6 +27,8 @@ export type CredentialVerifierOptions = {
   onTimeline?: LeaseOptions['onTimeline']
   /** Called with the duration of every statement that looked up secrets. */
   onLookup?(ms: number): void
+  /** Called with the round trip of every beat that came back. */
+  onBeat?: LeaseOptions['onBeat']
   /** Called for every announced change. */
   onChange?(): void
   /** Makes a pending secret the current one of its token, unless it lapsed or was cancelled in the meantime. */
@@ -40,6 +42,8 @@ export type CredentialVerifierOptions = {
   Partial<Pick<LeaseOptions, 'elapsed'>>
 
 type Found = Credential | undefined
+
+type Rejection = ReturnType<typeof rejectionOf> | 'malformed' | 'unknown'
 
 export type Recalled = Credential | null | undefined
 
@@ -70,6 +74,8 @@ export type CredentialVerifier = {
   lookups(): number
   /** How often the cache had the answer, by whether the secret was good. */
   cacheHits(): { good: number; bad: number }
+  /** How often a secret was not good, by reason. A caller that `/introspect` rejects is checked, and counted, twice. */
+  rejections(): Record<Rejection, number>
   /** Why an answer just read from that server cannot be trusted, if so. */
   doubtNow: Lease['doubtNow']
   /** Why the database cannot be used for lookups, if so. */
@@ -91,6 +97,10 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
   const beats = openPipeline(pipelineOptions)
   let lookups = 0
   const cacheHits = { good: 0, bad: 0 }
+  const rejections: Record<Rejection, number> = {
+    ...{ malformed: 0, unknown: 0, expired: 0, revoked: 0, not_yet_valid: 0 },
+    ...{ suspended: 0, superseded: 0, lapsed: 0 },
+  }
   const rejectDoubtful = async (server: string | null) => {
     const doubt = await lease.doubt(server)
     if (doubt === undefined) return
@@ -148,6 +158,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
     },
     onLease: options.onLease ?? (() => {}),
     onTimeline: options.onTimeline ?? (() => {}),
+    onBeat: options.onBeat ?? (() => {}),
     onError,
     elapsed: options.elapsed ?? (() => performance.now()),
     every: options.every,
@@ -165,13 +176,17 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
       if (canActivate(known, now)) return undefined
       if (hasEnded(known, now)) onEnded?.(known.hash, now, from)
       cacheHits.bad += 1
+      rejections[rejectionOf(known, now)] += 1
       return null
     }
     if (known === null) {
       cacheHits.bad += 1
+      rejections.unknown += 1
       return null
     }
-    return secret.isMistyped() && !imported.mayInclude(secret) ? null : undefined
+    if (!secret.isMistyped() || imported.mayInclude(secret)) return undefined
+    rejections.malformed += 1
+    return null
   }
 
   async function lookUp(secrets: Secret[], now: Date, from: (string | null)[] = []) {
@@ -183,6 +198,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
     }
     return found.map((credential, place) => {
       if (credential && isGood(credential, now)) return credential
+      rejections[credential ? rejectionOf(credential, now) : 'unknown'] += 1
       if (!credential || hasEnded(credential, now))
         onEnded?.(hashes[place] as HashText, now, from[place] ?? null)
       return undefined
@@ -218,6 +234,7 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
     verifyFresh: async (hash, now) => ifGood((await lookUpBatched([hash]))[0], now),
     lookups: () => lookups,
     cacheHits: () => cacheHits,
+    rejections: () => rejections,
     doubtNow: lease.doubtNow,
     unready: lease.unready,
     status: lease.status,

@@ -38,6 +38,8 @@ export type LeaseOptions = {
   onLease(holds: boolean, reason?: Reason): void
   /** Called when the database continues on another timeline or was replaced: commits may be missing. */
   onTimeline(before: string, now: string): void
+  /** Called with the round trip of every beat that came back. */
+  onBeat(ms: number): void
   onError(error: Error): void
   /** A monotonic clock in milliseconds. */
   elapsed(): number
@@ -83,7 +85,7 @@ export type Lease = {
  * follows from this.
  */
 export function createLease(options: LeaseOptions): Lease {
-  const { listenUrl, notify, changed, lost, onLease, onTimeline, onError, elapsed, every } = options
+  const { listenUrl, notify, changed, lost, onLease, onTimeline, onBeat, onError, elapsed, every } = options
   const channel = `counterfoil_beat_${randomBytes(8).toString('hex')}`
   let connection: { close(): void; origin: Origin } | undefined
   let connecting = false
@@ -170,6 +172,7 @@ export function createLease(options: LeaseOptions): Lease {
     const { sentAt, waiting: done } = beat
     beat = undefined
     since = sentAt
+    onBeat(elapsed() - sentAt)
     returnedFrom = { server: connection.origin.server, sentAt }
     reported = false
     reason = undefined

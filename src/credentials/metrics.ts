@@ -1,12 +1,28 @@
 import { Histogram, type Registry } from 'prom-client'
 
-/** Measures the statements that look up secrets. */
-export function measureLookups(registry: Registry): (ms: number) => void {
-  const durations = new Histogram({
+const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
+
+/** Measures the statements that look up secrets, and how soon changes are heard of. */
+export function measureCredentials(registry: Registry): {
+  onLookup(ms: number): void
+  onBeat(ms: number): void
+} {
+  const registers = [registry]
+  const lookups = new Histogram({
     name: 'counterfoil_lookup_duration_seconds',
     help: 'Statements that looked up secrets in the database, each for up to 16 secrets',
-    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
-    registers: [registry],
+    buckets,
+    registers,
   })
-  return (ms) => durations.observe(ms / 1000)
+  // With beats instead of changes, since a duration between the clocks of two machines would include their difference.
+  const lags = new Histogram({
+    name: 'counterfoil_revocation_lag_seconds',
+    help: 'From sending a beat until it was heard; revocations are heard of in the same way, in the order of their commits',
+    buckets,
+    registers,
+  })
+  return {
+    onLookup: (ms) => lookups.observe(ms / 1000),
+    onBeat: (ms) => lags.observe(ms / 1000),
+  }
 }

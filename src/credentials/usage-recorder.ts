@@ -14,6 +14,9 @@ export type UsageRecorderOptions = {
 export type UsageRecorder = {
   /** Notes the use on the token object itself, where it costs nothing to find. */
   note(use: UsedToken, at: Date, from: string | null): void
+  /** Counts a good token that was not accepted: from this address, or by this resource server. */
+  reject(reason: 'network' | 'not_visible'): undefined
+  rejections(): { network: number; not_visible: number }
   /** Writes some of the noted uses. Those that fail are retried the next time. */
   flush(): Promise<void>
   /** Writes all noted uses. */
@@ -31,6 +34,7 @@ export function createUsageRecorder(
 ): UsageRecorder {
   // By secret id.
   const waiting = new Map<string, UsedToken>()
+  const rejections = { network: 0, not_visible: 0 }
   let flushing: Promise<void> | undefined
 
   function add(use: UsedToken, count: number, at: number, from: string | null): void {
@@ -81,6 +85,11 @@ export function createUsageRecorder(
   const stop = every(flushMs, () => void flush().catch(onError))
   return {
     note: (use, at, from) => add(use, 1, at.getTime(), from),
+    reject(reason) {
+      rejections[reason] += 1
+      return undefined
+    },
+    rejections: () => rejections,
     flush,
     async close() {
       stop()

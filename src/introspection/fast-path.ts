@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { LRUCache } from 'lru-cache'
 import type { Slots } from '../access/concurrency.ts'
@@ -54,7 +55,13 @@ export function introspectionFastPath(
         continue
       }
       const text = texts[index] ?? ''
-      asked.response.writeHead(200, [...headers, String(text.length), ...closing])
+      asked.response.writeHead(200, [
+        ...headers,
+        String(text.length),
+        'x-request-id',
+        randomUUID(),
+        ...closing,
+      ])
       asked.response.end(text, 'latin1')
       answered(credential !== undefined, asked.startedAt)
     }

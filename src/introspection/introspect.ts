@@ -45,7 +45,9 @@ export function decide(
   now: Date,
   ip: string | null,
 ): Answer {
-  if (!credential || !sees(viewer, credential) || !isGoodFrom(credential, ip)) return undefined
+  if (!credential) return undefined
+  if (!sees(viewer, credential)) return usage.reject('not_visible')
+  if (!isGoodFrom(credential, ip)) return usage.reject('network')
   usage.note(credential, now, ip)
   return credential
 }

@@ -1,8 +1,12 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { CredentialVerifier } from '../credentials/credential-verifier.ts'
+import type { UsageRecorder } from '../credentials/usage-recorder.ts'
 
 /** Counts introspections by result and by whether they needed a database lookup; shows the state of the lease. */
-export function measureIntrospection(registry: Registry, credentials: CredentialVerifier) {
+export function measureIntrospection(
+  registry: Registry,
+  { credentials, usage }: { credentials: CredentialVerifier; usage: UsageRecorder },
+) {
   const registers = [registry]
   const answers = { true: 0, false: 0 }
   new Counter({
@@ -33,6 +37,17 @@ export function measureIntrospection(registry: Registry, credentials: Credential
     collect() {
       this.reset()
       for (const [outcome, times] of Object.entries(credentials.cacheHits())) this.inc({ outcome }, times)
+    },
+  })
+  new Counter({
+    name: 'counterfoil_rejected_credentials_total',
+    help: 'Secrets that were not accepted, of callers and in introspections, by reason',
+    labelNames: ['reason'],
+    registers,
+    collect() {
+      this.reset()
+      const rejections = { ...credentials.rejections(), ...usage.rejections() }
+      for (const [reason, times] of Object.entries(rejections)) this.inc({ reason }, times)
     },
   })
   new Gauge({

@@ -41,7 +41,9 @@ export function admission(credentials: CredentialVerifier, usage: UsageRecorder,
       )
     }
     const admit = (principal: Awaited<ReturnType<CredentialVerifier['verify']>>): Admitted => {
-      if (!principal || !isGoodFrom(principal, peer))
+      const isHere = principal !== undefined && isGoodFrom(principal, peer)
+      if (principal && !isHere) usage.reject('network')
+      if (!principal || !isHere)
         throw new AppError('invalid_token', 'The credential of the gateway is not valid.')
       if (!holds(principal, permission))
         throw new AppError('insufficient_scope', `The gateway needs the permission ${permission}.`, {

@@ -55,6 +55,7 @@ async function createListening(t: Test, options: Parameters<typeof createWorld>[
 
 function comparable({ status, headers, text }: { status: number; headers: object; text: string }) {
   const { request_id: _, ...body } = JSON.parse(text)
+  t.match(new Map(Object.entries(headers)).get('x-request-id'), /^[0-9a-f-]{36}$/)
   const kept = Object.entries(headers).filter(([name]) => !apart.includes(name))
   return {
     status,
