@@ -60,6 +60,8 @@ import type { Tail } from './revocations/tail.ts'
 import { scimRoutes } from './scim/routes.ts'
 import { sessionCookie } from './sessions/cookie.ts'
 import { openidRoutes } from './sessions/openid-routes.ts'
+import { createProvider } from './sessions/provider.ts'
+import { createRecheck } from './sessions/recheck.ts'
 import { sessionRoutes, signInLinkRoutes } from './sessions/routes.ts'
 import { basePathOf } from './shared/public-url.ts'
 import type { ReceiveContext } from './signals/receive.ts'
@@ -199,6 +201,7 @@ export async function buildApp({
   logRequests(app)
 
   const cookie = console ? sessionCookie(deps.issuer) : undefined
+  const provider = createProvider(deps)
   if (corsOrigins.length > 0) await app.register(cors, { origin: corsOrigins, methods, exposedHeaders })
   await openapi(app)
   await app.register(async (site) => {
@@ -239,7 +242,7 @@ export async function buildApp({
         async (scope) => {
           limitRequests(scope, limitTo(most.management))
           await scope.register(signInLinkRoutes, { ...deps, cookie })
-          await scope.register(openidRoutes, { ...deps, cookie })
+          await scope.register(openidRoutes, { ...deps, cookie, provider })
         },
         { prefix: '/console' },
       )
@@ -268,7 +271,9 @@ export async function buildApp({
         { prefix },
       )
     const tokensAndUsers = authenticateUsers(deps, createSignIn(deps))
-    const allCallers = cookie ? authenticateSessions(deps, cookie, tokensAndUsers) : tokensAndUsers
+    const allCallers = cookie
+      ? authenticateSessions({ ...deps, recheck: createRecheck(deps.db, provider) }, cookie, tokensAndUsers)
+      : tokensAndUsers
     await api('/v1', most.management, command ? authenticateCommand(command, deps.now) : allCallers, [
       tokenRoutes,
       importRoutes,

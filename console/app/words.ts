@@ -356,7 +356,7 @@ export const words = {
 
   sessions: {
     title: 'Sessions',
-    help: 'Who is signed in to this console. A session ends an hour after its last use, twelve hours after it began (one hour for users of a sign-in provider), and with its token or user.',
+    help: 'Who is signed in to this console. A session ends an hour after its last use, twelve hours after it began, and with its token or user.',
     who: 'Signed in as',
     browser: 'Browser',
     seen: 'Last used',

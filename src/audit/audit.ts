@@ -48,6 +48,7 @@ export const actions = [
   'client_keys.deleted',
   'session.created',
   'session.rejected',
+  'session.updated',
   'session.ended',
   'webhook.created',
   'webhook.updated',

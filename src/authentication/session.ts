@@ -4,7 +4,7 @@ import { callerOf } from '../http/caller.ts'
 import type { Deps } from '../http/deps.ts'
 import { rejectCrossOrigin } from '../http/same-origin.ts'
 import type { SessionCookie } from '../sessions/cookie.ts'
-import { findSession } from '../sessions/sessions.ts'
+import { findSession, type Recheck } from '../sessions/sessions.ts'
 import { AppError } from '../shared/errors.ts'
 import type { Secret } from '../shared/secret.ts'
 import { admit } from './authenticate.ts'
@@ -23,14 +23,15 @@ type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error)
  * as the token or user of the session. A credential in `Authorization` was given on purpose, so it wins.
  */
 export function authenticateSessions(
-  deps: Pick<Deps, 'db' | 'credentials' | 'usage' | 'now' | 'issuer'>,
+  deps: Pick<Deps, 'db' | 'credentials' | 'usage' | 'now' | 'issuer'> & { recheck: Recheck },
   cookie: SessionCookie,
   otherwise: Hook,
 ): Hook {
   async function authenticate(request: FastifyRequest, secret: Secret): Promise<void> {
-    if (!['GET', 'HEAD'].includes(request.method)) rejectCrossOrigin(request, deps.issuer)
+    const isRead = ['GET', 'HEAD'].includes(request.method)
+    if (!isRead) rejectCrossOrigin(request, deps.issuer)
     const now = deps.now()
-    const found = await findSession(deps, secret, now)
+    const found = await findSession(deps, { secret, now, isRead })
     if (!found) throw ended()
     const { principal, session } = found
     if (isUser(principal)) request.caller = callerOf(principal, request, now)

@@ -35,6 +35,7 @@ import * as directory from '../../migrations/0031-directory.ts'
 import * as signals from '../../migrations/0032-signals.ts'
 import * as sessions from '../../migrations/0033-sessions.ts'
 import * as openid from '../../migrations/0034-openid.ts'
+import * as sessionChecks from '../../migrations/0035-session-checks.ts'
 import type { Db } from './database.ts'
 
 export const migrations = {
@@ -72,6 +73,7 @@ export const migrations = {
   '0032-signals': signals,
   '0033-sessions': sessions,
   '0034-openid': openid,
+  '0035-session-checks': sessionChecks,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

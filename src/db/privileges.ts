@@ -40,7 +40,6 @@ const tables: Record<keyof Tables, string[]> = {
   mails: readAndWrite,
   sessions: readAndWrite,
   signInLinks: readAndWrite,
-  openidSignIns: readAndWrite,
 }
 
 type Need = { kind: 'table' | 'sequence' | 'function'; name: string; privileges: string[] }

@@ -523,8 +523,14 @@ type SessionsTable = {
   subject: string | null
   /** What the sign-in said about the user. */
   claims: JsonOrNull<JWTPayload>
-  /** Encrypted with a key that is derived from the cookie. */
+  /** Encrypted with a key that is derived from the cookie, like `providerTokens`. */
   idToken: string | null
+  /** Tokens of the provider for checking the user again; null if it gave none that can. */
+  providerTokens: string | null
+  /** When the provider last confirmed the user. */
+  checkedAt: Date | null
+  /** Until then, no other request checks the user. */
+  checkClaimedUntil: Date | null
   userAgent: string | null
   ip: string | null
   createdAt: Date
@@ -537,16 +543,6 @@ type SignInLinksTable = {
   hash: Buffer
   /** Of the secret of the token that the session is for. */
   tokenHash: Buffer
-  expiresAt: Date
-}
-
-/** Sign-ins that wait for the user to come back from the issuer. */
-type OpenidSignInsTable = {
-  hash: Buffer
-  organizationId: string
-  issuerId: string
-  /** Where in the console the user goes on. */
-  returnTo: string
   expiresAt: Date
 }
 
@@ -584,7 +580,6 @@ export type Tables = {
   mails: MailsTable
   sessions: SessionsTable
   signInLinks: SignInLinksTable
-  openidSignIns: OpenidSignInsTable
 }
 
 export type Organization = Selectable<OrganizationsTable>

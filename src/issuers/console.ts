@@ -3,6 +3,7 @@ import type { Db } from '../db/database.ts'
 import type { Session, TrustedIssuer } from '../db/tables.ts'
 import { AppError } from '../shared/errors.ts'
 import { isOrganizationKey } from '../shared/organization-key.ts'
+import { platformId } from '../shared/platform.ts'
 import { userOf } from './sign-in.ts'
 import * as store from './store.ts'
 
@@ -31,26 +32,38 @@ export async function hasOrganizationIssuers(db: Db): Promise<boolean> {
   return store.hasOrganizationIssuers(db)
 }
 
-/** The issuer of a sign-in, which was of the organization of the user or of the platform. */
-export async function findIssuerOfSignIn(
-  db: Db,
-  { organizationId, issuerId }: { organizationId: string; issuerId: string | null },
-): Promise<ConsoleIssuer | undefined> {
-  const issuer =
-    issuerId === null ? undefined : await store.findIssuerFor(db, { organizationId, id: issuerId })
+/** The issuer that a browser has come back from. */
+export async function findIssuerById(db: Db, id: string): Promise<ConsoleIssuer | undefined> {
+  const issuer = await store.findIssuerById(db, id)
   return issuer && isForConsole(issuer) ? issuer : undefined
 }
 
 /**
+ * The issuer of the user of a session, which is of their organization or of the platform. One that was replaced by
+ * another does not vouch for users of the former, and must not get what the former gave.
+ */
+export async function findIssuerOfSession(
+  db: Db,
+  { organizationId, issuerId, claims }: Session,
+): Promise<ConsoleIssuer | undefined> {
+  if (issuerId === null || claims === null) return undefined
+  const issuer = await findIssuerById(db, issuerId)
+  const isSame =
+    issuer &&
+    [organizationId, platformId].includes(issuer.organizationId) &&
+    claims.iss === issuer.issuer &&
+    [claims.aud].flat().includes(issuer.clientId)
+  return isSame ? issuer : undefined
+}
+
+/**
  * The user of a session, as their issuer, its grants, their organization and their suspension are now; undefined if they
- * could not sign in any more. An issuer that was replaced by another one does not vouch for users of the former.
+ * could not sign in any more.
  */
 export async function currentUser(db: Db, session: Session): Promise<User | undefined> {
   const { claims, organizationId, subject } = session
-  const registration = await findIssuerOfSignIn(db, session)
+  const registration = await findIssuerOfSession(db, session)
   if (!registration || claims === null) return undefined
-  if (claims.iss !== registration.issuer || ![claims.aud].flat().includes(registration.clientId))
-    return undefined
   try {
     const user = await userOf(db, registration, claims)
     return user.organizationId === organizationId && user.ownerSubject === subject ? user : undefined

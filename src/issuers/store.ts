@@ -157,14 +157,9 @@ export async function selectForConsole(db: Db, organization: string | undefined)
     .execute()
 }
 
-/** The registration with this id, if it belongs to the organization or to the platform. */
-export async function findIssuerFor(db: Db, { organizationId, id }: Key): Promise<TrustedIssuer | undefined> {
-  return db
-    .selectFrom('trustedIssuers')
-    .selectAll()
-    .where('organizationId', 'in', [organizationId, platformId])
-    .where('id', '=', id)
-    .executeTakeFirst()
+/** The registration with this id, of any organization. */
+export async function findIssuerById(db: Db, id: string): Promise<TrustedIssuer | undefined> {
+  return db.selectFrom('trustedIssuers').selectAll().where('id', '=', id).executeTakeFirst()
 }
 
 export async function hasOrganizationIssuers(db: Db): Promise<boolean> {

@@ -29,9 +29,12 @@ export async function fetchJson(
   })
 }
 
+/** The headers of a response that clients of OAuth read. */
+const kept = ['content-type', 'www-authenticate']
+
 export type FetchRequest = { method: string; headers: Record<string, string>; body: unknown }
 
-/** As `fetch` does it, but with our limits. Every failure is an OutboundError, also one of the server. */
+/** Like `fetch`, with limits. Every failure is an OutboundError, including those of the server and its rate limit. */
 export async function fetchResponse(
   url: string,
   guard: Guard,
@@ -46,11 +49,12 @@ export async function fetchResponse(
   return call(url, guard, { ...sent, timeoutMs }, async (response) => {
     rejectCoding(response)
     const { statusCode = 0, headers } = response
-    if (statusCode >= 500) throw new OutboundError(`responds with the status ${statusCode}`)
+    if (statusCode >= 500 || statusCode === 429)
+      throw new OutboundError(`responds with the status ${statusCode}`)
     const content = await read(response, maxBytes)
     return new Response(content.length > 0 ? content : null, {
       status: statusCode,
-      headers: { 'content-type': headers['content-type'] ?? '' },
+      headers: kept.flatMap((name) => (headers[name] === undefined ? [] : [[name, String(headers[name])]])),
     })
   })
 }

@@ -13,7 +13,7 @@ export type Outbound = {
   flawOf(url: string): string | undefined
   /** Throws an OutboundError if the document cannot be fetched. */
   fetchJson(url: string, organizationId: string): Promise<unknown>
-  /** For libraries that work with `fetch`. Throws an OutboundError if there is no response, or one with a status of 5xx. */
+  /** For libraries that work with `fetch`. Throws an OutboundError if there is no response, or one with a status of 429 or 5xx. */
   fetch(url: string, organizationId: string, request: FetchRequest): Promise<Response>
   /** Posts JSON. Throws an OutboundError if there is no response. */
   post(url: string, message: PostedMessage): Promise<PostResponse>

@@ -1,10 +1,11 @@
 import { parseCookie, stringifySetCookie } from 'cookie'
 import { Secret } from '../shared/secret.ts'
 
-export const sessionCookie = (publicUrl: string) => hostCookie(publicUrl, 'counterfoil')
+export const sessionCookie = (publicUrl: string) => hostCookie(publicUrl, { label: 'counterfoil' })
 
-/** Binds a sign-in at an issuer to the browser that started it. */
-export const signInCookie = (publicUrl: string) => hostCookie(publicUrl, 'counterfoil-sign-in')
+/** Binds a sign-in at a provider to the browser that started it, for as long as a user may take there. */
+export const signInCookie = (publicUrl: string) =>
+  hostCookie(publicUrl, { label: 'counterfoil-sign-in', maxAge: 10 * 60 })
 
 /**
  * A cookie with a secret. Over HTTPS its name starts with `__Host-`: browsers then accept it only from this very host
@@ -12,7 +13,7 @@ export const signInCookie = (publicUrl: string) => hostCookie(publicUrl, 'counte
  * http://localhost only, not every browser would store such a cookie. It is sent when another site leads here, as an
  * issuer does at the end of a sign-in, but with none of its other requests (SameSite=Lax).
  */
-function hostCookie(publicUrl: string, label: string) {
+function hostCookie(publicUrl: string, { label, maxAge }: { label: string; maxAge?: number }) {
   const secure = publicUrl.startsWith('https:')
   const attributes = {
     name: secure ? `__Host-${label}` : label,
@@ -24,7 +25,8 @@ function hostCookie(publicUrl: string, label: string) {
       const value = header === undefined ? undefined : parseCookie(header)[attributes.name]
       return value === undefined || value === '' ? undefined : new Secret(value)
     },
-    set: (secret: Secret) => stringifySetCookie({ ...attributes, value: secret.reveal() }),
+    set: (secret: Secret) =>
+      stringifySetCookie({ ...attributes, value: secret.reveal(), ...(maxAge && { maxAge }) }),
     clear: stringifySetCookie({ ...attributes, value: '', maxAge: 0 }),
   }
 }

@@ -11,15 +11,19 @@ import { isOfPlatform } from '../issuers/user.ts'
 import { plainAddress } from '../shared/addresses.ts'
 import { invalidValue } from '../shared/errors.ts'
 import { type SessionCookie, signInCookie } from './cookie.ts'
-import { createOpenid, type OpenidDeps, SignInError } from './openid.ts'
+import { createOpenid, type OpenidDeps } from './openid.ts'
+import { SignInError } from './provider.ts'
 import { open } from './routes.ts'
 import { signOut } from './sessions.ts'
+
+/** The place is kept in a cookie, and browsers reject cookies of more than 4096 bytes. */
+const longestPlace = 2000
 
 const closed = { additionalProperties: false }
 const Organization = Type.Optional(Type.String({ maxLength: 64 }))
 const ListQuery = Type.Object({ organization: Organization }, closed)
 const Start = Type.Object(
-  { issuer: Id, organization: Organization, return_to: Type.String({ maxLength: 2000 }) },
+  { issuer: Id, organization: Organization, return_to: Type.String({ maxLength: longestPlace }) },
   closed,
 )
 const ReturnParams = Type.Object({ issuer: Id })
@@ -31,7 +35,7 @@ export const openidRoutes: FastifyPluginAsyncTypebox<Deps & OpenidDeps & { cooki
 ) => {
   const { db, cookie, now, issuer: publicUrl } = deps
   const openid = createOpenid(deps)
-  const pending = signInCookie(publicUrl)
+  const pendingCookie = signInCookie(publicUrl)
   const originOf = ({ id: requestId, ip }: FastifyRequest) => ({
     requestId,
     ip: plainAddress(ip),
@@ -54,10 +58,10 @@ export const openidRoutes: FastifyPluginAsyncTypebox<Deps & OpenidDeps & { cooki
 
   app.post('/sign-in/openid', { schema: { hide: true, body: Start } }, async (request, reply) => {
     rejectCrossOrigin(request, publicUrl)
-    const { issuer, organization, return_to } = request.body
-    const returnTo = placeIn(return_to, publicUrl)
-    const { secret, location } = await openid.start({ issuer, organization, returnTo }, now())
-    reply.header('set-cookie', pending.set(secret))
+    const { issuer, organization, return_to: place } = request.body
+    pathOf(place, publicUrl)
+    const { pending, location } = await openid.start({ issuer, organization, place })
+    reply.header('set-cookie', pendingCookie.set(pending))
     return { location }
   })
 
@@ -68,21 +72,24 @@ export const openidRoutes: FastifyPluginAsyncTypebox<Deps & OpenidDeps & { cooki
       const { issuer } = request.params
       const { search } = new URL(request.url, publicUrl)
       try {
-        const { user, returnTo, ...signedIn } = await openid.finish(
+        const { user, place, ...signedIn } = await openid.finish(
           {
             issuer,
-            secret: pending.read(request.headers.cookie),
+            pending: pendingCookie.read(request.headers.cookie),
             url: new URL(`${redirectUriOf(publicUrl, issuer)}${search}`),
           },
           originOf(request),
         )
+        const returnTo = pathOf(place, publicUrl)
         const caller = callerOf(user, request, now())
         const { setCookie } = await open(deps, request, caller, { by: 'openid', user: signedIn })
-        return reply.header('set-cookie', [setCookie, pending.clear]).redirect(returnTo, 303)
+        return reply.header('set-cookie', [setCookie, pendingCookie.clear]).redirect(returnTo, 303)
       } catch (error) {
         if (!(error instanceof SignInError)) throw error
         const { failure, message: reason } = error
         request.log.warn({ reqId: request.id, issuer, failure, reason }, 'sign-in failed')
+        // The sign-in that this browser has started goes on if it was not this one.
+        if (failure !== 'expired') reply.header('set-cookie', pendingCookie.clear)
         return reply.redirect(`${app.basePath}/console/sign-in?error=${failure}`, 303)
       }
     },
@@ -99,11 +106,13 @@ export const openidRoutes: FastifyPluginAsyncTypebox<Deps & OpenidDeps & { cooki
 }
 
 /** The place as a path of this origin. Whatever it contains, it stays below `/console/`. */
-function placeIn(place: string, publicUrl: string): string {
+function pathOf(place: string, publicUrl: string): string {
   const root = new URL(`${publicUrl}/console/`)
   const text = `${root.href.slice(0, -1)}${place}`
   const url = place.startsWith('/') && URL.canParse(text) ? new URL(text) : undefined
   if (url?.origin !== root.origin || !url.pathname.startsWith(root.pathname))
     throw invalidValue('return_to', 'is not a path of the console')
+  if (Buffer.byteLength(place) > longestPlace)
+    throw invalidValue('return_to', `is longer than ${longestPlace} bytes`)
   return `${url.pathname}${url.search}`
 }

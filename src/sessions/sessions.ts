@@ -1,4 +1,3 @@
-import type { JWTPayload } from 'jose'
 import { v7 as uuid } from 'uuid'
 import {
   type Actor,
@@ -18,16 +17,25 @@ import type { Session } from '../db/tables.ts'
 import { currentUser } from '../issuers/console.ts'
 import { AppError } from '../shared/errors.ts'
 import { generateSecret, hashText, type Secret, type SecretHash } from '../shared/secret.ts'
-import { sealIdToken } from './id-token.ts'
+import { sealWith } from './cookie-key.ts'
+import type { Confirmed } from './provider.ts'
 import * as store from './store.ts'
 
 const minuteMs = 60_000
 
-/** How long a session lasts without a request, and in all. A user has to be asked for again sooner: see docs/console.md. */
-export const limits = { idleMs: 60 * minuteMs, absoluteMs: 12 * 60 * minuteMs, userMs: 60 * minuteMs }
+export const limits = {
+  /** How long a session lasts without a request. */
+  idleMs: 60 * minuteMs,
+  /** How long it lasts in all, and that of a user whose provider cannot be asked again. */
+  absoluteMs: 12 * 60 * minuteMs,
+  uncheckedMs: 5 * minuteMs,
+  /** How old the provider's confirmation of a user may be, and for reading while the provider does not respond. */
+  recheckMs: 5_000,
+  graceMs: minuteMs,
+}
 
 /** What a sign-in at an issuer leaves behind. */
-export type SignedInUser = { claims: JWTPayload; idToken: string }
+export type SignedInUser = Confirmed & { idToken: string }
 
 export type Opening = {
   by: 'token' | 'link' | 'openid'
@@ -55,18 +63,21 @@ export async function openSession(
       ? {
           issuerId: principal.issuerId,
           subject: principal.ownerSubject,
-          claims: user ? JSON.stringify(user.claims) : null,
-          idToken: user ? await sealIdToken(user.idToken, secret) : null,
+          ...(user && (await storedOf(user, secret))),
+          checkedAt: now,
         }
       : { tokenId: principal.tokenId, tokenHash: Buffer.from(principal.hash, 'base64') }),
     ip,
     userAgent: userAgent?.slice(0, 500) ?? null,
     createdAt: now,
     lastSeenAt: now,
-    expiresAt: new Date(now.getTime() + (isUser(principal) ? limits.userMs : limits.absoluteMs)),
+    expiresAt: new Date(
+      now.getTime() + (isUser(principal) && !user?.tokens ? limits.uncheckedMs : limits.absoluteMs),
+    ),
   }
   const session = await db.transaction().execute(async (tx) => {
-    if (replaced) await logEnded(tx, caller, await store.deleteByHash(tx, replaced.hash()), 'replaced')
+    if (replaced)
+      await logEnded(tx, caller, await store.deleteByHash(tx, replaced.hash()), { reason: 'replaced' })
     const session = await store.insertSession(tx, values)
     await record(tx, caller, {
       action: 'session.created',
@@ -78,25 +89,45 @@ export async function openSession(
   return { secret, session }
 }
 
+async function storedOf({ claims, idToken, tokens }: SignedInUser, secret: Secret) {
+  return {
+    claims: JSON.stringify(claims),
+    idToken: await sealWith(secret, 'id_token', idToken),
+    providerTokens: tokens ? await sealWith(secret, 'provider_tokens', JSON.stringify(tokens)) : null,
+  }
+}
+
 type Lookup = { db: Db; credentials: CredentialVerifier }
+
+export type Check = { secret: Secret; now: Date; isRead: boolean }
+
+/**
+ * The session as the provider of its user confirms it; undefined if it has ended. Throws `unavailable` if the provider
+ * does not respond.
+ */
+export type Recheck = (session: Session, check: Check) => Promise<Session | undefined>
 
 /**
  * The session of a cookie, with its token or user as they are now; undefined if it has ended. One whose token or user is
  * no longer good ends here: it does not come back if they are good again later.
  */
 export async function findSession(
-  { db, credentials }: Lookup,
-  secret: Secret,
-  now: Date,
+  { db, credentials, recheck }: Lookup & { recheck: Recheck },
+  check: Check,
 ): Promise<{ session: Session; principal: Principal } | undefined> {
-  const session = await store.findByHash(db, secret.hash())
-  if (!session || isOver(session, now)) return undefined
+  const { secret, now } = check
+  const found = await store.findByHash(db, secret.hash())
+  if (!found || isOver(found, now)) return undefined
+  const session = await recheck(found, check)
+  if (!session) return undefined
   const principal =
     session.tokenHash === null
       ? await currentUser(db, session)
       : await credentials.verifyFresh(hashText(session.tokenHash as SecretHash), now)
   if (!principal) {
-    await end(db, system(now), (tx) => store.deleteSession(tx, session.id), 'no_longer_valid')
+    await end(db, system(now), (tx) => store.deleteSession(tx, session.id), {
+      reason: 'no_longer_valid',
+    })
     return undefined
   }
   if (now.getTime() - session.lastSeenAt.getTime() >= minuteMs) await store.touchSession(db, session.id, now)
@@ -136,7 +167,7 @@ export async function endSession(db: Db, caller: Caller, id: string): Promise<vo
     (isHeldBy(session, principal) ||
       (holds(principal, 'tokens:write') && reaches(principal, session.organizationId)))
   if (!permitted) throw new AppError('not_found', 'There is no such session.')
-  await end(db, caller, (tx) => store.deleteSession(tx, id), 'ended')
+  await end(db, caller, (tx) => store.deleteSession(tx, id), { reason: 'ended' })
 }
 
 function isHeldBy(session: Session, principal: Principal): boolean {
@@ -154,7 +185,9 @@ export async function signOut(
   const session = await store.findByHash(db, secret.hash())
   if (!session) return undefined
   const actor = actorOfSession(session)
-  const ended = await end(db, { ...origin, actor }, (tx) => store.deleteSession(tx, session.id), 'signed_out')
+  const ended = await end(db, { ...origin, actor }, (tx) => store.deleteSession(tx, session.id), {
+    reason: 'signed_out',
+  })
   return ended ? session : undefined
 }
 
@@ -165,34 +198,38 @@ export async function endSessionsOf(
   issuerId: string,
   names: store.UserNames,
 ): Promise<void> {
-  await end(db, origin, (tx) => store.deleteOfUsers(tx, issuerId, names), 'signalled')
+  await end(db, origin, (tx) => store.deleteOfUsers(tx, issuerId, names), { reason: 'signalled' })
 }
 
 export async function deleteEndedSessions(db: Db, now: Date): Promise<void> {
   const seenBefore = new Date(now.getTime() - limits.idleMs)
   await inBatches(() =>
-    end(db, system(now), (tx) => store.deleteOver(tx, { now, seenBefore, limit: batchSize }), 'expired'),
+    end(db, system(now), (tx) => store.deleteOver(tx, { now, seenBefore, limit: batchSize }), {
+      reason: 'expired',
+    }),
   )
-  await store.deleteExpiredSignIns(db, now)
+  await store.deleteExpiredLinks(db, now)
 }
 
-type EndReason = 'signed_out' | 'ended' | 'signalled' | 'replaced' | 'no_longer_valid' | 'expired'
+type Ending =
+  | { reason: 'signed_out' | 'ended' | 'signalled' | 'replaced' | 'no_longer_valid' | 'expired' }
+  | { reason: 'provider_rejected'; detail: string }
 
-async function end(
+export async function end(
   db: Db,
   origin: Origin,
   remove: (tx: Db) => Promise<Session[]>,
-  reason: EndReason,
+  ending: Ending,
 ): Promise<number> {
   return db.transaction().execute(async (tx) => {
     const ended = await remove(tx)
-    await logEnded(tx, origin, ended, reason)
+    await logEnded(tx, origin, ended, ending)
     return ended.length
   })
 }
 
-async function logEnded(tx: Db, origin: Origin, ended: Session[], reason: EndReason): Promise<void> {
-  const changes = { before: {}, after: { reason } }
+async function logEnded(tx: Db, origin: Origin, ended: Session[], ending: Ending): Promise<void> {
+  const changes = { before: {}, after: ending }
   const events = ended.map((session) => ({
     action: 'session.ended' as const,
     ...loggedAs(session),
@@ -201,7 +238,7 @@ async function logEnded(tx: Db, origin: Origin, ended: Session[], reason: EndRea
   if (events.length > 0) await recordAll(tx, origin, events)
 }
 
-function loggedAs({ organizationId, id, name }: Session) {
+export function loggedAs({ organizationId, id, name }: Session) {
   return { organizationId, target: { type: 'session', id, name } } as const
 }
 
@@ -211,7 +248,7 @@ function actorOfSession({ tokenId, subject, name, claims }: Session): Actor {
     : { type: 'token', id: tokenId, name }
 }
 
-function system(now: Date): Origin {
+export function system(now: Date): Origin {
   return { actor: { type: 'system', id: 'sessions', name: 'Sessions' }, requestId: uuid(), ip: null, now }
 }
 

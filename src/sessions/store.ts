@@ -1,4 +1,4 @@
-import type { Insertable } from 'kysely'
+import type { Insertable, Updateable } from 'kysely'
 import type { Db } from '../db/database.ts'
 import type { Session, Tables } from '../db/tables.ts'
 import { platformId } from '../shared/platform.ts'
@@ -14,6 +14,34 @@ export async function findByHash(db: Db, hash: SecretHash): Promise<Session | un
 
 export async function findById(db: Db, id: string): Promise<Session | undefined> {
   return db.selectFrom('sessions').selectAll().where('id', '=', id).executeTakeFirst()
+}
+
+export async function updateSession(
+  tx: Db,
+  id: string,
+  values: Updateable<Tables['sessions']>,
+): Promise<Session | undefined> {
+  return tx.updateTable('sessions').set(values).where('id', '=', id).returningAll().executeTakeFirst()
+}
+
+type Claim = { checkedBefore: Date; now: Date; until: Date }
+
+/** The session, unless another request has checked it or is checking it. Only one of concurrent requests gets it. */
+export async function claimCheck(
+  db: Db,
+  id: string,
+  { checkedBefore, now, until }: Claim,
+): Promise<Session | undefined> {
+  return db
+    .updateTable('sessions')
+    .set({ checkClaimedUntil: until })
+    .where('id', '=', id)
+    .where('checkedAt', '<=', checkedBefore)
+    .where((where) =>
+      where.or([where('checkClaimedUntil', 'is', null), where('checkClaimedUntil', '<=', now)]),
+    )
+    .returningAll()
+    .executeTakeFirst()
 }
 
 export async function touchSession(db: Db, id: string, lastSeenAt: Date): Promise<void> {
@@ -115,9 +143,8 @@ export async function deleteOver(
     .execute()
 }
 
-export async function deleteExpiredSignIns(db: Db, now: Date): Promise<void> {
+export async function deleteExpiredLinks(db: Db, now: Date): Promise<void> {
   await db.deleteFrom('signInLinks').where('expiresAt', '<=', now).execute()
-  await db.deleteFrom('openidSignIns').where('expiresAt', '<=', now).execute()
 }
 
 export async function insertLink(db: Db, link: Insertable<Tables['signInLinks']>): Promise<void> {
@@ -127,13 +154,4 @@ export async function insertLink(db: Db, link: Insertable<Tables['signInLinks']>
 /** The link, which from then on does not exist. Of two requests at the same time only one gets it. */
 export async function takeLink(db: Db, hash: SecretHash) {
   return db.deleteFrom('signInLinks').where('hash', '=', hash).returningAll().executeTakeFirst()
-}
-
-export async function insertSignIn(db: Db, signIn: Insertable<Tables['openidSignIns']>): Promise<void> {
-  await db.insertInto('openidSignIns').values(signIn).execute()
-}
-
-/** The sign-in, which from then on does not exist. Of two requests at the same time only one gets it. */
-export async function takeSignIn(db: Db, hash: SecretHash) {
-  return db.deleteFrom('openidSignIns').where('hash', '=', hash).returningAll().executeTakeFirst()
 }

@@ -19,13 +19,21 @@ t.test('the locks of every migration are those that PostgreSQL takes for it', as
   t.teardown(() => db.destroy())
   for (const [name, { up }] of Object.entries(migrations)) {
     await db.transaction().execute(async (tx) => {
-      const tables = await rowsOf<{ name: string }>(
-        tx,
-        `select relname as name from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace`,
-      )
-      const existing = new Set(tables.map((table) => table.name))
+      const tables = async () =>
+        new Set(
+          (
+            await rowsOf<{ name: string }>(
+              tx,
+              `select relname as name from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace`,
+            )
+          ).map((table) => table.name),
+        )
+      const before = await tables()
       const behind = await selectTablesBehind(tx)
       await (up as (db: Db) => Promise<void>)(tx.withoutPlugins())
+      // New tables are used by no other transaction, and the locks of dropped ones have no name any more.
+      const after = await tables()
+      const existing = new Set([...before].filter((name) => after.has(name)))
       const held = await rowsOf<{ name: string; mode: LockMode }>(
         tx,
         `select relname as name, mode from pg_locks join pg_class on pg_class.oid = relation

@@ -5,5 +5,13 @@ declare module 'oidc-provider' {
   export default class Provider {
     constructor(issuer: string, configuration: object)
     callback(): RequestListener
+    on(event: 'access_token.saved' | 'refresh_token.saved', listener: (token: SavedToken) => void): void
+  }
+
+  type SavedToken = {
+    /** The token itself. */
+    jti: string
+    accountId?: string
+    destroy(): Promise<unknown>
   }
 }

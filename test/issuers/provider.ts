@@ -1,7 +1,7 @@
 import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
 import type { RequestListener } from 'node:http'
 import { CompactSign } from 'jose'
-import Provider from 'oidc-provider'
+import Provider, { type SavedToken } from 'oidc-provider'
 import * as openid from 'openid-client'
 import type { Test } from 'tap'
 import { serve } from '../outbound/server.ts'
@@ -19,6 +19,10 @@ export type OpenidProvider = {
   calls: string[]
   /** What the provider says of a user from now on. */
   account(subject: string, account: Account): void
+  /** From now on it does not know the user. */
+  forget(subject: string): void
+  /** Revokes the access and refresh tokens of a user. */
+  revoke(subject: string): Promise<void>
   /** The tokens that a user gets by signing in: the access token is for Counterfoil. */
   signIn(subject: string, account?: Account): Promise<{ accessToken: string; idToken: string }>
   /** Registers another client, which may redirect to these URIs; it has no secret if none is given. */
@@ -30,8 +34,8 @@ export type OpenidProvider = {
   publicKey: KeyObject
   /** From now on it signs with another key, and no longer publishes the previous one. */
   rotate(): void
-  /** Responds instead of the provider from now on; undefined: the provider again. */
-  replace(listener?: RequestListener): void
+  /** Responds instead of the provider from now on, by default at all paths; undefined: the provider again. */
+  replace(listener?: RequestListener, path?: string): void
 }
 
 /** The audience of access tokens: Counterfoil's resource indicator (RFC 8707). */
@@ -43,21 +47,29 @@ const redirectUri = 'http://127.0.0.1:1/signed-in'
 export async function startProvider(t: Test, configured: object = {}): Promise<OpenidProvider> {
   let answer: RequestListener = () => {}
   let replacement: RequestListener | undefined
+  let replaced = '/'
   const { url: issuer, calls } = await serve(t, (request, response) =>
-    (replacement ?? answer)(request, response),
+    (request.url?.startsWith(replaced) ? (replacement ?? answer) : answer)(request, response),
   )
-  const accounts = new Map<string, Account>()
+  const accounts = new Map<string, Account | null>()
+  const saved: SavedToken[] = []
   const others: object[] = []
   const clientId = 'console'
   const clientSecret = randomUUID()
   let key = newKey()
   const start = () => {
     const jwks = { keys: [{ ...key.privateKey.export({ format: 'jwk' }), kid: key.kid, use: 'sig' }] }
-    answer = new Provider(issuer, {
+    const provider = new Provider(issuer, {
       ...configuration({ accounts, clientId, clientSecret, others }),
       ...configured,
       jwks,
-    }).callback()
+    })
+    for (const kind of ['access_token', 'refresh_token'] as const)
+      provider.on(`${kind}.saved`, (token) => {
+        recordSecret(token.jti)
+        saved.push(token)
+      })
+    answer = provider.callback()
   }
   start()
 
@@ -75,6 +87,7 @@ export async function startProvider(t: Test, configured: object = {}): Promise<O
       others.push({
         client_id: id,
         ...(secret ? { client_secret: secret } : {}),
+        grant_types: ['authorization_code', 'refresh_token'],
         token_endpoint_auth_method: secret ? 'client_secret_post' : 'none',
         redirect_uris: [redirectUri],
         ...(signedOutUri && { post_logout_redirect_uris: [signedOutUri] }),
@@ -84,6 +97,12 @@ export async function startProvider(t: Test, configured: object = {}): Promise<O
     },
     account(subject, account) {
       accounts.set(subject, account)
+    },
+    forget(subject) {
+      accounts.set(subject, null)
+    },
+    async revoke(subject) {
+      for (const token of saved) if (token.accountId === subject) await token.destroy()
     },
     async signIn(subject, account = {}) {
       accounts.set(subject, account)
@@ -117,8 +136,9 @@ export async function startProvider(t: Test, configured: object = {}): Promise<O
       key = newKey()
       start()
     },
-    replace(listener) {
+    replace(listener, path = '/') {
       replacement = listener
+      replaced = path
     },
   }
 }
@@ -134,7 +154,12 @@ function recorded(token: string | undefined): string {
   return token
 }
 
-type Known = { accounts: Map<string, Account>; clientId: string; clientSecret: string; others: object[] }
+type Known = {
+  accounts: Map<string, Account | null>
+  clientId: string
+  clientSecret: string
+  others: object[]
+}
 
 function configuration({ accounts, clientId, clientSecret, others }: Known): object {
   return {
@@ -150,10 +175,10 @@ function configuration({ accounts, clientId, clientSecret, others }: Known): obj
     ],
     claims: { openid: ['sub'], email: ['email', 'email_verified'], groups: ['groups', 'tenant'] },
     conformIdTokenClaims: false,
-    findAccount: async (_context: unknown, subject: string) => ({
-      accountId: subject,
-      claims: async () => ({ sub: subject, ...accounts.get(subject) }),
-    }),
+    findAccount: async (_context: unknown, subject: string) =>
+      accounts.get(subject) === null
+        ? undefined
+        : { accountId: subject, claims: async () => ({ sub: subject, ...accounts.get(subject) }) },
     extraTokenClaims: async (_context: unknown, { accountId }: { accountId?: string }) =>
       accounts.get(accountId ?? ''),
     cookies: { keys: [randomUUID()] },

@@ -1,7 +1,6 @@
 // What somebody who controls links, another site, another issuer or another organization can try.
 import { decodeJwt } from 'jose'
 import t from 'tap'
-import { signInMs } from '../../src/sessions/openid.ts'
 import { browse } from '../issuers/browser.ts'
 import { type OpenidProvider, startProvider } from '../issuers/provider.ts'
 import { createTrustingWorld } from '../issuers/trust.ts'
@@ -63,9 +62,12 @@ t.test('replay: a sign-in is finished once, also of two at the same time', async
   const { browser, end } = await atIssuer()
   const copies = [browser.on(world), browser.on(world)]
   const answers = await Promise.all(copies.map((copy) => copy.comeBack(end)))
-  t.same(answers.map(failureIn).toSorted(), ['expired', null].toSorted())
+  const failures = answers.map(failureIn).filter((failure) => failure !== null)
+  // The provider may revoke what it gave for a code that is used again (RFC 6749 §4.1.2), so perhaps none succeeds.
+  t.ok(failures.length > 0 && failures.every((failure) => failure === 'failed'), failures.join())
   const later = browser.on(world)
-  await failsAs('expired', await later.comeBack(end), later, 'later')
+  await failsAs('failed', await later.comeBack(end), later, 'later, with a copy of the cookie')
+  await failsAs('expired', await later.comeBack(end), later, 'the browser has dropped the cookie')
   const again = new Browser(world)
   const state = (await again.start(registered)).searchParams.get('state') ?? ''
   await failsAs('failed', await again.comeBack(changed(end, { state })), again, 'the code with another state')
@@ -93,7 +95,7 @@ t.test('a response of the issuer that is not that of this sign-in is rejected', 
 
 t.test('a sign-in has to be finished within ten minutes', async () => {
   const { browser, end } = await atIssuer()
-  world.clock.advance(signInMs)
+  world.clock.advance(10 * 60_000)
   await failsAs('expired', await browser.comeBack(end), browser, 'late')
   world.clock.now = new Date()
 })

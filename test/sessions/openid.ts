@@ -10,14 +10,15 @@ export const own = { 'sec-fetch-site': 'same-origin' }
 /** A browser as far as cookies go. */
 export class Browser {
   readonly #world: World
-  readonly #cookies = new Map<string, string>()
+  readonly #cookies = new Map<string, { value: string; until: number }>()
 
   constructor(world: World) {
     this.#world = world
   }
 
   get cookie(): string {
-    return [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; ')
+    const kept = [...this.#cookies].filter(([, { until }]) => until > this.#world.clock.now.getTime())
+    return kept.map(([name, { value }]) => `${name}=${value}`).join('; ')
   }
 
   /** Another instance of the service, or another browser's cookies. */
@@ -46,10 +47,11 @@ export class Browser {
   take(headers: Answer['headers']): void {
     for (const line of [headers['set-cookie'] ?? []].flat()) {
       const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? []
+      const [, age = Number.POSITIVE_INFINITY] = /; Max-Age=(\d+)/.exec(line) ?? []
       if (value === '') this.#cookies.delete(name)
       else {
         recordSecret(value)
-        this.#cookies.set(name, value)
+        this.#cookies.set(name, { value, until: this.#world.clock.now.getTime() + Number(age) * 1000 })
       }
     }
   }

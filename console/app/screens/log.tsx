@@ -34,6 +34,7 @@ const actions: NonNullable<ChangeQuery['action']>[] = [
   'trusted_issuer.deleted',
   'session.created',
   'session.rejected',
+  'session.updated',
   'session.ended',
   'signal_stream.created',
   'signal_stream.updated',
