@@ -3,7 +3,7 @@ import { useEffect, useState } from 'preact/hooks'
 import { type Refusal, whenSignedOut } from './api.ts'
 import { hasSession } from './base.ts'
 import { go, hrefOf, startRouter } from './router.ts'
-import { type Me, MeProvider, whoAmI } from './session.ts'
+import { type Me, MeProvider, signInAgain, whoAmI } from './session.ts'
 import { Shell } from './shell.tsx'
 import { SignIn } from './sign-in.tsx'
 import { Announcements, Failure } from './ui.tsx'
@@ -28,7 +28,10 @@ function App() {
   const load = () =>
     whoAmI().then(enter, (refusal: Refusal) => (refusal.status === 401 ? setMe(null) : setError(refusal)))
   useEffect(() => {
-    whenSignedOut(() => setMe(null))
+    whenSignedOut(() => {
+      setMe(null)
+      signInAgain().catch(() => {})
+    })
     if (hasSession && !code) void load()
   }, [])
   if (error) return <Failure error={error} retry={() => location.reload()} />

@@ -16,7 +16,7 @@ type ProviderChoiceProps = { providers: Providers; onFound: (providers: Provider
 
 /** The OpenID providers of the platform and, once it is named, of an organization. */
 export function ProviderChoice({ providers, onFound }: ProviderChoiceProps) {
-  const { path, query } = usePlace()
+  const { query } = usePlace()
   const { items, by_organization } = providers
   const [organization, setOrganization] = useState(rememberedOrganization(query))
   const [error, setError] = useState<Refusal>()
@@ -41,8 +41,7 @@ export function ProviderChoice({ providers, onFound }: ProviderChoiceProps) {
     setBusy(id)
     setError(undefined)
     try {
-      const place = path === '/sign-in' ? '/' : `${path}${location.search}`
-      location.assign(await startSignIn(id, organization, place))
+      await startSignIn(id, organization)
     } catch (refusal) {
       setBusy(undefined)
       setError(refusal as Refusal)

@@ -17,7 +17,7 @@ const listeners = new Set<() => void>()
 let returned = false
 let guard: Guard | undefined
 
-function current(): Place {
+export function currentPlace(): Place {
   const path = location.pathname.slice(root.length).replace(/\/+$/, '') || '/'
   return { path, query: new URLSearchParams(location.search), returned }
 }
@@ -33,9 +33,9 @@ export function organizationPath(organization: string, rest = ''): string {
 }
 
 export function usePlace(): Place {
-  const [place, setPlace] = useState(current)
+  const [place, setPlace] = useState(currentPlace)
   useEffect(() => {
-    const update = () => setPlace(current())
+    const update = () => setPlace(currentPlace())
     listeners.add(update)
     return () => void listeners.delete(update)
   }, [])
@@ -57,7 +57,7 @@ export async function go(href: string, { replace = false } = {}): Promise<void> 
 
 /** Changes the query of the same screen without a new entry in the history. */
 export function setQuery(query: Record<string, string | undefined>): void {
-  history.replaceState({ position }, '', hrefOf(current().path, query))
+  history.replaceState({ position }, '', hrefOf(currentPlace().path, query))
   tell(false)
 }
 

@@ -2,6 +2,7 @@ import { createContext } from 'preact'
 import { useContext } from 'preact/hooks'
 import { api, done, Refusal, type Shapes } from './api.ts'
 import { apiUrl } from './base.ts'
+import { currentPlace } from './router.ts'
 import { words } from './words.ts'
 
 /** Who is signed in, and what they may do. */
@@ -38,6 +39,7 @@ export const useMe = () => useContext(Who)
 
 /** The token goes in the header where the API expects it; the answer's cookie takes its place from then on. */
 export async function signInWithToken(token: string): Promise<void> {
+  sessionStorage.removeItem(lastStart)
   await done(api.POST('/v1/sessions', { headers: { authorization: `Bearer ${token}` } }))
 }
 
@@ -56,6 +58,9 @@ export type Providers = { items: Provider[]; by_organization: boolean }
 
 const remembered = 'counterfoil.organization'
 
+/** The last sign-in at a provider in this tab. */
+const lastStart = 'counterfoil.sign-in'
+
 /** The organization in the link to this page, or else the one that was used last. */
 export function rememberedOrganization(query: URLSearchParams): string {
   return query.get('organization') ?? localStorage.getItem(remembered) ?? ''
@@ -66,22 +71,37 @@ export async function findProviders(organization: string): Promise<Providers> {
   return asked<Providers>(fetch(`${apiUrl}/console/sign-in/issuers${query}`))
 }
 
-/** Where to go to sign in. */
-export async function startSignIn(issuer: string, organization: string, place: string): Promise<string> {
+/** Goes to the provider to sign in, and comes back to this page. */
+export async function startSignIn(issuer: string, organization: string): Promise<void> {
   if (organization !== '') localStorage.setItem(remembered, organization)
+  sessionStorage.setItem(lastStart, JSON.stringify({ issuer, organization, at: Date.now() }))
+  const { path } = currentPlace()
+  const place = path === '/sign-in' ? '/' : `${path}${location.search}`
   const body = { issuer, return_to: place, ...(organization !== '' && { organization }) }
-  const { location } = await asked<{ location: string }>(
+  const answer = await asked<{ location: string }>(
     fetch(`${apiUrl}/console/sign-in/openid`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
     }),
   )
-  return location
+  location.assign(answer.location)
+}
+
+/**
+ * Signs in again at the provider of the session that has ended, which usually asks nothing. Not twice within a minute, so
+ * that a session that ends at once shows the sign-in screen.
+ */
+export async function signInAgain(): Promise<void> {
+  const last = sessionStorage.getItem(lastStart)
+  if (last === null) return
+  const { issuer, organization, at } = JSON.parse(last)
+  if (Date.now() - at > 60_000) await startSignIn(issuer, organization)
 }
 
 /** Ends the session; where to sign out at the provider too, if it has a page for that. */
 export async function signOut(): Promise<string | null> {
+  sessionStorage.removeItem(lastStart)
   const { location } = await asked<{ location: string | null }>(
     fetch(`${apiUrl}/console/sign-out`, { method: 'POST' }),
   )

@@ -82,6 +82,18 @@ t.test('sign-in at a provider', { skip }, async (t) => {
   t.match(await textOf(page, 'tbody'), /Okta SCIM connector/)
   t.match(await textOf(page, '.side'), /ada@example\.com/)
 
+  const endSession = () => world?.sql('delete from sessions')
+  await endSession()
+  await page.reload()
+  await page.waitForSelector('.providers > button')
+  t.equal(page.url(), `${tokens}?search=okta`, 'a session that ends at once leads to the sign-in screen')
+  await page.evaluate(
+    `sessionStorage.setItem('counterfoil.sign-in', sessionStorage.getItem('counterfoil.sign-in').replace(/"at":\\d+/, '"at":0'))`,
+  )
+  await page.reload()
+  await page.waitForSelector('tbody:not(.skeleton) tr')
+  t.equal(page.url(), `${tokens}?search=okta`, 'later it leads through the provider, without a question')
+
   await page.goto(`${url}/console/sign-in?organization=acme`)
   await page.waitForSelector('tbody:not(.skeleton) tr')
   t.equal(new URL(page.url()).pathname, '/console/', 'who is signed in does not see the sign-in')

@@ -188,6 +188,8 @@ t.test('open redirects: the end of a sign-in is always a page of the console', a
     '/..\\\\attacker.example',
     '/%2e%2e//attacker.example',
     '/.%2E/%2e./docs',
+    // It would not fit into a cookie.
+    `/${'é'.repeat(1500)}`,
     7,
     null,
     ['/'],
