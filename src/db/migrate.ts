@@ -36,6 +36,7 @@ import * as signals from '../../migrations/0032-signals.ts'
 import * as sessions from '../../migrations/0033-sessions.ts'
 import * as openid from '../../migrations/0034-openid.ts'
 import * as sessionChecks from '../../migrations/0035-session-checks.ts'
+import * as announceByStatement from '../../migrations/0036-announce-by-statement.ts'
 import type { Db } from './database.ts'
 
 export const migrations = {
@@ -74,6 +75,7 @@ export const migrations = {
   '0033-sessions': sessions,
   '0034-openid': openid,
   '0035-session-checks': sessionChecks,
+  '0036-announce-by-statement': announceByStatement,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

@@ -252,6 +252,19 @@ t.test('creating an organization does not clear the cache', async (t) => {
   t.equal(other.credentials.lookups(), before)
 })
 
+t.test('concurrent rotations do not clear the cache', async (t) => {
+  const { secret } = await world.issue()
+  const rotated = await Promise.all(Array.from({ length: 40 }, () => world.issue()))
+  await accepts(t, secret, true, 'before')
+  const before = other.credentials.lookups()
+  await Promise.all(
+    rotated.map(({ id }) => world.ask('POST', `/v1/organizations/default/tokens/${id}/rotate`, { body: {} })),
+  )
+  await other.credentials.settled()
+  t.equal(await other.accepts(secret), true)
+  t.equal(other.credentials.lookups(), before)
+})
+
 t.test('the feed reports when cached answers about AUTH_SECRET may be stale', async (t) => {
   const { body } = await world.ask('GET', '/v1/revocations')
   const told = async () =>

@@ -53,6 +53,25 @@ t.test('rolled-back changes are not reported', async (t) => {
   t.same((await readFeed(world.db, start, 10)).events, [])
 })
 
+t.test(
+  'what a savepoint leaves of a transaction is reported, and what follows an early numbering',
+  async (t) => {
+    const one = await connect(t)
+    const [undone, kept, last] = [await world.issue(), await world.issue(), await world.issue()]
+    const start = await now()
+    await one.query('begin')
+    await one.query('savepoint a')
+    await one.query(revoke, [undone.id])
+    await one.query('rollback to savepoint a')
+    await one.query(revoke, [kept.id])
+    await one.query('set constraints all immediate')
+    await one.query('set constraints all deferred')
+    await one.query(revoke, [last.id])
+    await one.query('commit')
+    t.match((await readFeed(world.db, start, 10)).events, [{ tokenId: kept.id }, { tokenId: last.id }])
+  },
+)
+
 t.test('a reader of many concurrent writers misses nothing and sees nothing twice', async (t) => {
   const ids: string[] = []
   for (let i = 0; i < 60; i++) ids.push((await world.issue()).id)
