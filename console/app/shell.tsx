@@ -155,7 +155,7 @@ function Navigation({
   )
   const leave = (page: string | null) => (page === null ? onSignedOut() : location.assign(page))
   return (
-    <nav aria-label={words.navigation.label}>
+    <nav class="navigation" aria-label={words.navigation.label}>
       <p class="brand">{words.product}</p>
       <OrganizationChoice organization={organization} />
       <ul>

@@ -58,6 +58,8 @@ export function DeleteDialog({ token, onClose, onDone }: DialogProps) {
     onClose()
     onDone()
   }
+  // The dialog opens in its final size.
+  if (!policy.data && !policy.error) return null
   return (
     <Confirm
       title={words.delete.title(token.name)}
@@ -65,7 +67,7 @@ export function DeleteDialog({ token, onClose, onDone }: DialogProps) {
       danger
       onClose={onClose}
       act={act}
-      disabled={!policy.data || (needsName && typed !== token.name)}
+      disabled={needsName && typed !== token.name}
     >
       <p>{token.status === 'active' ? words.delete.activeConsequence : words.delete.consequence}</p>
       {needsName && (

@@ -264,6 +264,9 @@ export function Tokens({ organization, place }: ScreenProps) {
             <tr>
               <Column name="name" label={words.token.name} query={place.query} change={filter} />
               <th scope="col">{words.token.type}</th>
+              <th scope="col" class="owner">
+                {words.token.owner}
+              </th>
               <th scope="col">{words.token.hint}</th>
               <Column name="created_at" label={words.token.created} query={place.query} change={filter} />
               <Column name="expires_at" label={words.token.expires} query={place.query} change={filter} />
@@ -274,7 +277,7 @@ export function Tokens({ organization, place }: ScreenProps) {
             </tr>
           </thead>
           {pages}
-          {(!shown || shown.cursor) && !error && <Skeleton rows={shown ? 1 : 8} columns={7} />}
+          {(!shown || shown.cursor) && !error && <Skeleton rows={shown ? 1 : 8} columns={8} />}
         </table>
       )}
       <div ref={end} />
@@ -392,6 +395,9 @@ function Row({
         {token.scopes.length > 0 && <span class="scopes">{token.scopes.join(' ')}</span>}
       </th>
       <td>{token.type}</td>
+      <td class="owner clip" title={token.owner?.subject}>
+        {token.owner ? (token.owner.email ?? token.owner.subject) : <span class="muted">–</span>}
+      </td>
       <td class="hint">
         <code>{token.hint}</code>
         <Copy text={token.hint} label={words.token.hintOf(token.name)} small />

@@ -112,7 +112,7 @@ export function Instant({ at }: { at: string }) {
 }
 
 /** When a token stops working, as the service judges it; the exact instant as for `Instant`. */
-export function Expiry({ token }: { token: Pick<Token, 'expires_at' | 'expiry' | 'status'> }) {
+export function Expiry({ token }: { token: Pick<Token, 'expires_at' | 'expiry'> }) {
   const id = useId()
   const { expires_at: at, expiry } = token
   const text = words.expiry(expiry)
@@ -124,6 +124,17 @@ export function Expiry({ token }: { token: Pick<Token, 'expires_at' | 'expiry' |
         {formatExact(at)}
       </span>
     </button>
+  )
+}
+
+/** As `Expiry`, with the exact instant below it. */
+export function ExactExpiry({ token }: { token: Pick<Token, 'expires_at' | 'expiry'> }) {
+  const { expires_at: at, expiry } = token
+  return (
+    <>
+      <span class={`pill ${expiry.state}`}>{words.expiry(expiry)}</span>
+      {at !== null && <p class="help">{formatExact(at)}</p>}
+    </>
   )
 }
 
@@ -256,7 +267,7 @@ export function Field({ label, name, help, optional, error, children }: FieldPro
         {optional && <span class="optional">{words.optional}</span>}
       </label>
       {children({ id, name, 'aria-describedby': `${id}-help`, 'aria-invalid': wrong !== '' })}
-      <p id={`${id}-help`} class={wrong ? 'help wrong' : 'help'} aria-live={wrong ? 'polite' : 'off'}>
+      <p id={`${id}-help`} class={wrong ? 'help wrong' : 'help'} aria-live="polite">
         {wrong || help}
       </p>
     </div>

@@ -10,7 +10,7 @@ const policyRules: Record<string, string> = {
   'lifetime.presets_days': 'Offered lifetimes, in days',
   'lifetime.default_days': 'Preselected lifetime, in days',
   'lifetime.minimum_days': 'Shortest lifetime, in days',
-  'lifetime.minimum_seconds': 'Shortest lifetime in seconds instead',
+  'lifetime.minimum_seconds': 'Shortest lifetime, in seconds',
   'lifetime.maximum_days': 'Longest lifetime, in days',
   'lifetime.on_too_long': 'If a longer one is requested',
   'lifetime.allow_no_expiry': 'Tokens may never expire',
@@ -79,15 +79,16 @@ export const words = {
   signIn: {
     title: 'Sign in',
     token: 'Management token',
-    tokenHelp: 'Your session can do what the token can, and ends when the token is revoked.',
+    tokenHelp:
+      'Your session can do what the token can, and ends when it is revoked. The first one is ADMIN_TOKEN; npm start prints a link that signs you in without it.',
     submit: 'Sign in',
     refused: 'This token is unknown, expired, revoked or not allowed from your network.',
     usedLink:
       'This link was used before, or is older than ten minutes. Sign in with a management token, or restart the service for a new link.',
     with: (name: string) => `Continue with ${name}`,
     organization: 'Organization',
-    organizationHelp: 'The key of your organization, such as “acme”, shows its sign-in here.',
-    look: 'Show its sign-in',
+    organizationHelp: 'The key of your organization, such as “acme”.',
+    look: 'Continue',
     noProvider: 'No sign-in is set up for this organization. Check its key, or ask its administrator.',
     or: 'or with a management token',
     failures: {
@@ -199,6 +200,7 @@ export const words = {
   create: {
     title: 'Create token',
     nameHelp: 'What uses the token and for what, such as “Okta SCIM connector”.',
+    nameOptional: 'Without a name, the token gets one.',
     suggest: 'Suggest a name',
     suggested: (type: string, day: string) => `Token for ${type}, ${day}`,
     commentHelp: 'Who asked for it, and the ticket. Auditors read this.',
@@ -327,7 +329,7 @@ export const words = {
     export: 'Download as JSON Lines',
     by: (name: string) => `By ${name}`,
     onBehalfOf: (subject: string) => `on behalf of ${subject}`,
-    values: (count: number) => plural(count, 'value', 'values'),
+    values: (count: number) => `Details (${count})`,
     more: 'Show older entries',
   },
 
@@ -336,12 +338,14 @@ export const words = {
     none: 'Nothing needs attention',
     noneHelp: 'No token expires within 30 days, and all tokens are in use.',
     all: 'Show all',
-    expiring: { title: 'Expire within 30 days', advice: 'Rotate them before they stop working.' },
+    created: 'created',
+    used: 'used',
+    expiring: { title: 'Expiring within 30 days', advice: 'Rotate them before they stop working.' },
     never_used: {
       title: 'Never used',
-      advice: 'They may belong to integrations that were never set up. Created:',
+      advice: 'They may belong to integrations that were never set up.',
     },
-    unused: { title: 'Unused for 90 days', advice: 'They may belong to systems that are gone. Last used:' },
+    unused: { title: 'Unused for 90 days', advice: 'They may belong to systems that are gone.' },
   },
 
   permission: {
@@ -453,8 +457,8 @@ export const words = {
     noneHelp: 'A user appears here when a token is created for them.',
     who: 'Owner',
     subject: 'Subject',
-    source: 'Comes from',
-    sources: { internal: 'This product', ldap: 'LDAP', sso: 'Single sign-on' },
+    source: 'Source',
+    sources: { internal: 'Internal', ldap: 'LDAP', sso: 'Single sign-on' },
     externalId: 'Id in the directory',
     noTokens: 'This owner has no tokens.',
     allTokens: 'Show all tokens of this owner',
@@ -675,7 +679,7 @@ export const words = {
     attempts: 'Attempts',
     retry: (at: string) => `Next attempt ${at}`,
     due: 'The next attempt is due.',
-    noResponse: 'None',
+    noResponse: '–',
     actionsOf: (event: string) => `Actions for the delivery of ${event}`,
     replay: 'Send again',
     replayed: 'It is sent again.',

@@ -20,7 +20,7 @@ export const skip = executablePath
 
 export async function launch(t: Test): Promise<Browser> {
   // Chromium's sandbox does not work as root.
-  const args = ['--no-sandbox', '--force-prefers-reduced-motion']
+  const args = ['--no-sandbox']
   const browser = await puppeteer.launch({ executablePath: executablePath ?? '', args, timeout })
   t.teardown(() => browser.close())
   return browser

@@ -130,7 +130,7 @@ function Form({ organization, options, onIssued }: FormProps) {
             name="name"
             help={
               <>
-                {words.create.nameHelp}
+                {words.create.nameHelp} {!options.name.required && words.create.nameOptional}
                 {values.name === '' && (
                   <button
                     type="button"
@@ -237,6 +237,7 @@ function Form({ organization, options, onIssued }: FormProps) {
             items={[
               [words.token.type, values.type],
               [words.token.scopes, <Scopes key="scopes" scopes={values.scopes} />],
+              [words.token.owner, values.email.trim() || values.owner.trim() || words.token.service],
               [
                 words.token.expires,
                 granted === null || values.lifetime === never ? words.token.never : dated(granted ?? expires),

@@ -121,7 +121,7 @@ export function Deliveries({ organization, webhook, status, sent, onSent }: Deli
                 <th scope="row">
                   <span class="strong">{delivery.type}</span>
                 </th>
-                <td>
+                <td data-label={words.deliveries.occurred}>
                   <Instant at={delivery.occurred_at} />
                 </td>
                 <td>

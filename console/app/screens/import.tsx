@@ -219,7 +219,9 @@ function Outcome({ run, busy, chosen, path, tokens }: OutcomeProps) {
           <tbody>
             {results.slice(0, most).map((result) => (
               <tr key={result.line}>
-                <th scope="row">{formatNumber(result.line)}</th>
+                <th scope="row" data-label={words.import.line}>
+                  {formatNumber(result.line)}
+                </th>
                 <td class="clip" title={result.name}>
                   {result.token ? (
                     <a href={hrefOf(`${tokens}/${result.token}`)}>{result.name}</a>

@@ -2,7 +2,18 @@ import { useState } from 'preact/hooks'
 import { api, done, type Shapes } from '../api.ts'
 import { may, useMe } from '../session.ts'
 import type { ScreenProps } from '../shell.tsx'
-import { announce, Confirm, Empty, Failure, Field, Heading, Menu, Skeleton, useLoad } from '../ui.tsx'
+import {
+  announce,
+  Confirm,
+  Copyable,
+  Empty,
+  Failure,
+  Field,
+  Heading,
+  Menu,
+  Skeleton,
+  useLoad,
+} from '../ui.tsx'
 import { words } from '../words.ts'
 
 type Issuer = Shapes['TrustedIssuer']
@@ -73,8 +84,8 @@ export default function Issuers({ organization }: ScreenProps) {
                     {issuer.issuer}
                   </code>
                 </td>
-                <td>
-                  <code class="clip">{issuer.audience}</code>
+                <td class="clip" data-label={words.issuers.audience}>
+                  <code>{issuer.audience}</code>
                 </td>
                 <td class="end">
                   {mayWrite && (
@@ -177,19 +188,21 @@ function Edit({ organization, issuer, onClose, onDone }: EditProps) {
       </Field>
       <fieldset class="choices">
         <legend>{words.issuers.everybody}</legend>
-        {permissions.map((permission) => (
-          <label key={permission} class="choice">
-            <input
-              type="checkbox"
-              name="default"
-              value={permission}
-              defaultChecked={issuer?.default_permissions.includes(permission) ?? permission === 'tokens:own'}
-            />
-            <span>
-              <strong>{words.permission[permission]}</strong>
-            </span>
-          </label>
-        ))}
+        <div class="checks">
+          {permissions.map((permission) => (
+            <label key={permission}>
+              <input
+                type="checkbox"
+                name="default"
+                value={permission}
+                defaultChecked={
+                  issuer?.default_permissions.includes(permission) ?? permission === 'tokens:own'
+                }
+              />
+              {words.permission[permission]}
+            </label>
+          ))}
+        </div>
       </fieldset>
       <Field label={words.issuers.groups} name="group_permissions" help={words.issuers.groupsHelp} optional>
         {(props) => (
@@ -232,9 +245,10 @@ function Edit({ organization, issuer, onClose, onDone }: EditProps) {
           )}
         </Field>
         {issuer ? (
-          <p class="help">
-            {words.issuers.redirectUri}: <code>{issuer.redirect_uri}</code>
-          </p>
+          <>
+            <p>{words.issuers.redirectUri}</p>
+            <Copyable text={issuer.redirect_uri} label={words.issuers.redirectUri} />
+          </>
         ) : (
           <p class="help">{words.issuers.redirectUriLater}</p>
         )}

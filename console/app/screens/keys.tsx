@@ -49,12 +49,14 @@ export default function Keys() {
                   <code class="clip">{key.kid}</code>
                   <Copy text={key.kid} label={words.keys.kid} small />
                 </th>
-                <td>{key.alg}</td>
+                <td data-label={words.keys.alg}>{key.alg}</td>
                 <td>
                   <span class={`pill ${words.keys.pill[key.state]}`}>{words.keys.states[key.state]}</span>
                 </td>
-                <td>{formatCount({ count: key.live_tokens, more: key.live_tokens_more })}</td>
-                <td>
+                <td data-label={words.keys.tokens}>
+                  {formatCount({ count: key.live_tokens, more: key.live_tokens_more })}
+                </td>
+                <td data-label={words.keys.activates}>
                   <Instant at={key.activates_at} />
                 </td>
                 <td class="end">

@@ -52,13 +52,13 @@ export default function Leaks({ organization, place }: ScreenProps) {
                 <td>
                   <code class="muted">{leak.hint}</code>
                 </td>
-                <td class="clip" title={leak.source}>
+                <td class="clip" data-label={words.leaks.source} title={leak.source}>
                   {leak.source}
                 </td>
                 <td data-label={words.leaks.reaction}>
                   <Reaction reaction={leak.reaction} />
                 </td>
-                <td>
+                <td data-label={words.leaks.reported}>
                   <Instant at={leak.last_reported_at} />
                 </td>
               </tr>

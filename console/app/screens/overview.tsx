@@ -71,5 +71,10 @@ export default function Overview({ organization }: ScreenProps) {
 
 function Why({ token, reason }: { token: Token; reason: (typeof kinds)[number]['reason'] }) {
   if (reason === 'expiring') return <Expiry token={token} />
-  return <Instant at={token.last_used_at ?? token.created_at} />
+  return (
+    <span>
+      <span class="muted">{reason === 'unused' ? words.overview.used : words.overview.created}</span>{' '}
+      <Instant at={token.last_used_at ?? token.created_at} />
+    </span>
+  )
 }

@@ -104,10 +104,10 @@ export default function Owner({ organization, id }: ScreenProps) {
           ]}
         />
       )}
-      <h2 class="below">{words.tokens.title}</h2>
+      {record && <h2 class="below">{words.tokens.title}</h2>}
       {tokens.error && <Failure error={tokens.error} retry={tokens.reload} />}
-      {tokens.data?.items.length === 0 && <p class="muted">{words.owners.noTokens}</p>}
-      {tokens.data && tokens.data.items.length > 0 && (
+      {record && tokens.data?.items.length === 0 && <p class="muted">{words.owners.noTokens}</p>}
+      {record && tokens.data && tokens.data.items.length > 0 && (
         <table class="list owned">
           <caption class="hidden">{words.tokens.title}</caption>
           <thead>
@@ -125,8 +125,10 @@ export default function Owner({ organization, id }: ScreenProps) {
                   <a href={hrefOf(`${list}/${token.id}`)}>{token.name}</a>
                 </th>
                 <td>{token.type}</td>
-                <td>{token.status === 'revoked' ? <Status status="revoked" /> : <Expiry token={token} />}</td>
-                <td>
+                <td data-label={words.token.expires}>
+                  {token.status === 'revoked' ? <Status status="revoked" /> : <Expiry token={token} />}
+                </td>
+                <td data-label={words.token.lastUsed}>
                   {token.last_used_at ? (
                     <Instant at={token.last_used_at} />
                   ) : (

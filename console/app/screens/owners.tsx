@@ -67,10 +67,10 @@ export default function Owners({ organization, place }: ScreenProps) {
                   </a>
                   {owner.suspended_at && <span class="pill suspended">{words.suspended}</span>}
                 </th>
-                <td>
-                  <code class="clip">{owner.subject}</code>
+                <td class="clip" data-label={words.owners.subject}>
+                  <code>{owner.subject}</code>
                 </td>
-                <td>{words.owners.sources[owner.identity_source]}</td>
+                <td data-label={words.owners.source}>{words.owners.sources[owner.identity_source]}</td>
               </tr>
             ))}
           </tbody>

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Token } from '../api.ts'
 import { apiUrl } from '../base.ts'
 import { setGuard } from '../router.ts'
-import { Code, Confirm, Copy, Copyable, Expiry, Facts, Heading, Notice } from '../ui.tsx'
+import { Code, Confirm, Copy, Copyable, ExactExpiry, Facts, Heading, Notice } from '../ui.tsx'
 import { words } from '../words.ts'
 
 export type Leaving = {
@@ -117,7 +117,7 @@ export function TokenReveal({ token, ...leaving }: Leaving & { token: Token & { 
                 words.token.endpoint,
                 <Copyable key="endpoint" text={endpoint} label={words.token.endpoint} />,
               ],
-              [words.token.expires, <Expiry key="expiry" token={token} />],
+              [words.token.expires, <ExactExpiry key="expiry" token={token} />],
             ]}
           />
           <h2>{words.reveal.tryIt}</h2>

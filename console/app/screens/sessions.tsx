@@ -37,10 +37,10 @@ export default function Sessions() {
               <td>
                 {words.browser(session.user_agent ?? '')} <span class="muted">{session.ip}</span>
               </td>
-              <td>
+              <td data-label={words.sessions.seen}>
                 <Instant at={session.last_seen_at} />
               </td>
-              <td>
+              <td data-label={words.sessions.ends}>
                 <Instant at={session.expires_at} />
               </td>
               <td class="end">

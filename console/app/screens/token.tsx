@@ -10,7 +10,7 @@ import {
   announce,
   Confirm,
   Copyable,
-  Expiry,
+  ExactExpiry,
   type Fact,
   Facts,
   Failure,
@@ -74,7 +74,8 @@ export default function TokenScreen({ organization, place, id }: ScreenProps) {
         <Failure error={loaded.error} retry={reload} />
       </>
     )
-  if (!token) return back
+  // What comes later moves nothing that is shown already.
+  if (!token || !(secrets.data || secrets.error)) return back
   const isOpen = token.status === 'active' || token.status === 'not_yet_valid'
   const mayWrite = may(me, 'tokens:write', 'tokens:own') && !token.read_only
   const actions = mayWrite && (
@@ -120,6 +121,7 @@ export default function TokenScreen({ organization, place, id }: ScreenProps) {
         </Notice>
       )}
       <div class="columns">
+        <TokenFacts token={token} organization={organization} uses={secrets.data?.items} />
         <div>
           <Edit
             key={`${token.id} ${loaded.data?.etag}`}
@@ -141,7 +143,6 @@ export default function TokenScreen({ organization, place, id }: ScreenProps) {
             </>
           )}
         </div>
-        <TokenFacts token={token} organization={organization} uses={secrets.data?.items} />
       </div>
       {deed === 'rotate' && isOpen && (
         <RotateDialog token={token} onClose={() => ask()} onRotated={setRotated} />
@@ -217,7 +218,7 @@ function TokenFacts({ token, organization, uses }: FactsProps) {
       <Copyable key="endpoint" text={token.endpoint} label={words.token.endpoint} />,
     ],
     [words.token.scopes, <Scopes key="scopes" scopes={token.scopes} />],
-    [words.token.expires, <Expiry key="expiry" token={token} />],
+    [words.token.expires, <ExactExpiry key="expiry" token={token} />],
     [words.token.lastUsed, token.last_used_at ? <Instant at={token.last_used_at} /> : words.token.neverUsed],
     token.last_used_ip !== null && [words.token.lastUsedFrom, <code key="ip">{token.last_used_ip}</code>],
     uses !== undefined && [

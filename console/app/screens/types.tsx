@@ -61,11 +61,13 @@ export default function Types({ organization }: ScreenProps) {
                 {type.suspended_at && <span class="pill suspended">{words.suspended}</span>}
                 {type.description && <span class="scopes">{type.description}</span>}
               </th>
-              <td>
+              <td data-label={words.types.prefix}>
                 <code>{type.prefix}_</code>
               </td>
-              <td>{words.types.formats[type.format]}</td>
-              <td>{type.organization === null ? words.types.platform : words.types.own}</td>
+              <td data-label={words.types.format}>{words.types.formats[type.format]}</td>
+              <td data-label={words.types.of}>
+                {type.organization === null ? words.types.platform : words.types.own}
+              </td>
               <td class="end">
                 {mayWrite && type.organization !== null && (
                   <Menu

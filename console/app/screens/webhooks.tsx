@@ -49,13 +49,13 @@ export default function Webhooks({ organization }: ScreenProps) {
                   <a href={hrefOf(`${path}/${webhook.id}`)}>{webhook.url}</a>
                   {webhook.description && <span class="scopes">{webhook.description}</span>}
                 </th>
-                <td>
+                <td data-label={words.webhooks.events}>
                   {webhook.events ? words.webhooks.eventCount(webhook.events.length) : words.webhooks.every}
                 </td>
                 <td>
                   <WebhookStatus status={webhook.status} />
                 </td>
-                <td>
+                <td data-label={words.token.created}>
                   <Instant at={webhook.created_at} />
                 </td>
               </tr>
