@@ -11,6 +11,7 @@ import {
   Empty,
   Expiry,
   Failure,
+  focusHeading,
   Heading,
   Icon,
   Instant,
@@ -134,6 +135,7 @@ export function Tokens({ organization, place }: ScreenProps) {
       if (!signal?.aborted) setLoading(false)
     }
   }
+  useEffect(focusHeading, [shown?.pages[0]])
 
   useEffect(() => {
     if (shown && round === 0) return

@@ -5,6 +5,12 @@ import type { FieldError, Refusal, Token } from './api.ts'
 import { formatExact, formatRelative } from './format.ts'
 import { words } from './words.ts'
 
+/** When nothing has the focus, such as after a row is gone that had it, the heading gets it. */
+export function focusHeading(): void {
+  if (document.activeElement === document.body || document.activeElement === null)
+    document.querySelector('h1')?.focus({ preventScroll: true })
+}
+
 /** Loads what a screen shows, and again whenever the key changes. What was shown stays until the next is there. */
 export function useLoad<Data>(key: string, load: (signal: AbortSignal) => Promise<Data>) {
   const [state, setState] = useState<{ key?: string; data?: Data; error?: Refusal }>({})
@@ -18,6 +24,7 @@ export function useLoad<Data>(key: string, load: (signal: AbortSignal) => Promis
     return () => aborting.abort()
   }, [key, round])
   const { data } = state
+  useEffect(focusHeading, [data])
   const error = state.key === key ? state.error : undefined
   return {
     data,
@@ -79,20 +86,14 @@ export function Heading({
   actions?: ComponentChildren
   title?: string
 }) {
-  const ref = useRef<HTMLHeadingElement>(null)
   const text = title ?? (typeof children === 'string' ? children : words.product)
   useEffect(() => {
     document.title = `${text} · ${words.product}`
   }, [text])
-  useEffect(() => {
-    if (document.activeElement === document.body || document.activeElement === null)
-      ref.current?.focus({ preventScroll: true })
-  }, [])
+  useEffect(focusHeading, [])
   return (
     <div class="heading">
-      <h1 ref={ref} tabIndex={-1}>
-        {children}
-      </h1>
+      <h1 tabIndex={-1}>{children}</h1>
       {actions && <div class="actions">{actions}</div>}
     </div>
   )
@@ -293,16 +294,16 @@ type DialogProps = {
   children: ComponentChildren
 }
 
-/** A native modal dialog: the browser keeps the focus in it, closes it on Escape and then puts the focus back. */
+/** A native modal dialog: the browser keeps the focus in it, and closes it on Escape. Then what opened it has the focus. */
 function Dialog({ title, onClose, children }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null)
   const id = useId()
   useLayoutEffect(() => {
     const opener = document.activeElement
     ref.current?.showModal()
-    return () => {
-      if (opener instanceof HTMLElement && opener.isConnected) opener.focus()
-    }
+    return () =>
+      // What is behind the dialog takes the focus only when the dialog has left the document.
+      queueMicrotask(() => opener instanceof HTMLElement && opener.focus())
   }, [])
   return (
     <dialog ref={ref} aria-labelledby={id} onClose={onClose}>

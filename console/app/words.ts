@@ -367,6 +367,7 @@ export const words = {
     ends: 'Ends',
     current: 'This session',
     end: 'End session',
+    endOf: (name: string) => `End session of ${name}`,
     endTitle: (name: string) => `End the session of “${name}”?`,
     endHelp: 'The next click in that browser leads to the sign-in.',
     ended: 'The session has ended.',

@@ -1,5 +1,5 @@
 // What an administrator does: policy, types, issuers, webhooks, import, leaks, organizations, keys and sessions.
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Page } from 'puppeteer-core'
@@ -12,11 +12,15 @@ import {
   choose,
   clickText,
   clipboard,
+  enter,
+  focused,
   openPage,
   passes,
+  press,
   replaceText,
   secretIsGone,
   signIn,
+  tabTo,
   textOf,
 } from './browser.ts'
 
@@ -29,6 +33,12 @@ const said = (page: Page, text: string) =>
   page.waitForFunction(
     `document.querySelector('[role=status]').textContent.includes(${JSON.stringify(text)})`,
   )
+async function chooseByKey(page: Page, menu: string, action: string): Promise<void> {
+  await press(page, menu)
+  await page.waitForFunction(`document.activeElement.role === 'menuitem'`)
+  while ((await focused(page)) !== action) await page.keyboard.press('ArrowDown')
+  await page.keyboard.press('Enter')
+}
 const submit = (page: Page) => page.click('dialog[open] button[type=submit]')
 
 export async function adminStories(t: Test, { world, url, browser }: Console): Promise<void> {
@@ -96,44 +106,64 @@ export async function adminStories(t: Test, { world, url, browser }: Console): P
     t.equal((await ask('GET', `${api}/token-types/user-management`)).status, 404)
   })
 
-  await t.test('a provider for sign-in is added, changed and deleted', async (t) => {
+  await t.test('by keyboard: a provider for sign-in is added, changed and deleted', async (t) => {
     await page.goto(`${url}${base}/issuers`)
-    await clickText(page, '.empty button', 'Add provider')
+    await press(page, 'Add provider')
     await page.waitForSelector('dialog[open]')
-    await page.type('input[name=name]', 'Company login')
-    await page.type('input[name=issuer]', 'https://login.example/realms/northwind')
-    await page.type('input[name=audience]', 'counterfoil')
-    await page.type('textarea[name=group_permissions]', 'auditors: audit:read tokens:read')
-    await submit(page)
+    await enter(page, 'Name', 'Company login')
+    await enter(page, 'Issuer', 'https://login.example/realms/northwind')
+    await enter(page, 'Audience', 'counterfoil')
+    await press(page, 'Read the change log', 'Space')
+    await enter(page, 'More for groups', 'auditors: audit:read tokens:read')
+    await enter(page, 'Client id', 'console')
+    const clientSecret = randomBytes(24).toString('hex')
+    recordSecret(clientSecret)
+    await enter(page, 'Client secret', clientSecret)
+    await enter(page, 'Scopes', 'openid email groups')
+    await press(page, 'Add provider')
     await said(page, '“Company login” was saved.')
     const added = (await ask('GET', `${api}/issuers`)).body.items
     t.match(added, [
       {
         audience: 'counterfoil',
-        default_permissions: ['tokens:own'],
+        ...{ client_id: 'console', has_client_secret: true, scope: 'openid email groups' },
+        default_permissions: ['tokens:own', 'audit:read'],
         group_permissions: [{ group: 'auditors', permissions: ['audit:read', 'tokens:read'] }],
       },
     ])
-    await choose(page, 'Actions for Company login', 'Change')
-    await replaceText(page, 'input[name=audience]', 'console')
-    await submit(page)
+    await chooseByKey(page, 'Actions for Company login', 'Change')
+    t.match(await textOf(page, 'dialog[open] .copyable'), added[0].redirect_uri)
+    await page.keyboard.press('Escape')
+    await page.waitForFunction(`!document.querySelector('dialog[open]')`)
+    t.equal(await focused(page), 'Actions for Company login', 'the focus goes back')
+    await chooseByKey(page, 'Actions for Company login', 'Change')
+    await enter(page, 'Audience', 'console')
+    await page.keyboard.press('Enter')
     await page.waitForFunction(`document.querySelector('.list.issuers').textContent.includes('console')`)
-    await choose(page, 'Actions for Company login', 'Delete')
-    await submit(page)
+    const { client_id, has_client_secret } = (await ask('GET', `${api}/issuers`)).body.items[0]
+    t.same({ client_id, has_client_secret }, { client_id: 'console', has_client_secret: true }, 'it is kept')
+    await chooseByKey(page, 'Actions for Company login', 'Delete')
+    await press(page, 'Delete provider')
     await said(page, 'The provider was deleted.')
     t.same((await ask('GET', `${api}/issuers`)).body.items, [])
   })
 
-  await t.test('a stricter policy says which tokens break it before it is saved', async (t) => {
+  await t.test('by keyboard: a stricter policy says which tokens break it before it is saved', async (t) => {
     await world.issue({ name: 'Hourly export', lifetime_days: 365 }, key)
     await page.goto(`${url}${base}/policy`)
     t.match(await textOf(page, '.policy'), /From the platform/)
-    await replaceText(page, 'input[name="lifetime.maximum_days"]', '30')
-    await clickText(page, '.save button', 'Show what would break')
+    await enter(page, 'Longest lifetime, in days', 'ten')
+    await press(page, 'Save changes')
+    await page.waitForFunction(`document.activeElement.ariaInvalid === 'true'`)
+    t.equal(await focused(page), 'Longest lifetime, in days', 'the focus goes to what is wrong')
+    await enter(page, 'Longest lifetime, in days', '30')
+    await press(page, 'Show what would break')
     t.match(await textOf(page, '.save .notice'), /tokens that break the new rules.*Hourly export/s)
-    await page.select('select[name=on_leak]', 'notify')
-    await clickText(page, '.save button', 'Save changes')
+    await press(page, 'If a token is reported as leaked', 'Home')
+    await press(page, 'Save changes')
     await said(page, 'Changes saved.')
+    await page.waitForSelector('.policy .source.own')
+    t.equal(await focused(page), 'Save changes', 'the focus stays')
     const { policy, sources } = (await ask('GET', `${api}/policy`)).body
     t.match(policy, { lifetime: { maximum_days: 30 }, on_leak: 'notify' })
     t.match(sources, { 'lifetime.maximum_days': 'organization', 'name.unique': 'platform' })
@@ -142,112 +172,115 @@ export async function adminStories(t: Test, { world, url, browser }: Console): P
       fields.map((one) => one.getAttribute('name')),
     )
     t.same(shown.sort(), rules, 'every rule is on the screen')
-    await page.waitForSelector('.policy .source.own')
-    await clickText(page, '.field:has([name="lifetime.maximum_days"]) .link', 'Use the platform’s value')
-    await clickText(page, '.save button', 'Save changes')
+    await tabTo(page, 'Longest lifetime, in days')
+    await press(page, 'Use the platform’s value')
+    await press(page, 'Save changes')
     await page.waitForFunction(`document.querySelector('[name="lifetime.maximum_days"]')?.value !== '30'`)
     t.equal((await ask('GET', `${api}/policy`)).body.sources['lifetime.maximum_days'], 'platform')
   })
 
-  await t.test('a webhook shows its secret once, and what became of what was sent to it', async (t) => {
-    let answer = 204
-    const receiver = await startReceiver(t, (_, response) => response.writeHead(answer).end())
-    await page.goto(`${url}${base}/webhooks`)
-    await clickText(page, '.empty a', 'Add webhook')
-    await page.waitForSelector('form.narrow')
-    await page.type('input[name=url]', 'ftp://example.com')
-    await page.click('input[name=some][value=true]')
-    await page.click('input[name=events][value="token.created"]')
-    await page.click('form.narrow button[type=submit]')
-    await page.waitForFunction(`document.activeElement.name === 'url'`)
-    t.match(await textOf(page, 'form.narrow .wrong'), /http or https URL/)
-    await replaceText(page, 'input[name=url]', `${receiver.url}/events`)
-    await page.click('form.narrow button[type=submit]')
-    await page.waitForSelector('#secret')
-    await page.click('.secret .copy')
-    await page.waitForSelector('.secret .copy.copied')
-    const secret = await clipboard(page)
-    recordSecret(secret)
-    await page.click('.stored input')
-    await page.click('.reveal .buttons .primary')
-    t.match(await textOf(page, '.empty'), /No deliveries yet/)
-    await secretIsGone(t, page, secret)
+  await t.test(
+    'by keyboard: a webhook shows its secret once, and what became of what was sent to it',
+    async (t) => {
+      let answer = 204
+      const receiver = await startReceiver(t, (_, response) => response.writeHead(answer).end())
+      await page.goto(`${url}${base}/webhooks`)
+      await press(page, 'Add webhook')
+      await page.waitForSelector('form.narrow')
+      await enter(page, 'URL', 'ftp://example.com')
+      await press(page, 'All events, including new ones of later versions', 'ArrowDown')
+      await press(page, 'A token was created', 'Space')
+      await press(page, 'Add webhook')
+      await page.waitForFunction(`document.activeElement.name === 'url'`)
+      t.match(await textOf(page, 'form.narrow .wrong'), /http or https URL/)
+      await enter(page, 'URL', `${receiver.url}/events`)
+      await page.keyboard.press('Enter')
+      await page.waitForSelector('#secret')
+      await press(page, 'Copy Signing secret')
+      await page.waitForSelector('.secret .copy.copied')
+      const secret = await clipboard(page)
+      recordSecret(secret)
+      await press(page, 'I have given the secret to the receiver', 'Space')
+      await press(page, 'Done')
+      t.match(await textOf(page, '.empty'), /No deliveries yet/)
+      await secretIsGone(t, page, secret)
 
-    await clickText(page, '.actions button', 'Send a test event')
-    await said(page, 'A test event is on its way.')
-    await world.dispatcher.flush()
-    await page.waitForSelector('.deliveries .pill.active')
-    t.match(await textOf(page, '.deliveries tbody'), /Delivered\s+204\s+\d+ ms\s+1/)
-    t.ok(receiver.messages[0] && verifies(receiver.messages[0], secret), 'signed with the secret shown')
+      await press(page, 'Send a test event')
+      await said(page, 'A test event is on its way.')
+      await world.dispatcher.flush()
+      await page.waitForSelector('.deliveries .pill.active')
+      t.match(await textOf(page, '.deliveries tbody'), /Delivered\s+204\s+\d+ ms\s+1/)
+      t.ok(receiver.messages[0] && verifies(receiver.messages[0], secret), 'signed with the secret shown')
 
-    answer = 500
-    await world.issue({ name: 'Told about', lifetime_days: 20 }, key)
-    await world.dispatcher.flush()
-    await clickText(page, '.deliveries ~ *, .actions button', 'Refresh')
-    await page.waitForFunction(`document.querySelector('.deliveries tbody')?.innerText.includes('500')`)
-    await clickText(page, '.tabs a', 'Waiting')
-    await page.waitForFunction(`document.querySelectorAll('.deliveries tbody tr').length === 1`)
-    t.equal(new URL(page.url()).search, '?status=pending')
-    t.match(
-      await textOf(page, '.deliveries tbody'),
-      /token\.created.*Waiting.*500.*responds with the status 500/s,
-    )
-    await page.reload()
-    await page.waitForFunction(
-      `document.querySelectorAll('.deliveries tbody:not(.skeleton) tr').length === 1`,
-    )
+      answer = 500
+      await world.issue({ name: 'Told about', lifetime_days: 20 }, key)
+      await world.dispatcher.flush()
+      await press(page, 'Refresh')
+      await page.waitForFunction(`document.querySelector('.deliveries tbody')?.innerText.includes('500')`)
+      await press(page, 'Waiting')
+      await page.waitForFunction(`document.querySelectorAll('.deliveries tbody tr').length === 1`)
+      t.equal(new URL(page.url()).search, '?status=pending')
+      t.match(
+        await textOf(page, '.deliveries tbody'),
+        /token\.created.*Waiting.*500.*responds with the status 500/s,
+      )
+      await page.reload()
+      await page.waitForFunction(
+        `document.querySelectorAll('.deliveries tbody:not(.skeleton) tr').length === 1`,
+      )
 
-    answer = 204
-    await clickText(page, '.tabs a', 'Delivered')
-    await choose(page, 'Actions for the delivery of webhook.test', 'Send again')
-    await said(page, 'It is sent again.')
-    await world.dispatcher.flush()
-    const ids = receiver.messages.map(({ headers }) => headers['webhook-id'])
-    t.ok(ids.lastIndexOf(ids[0]) > 0, 'the same message arrived again')
+      answer = 204
+      await press(page, 'Delivered')
+      await chooseByKey(page, 'Actions for the delivery of webhook.test', 'Send again')
+      await said(page, 'It is sent again.')
+      await world.dispatcher.flush()
+      const ids = receiver.messages.map(({ headers }) => headers['webhook-id'])
+      t.ok(ids.lastIndexOf(ids[0]) > 0, 'the same message arrived again')
 
-    await clickText(page, '.actions button', 'Send a period again')
-    await page.waitForSelector('dialog[open]')
-    await page.$eval('input[name=since]', (field) => Object.assign(field, { value: '2020-01-01T00:00' }))
-    await page.select('dialog[open] select', 'all')
-    await submit(page)
-    await said(page, 'sent again')
+      await press(page, 'Send a period again')
+      await page.waitForSelector('dialog[open]')
+      await page.$eval('input[name=since]', (field) => Object.assign(field, { value: '2020-01-01T00:00' }))
+      await press(page, 'Which deliveries', 'End')
+      await press(page, 'Send again')
+      await said(page, 'sent again')
 
-    await clickText(page, '.actions button', 'Pause')
-    t.match(await textOf(page, '.notice.info'), /is paused/)
-    await clickText(page, '.notice button', 'Resume')
-    await said(page, 'The webhook is active.')
-    await clickText(page, '.actions button', 'Change')
-    await page.waitForSelector('dialog[open]')
-    t.ok(await page.$('input[name=events][value="token.created"]:checked'))
-    await page.type('dialog[open] input[name=description]', 'Ticket system')
-    await submit(page)
-    await said(page, 'Changes saved.')
-    await clickText(page, '.actions button', 'Replace secret')
-    await page.waitForSelector('dialog[open]')
-    await submit(page)
-    await page.waitForSelector('#secret')
-    recordSecret(await page.$eval('#secret', (field) => (field as { value?: string }).value ?? ''))
-    await page.click('.stored input')
-    await page.click('.reveal .buttons .primary')
-    t.match(await textOf(page, '.notice.info'), /signed with the previous secret too/)
-    const { body } = await ask('GET', `${api}/webhooks`)
-    t.match(body.items, [{ description: 'Ticket system', events: ['token.created'] }])
-    await clickText(page, '.actions button', 'Delete')
-    await page.waitForSelector('dialog[open]')
-    await submit(page)
-    await page.waitForSelector('.empty')
-    t.same((await ask('GET', `${api}/webhooks`)).body.items, [])
-  })
+      await press(page, 'Pause')
+      t.match(await textOf(page, '.notice.info'), /is paused/)
+      await press(page, 'Resume')
+      await said(page, 'The webhook is active.')
+      await press(page, 'Change')
+      await page.waitForSelector('dialog[open]')
+      t.ok(await page.$('input[name=events][value="token.created"]:checked'))
+      await enter(page, 'Description', 'Ticket system')
+      await page.keyboard.press('Enter')
+      await said(page, 'Changes saved.')
+      t.equal(await focused(page), 'Change', 'the focus goes back')
+      await press(page, 'Replace secret')
+      await page.waitForSelector('dialog[open]')
+      await press(page, 'Replace secret')
+      await page.waitForSelector('#secret')
+      recordSecret(await page.$eval('#secret', (field) => (field as { value?: string }).value ?? ''))
+      await press(page, 'I have given the secret to the receiver', 'Space')
+      await press(page, 'Done')
+      t.match(await textOf(page, '.notice.info'), /signed with the previous secret too/)
+      const { body } = await ask('GET', `${api}/webhooks`)
+      t.match(body.items, [{ description: 'Ticket system', events: ['token.created'] }])
+      await press(page, 'Delete')
+      await press(page, 'Delete webhook')
+      await page.waitForSelector('.empty')
+      t.same((await ask('GET', `${api}/webhooks`)).body.items, [])
+    },
+  )
 
-  await t.test('an import is previewed line by line, and then done', async (t) => {
+  await t.test('by keyboard: an import is previewed line by line, and then done', async (t) => {
     const hash = (secret: string) => createHash('sha256').update(secret).digest('hex')
     const expires_at = new Date(world.clock.now.getTime() + 30 * day)
     const line = (name: string, type = 'api') =>
       JSON.stringify({ sha256: hash(`secret of ${name}`), type, name, expires_at })
     await page.goto(`${url}${base}/import`)
     await page.waitForSelector('textarea')
-    await page.type('textarea', line('Pasted'))
-    await clickText(page, 'form button', 'Preview')
+    await enter(page, 'Lines', line('Pasted'))
+    await press(page, 'Preview')
     await page.waitForSelector('.results tbody tr')
     t.match(await textOf(page, '.results tbody'), /1\s+Pasted\s+New/)
     t.same((await ask('GET', `${api}/tokens?name=Pasted`)).body.items, [], 'the preview imports nothing')
@@ -258,27 +291,27 @@ export async function adminStories(t: Test, { world, url, browser }: Console): P
     const [chooser] = await Promise.all([page.waitForFileChooser(), page.click('input[type=file]')])
     await chooser.accept([file])
     await page.waitForFunction(`!document.querySelector('.results')`)
-    await clickText(page, 'form button', 'Preview')
-    await clickText(page, 'form button', 'Import 600 tokens')
+    await press(page, 'Preview')
+    await press(page, 'Import 600 tokens')
     await said(page, '600 tokens were imported.')
-    await clickText(page, '.tabs a', 'Invalid1')
+    await press(page, 'Invalid1')
     await page.waitForFunction(`document.querySelectorAll('.results tbody tr').length === 1`)
     t.match(await textOf(page, '.results tbody'), /1\s+Typo\s+Invalid\s+.*apj is not a token type/s)
     t.equal((await ask('GET', `${api}/tokens/counts`)).body.active.count, 602)
-    await clickText(page, 'main a', 'Show the tokens')
+    await press(page, 'Show the tokens')
     await page.waitForSelector('.list.tokens')
   })
 
-  await t.test('a leak report names the token and where it was found', async (t) => {
+  await t.test('by keyboard: a leak report names the token and where it was found', async (t) => {
     const { secret } = await world.issue({ name: 'Leaky', lifetime_days: 20 }, key)
     await ask('POST', '/v1/leaks', { body: { secret, source: 'scan', url: 'https://git.example/.env' } })
     await page.goto(`${url}${base}/leaks`)
-    await clickText(page, 'tbody th a', 'Leaky')
+    await press(page, 'Leaky')
     t.match(await textOf(page, '.facts'), /in use.*Reported.*scan.*https:\/\/git\.example\/\.env/s)
-    await clickText(page, 'main a', 'All reports about this token')
+    await press(page, 'All reports about this token')
     t.match(await textOf(page, '.lead'), /Reports about “Leaky”/)
     await page.goBack()
-    await clickText(page, '.actions a', 'Open the token')
+    await press(page, 'Open the token')
     t.equal(await textOf(page, 'h1 .name'), 'Leaky')
   })
 
@@ -325,7 +358,7 @@ export async function adminStories(t: Test, { world, url, browser }: Console): P
     t.same(body.items.map(({ state }: { state: string }) => state).sort(), ['active', 'retired'])
   })
 
-  await t.test('the session of another browser is ended', async (t) => {
+  await t.test('by keyboard: the session of another browser is ended', async (t) => {
     const other = await openPage(browser, url)
     await signIn(
       other.page,
@@ -334,13 +367,9 @@ export async function adminStories(t: Test, { world, url, browser }: Console): P
     )
     await page.goto(`${url}/console/sessions`)
     t.equal(await textOf(page, '.sessions .pill.active'), 'This session')
-    const end = await page.waitForFunction(
-      `[...document.querySelectorAll('.sessions tbody tr')].find((row) => row.textContent.includes('Visitor'))
-        ?.querySelector('td.end button')`,
-    )
-    await end.evaluate((button) => (button as { click(): void }).click())
+    await press(page, 'End session of Visitor')
     await page.waitForSelector('dialog[open]')
-    await submit(page)
+    await press(page, 'End session')
     await said(page, 'The session has ended.')
     await other.page.click('.tabs a:nth-child(2)')
     await other.page.waitForSelector('.sign-in')

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import type { Browser, Page } from 'puppeteer-core'
+import type { Browser, KeyInput, Page } from 'puppeteer-core'
 import puppeteer from 'puppeteer-core'
 import type { Test } from 'tap'
 import type { World } from '../support/world.ts'
@@ -107,7 +107,7 @@ export async function helpOf(page: Page, name: string): Promise<string> {
 
 export async function clickText(page: Page, selector: string, text: string): Promise<void> {
   const handle = await page.waitForFunction(
-    `[...document.querySelectorAll(${JSON.stringify(selector)})].find((one) => !one.disabled && one.textContent.trim() === ${JSON.stringify(text)})`,
+    `[...document.querySelectorAll(${JSON.stringify(selector)})].find((one) => !one.matches(':disabled, [aria-disabled=true]') && one.textContent.trim() === ${JSON.stringify(text)})`,
   )
   await handle.evaluate((element) => (element as { click(): void }).click())
 }
@@ -118,21 +118,42 @@ export async function replaceText(page: Page, selector: string, text: string): P
   await page.type(selector, text)
 }
 
-/** The accessible name of what has the focus, as far as this console names things. */
+/** The accessible name of an element, as far as this console names things. */
+const nameOf = `((element) => {
+  const label = element.labels?.[0]
+  const { textContent } = label?.querySelector('strong') ?? label ?? element
+  return (element.getAttribute('aria-label') ?? textContent).replace(/optional$/, '').trim()
+})`
+
+/** The name of what has the focus. */
 export async function focused(page: Page): Promise<string> {
-  return (await page.evaluate(`(() => {
-    const { activeElement: element } = document
-    return (element.getAttribute('aria-label') ?? (element.labels?.[0] ?? element).textContent).replace(/optional$/, '').trim()
-  })()`)) as string
+  return (await page.evaluate(`${nameOf}(document.activeElement)`)) as string
 }
 
 /** Presses Tab until what has this name has the focus. */
 export async function tabTo(page: Page, name: string): Promise<void> {
+  await page.waitForFunction(`[...document.querySelectorAll('a, button, input, select, textarea, summary')].some((one) =>
+    !one.matches(':disabled, [aria-disabled=true]') && ${nameOf}(one) === ${JSON.stringify(name)})`)
   for (let pressed = 0; pressed < 200; pressed++) {
     if ((await focused(page)) === name) return
     await page.keyboard.press('Tab')
   }
   throw new Error(`Tab does not lead to ${name}`)
+}
+
+/** By keyboard: goes to what has this name, and presses Enter (links, buttons), Space (boxes) or another key there. */
+export async function press(page: Page, name: string, key: KeyInput = 'Enter'): Promise<void> {
+  await tabTo(page, name)
+  await page.keyboard.press(key)
+}
+
+/** By keyboard: replaces what is in the field of this name. */
+export async function enter(page: Page, name: string, text: string): Promise<void> {
+  await tabTo(page, name)
+  await page.keyboard.down('Control')
+  await page.keyboard.press('KeyA')
+  await page.keyboard.up('Control')
+  await page.keyboard.type(text)
 }
 
 /** Chooses an action from the menu of this name. */

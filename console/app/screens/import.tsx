@@ -92,10 +92,11 @@ export default function Import({ organization, place }: ScreenProps) {
   }
   const list = organizationPath(organization, '/tokens')
   const busy = run !== undefined && run.sent < run.lines && run.stopped === undefined
+  const ready = !busy && source.trim() !== ''
   const importable = run?.preview && !busy ? countOf(run, 'created') : 0
   const submit = (event: TargetedSubmitEvent<HTMLFormElement>) => {
     event.preventDefault()
-    void start(true)
+    if (ready) void start(true)
   }
   return (
     <>
@@ -136,11 +137,7 @@ export default function Import({ organization, place }: ScreenProps) {
           </Field>
         )}
         <div class="buttons">
-          <button
-            type="submit"
-            class={importable > 0 ? '' : 'primary'}
-            disabled={busy || source.trim() === ''}
-          >
+          <button type="submit" class={importable > 0 ? '' : 'primary'} aria-disabled={!ready}>
             {words.import.preview}
           </button>
           {importable > 0 && (

@@ -1,5 +1,5 @@
 import type { ComponentChildren, TargetedSubmitEvent } from 'preact'
-import { useRef, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { api, done, type Refusal, type Shapes, withResponse } from '../api.ts'
 import { formatCount } from '../format.ts'
 import { hrefOf, organizationPath } from '../router.ts'
@@ -86,7 +86,6 @@ export default function Policy({ organization }: ScreenProps) {
       {loaded.error && <Failure error={loaded.error} retry={loaded.reload} />}
       {loaded.data && (
         <Form
-          key={loaded.data.etag}
           organization={organization}
           view={loaded.data.data}
           etag={loaded.data.etag}
@@ -111,6 +110,12 @@ function Form({ organization, view, etag, onSaved }: FormProps) {
   const [error, setError] = useState<Refusal>()
   const [breaking, setBreaking] = useState<Shapes['PolicyChange']['breaking_tokens']>()
   const form = useRef<HTMLFormElement>(null)
+  // What was saved is shown in the same fields, so that the focus stays where it is.
+  useEffect(() => {
+    setValues(valuesOf(view.policy))
+    setInherited(new Set())
+    setBreaking(undefined)
+  }, [etag])
   const patch = patchOf(values, valuesOf(view.policy), inherited)
   const changed = Object.keys(patch).length > 0
 
@@ -137,6 +142,7 @@ function Form({ organization, view, etag, onSaved }: FormProps) {
   const preview = () => attempt(async () => setBreaking((await send(true)).breaking_tokens))
   const submit = (event: TargetedSubmitEvent<HTMLFormElement>) => {
     event.preventDefault()
+    if (!changed) return
     void attempt(async () => {
       await send(false)
       announce(words.saved)
@@ -193,10 +199,10 @@ function Form({ organization, view, etag, onSaved }: FormProps) {
           <FormError error={error} shown={Object.keys(rules).map((name) => name.split('.')[0] ?? '')} />
           {breaking && <Breaking organization={organization} breaking={breaking} />}
           <div class="buttons">
-            <button type="button" disabled={!changed} onClick={preview}>
+            <button type="button" aria-disabled={!changed} onClick={() => changed && preview()}>
               {words.policy.preview}
             </button>
-            <button type="submit" class="primary" disabled={!changed}>
+            <button type="submit" class="primary" aria-disabled={!changed}>
               {words.save}
             </button>
           </div>

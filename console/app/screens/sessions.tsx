@@ -45,7 +45,11 @@ export default function Sessions() {
               </td>
               <td class="end">
                 {!session.current && (
-                  <button type="button" onClick={() => setEnding(session)}>
+                  <button
+                    type="button"
+                    aria-label={words.sessions.endOf(session.principal.name)}
+                    onClick={() => setEnding(session)}
+                  >
                     {words.sessions.end}
                   </button>
                 )}

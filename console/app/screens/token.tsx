@@ -123,13 +123,7 @@ export default function TokenScreen({ organization, place, id }: ScreenProps) {
       <div class="columns">
         <TokenFacts token={token} organization={organization} uses={secrets.data?.items} />
         <div>
-          <Edit
-            key={`${token.id} ${loaded.data?.etag}`}
-            token={token}
-            etag={loaded.data?.etag ?? null}
-            mayWrite={mayWrite}
-            onSaved={reload}
-          />
+          <Edit token={token} etag={loaded.data?.etag ?? null} mayWrite={mayWrite} onSaved={reload} />
           <h2>{words.secrets.title}</h2>
           <Secrets secrets={secrets.data?.items} />
           {may(me, 'audit:read') && (
@@ -264,9 +258,15 @@ function Edit({ token, etag, mayWrite, onSaved }: EditProps) {
   const [comment, setComment] = useState(token.comment ?? '')
   const [error, setError] = useState<Refusal>()
   const form = useRef<HTMLFormElement>(null)
+  // What was saved is shown in the same fields, so that the focus stays where it is.
+  useEffect(() => {
+    setName(token.name)
+    setComment(token.comment ?? '')
+  }, [etag])
   const changed = name !== token.name || comment !== (token.comment ?? '')
   const submit = async (event: TargetedSubmitEvent<HTMLFormElement>) => {
     event.preventDefault()
+    if (!changed) return
     try {
       await done(
         api.PATCH('/v1/organizations/{organization}/tokens/{token}', {
@@ -318,7 +318,7 @@ function Edit({ token, etag, mayWrite, onSaved }: EditProps) {
       <FormError error={error} shown={['name', 'comment']} />
       {mayWrite && (
         <div class="buttons">
-          <button type="submit" class="primary" disabled={!changed}>
+          <button type="submit" class="primary" aria-disabled={!changed}>
             {words.save}
           </button>
         </div>
