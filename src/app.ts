@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { maxHeaderSize } from 'node:http'
 import cors from '@fastify/cors'
 import Fastify, {
   type FastifyBaseLogger,
@@ -27,7 +26,7 @@ import { createFailedCredentials, type FailureLimit } from './http/failed-creden
 import { healthRoutes } from './http/health.ts'
 import { addJsonParser } from './http/json.ts'
 import { clientLeft, isVerbose, logRequests } from './http/log.ts'
-import { noteMethods } from './http/methods.ts'
+import { noteMethods, routerOptions } from './http/methods.ts'
 import { type Measuring, metrics } from './http/metrics.ts'
 import { docs, openapi } from './http/openapi.ts'
 import { limitRequests } from './http/overload.ts'
@@ -175,8 +174,7 @@ export async function buildApp({
     // Keeps callers from holding connections open by sending a byte now and then.
     requestTimeout: 60_000,
     schemaController,
-    // As long as a URL can be: the schema rejects parameters that are too long, with a better message.
-    routerOptions: { maxParamLength: maxHeaderSize },
+    routerOptions,
     clientErrorHandler: (error, socket) => {
       if (!isSlowBody(error, socket)) answerClientError(app, error, socket)
     },
@@ -211,7 +209,7 @@ export async function buildApp({
     else site.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('docs/', 303))
   })
 
-  const answerOtherMethods = noteMethods(app)
+  const rejectOtherMethods = noteMethods(app)
   metrics(app, measuring, { durations, db: deps.db })
   for (const shape of [schemas.Problem, schemas.Actor, schemas.ScopeDetail]) app.addSchema(shape)
 
@@ -226,6 +224,7 @@ export async function buildApp({
   })
   await app.register(async (site) => {
     site.addHook('onRequest', addSecurityHeaders)
+    site.addHook('onRequest', rejectOtherMethods)
     site.addHook('preHandler', lowerCaseIds)
     site.setNotFoundHandler(sendNotFound)
     site.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
@@ -297,7 +296,6 @@ export async function buildApp({
     await api('/scim/v2', most.management, authenticate(deps), [scimRoutes])
     // Their bodies are tokens of issuers, which authenticate themselves.
     await api('/ssf', most.events, undefined, [securityEventRoutes])
-    answerOtherMethods(site)
   })
   return app
 }

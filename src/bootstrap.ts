@@ -43,7 +43,7 @@ export async function bootstrap(
   return db.transaction().execute(async (tx) => {
     await lockSetup(tx)
     if (await hasEvent(tx, platformId, 'token.created')) return false
-    if (!adminToken) throw new NoAdministratorError()
+    if (!adminToken) throw noAdministrator()
     const origin = originOf({ type: 'system', id: 'start', name: 'First start' }, now)
     if (withExamples) {
       await addOrganization(tx, origin, examples.organization)
@@ -64,7 +64,7 @@ export async function addAdministrator(db: Db, now: Date): Promise<{ id: string;
   if (pending.length > 0)
     throw new ConfigError(`The database lacks ${pending.join(', ')}: run counterfoil migrate first.`)
   return db.transaction().execute(async (tx) => {
-    if (!(await hasEvent(tx, platformId, 'token.created'))) throw new NoAdministratorError()
+    if (!(await hasEvent(tx, platformId, 'token.created'))) throw noAdministrator()
     const { token, secret } = await issueInTransaction(tx, platformId, {
       origin: originOf({ type: 'system', id: 'cli', name: 'Command line' }, now),
       input: { ...administrator, name: 'Administrator created on the command line' },
@@ -79,9 +79,10 @@ function originOf(actor: Actor, now: Date): Origin {
   return { actor, requestId: uuid(), ip: null, now }
 }
 
-export class NoAdministratorError extends Error {
-  override message =
-    'The database is empty: set ADMIN_TOKEN (or ADMIN_TOKEN_FILE) to create the first administrator.'
+function noAdministrator(): ConfigError {
+  return new ConfigError(
+    'The database is empty: set ADMIN_TOKEN (or ADMIN_TOKEN_FILE) to create the first administrator.',
+  )
 }
 
 const administrator = {

@@ -120,7 +120,7 @@ export async function compose({
     onError,
     metrics: measureDispatch(measuring.registry),
     every: flushEvery,
-    mail: mail && { mailer: createMailer(mail), url: options.issuer },
+    mail: mail && { mailer: await createMailer(mail), url: options.issuer },
   })
   const measureStored = [measureExpiring(measuring.registry, db), measureSigningKey(measuring.registry, db)]
   const stopMeasuring = flushEvery(60_000, () => {

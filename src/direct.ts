@@ -8,7 +8,8 @@ import type { Db } from './db/database.ts'
 import { readCursorKey } from './db/installation.ts'
 import { pendingMigrations, rejectUnfit } from './db/migrate.ts'
 import { grantMissing } from './db/privileges.ts'
-import { asOwner, type Database, prepare, signingOf } from './prepare.ts'
+import { asOwner, type Database, signingOf } from './open-database.ts'
+import { prepare } from './prepare.ts'
 import { ConfigError } from './shared/config-files.ts'
 
 export type Direct = {

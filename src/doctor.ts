@@ -8,7 +8,8 @@ import { explainExit } from './exit.ts'
 import { checkKeys } from './keys/maintenance.ts'
 import { canSign } from './keys/signing.ts'
 import { createMailer } from './mail/transport.ts'
-import { type Database, databaseWarnings, openDatabase, signingOf } from './prepare.ts'
+import { type Database, openDatabase, signingOf } from './open-database.ts'
+import { databaseWarnings } from './prepare.ts'
 import { startInterval } from './shared/interval.ts'
 import { staticSecretWarnings } from './tokens/static-secret/static-secret.ts'
 import { webhookHealth } from './webhooks/webhooks.ts'
@@ -161,7 +162,7 @@ async function checkSigningKeys({ config, opened }: Context): Promise<Result> {
 
 async function checkMail({ config: { mail } }: Context): Promise<Result> {
   if (!mail) return skipped('SMTP_URL is not set, so notices are not sent by mail.')
-  const mailer = createMailer(mail)
+  const mailer = await createMailer(mail)
   try {
     const problem = await mailer.verify()
     return problem === undefined

@@ -11,3 +11,15 @@ export const exitCodes = {
 
 /** The command line is invalid. */
 export class UsageError extends Error {}
+
+/** Why a process ends, and its exit code. */
+export type Failure = { message: string; code: number }
+
+export class WorkerFailedError extends Error {
+  readonly exitCode: number
+
+  constructor({ message, code }: Failure) {
+    super(message)
+    this.exitCode = code
+  }
+}

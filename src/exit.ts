@@ -1,26 +1,13 @@
-import { ServiceUnreachableError } from './apply/api.ts'
-import { ApplyError } from './apply/file.ts'
-import { NoAdministratorError } from './bootstrap.ts'
+import { ApplyError, ServiceUnreachableError } from './apply/api.ts'
 import { ConnectionRefusedError } from './db/client.ts'
 import { isUnavailable } from './db/database.ts'
-import { UnfitDatabaseError } from './db/migrate.ts'
 import { poolerInTheWay, refusedByPooler } from './db/session.ts'
 import { DataDirectoryError, EmbeddedError } from './embedded-postgres/error.ts'
-import { exitCodes, UsageError } from './exit-codes.ts'
-import { MasterKeyError } from './keys/maintenance.ts'
+import { exitCodes, type Failure, UsageError, WorkerFailedError } from './exit-codes.ts'
 import { ConfigError } from './shared/config-files.ts'
 import { AppError } from './shared/errors.ts'
-import { type Failure, WorkerFailedError } from './workers.ts'
 
-const configErrors = [
-  ApplyError,
-  ConfigError,
-  DataDirectoryError,
-  NoAdministratorError,
-  UnfitDatabaseError,
-  MasterKeyError,
-  AppError,
-]
+const configErrors = [ApplyError, ConfigError, DataDirectoryError, AppError]
 
 /** The message for the error that ended the process, and the exit code. */
 export function explainExit(error: unknown): Failure {

@@ -6,41 +6,24 @@ import { resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import type { Logger } from 'pino'
-import { Registry } from 'prom-client'
 import { adminTokenIn, adminTokenPath, saveAdminToken } from './admin-token.ts'
 import { type Api, openApi, type Service } from './apply/api.ts'
-import { addAdministrator } from './bootstrap.ts'
 import { type Config, configWarnings, publicUrl, readConfig } from './config.ts'
 import { isBuilt } from './console/assets.ts'
 import { createDb, type Db } from './db/database.ts'
-import { migrate } from './db/migrate.ts'
 import type { Finding } from './doctor.ts'
 import { DirectoryInUseError } from './embedded-postgres/error.ts'
-import { exitCodes, UsageError } from './exit-codes.ts'
+import { exitCodes, type Failure, UsageError } from './exit-codes.ts'
 import { answeringMs } from './http/drain.ts'
 import { createLogger } from './http/log.ts'
-import { rewrapClientSecrets } from './issuers/client.ts'
-import { rewrapKeys, rotateKeys } from './keys/maintenance.ts'
 import { masterKeyPath } from './keys/master-key.ts'
-import {
-  asOwner,
-  bringsMasterKey,
-  type Database,
-  databaseWarnings,
-  openDatabase,
-  prepare,
-  signingOf,
-} from './prepare.ts'
+import { asOwner, bringsMasterKey, type Database, openDatabase, signingOf } from './open-database.ts'
 import type { Step } from './restore/check.ts'
 import type { ServiceOptions } from './service.ts'
 import { Secret } from './shared/secret.ts'
 import { version } from './shared/version.ts'
 import type { Shutdown } from './shutdown.ts'
-import { rewrapPollCredentials } from './signals/streams.ts'
-import { staticSecretWarnings } from './tokens/static-secret/static-secret.ts'
-import { rewrapSecrets } from './webhooks/webhooks.ts'
 import { welcome } from './welcome.ts'
-import { type Failure, failIn, measureWith, startWorkers } from './workers.ts'
 
 const usage = `counterfoil [command]
 
@@ -143,8 +126,12 @@ export async function main(shutdown: Shutdown): Promise<void> {
     // A shutdown makes steps fail in one way or another; the shutdown itself sets the exit code.
     if (shutdown.requested.aborted) return
     const ending = await explained(error)
-    if (cluster.worker) failIn(cluster.worker, ending, () => process.exit(report(ending)))
-    else process.exitCode = report(ending)
+    if (!cluster.worker) {
+      process.exitCode = report(ending)
+      return
+    }
+    const { failIn } = await import('./workers.ts')
+    failIn(cluster.worker, ending, () => process.exit(report(ending)))
   }
 }
 
@@ -194,10 +181,11 @@ async function serve({ env, shutdown }: Invocation): Promise<void> {
     const signing = await signingOf(database, config)
     const options = { config, database, signing, log, onError, shutdown }
     if (cluster.worker) {
-      const registry = new Registry()
-      const measuring = { registry, render: measureWith(cluster.worker, registry) }
-      return await serveAlone({ ...options, measuring })
+      const { measureInWorker } = await import('./workers.ts')
+      return await serveAlone({ ...options, measuring: measureInWorker(cluster.worker) })
     }
+    const { databaseWarnings, prepare } = await import('./prepare.ts')
+    const { staticSecretWarnings } = await import('./tokens/static-secret/static-secret.ts')
     await prepare(database, config, signing)
     const warnings = [
       ...(await databaseWarnings(database, config)),
@@ -268,6 +256,7 @@ async function serveByWorkers(
     DATABASE_URL_FILE: '',
     ...(bringsMasterKey(database, config) && { MASTER_KEY_FILE: resolve(masterKeyPath(config.dataDir)) }),
   }
+  const { startWorkers } = await import('./workers.ts')
   // Workers have the same limit; allow a second more, to see their exit codes.
   shutdown.limitMs += 1_000
   const workers = startWorkers(config.workers, env, log)
@@ -292,6 +281,7 @@ async function runDoctor({ env, shutdown, flags: { json } }: Invocation): Promis
 
 async function runMigrations({ env, shutdown, flags }: Invocation): Promise<void> {
   const { 'dry-run': isDryRun, json } = flags
+  const { migrate } = await import('./db/migrate.ts')
   await onDatabase(env, shutdown, async (database) => {
     if (isDryRun) return asOwner(database, (db) => printPlan(db, json))
     const applied = await asOwner(database, migrate)
@@ -318,6 +308,7 @@ async function printPlan(db: Db, json: boolean | undefined): Promise<void> {
 }
 
 async function runAdminToken({ env, shutdown, flags: { json } }: Invocation): Promise<void> {
+  const { addAdministrator } = await import('./bootstrap.ts')
   await onDatabase(env, shutdown, async (database, { dataDir, adminToken }) => {
     const { id, secret } = await asOwner(database, (db) => addAdministrator(db, new Date()))
     print(json, { id, secret: secret.reveal() }, secret.reveal())
@@ -328,6 +319,7 @@ async function runAdminToken({ env, shutdown, flags: { json } }: Invocation): Pr
 
 async function runRotation({ env, shutdown, flags }: Invocation): Promise<void> {
   const { immediately = false, json } = flags
+  const { rotateKeys } = await import('./keys/maintenance.ts')
   await onDatabase(env, shutdown, async (database, config) => {
     const signing = await signingOf(database, config)
     const { kid, activatesAt } = await asOwner(database, (db) =>
@@ -339,6 +331,10 @@ async function runRotation({ env, shutdown, flags }: Invocation): Promise<void> 
 }
 
 async function runRewrap({ env, shutdown, flags: { json } }: Invocation): Promise<void> {
+  const { rewrapClientSecrets } = await import('./issuers/client.ts')
+  const { rewrapKeys } = await import('./keys/maintenance.ts')
+  const { rewrapPollCredentials } = await import('./signals/streams.ts')
+  const { rewrapSecrets } = await import('./webhooks/webhooks.ts')
   await onDatabase(env, shutdown, async (database, config) => {
     const signing = await signingOf(database, config)
     const [keys, secrets, credentials, clients] = await asOwner(database, async (db) => [

@@ -2,14 +2,13 @@
 // Signals first, then the program: its imports take a while, and the kernel drops signals without a handler for process
 // 1, such as in a container without an init.
 import cluster from 'node:cluster'
+import { enableCompileCache } from 'node:module'
 import { constants } from 'node:os'
+import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 import closeWithGrace from 'close-with-grace'
 import { exitCodes } from './exit-codes.ts'
 import { createShutdown } from './shutdown.ts'
-
-// A slowly filling cache is not a reason to let the heap grow to several times its contents.
-setFlagsFromString('--heap-growing-percent=20')
 
 const shutdown = createShutdown()
 const serves = process.argv.slice(2).every((argument) => argument.startsWith('-') || argument === 'serve')
@@ -58,5 +57,13 @@ cluster.worker?.on('message', ({ type, graceful }) => {
   close()
 })
 
+// The next start takes a quarter less CPU time (from `dist/`, a tenth). Cached code is executed without a check, so it is
+// in the folder of the program: only a user who can replace the program can write there.
+enableCompileCache(fileURLToPath(new URL('../.compile-cache', import.meta.url)))
+
 const { main } = await import('./main.ts')
 await main(shutdown)
+
+// A slowly filling cache is not a reason to let the heap grow to several times its contents. During the start, it would
+// only be collected more often.
+setFlagsFromString('--heap-growing-percent=20')

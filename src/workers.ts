@@ -1,7 +1,8 @@
 import cluster, { type Worker } from 'node:cluster'
 import type { Logger } from 'pino'
-import { AggregatorRegistry, type Registry } from 'prom-client'
-import { exitCodes } from './exit-codes.ts'
+import { AggregatorRegistry, Registry } from 'prom-client'
+import { exitCodes, type Failure, WorkerFailedError } from './exit-codes.ts'
+import type { Measuring } from './http/metrics.ts'
 
 // Workers that fail at every start must not keep the machine busy with restarts.
 const restartMs = { least: 100, most: 10_000 }
@@ -12,18 +13,6 @@ export type Workers = {
   /** Lets workers finish their requests; resolves with 0, or with the exit code of one that failed to. */
   stop(graceful: boolean): Promise<number>
   kill(): void
-}
-
-/** Why a process ends, and its exit code. */
-export type Failure = { message: string; code: number }
-
-export class WorkerFailedError extends Error {
-  readonly exitCode: number
-
-  constructor({ message, code }: Failure) {
-    super(message)
-    this.exitCode = code
-  }
 }
 
 /** Runs `count` copies of this program, which share its port. One that ends is replaced. */
@@ -113,8 +102,9 @@ export function failIn(worker: Worker, failure: Failure, orphaned: () => void): 
   worker.send({ type: 'failed', ...failure }, (error) => error && orphaned())
 }
 
-/** In a worker: the combined metrics of all workers. */
-export function measureWith(worker: Worker, registry: Registry): () => Promise<string> {
+/** In a worker: its own registry, and the combined metrics of all workers. */
+export function measureInWorker(worker: Worker): Measuring {
+  const registry = new Registry()
   const waiting = new Map<number, (metrics: string) => void>()
   let asked = 0
   AggregatorRegistry.setRegistries([registry])
@@ -124,11 +114,14 @@ export function measureWith(worker: Worker, registry: Registry): () => Promise<s
     waiting.get(id)?.(metrics)
     waiting.delete(id)
   })
-  return () => {
-    asked += 1
-    const { promise, resolve } = Promise.withResolvers<string>()
-    waiting.set(asked, resolve)
-    worker.send({ type: 'metrics', id: asked })
-    return promise
+  return {
+    registry,
+    render() {
+      asked += 1
+      const { promise, resolve } = Promise.withResolvers<string>()
+      waiting.set(asked, resolve)
+      worker.send({ type: 'metrics', id: asked })
+      return promise
+    },
   }
 }

@@ -1,5 +1,4 @@
 import type { Secret } from '../shared/secret.ts'
-import { ApplyError } from './file.ts'
 
 export type Item = Record<string, unknown>
 
@@ -7,6 +6,9 @@ export type Answer = { status: number; body: Item; etag: string | undefined }
 
 /** A running service, and the token to call it with. */
 export type Service = { url: string; token: Secret }
+
+/** A file that cannot be applied, or a request that the service rejects; the message says why. */
+export class ApplyError extends Error {}
 
 /** The service did not respond; the message says why. */
 export class ServiceUnreachableError extends Error {}

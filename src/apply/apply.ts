@@ -1,7 +1,7 @@
 import { TokenTypeChange } from '../token-types/schema.ts'
-import type { Api, Item } from './api.ts'
+import { type Api, ApplyError, type Item } from './api.ts'
 import { type Difference, differences } from './difference.ts'
-import { ApplyError, type Configuration } from './file.ts'
+import type { Configuration } from './file.ts'
 
 /** A change to a resource that was made, or would be. */
 export type Step = { action: 'create' | 'change'; resource: string; differences: Difference[] }

@@ -8,6 +8,7 @@ import { NewOrganization } from '../organizations/schema.ts'
 import { PolicyPatch } from '../policy/schema.ts'
 import { NewTokenType } from '../token-types/schema.ts'
 import { WebhookChange, WebhookCreation } from '../webhooks/schema.ts'
+import { ApplyError } from './api.ts'
 
 const closed = { additionalProperties: false }
 const list = <T extends TSchema>(schema: T) => Type.Optional(Type.Array(schema))
@@ -40,9 +41,6 @@ const Configuration = Type.Object(
 )
 
 export type Configuration = Static<typeof Configuration>
-
-/** A file of `counterfoil apply` that cannot be applied, or that the service rejects; the message says why. */
-export class ApplyError extends Error {}
 
 /** Reads a file of YAML 1.2, which includes JSON. */
 export function readConfiguration(path: string): Configuration {

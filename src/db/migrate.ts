@@ -37,6 +37,7 @@ import * as sessions from '../../migrations/0033-sessions.ts'
 import * as openid from '../../migrations/0034-openid.ts'
 import * as sessionChecks from '../../migrations/0035-session-checks.ts'
 import * as announceByStatement from '../../migrations/0036-announce-by-statement.ts'
+import { ConfigError } from '../shared/config-files.ts'
 import type { Db } from './database.ts'
 
 export const migrations = {
@@ -115,7 +116,7 @@ async function migrateOnce(db: Db, lockMs: number): Promise<string[]> {
     await rejectWithoutSchema(tx)
     const { error, results } = await migrator(tx).migrateToLatest()
     if (isDuplicate(error))
-      throw new UnfitDatabaseError(
+      throw new ConfigError(
         `The schema contains objects of another application (${error.message}); nothing was changed: ` +
           'give Counterfoil a database or a schema of its own.',
       )
@@ -130,9 +131,6 @@ export async function pendingMigrations(db: Db): Promise<string[]> {
   return all.filter((migration) => !migration.executedAt).map((migration) => migration.name)
 }
 
-/** The database is not fit to serve from; the message says why and what to do. */
-export class UnfitDatabaseError extends Error {}
-
 /** Checked only at startup: an instance already running keeps working while a newer version replaces it. */
 export async function rejectUnfit(db: Db): Promise<void> {
   const { rows } = await sql<{ encoding: string; migrated: boolean; readable: boolean; role: string }>`
@@ -141,13 +139,13 @@ export async function rejectUnfit(db: Db): Promise<void> {
   `.execute(db)
   const { encoding, migrated, readable, role } = rows[0] ?? {}
   if (encoding !== 'UTF8')
-    throw new UnfitDatabaseError(
+    throw new ConfigError(
       `The encoding of the database is ${encoding} but must be UTF8: create another one with ` +
         "create database … encoding 'UTF8' template template0.",
     )
   if (!migrated) return
   if (!readable)
-    throw new UnfitDatabaseError(
+    throw new ConfigError(
       `The table kysely_migration belongs to another role, and ${role} may not read it: give Counterfoil a database or a ` +
         'schema of its own; if Counterfoil made the table, connect as the role that owns it.',
     )
@@ -158,10 +156,10 @@ export async function rejectUnfit(db: Db): Promise<void> {
   const unknown = names.filter((name) => !(name in migrations))
   if (unknown.length === 0) return
   if (!names.includes('0001-foundation'))
-    throw new UnfitDatabaseError(
+    throw new ConfigError(
       'The table kysely_migration belongs to another application: give Counterfoil a database or a schema of its own.',
     )
-  throw new UnfitDatabaseError(
+  throw new ConfigError(
     `The database is newer than this version of Counterfoil (it has ${unknown.join(', ')}): run the newer version.`,
   )
 }
@@ -173,7 +171,7 @@ async function rejectWithoutSchema(db: Db): Promise<void> {
   `.execute(db)
   const { role, schema = null, creates } = rows[0] ?? {}
   if (creates) return
-  throw new UnfitDatabaseError(
+  throw new ConfigError(
     schema === null
       ? `The role ${role} may use no schema of its search_path: create one, and grant usage, create on schema … to ${role}.`
       : `The role ${role} may not create tables in the schema ${schema}: grant create on schema ${schema} to ${role}.`,

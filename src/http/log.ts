@@ -68,6 +68,11 @@ export function isVerbose({ level }: { level?: string }): boolean {
 /** nginx's status for a client that disconnected before the response; it is only logged. */
 export const clientLeft = 499
 
+/** The path of the request as it is declared, with the names of its parameters. Undefined if there is no such path. */
+export function routeOf({ otherMethodAt, routeOptions }: FastifyRequest): string | undefined {
+  return otherMethodAt ?? routeOptions.url
+}
+
 /** Runs once per request, when it was answered or its client disconnected; Fastify's onResponse misses the latter. */
 export function atEnd(
   app: FastifyInstance,
@@ -91,7 +96,7 @@ export function logRequests(app: FastifyInstance): void {
       {
         reqId: request.id,
         method,
-        route: routeOptions.url ?? null,
+        route: routeOf(request) ?? null,
         params: fitForLog(JSON.stringify(params ?? {})),
         status,
         ms: Math.round(reply.elapsedTime * 100) / 100,

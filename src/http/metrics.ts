@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { type Db, waitingForConnection } from '../db/database.ts'
 import type { Durations } from './durations.ts'
-import { atEnd } from './log.ts'
+import { atEnd, routeOf } from './log.ts'
 import { problems } from './schemas.ts'
 
 export type Measuring = {
@@ -31,8 +31,8 @@ export function metrics(
       this.set(waitingForConnection(db))
     },
   })
-  atEnd(app, ({ method, routeOptions }, { elapsedTime }, status) => {
-    durations.measure(durations.of(method, routeOptions.url ?? 'none', status), elapsedTime)
+  atEnd(app, (request, { elapsedTime }, status) => {
+    durations.measure(durations.of(request.method, routeOf(request) ?? 'none', status), elapsedTime)
   })
   app.route({
     method: 'GET',

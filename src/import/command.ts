@@ -1,6 +1,12 @@
 import { Readable } from 'node:stream'
-import { rejectProblem, type Service, ServiceUnreachableError, send, unreachable } from '../apply/api.ts'
-import { ApplyError } from '../apply/file.ts'
+import {
+  ApplyError,
+  rejectProblem,
+  type Service,
+  ServiceUnreachableError,
+  send,
+  unreachable,
+} from '../apply/api.ts'
 import { inBatchesOf, type Line, readLines } from '../tokens/import/lines.ts'
 import { longestLine, mostLines } from '../tokens/import/schema.ts'
 

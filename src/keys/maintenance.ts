@@ -3,6 +3,7 @@ import type { Actor, Origin } from '../access/caller.ts'
 import { record } from '../audit/audit.ts'
 import type { Db } from '../db/database.ts'
 import type { SigningKey } from '../db/tables.ts'
+import { ConfigError } from '../shared/config-files.ts'
 import { platformId } from '../shared/platform.ts'
 import { retire } from './keys.ts'
 import { overlapMs, succeed } from './rotation.ts'
@@ -12,9 +13,6 @@ import * as store from './store.ts'
 
 const dayMs = 24 * 60 * 60 * 1000
 const maintainEveryMs = 60 * 60 * 1000
-
-/** None of the configured master keys opens the keys in the database. */
-export class MasterKeyError extends Error {}
 
 /** At startup: creates the first key, which signs at once, or makes sure that the current one can be opened. */
 export async function prepareKeys(db: Db, signing: Signing, now: Date): Promise<void> {
@@ -119,8 +117,8 @@ function system(id: string, name: string, now: Date): Origin {
   return { actor, requestId: uuid(), ip: null, now }
 }
 
-function cannotOpen(kid: string): MasterKeyError {
-  return new MasterKeyError(
+function cannotOpen(kid: string): ConfigError {
+  return new ConfigError(
     `MASTER_KEY does not open the signing key ${kid}: set the key that sealed it as MASTER_KEY or MASTER_KEY_PREVIOUS.`,
   )
 }

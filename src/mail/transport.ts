@@ -1,4 +1,3 @@
-import { createTransport } from 'nodemailer'
 import type { Message } from './compose.ts'
 
 export type Mailer = {
@@ -18,7 +17,9 @@ export type MailerOptions = {
 const timeoutMs = 20_000
 
 /** Sends by SMTP. Addresses are passed as objects: a string would be parsed as a list of addresses. */
-export function createMailer({ url, from }: MailerOptions): Mailer {
+export async function createMailer({ url, from }: MailerOptions): Promise<Mailer> {
+  // Imported only where mail is configured, since a start without it is then faster.
+  const { createTransport } = await import('nodemailer')
   const transport = createTransport({
     url,
     connectionTimeout: timeoutMs,

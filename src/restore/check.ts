@@ -1,5 +1,4 @@
-import type { Api } from '../apply/api.ts'
-import { ApplyError } from '../apply/file.ts'
+import { type Api, ApplyError } from '../apply/api.ts'
 import type { Db } from '../db/database.ts'
 import { findLastKept, readFeed } from '../revocations/revocations.ts'
 import { parseCursor } from '../shared/feed-cursor.ts'

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** A variable is malformed; the message names it. */
+/** The configuration or the database does not let the service run; the message says what to correct. */
 export class ConfigError extends Error {}
 
 /**

@@ -67,6 +67,13 @@ t.test('an unsupported method is a 405 whatever the body', async (t) => {
       t.equal((await world.ask('PUT', path, { headers, body: '{' })).status, 405, path)
 })
 
+t.test('an unsupported method is logged with the route', async (t) => {
+  const { status, headers } = await world.ask('PUT', '/v1/organizations/default/tokens')
+  const logged = await logLineOf(String(headers['x-request-id']))
+  const params = JSON.stringify({ organization: 'default' })
+  t.match(logged, { status, method: 'PUT', route: '/v1/organizations/:organization/tokens', params })
+})
+
 t.test('gateways get the same response for every method', async (t) => {
   const { secret } = await world.issue()
   for (const method of methods)

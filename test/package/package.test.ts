@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import manifest from '../../package.json' with { type: 'json' }
@@ -39,7 +39,10 @@ t.test('only the client library is exported', async (t) => {
 })
 
 t.test('npx counterfoil prints its version, and the document of its routes', async (t) => {
-  t.equal(await run(folder, 'npx', 'counterfoil', '--version'), `${manifest.version}\n`)
+  const ownCache = ['env', '-u', 'NODE_COMPILE_CACHE']
+  t.equal(await run(folder, ...ownCache, 'npx', 'counterfoil', '--version'), `${manifest.version}\n`)
+  const caches = await readdir(join(folder, 'node_modules/counterfoil/dist/.compile-cache'))
+  t.equal(caches.length, 1, 'compiled code for the next start is in the folder of the program')
   t.equal(await counterfoil('openapi'), await readFile(join(root, 'openapi/openapi.json'), 'utf8'))
 })
 

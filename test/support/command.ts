@@ -1,7 +1,7 @@
 import { explainExit } from '../../src/exit.ts'
+import type { Failure } from '../../src/exit-codes.ts'
 import { runCommand } from '../../src/main.ts'
 import { createShutdown } from '../../src/shutdown.ts'
-import type { Failure } from '../../src/workers.ts'
 
 /** Runs a command that fails in this process; resolves with what a process of its own would print and end with. */
 export async function failureOf(args: string[], env: Record<string, string> = {}): Promise<Failure> {
