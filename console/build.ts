@@ -15,7 +15,7 @@ const compiler = join(root, 'node_modules/typescript7/bin/tsc')
 const run = promisify(execFile)
 const compress = { br: promisify(brotliCompress), gz: promisify(gzip) }
 
-/** The packages that the pages load, as the modules that their import map names. */
+/** The packages that the pages load, as modules that the import map names. */
 const vendor = {
   'preact.js': 'preact/dist/preact.mjs',
   'hooks.js': 'preact/hooks/dist/hooks.mjs',
@@ -24,7 +24,7 @@ const vendor = {
 }
 
 export async function buildConsole(): Promise<void> {
-  // Without the development dependencies, `npm start` serves the console that is there, if any.
+  // Without the development dependencies, `npm start` serves the existing build, if any.
   if (!existsSync(compiler)) return
   const sources = globSync(['console/**/*.{ts,tsx,css,svg,json}', 'package-lock.json'], { cwd: root })
   const newest = Math.max(...[document, ...sources.map((file) => join(root, file))].map(modifiedAt))

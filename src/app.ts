@@ -74,7 +74,7 @@ import type { VerificationOptions } from './verification/admission.ts'
 import { gatewayOf, verificationRoutes } from './verification/routes.ts'
 import { webhookRoutes } from './webhooks/routes.ts'
 
-/** What all features together depend on. */
+/** The dependencies of all features. */
 export type AppDeps = Deps &
   ReceiveContext & {
     signing: Signing
@@ -160,7 +160,7 @@ export async function buildApp({
     },
   } satisfies FastPathOptions
   const app: FastifyInstance = Fastify({
-    // If every request is logged, Fastify handles them all.
+    // The fast path logs nothing, so it is not used if every request is logged.
     serverFactory: serverWith(
       (ordinarily) => (isVerbose(log) ? ordinarily : introspectionFastPath(direct, ordinarily)),
       (reason, request, response) => answerUnserved(app, reason, request, response),

@@ -27,14 +27,14 @@ export type Composition = Omit<
   databaseUrl: string
   outbound: OutboundOptions
   onError: (error: Error) => void
-  /** Undefined: nothing is told by mail. */
+  /** Undefined: no mail is sent. */
   mail?: MailerOptions | undefined
   measuring?: Measuring
   verifier: Pick<CredentialVerifierOptions, 'cacheSize'> & Partial<CredentialVerifierOptions>
   feed?: Partial<TailOptions>
-  /** How the background work of the parts is repeated. */
+  /** The interval of background work. */
   every?: Interval
-  /** How writing of uses and of what rotations leave behind, and the delivery of events, is repeated, if differently. */
+  /** The interval for writing uses, finishing rotations and delivering events, if it differs. */
   flushEvery?: Interval
 }
 

@@ -314,7 +314,7 @@ function masterKeys({ MASTER_KEY, MASTER_KEY_PREVIOUS }: Static<typeof Environme
 }
 
 function validate(variables: Record<string, string>): Static<typeof Environment> {
-  // Without the schema of schemas, which takes longer to compile than everything else.
+  // Skips the meta-schema, which takes longer to compile than everything else.
   const ajv = new Ajv({
     allErrors: true,
     coerceTypes: true,

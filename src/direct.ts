@@ -36,8 +36,8 @@ export async function openDirectly(
     console: false,
     db,
     databaseUrl,
-    // Requests need no credentials, so none are looked up or cached, and nothing else is done in the background: its
-    // errors are of no interest, and those of requests are in their responses.
+    // Requests need no credentials, so none are looked up or cached, and no background work runs. Errors of requests
+    // are in their responses.
     verifier: { cacheSize: 0 },
     every: () => () => {},
     onError() {},

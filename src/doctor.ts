@@ -73,7 +73,7 @@ export async function diagnose(
   })
   if (!config) return
   const context = { config, now, opened: openDatabase(config, () => {}, shutdown) }
-  // Only the checks report an error of it.
+  // The checks report its errors.
   context.opened.catch(() => {})
   try {
     let isUsable = true
@@ -119,7 +119,7 @@ async function checkLease({ config, opened }: Context): Promise<Result> {
     databaseUrl: url,
     listenUrl: config.listenUrl,
     durability: config.revocationDurability,
-    // With a cache, changes can be awaited.
+    // Only with a cache can a change be awaited.
     cacheSize: 1,
     every: startInterval,
     onError: () => {},
@@ -143,7 +143,7 @@ async function checkClock({ opened, now: here }: Context): Promise<Result> {
   const after = here()
   const skew = Math.round(now.getTime() - (before + after) / 2)
   const detail = `The clock of the database is ${Math.abs(skew)} ms ${skew < 0 ? 'behind' : 'ahead'}.`
-  // The database read its clock at some time in between.
+  // The database read its clock at some point in between.
   return Math.abs(skew) - (after - before) / 2 > maxSkewMs
     ? failed(`${detail} Synchronize both clocks (NTP): tokens expire by them.`)
     : ok(detail)

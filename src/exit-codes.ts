@@ -1,7 +1,10 @@
-/** The exit codes that docs/operating.md lists, following sysexits.h where it has one. */
+/** The exit codes in docs/operating.md, following sysexits.h where it has one. */
 export const exitCodes = {
   done: 0,
-  /** Not all was done: a time limit or a second signal cut the shutdown short, or an import had invalid lines. */
+  /**
+   * Part of the work was not done: a time limit or a second signal cut the shutdown short, or an import had invalid
+   * lines.
+   */
   incomplete: 1,
   usage: 64,
   unavailable: 69,

@@ -62,7 +62,7 @@ const usage = `counterfoil [command]
 Configuration comes from environment variables: see docs/configuration.md.
 `
 
-// The time for what is left to do once every connection is closed.
+// The time for the remaining work once every connection is closed.
 const closingMs = 10_000
 
 const options = {
@@ -123,7 +123,7 @@ export async function main(shutdown: Shutdown): Promise<void> {
   try {
     await runCommand(process.argv.slice(2), process.env, shutdown)
   } catch (error) {
-    // A shutdown makes steps fail in one way or another; the shutdown itself sets the exit code.
+    // During a shutdown, steps fail in various ways; the shutdown itself sets the exit code.
     if (shutdown.requested.aborted) return
     const ending = await explained(error)
     if (!cluster.worker) {
@@ -146,7 +146,7 @@ function report({ message, code }: Failure): number {
   return code
 }
 
-/** Rejects with the reason why the process ends. A command imports what only it needs, since that takes time. */
+/** Rejects with the reason why the process ends. Each command imports its own modules, since importing takes time. */
 export async function runCommand(args: string[], env: Environment, shutdown: Shutdown): Promise<void> {
   const { values, positionals } = parseArgs({ args, allowPositionals: true, options })
   if (values.help) return void process.stdout.write(usage)
@@ -218,7 +218,7 @@ async function signInLink(db: Db, token: Secret): Promise<Secret> {
   return createSignInLink(db, token.hash(), new Date())
 }
 
-/** Imports the service only now: a start that fails and the primary of workers need none of it. */
+/** Imports the service only now: a start that fails and the primary of workers do not need it. */
 async function serveAlone(options: ServiceOptions): Promise<void> {
   const { startService } = await import('./service.ts')
   await startService(options)

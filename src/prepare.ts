@@ -41,7 +41,7 @@ async function rejectMissingGrants(db: Db): Promise<void> {
     )
 }
 
-/** What would not show before the database is under load. */
+/** Problems that would only appear once the database is under load. */
 export async function databaseWarnings(
   { db, prepares }: Pick<Database, 'db' | 'prepares'>,
   config: Config,

@@ -46,7 +46,7 @@ const { close } = closeWithGrace(
       process.exit(exitCodes.software)
     }
     if (err) process.exit(exitCodes.software)
-    // An interrupted command must not look as if it had succeeded.
+    // An interrupted command must not appear to have succeeded.
     process.exit(serves || !signal ? exitCodes.done : 128 + constants.signals[signal])
   },
 )

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 
-/** Tells the parts of the process that it is about to end, and collects what has to be done first. */
+/** Announces to the parts of the process that it is about to end, and collects what must be done first. */
 export type Shutdown = {
   /** Aborted as soon as the process is about to end; a startup in progress gives up. */
   readonly requested: AbortSignal

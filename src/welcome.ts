@@ -5,7 +5,7 @@ type Welcome = {
   adminTokenPath: string
 }
 
-/** The message for newcomers who start Counterfoil without any configuration. */
+/** The message for users who start Counterfoil without any configuration. */
 export function welcome({ url, console, adminTokenPath }: Welcome): string {
   const link =
     console === undefined

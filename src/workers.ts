@@ -95,8 +95,8 @@ export function startWorkers(count: number, env: object, log: Logger): Workers {
 }
 
 /**
- * In a worker: has the primary report the failure and end this process. If the process ended itself, the message could be
- * lost. Calls `orphaned` if there is no primary any more.
+ * In a worker: has the primary report the failure and end this process. If the process ended itself, the message could
+ * be lost. Calls `orphaned` if the primary has ended.
  */
 export function failIn(worker: Worker, failure: Failure, orphaned: () => void): void {
   worker.send({ type: 'failed', ...failure }, (error) => error && orphaned())

@@ -8,7 +8,7 @@ export type Shapes = components['schemas']
 export type Token = Shapes['Token']
 export type FieldError = { field: string; detail: string }
 
-/** Every request of the console. The cookie of the session goes with each, since they have the same origin. */
+/** The client for every request of the console. Requests carry the session cookie, since they have the same origin. */
 export const api = createClient<paths>({
   baseUrl: apiUrl,
   fetch: (request) =>
@@ -18,7 +18,7 @@ export const api = createClient<paths>({
     }),
 })
 
-/** Why the service did not do what was asked. */
+/** The error in a response. */
 export class Refusal extends Error {
   readonly code: string
   readonly status: number
@@ -36,7 +36,7 @@ export class Refusal extends Error {
 
 type Answer<Data> = { data?: Data; error?: unknown; response: Response }
 
-/** The body of a successful answer; throws a Refusal otherwise. */
+/** The body of a successful response; throws a Refusal otherwise. */
 export async function done<Data>(answering: Promise<Answer<Data>>): Promise<NonNullable<Data>> {
   return (await withResponse(answering)).data
 }
@@ -55,7 +55,7 @@ export async function withResponse<Data>(
 
 let onSignedOut = () => {}
 
-/** Called when the service no longer knows the session. */
+/** Called when the session has ended. */
 export function whenSignedOut(call: () => void): void {
   onSignedOut = call
 }

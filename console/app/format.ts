@@ -1,6 +1,6 @@
 import { words } from './words.ts'
 
-/** An English of the reader's region if they have one, so that dates are written in the language of the words. */
+/** English as used in the reader's region if possible, so that dates are written in the language of the words. */
 const locale =
   navigator.languages.find((language) => language.split('-')[0] === words.language) ?? words.locale
 
@@ -15,14 +15,14 @@ const utc = new Intl.DateTimeFormat(locale, { ...parts, timeZone: 'UTC' })
 
 export const formatNumber = (value: number) => number.format(value)
 
-/** A count that was cut off where counting more would take long. */
+/** A count that stops where counting further would take long. */
 export const formatCount = ({ count, more }: { count: number; more: boolean }) =>
   more ? `${number.format(count)}+` : number.format(count)
 
 /** Such as "Thursday, 25 February 2027 at 07:14 UTC". */
 export const formatLong = (at: string | Date) => long.format(new Date(at))
 
-/** The exact instant in the zone of the reader, and in UTC, in which the API writes it. */
+/** The exact instant in the reader's zone, and in UTC as in the API. */
 export function formatExact(at: string): string {
   const instant = new Date(at)
   const here = short.format(instant)

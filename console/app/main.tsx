@@ -8,7 +8,7 @@ import { Shell } from './shell.tsx'
 import { SignIn } from './sign-in.tsx'
 import { Announcements, Failure } from './ui.tsx'
 
-/** The code of a one-time link. It leaves the URL at once, so that it stays in no bookmark. */
+/** The code of a one-time link. It is removed from the URL at once, so that no bookmark contains it. */
 function takeCode(): string | undefined {
   const code = /^#(cfl_\w+)$/.exec(location.hash)?.[1]
   if (code) history.replaceState(history.state, '', location.pathname + location.search)
@@ -17,7 +17,7 @@ function takeCode(): string | undefined {
 
 const code = takeCode()
 
-/** Undefined until the service has said who is signed in; null if nobody is. */
+/** Undefined until the response of the service; null if no session is open. */
 function App() {
   const [me, setMe] = useState<Me | null | undefined>(hasSession && !code ? undefined : null)
   const [error, setError] = useState<Refusal>()

@@ -14,7 +14,7 @@ import { words } from './words.ts'
 
 type ProviderChoiceProps = { providers: Providers; onFound: (providers: Providers) => void }
 
-/** The OpenID providers of the platform and, once it is named, of an organization. */
+/** The OpenID providers of the platform and, once its key is entered, of an organization. */
 export function ProviderChoice({ providers, onFound }: ProviderChoiceProps) {
   const { query } = usePlace()
   const { items, by_organization } = providers
@@ -93,7 +93,7 @@ export function ProviderChoice({ providers, onFound }: ProviderChoiceProps) {
   )
 }
 
-/** Why the sign-in at the provider did not work, when it has led back here. */
+/** The reason for a failed sign-in, after the provider has redirected back. */
 export function SignInFailure() {
   const { query } = usePlace()
   const failure = query.get('error')

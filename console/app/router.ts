@@ -47,7 +47,7 @@ function tell(back: boolean): void {
   for (const listener of listeners) listener()
 }
 
-/** Goes to a URL of the console, unless a guard keeps the person where they are. */
+/** Goes to a URL of the console, unless a guard prevents it. */
 export async function go(href: string, { replace = false } = {}): Promise<void> {
   if (guard && !(await guard())) return
   position = replace ? position : position + 1
@@ -61,7 +61,7 @@ export function setQuery(query: Record<string, string | undefined>): void {
   tell(false)
 }
 
-/** Asks before the person leaves what they cannot come back to. */
+/** Asks before leaving a screen that cannot be opened again. */
 export function setGuard(next: Guard | undefined): void {
   guard = next
 }
@@ -70,7 +70,7 @@ let position = (history.state?.position as number | undefined) ?? 0
 
 export function startRouter(): void {
   history.replaceState({ position }, '')
-  // The screens put the page back where it was, once their content is there.
+  // The screens restore the scroll position once their content is loaded.
   history.scrollRestoration = 'manual'
   let reverting = false
   addEventListener('popstate', async ({ state }) => {
@@ -98,7 +98,7 @@ export function startRouter(): void {
     if (!link || !plain || event.defaultPrevented || link.target || link.hasAttribute('download')) return
     if (link.origin !== location.origin || !link.pathname.startsWith(`${root}/`)) return
     event.preventDefault()
-    // A fragment is a place on this page, not another screen.
+    // A fragment is a position on this page, not another screen.
     if (link.getAttribute('href')?.startsWith('#')) document.querySelector<HTMLElement>(link.hash)?.focus()
     else void go(link.href)
   })

@@ -5,7 +5,7 @@ import { apiUrl } from './base.ts'
 import { currentPlace } from './router.ts'
 import { words } from './words.ts'
 
-/** Who is signed in, and what they may do. */
+/** The signed-in user or token, and its permissions. */
 export type Me = {
   name: string
   organization: string
@@ -37,13 +37,13 @@ const Who = createContext<Me>({ name: '', organization: '', permissions: [], ofP
 export const MeProvider = Who.Provider
 export const useMe = () => useContext(Who)
 
-/** The token goes in the header where the API expects it; the answer's cookie takes its place from then on. */
+/** The token is sent in the header as for the API; the session cookie replaces it from then on. */
 export async function signInWithToken(token: string): Promise<void> {
   sessionStorage.removeItem(lastStart)
   await done(api.POST('/v1/sessions', { headers: { authorization: `Bearer ${token}` } }))
 }
 
-/** Whether the one-time link was good. */
+/** Whether the one-time link was valid. */
 export async function signInWithLink(code: string): Promise<boolean> {
   const response = await fetch(`${apiUrl}/console/sign-in/link`, {
     method: 'POST',
@@ -89,8 +89,8 @@ export async function startSignIn(issuer: string, organization: string): Promise
 }
 
 /**
- * Signs in again at the provider of the session that has ended, which usually asks nothing. Not twice within a minute, so
- * that a session that ends at once shows the sign-in screen.
+ * Signs in again at the provider of the session that has ended, usually without user interaction. At most once a
+ * minute, so that a session that ends at once shows the sign-in screen.
  */
 export async function signInAgain(): Promise<void> {
   const last = sessionStorage.getItem(lastStart)
@@ -99,7 +99,7 @@ export async function signInAgain(): Promise<void> {
   if (Date.now() - at > 60_000) await startSignIn(issuer, organization)
 }
 
-/** Ends the session; where to sign out at the provider too, if it has a page for that. */
+/** Ends the session; returns the provider's page for signing out, if it has one. */
 export async function signOut(): Promise<string | null> {
   sessionStorage.removeItem(lastStart)
   const { location } = await asked<{ location: string | null }>(
@@ -108,7 +108,7 @@ export async function signOut(): Promise<string | null> {
   return location
 }
 
-/** The answer of a path that only the pages of the console use. */
+/** The response of a path that only the pages of the console use. */
 async function asked<Data>(answering: Promise<Response>): Promise<Data> {
   const response = await answering.catch(() => {
     throw new Refusal({ detail: words.errors.network, code: 'network', status: 0 })

@@ -46,7 +46,7 @@ export function Shell({ onSignedOut }: { onSignedOut: () => void }) {
   const me = useMe()
   const place = usePlace()
   const { path } = place
-  /** The organization that was looked at last. */
+  /** The organization that was opened last. */
   const remembered = useRef<string | undefined>(undefined)
   const organization =
     decode(/^\/organizations\/([^/]+)/.exec(path)?.[1]) ?? remembered.current ?? first(me.organization)
@@ -82,7 +82,7 @@ export function Shell({ onSignedOut }: { onSignedOut: () => void }) {
   )
 }
 
-/** The administrator of the platform starts with the organization that the first start makes. */
+/** The administrator of the platform starts with the organization that the first start creates. */
 function first(own: string): string {
   return own === 'platform' ? 'default' : own
 }
@@ -106,7 +106,7 @@ function CurrentScreen({ place, organization }: { place: Place; organization: st
       void load(screen as Load).then(() => again((before) => before + 1))
       return null
     }
-    // A screen starts anew with each path; its query may change while it is shown.
+    // Each path mounts its screen again; its query may change while it is shown.
     return <Loaded key={path} organization={organization} id={decode(match.groups?.id) ?? ''} place={place} />
   }
   return (
@@ -124,7 +124,7 @@ async function load(screen: Load): Promise<void> {
   try {
     loaded.set(screen, (await screen()).default)
   } catch {
-    // The service was updated while this page was open: its files have other addresses now.
+    // The service was updated while this page was open: its files have other URLs now.
     location.reload()
   }
 }
@@ -202,7 +202,7 @@ function OrganizationChoice({ organization }: { organization: string }) {
   const { data } = useLoad(`organization ${organization}`, (signal) =>
     done(api.GET('/v1/organizations/{organization}', { params: { path: { organization } }, signal })),
   )
-  // Until the name is there, that of another organization would be wrong.
+  // Until the name is loaded, the previous organization's name would be wrong.
   const name = data?.key === organization ? data.name : organization
   if (!me.ofPlatform || !may(me)) return <p class="organization">{name}</p>
   return (

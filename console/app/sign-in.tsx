@@ -60,7 +60,7 @@ export function SignIn({ code, onSignedIn }: { code: string | undefined; onSigne
       {usedLink && <Notice kind="warning">{words.signIn.usedLink}</Notice>}
       <SignInFailure />
       {providers && <ProviderChoice providers={providers} onFound={setProviders} />}
-      {/* Nothing moves when the providers are known. */}
+      {/* Hidden until then, so that the form does not move when the providers are loaded. */}
       <form hidden={!providers} onSubmit={submit}>
         <Field label={words.signIn.token} name="token" help={words.signIn.tokenHelp} error={refused}>
           {(props) => (

@@ -24,7 +24,7 @@ import {
 } from './ui.tsx'
 import { words } from './words.ts'
 
-/** Tokens that expire within so many days are on the tab "expiring". */
+/** The tab "expiring" shows tokens that expire within this number of days. */
 const expiringDays = 30
 const unusedDays = 90
 const dayMs = 86_400_000
@@ -51,7 +51,7 @@ type ListQuery = {
 const tabs = ['active', 'expiring', 'expired', 'revoked'] as const
 type Tab = (typeof tabs)[number] | 'not_yet_valid' | 'all'
 
-/** What the list asks for, by what is in the URL. */
+/** The query of the list, from the URL. */
 function listQuery(query: URLSearchParams, now: number): ListQuery {
   const given = (name: string) => query.get(name) || undefined
   const tab = (given('status') ?? 'active') as Tab
@@ -71,12 +71,12 @@ function listQuery(query: URLSearchParams, now: number): ListQuery {
   return asked
 }
 
-/** The token of AUTH_SECRET is no item of the list: it comes before all others, where nothing filters them. */
+/** The token of AUTH_SECRET is not in the list: it is shown before all others if no filter is set. */
 function firstPages(query: URLSearchParams, token: Token | null): Token[][] {
   return token && [...query.keys()].every((name) => name === 'sort') ? [[token]] : []
 }
 
-/** A list as it was left, for those who come back to it. */
+/** The state of a list, for returning to it. */
 type List = {
   key: string
   pages: Token[][]
@@ -86,7 +86,7 @@ type List = {
 }
 const left = new Map<string, List>()
 
-/** For the next person who signs in. */
+/** Cleared for the next user who signs in. */
 export const forgetLists = () => left.clear()
 
 export function Tokens({ organization, place }: ScreenProps) {
@@ -101,7 +101,7 @@ export function Tokens({ organization, place }: ScreenProps) {
   const path = organizationPath(organization, '/tokens')
   const shown = list?.key === key ? list : undefined
   const current = useRef({ key, list: shown, waits: false })
-  // After a failure the person decides when to try again.
+  // After a failure, the user decides when to retry.
   current.current = { key, list: shown, waits: loading || error !== undefined }
 
   const fetchPage = async (cursor: string | null, signal?: AbortSignal) => {
@@ -144,7 +144,7 @@ export function Tokens({ organization, place }: ScreenProps) {
     return () => aborting.abort()
   }, [key, round])
 
-  // The next page is asked for before the end is in sight.
+  // The next page is requested before the end is visible.
   useEffect(() => {
     const more = new IntersectionObserver(
       ([entry]) => {
@@ -303,19 +303,19 @@ export function Tokens({ organization, place }: ScreenProps) {
 
 type PageProps = {
   page: Token[]
-  /** How many rows are before it. */
+  /** The number of rows before it. */
   before: number
   path: string
   mayWrite: boolean
   ask: (deed: 'revoke' | 'delete', token: Token) => void
 }
 
-/** How high pages were when they had rows. */
+/** The heights of pages while they had rows. */
 const heights = new WeakMap<Token[], number>()
 
 /**
- * A page of rows, which is not rendered again when another page is added below it. Far from the window it is an empty box
- * of the same height, so that a list of 100,000 tokens has no more rows than a short one.
+ * A page of rows, which is not rendered again when another page is added below it. Far from the window it is an empty
+ * box of the same height, so that a list of 100,000 tokens has no more rows than a short one.
  */
 class Page extends Component<PageProps, { near: boolean }> {
   override state = { near: !heights.has(this.props.page) }
@@ -327,7 +327,7 @@ class Page extends Component<PageProps, { near: boolean }> {
 
   private move(near: boolean) {
     const body = this.body.current
-    // What has the focus stays.
+    // A row with the focus remains.
     if (!body || body.contains(document.activeElement)) return
     if (!near) heights.set(this.props.page, body.offsetHeight)
     this.setState({ near })
@@ -352,7 +352,7 @@ class Page extends Component<PageProps, { near: boolean }> {
           page.map((token, index) => (
             <Row
               key={token.id}
-              // The first row is that of the header.
+              // The first row is the header.
               row={before + index + 2}
               token={token}
               href={hrefOf(`${path}/${token.id}`)}
@@ -424,7 +424,7 @@ function Row({
 
 type FilterProps = { query: URLSearchParams; change: (change: Record<string, string>) => void }
 
-/** A column that sorts: once up, then down. */
+/** A column that sorts: ascending first, then descending. */
 function Column({ name, label, query, change }: FilterProps & { name: string; label: string }) {
   const { sort } = listQuery(query, 0)
   const direction = sort === name ? 'ascending' : sort === `-${name}` ? 'descending' : undefined
@@ -473,7 +473,7 @@ function Filters({ organization, query, change }: FilterProps & { organization: 
   )
 }
 
-/** Filters when typing pauses, so that not every letter is a request. */
+/** Filters when typing pauses, so that not every letter causes a request. */
 export function TypedFilter({
   name,
   label,
@@ -486,7 +486,7 @@ export function TypedFilter({
   const timer = useRef(0)
   const applied = useRef(given)
   useEffect(() => {
-    // What was typed stays as it is; another value comes from a link.
+    // Input is kept; a different value comes from a link.
     if (given !== applied.current) setText(given)
     applied.current = given
   }, [given])

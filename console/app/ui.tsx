@@ -5,13 +5,16 @@ import type { FieldError, Refusal, Token } from './api.ts'
 import { formatExact, formatRelative } from './format.ts'
 import { words } from './words.ts'
 
-/** When nothing has the focus, such as after a row is gone that had it, the heading gets it. */
+/** Moves the focus to the heading if no element has it, for example because its row was removed. */
 export function focusHeading(): void {
   if (document.activeElement === document.body || document.activeElement === null)
     document.querySelector('h1')?.focus({ preventScroll: true })
 }
 
-/** Loads what a screen shows, and again whenever the key changes. What was shown stays until the next is there. */
+/**
+ * Loads the data of a screen, and again whenever the key changes. The previous data stays visible until the next is
+ * loaded.
+ */
 export function useLoad<Data>(key: string, load: (signal: AbortSignal) => Promise<Data>) {
   const [state, setState] = useState<{ key?: string; data?: Data; error?: Refusal }>({})
   const [round, setRound] = useState(0)
@@ -76,7 +79,7 @@ export function More({ load }: { load: (() => void) | undefined }) {
   )
 }
 
-/** Sets the title of the document, and moves the focus to the heading when a person came here by a link. */
+/** Sets the title of the document, and moves the focus to the heading after navigation by a link. */
 export function Heading({
   children,
   actions,
@@ -112,7 +115,7 @@ export function Instant({ at }: { at: string }) {
   )
 }
 
-/** When a token stops working, as the service judges it; the exact instant as for `Instant`. */
+/** When a token stops working, according to the service; the exact instant as for `Instant`. */
 export function Expiry({ token }: { token: Pick<Token, 'expires_at' | 'expiry'> }) {
   const id = useId()
   const { expires_at: at, expiry } = token
@@ -143,7 +146,7 @@ export function Status({ status }: { status: keyof typeof words.status }) {
   return <span class={`pill ${status}`}>{words.status[status]}</span>
 }
 
-/** Puts text on the clipboard and shows that it is there. `text` may be a secret, so it is not in the page. */
+/** Copies text to the clipboard and confirms it. `text` may be a secret, so it is not in the page. */
 export function Copy({ text, label, small }: { text: string; label: string; small?: boolean }) {
   const [state, setState] = useState<'ready' | 'copied' | 'failed'>('ready')
   useEffect(() => {
@@ -236,7 +239,7 @@ export function Empty({ title, children }: { title: string; children?: Component
   )
 }
 
-/** What is wrong with which field, for the fields inside. */
+/** The errors by field, for the fields inside. */
 const Errors = createContext<FieldError[]>([])
 export const FieldErrors = Errors.Provider
 
@@ -246,7 +249,7 @@ type FieldProps = {
   name: string
   help?: ComponentChildren
   optional?: boolean
-  /** A sentence to show instead of that of the service. */
+  /** A message that replaces that of the service. */
   error?: string | undefined
   children: (props: {
     id: string
@@ -256,7 +259,7 @@ type FieldProps = {
   }) => ComponentChildren
 }
 
-/** A control with its label above, and below it what is wrong or what it is for. */
+/** A control with its label above, and its error or help below. */
 export function Field({ label, name, help, optional, error, children }: FieldProps) {
   const id = useId()
   const refused = useContext(Errors).filter(({ field }) => field === name || field.startsWith(`${name}.`))
@@ -275,7 +278,7 @@ export function Field({ label, name, help, optional, error, children }: FieldPro
   )
 }
 
-/** Errors about members that the form does not show, and everything else that went wrong. */
+/** Errors about members that the form does not show, and all other errors. */
 export function FormError({ error, shown }: { error: Refusal | undefined; shown: string[] }) {
   if (!error) return null
   const hidden = error.fields.filter(({ field }) => !shown.includes(field.split('.')[0] ?? ''))
@@ -283,7 +286,7 @@ export function FormError({ error, shown }: { error: Refusal | undefined; shown:
   return <Failure error={error} />
 }
 
-/** Moves the focus to the first field that was refused. */
+/** Moves the focus to the first invalid field. */
 export function focusWrong(form: HTMLElement | null): void {
   requestAnimationFrame(() => form?.querySelector<HTMLElement>('[aria-invalid=true]')?.focus())
 }
@@ -294,7 +297,7 @@ type DialogProps = {
   children: ComponentChildren
 }
 
-/** A native modal dialog: the browser keeps the focus in it, and closes it on Escape. Then what opened it has the focus. */
+/** A native modal dialog: the browser keeps the focus in it, and closes it on Escape. The focus then returns to its opener. */
 function Dialog({ title, onClose, children }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null)
   const id = useId()
@@ -315,7 +318,7 @@ function Dialog({ title, onClose, children }: DialogProps) {
 
 type ConfirmProps = {
   title: string
-  /** The deed, which the button names. */
+  /** The action, as the button names it. */
   deed: string
   danger?: boolean
   onClose: () => void
@@ -324,7 +327,7 @@ type ConfirmProps = {
   disabled?: boolean
 }
 
-/** Asks once, says what will happen, and keeps what was typed if it fails. */
+/** Asks for confirmation, explains the consequences, and keeps the input if the action fails. */
 export function Confirm({ title, deed, danger, onClose, act, children, disabled }: ConfirmProps) {
   const [error, setError] = useState<Refusal>()
   const [busy, setBusy] = useState(false)
@@ -463,7 +466,7 @@ export function Menu({ label, items }: { label: string; items: MenuItem[] }) {
 
 let announcing = (_text: string) => {}
 
-/** Says what was done, to the eye and to screen readers, without moving the focus. */
+/** Confirms an action, visibly and to screen readers, without moving the focus. */
 export function announce(text: string): void {
   announcing(text)
 }
@@ -504,7 +507,7 @@ export function Skeleton({ rows = 8, columns = 1 }: { rows?: number; columns?: n
 
 export type Fact = [name: string, value: ComponentChildren]
 
-/** Names and values, such as the facts about a token. */
+/** Names and values, such as the properties of a token. */
 export function Facts({ items }: { items: (Fact | false)[] }) {
   return (
     <dl class="facts">
@@ -541,7 +544,9 @@ export function Scopes({ scopes }: { scopes: string[] }) {
   )
 }
 
-/** Code to run elsewhere, with a button that copies it. `copied` is what is copied, if that is not what is shown. */
+/**
+ * Code to run elsewhere, with a button that copies it. `copied` is the copied text, if it differs from the shown one.
+ */
 export function Code({ text, copied, label }: { text: string; copied?: string; label: string }) {
   return (
     <div class="code">

@@ -66,7 +66,7 @@ export const words = {
   suspended: 'Suspended',
   signOut: 'Sign out',
   requestId: (id: string) => `Request ${id}`,
-  /** The service writes what is wrong as the end of a sentence. */
+  /** The service writes errors as the end of a sentence. */
   fieldError: (detail: string) => `${detail.charAt(0).toUpperCase()}${detail.slice(1)}.`,
 
   errors: {

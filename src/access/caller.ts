@@ -37,7 +37,7 @@ export type User = {
 /** The authenticated party behind a request. */
 export type Principal = Credential | User
 
-/** What domain functions need to know about the request: who makes it, when, and from where. */
+/** The parts of a request that domain functions use: its caller, time and address. */
 export type Caller = Origin & { principal: Principal }
 
 /** A caller who changes a token of another user acts on behalf of that user. */

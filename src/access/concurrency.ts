@@ -1,6 +1,9 @@
 import { isUser, type Principal } from './caller.ts'
 
-/** Whom a slot is counted for: a credential or a user with an organization, or a network until the caller is known. */
+/**
+ * The holder that a slot counts for: a credential or a user with an organization, or a network until the caller is
+ * known.
+ */
 export type Holder = { caller: string; organizationId?: string }
 
 /** Permission for one request in progress. */

@@ -77,7 +77,7 @@ function isGoodOtherwise(credential: Credential, now: Date): boolean {
   return statusOf(credential, now) === 'active'
 }
 
-/** Why a credential that is not good is rejected. */
+/** Why a credential is rejected. */
 export function rejectionOf(credential: Credential, now: Date): Exclude<Status, 'active'> | BeyondStatus {
   const { organizationSuspendedAt, typeSuspendedAt, ownerSuspendedAt } = credential
   const status = statusOf(credential, now)

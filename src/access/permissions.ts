@@ -36,7 +36,7 @@ const described: Record<Permission, [label: string, description: string]> = {
   'platform:admin': ['Administer platform', 'Everything, in all organizations.'],
 }
 
-/** What forms show for the scopes of management tokens. */
+/** Labels for the scopes of management tokens. */
 export const permissionDetails = permissions.map((scope) => {
   const [label, description] = described[scope]
   return { scope, label, description }

@@ -16,9 +16,9 @@ type Options = {
 }
 
 /**
- * Makes the service match the file: creates what is missing, changes what differs, and leaves alone what the file does
- * not mention. Each step is a request of its own, and a second run continues where one failed. A dry run only returns
- * the steps.
+ * Makes the service match the file: creates what is missing, changes what differs, and keeps everything that the file
+ * does not mention. Each step is a request of its own, and a second run continues where the first one failed. A dry run
+ * only returns the steps.
  */
 export async function apply(
   api: Api,
@@ -84,7 +84,7 @@ export async function apply(
     })
   }
 
-  /** Of a URL only the origin is shown: its path may be a secret. */
+  /** Only the origin of a URL is shown: its path may be a secret. */
   async function applyWebhook(path: string, key: string, wanted: { url: string } & Item, known: Item[]) {
     const webhooks = `${path}/webhooks`
     const { origin } = new URL(wanted.url)
@@ -156,7 +156,7 @@ export async function apply(
   }
 }
 
-/** `wanted` over `current`, also in nested objects. */
+/** Merges `wanted` over `current`, including nested objects. */
 function merged(current: Item, wanted: Item): Item {
   const entries = Object.entries(wanted).map(([name, value]) => {
     const nested = typeof value === 'object' && value !== null && !Array.isArray(value)

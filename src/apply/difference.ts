@@ -5,8 +5,9 @@ import { plainName } from '../shared/text.ts'
 export type Difference = { member: string; from: unknown; to: unknown }
 
 /**
- * What has to change for `current` to have the members of `wanted`. Members that `wanted` leaves out keep their values,
- * also those of nested objects; lists are compared as a whole. A member of `current` that is missing counts as null.
+ * The changes that give `current` the members of `wanted`. Members that `wanted` leaves out keep their values,
+ * including those of nested objects; lists are compared as a whole. A member of `current` that is missing counts as
+ * null.
  */
 export function differences(current: unknown, wanted: object, path: string[] = []): Difference[] {
   return Object.entries(wanted).flatMap(([name, to]) => {

@@ -14,7 +14,9 @@ const closed = { additionalProperties: false }
 const list = <T extends TSchema>(schema: T) => Type.Optional(Type.Array(schema))
 
 /** Without the `$id`, which may occur only once in a schema. */
-/** A file has no place for secrets: that of a client is set by the API or the console, and then stays as it is. */
+/**
+ * Files contain no secrets. The secret of a client is set by the API or in the console, and applying a file keeps it.
+ */
 const Issuer = Type.Omit(IssuerRegistration, ['client_secret'], { additionalProperties: false })
 const TokenTypes = list(Type.Object(NewTokenType.properties, closed))
 

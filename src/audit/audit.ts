@@ -88,7 +88,7 @@ export async function record(tx: Db, origin: Origin, event: NewAuditEvent): Prom
   await recordAll(tx, origin, [event])
 }
 
-/** Writes several rows, for a change that affects many things. */
+/** Writes several rows, for a change that affects many objects. */
 export async function recordAll(tx: Db, origin: Origin, events: NewAuditEvent[]): Promise<void> {
   await insertEvents(
     tx,

@@ -57,7 +57,7 @@ export function update<Row extends object, Values extends Partial<Row>>(
   return changes && { action, values, changes }
 }
 
-/** Suspends it since `suspendedAt`, or with null resumes it, unless it is in that state already. */
+/** Suspends the row from `suspendedAt` on, or resumes it if null, unless it is in that state already. */
 export function suspension(
   kind: 'organization' | 'token_type',
   row: { suspendedAt: Date | null },

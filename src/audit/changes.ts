@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Changes } from '../db/tables.ts'
 
-/** The members that a change would actually modify, named as on the wire; undefined if there are none. */
+/** The members that a change would actually modify, named as in the API; undefined if there are none. */
 export function differences<T extends object>(current: T, change: Partial<T>): Changes | undefined {
   const keys = (Object.keys(change) as (keyof T & string)[]).filter(
     (key) => change[key] !== undefined && !isDeepStrictEqual(change[key], current[key]),

@@ -3,7 +3,7 @@ import type { User } from '../access/caller.ts'
 import { badCredential } from '../shared/errors.ts'
 import { platformId } from '../shared/platform.ts'
 
-/** A command that has the database at its disposal can do everything in it without a credential. */
+/** A command with access to the database can do everything in it, so it needs no credential. */
 const operator: User = {
   issuerId: 'command',
   issuer: 'command',

@@ -8,7 +8,9 @@ import { presentedIn } from './presented-credential.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Its `organization` is a query parameter: only there may issuers of an organization decide outside its path. */
+    /**
+     * Its `organization` is a query parameter. Elsewhere only the path selects the organization whose issuers apply.
+     */
     organizationInQuery?: boolean
   }
 }

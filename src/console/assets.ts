@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { extname, join, relative } from 'node:path'
 
-/** What `npm run build` makes of console/; see console/build.ts. */
+/** The output of `npm run build`; see console/build.ts. */
 const folder = join(
   import.meta.dirname,
   import.meta.filename.endsWith('.ts') ? '../../dist/console' : '../../console',
@@ -18,7 +18,7 @@ const types: Record<string, string> = {
 export type Asset = { type: string; identity: Buffer; br: Buffer; gzip: Buffer }
 
 export type Assets = {
-  /** Changes with any file, so that browsers may keep files for good. */
+  /** Changes with any file, so browsers may cache files permanently. */
   version: string
   files: Map<string, Asset>
 }
@@ -61,9 +61,9 @@ async function read(): Promise<Assets> {
 }
 
 /**
- * The one page of the console. Its content security policy allows exactly its own scripts, styles and requests, and the
- * import map by its hash; nothing inline, nothing from elsewhere, and no text that becomes markup or script. The page
- * says whether the request had the cookie of a session, which scripts cannot see, so that the sign-in appears at once.
+ * The one page of the console. Its content security policy allows its own scripts, styles and requests, and the import
+ * map by its hash; nothing inline, no other host, and no text that becomes markup or script. The page says whether the
+ * request had the cookie of a session, which scripts cannot see, so that the sign-in appears at once.
  */
 export function pageOf({ version, files }: Assets, basePath: string, hasSession: boolean): Page {
   const root = `${basePath}/console/assets/${version}`

@@ -32,7 +32,7 @@ export const consoleRoutes: FastifyPluginAsync<{ cookie: SessionCookie }> = asyn
     async ({ params, headers }, reply) => {
       const { version, files } = await loadAssets()
       const asset = files.get(params['*'])
-      // A page of another version has to be reloaded: files of both do not mix.
+      // A page of another version must be reloaded, because the files of two versions do not work together.
       if (!asset || params.version !== version) throw new AppError('not_found', 'There is no such file.')
       const coding = codingFor(headers['accept-encoding'])
       const etag = `"${version}-${coding}"`

@@ -2,8 +2,8 @@ import { LRUCache } from 'lru-cache'
 import type { Lookup } from './loader.ts'
 
 /**
- * Caches lookups while `mayRemember` permits it. Unknown keys have a cache of their own, so that a flood of garbage
- * evicts nothing else.
+ * Caches lookups while `mayRemember` permits it. Unknown keys have a cache of their own, so that a flood of them evicts
+ * nothing else.
  */
 export function createCache<Key extends string, Value extends { hash: Key }>(
   lookup: Lookup<Key, Value>,
@@ -12,7 +12,7 @@ export function createCache<Key extends string, Value extends { hash: Key }>(
   const known = new LRUCache<Key, Value>({ max: size })
   const unknown = new LRUCache<Key, true>({ max: Math.ceil(size / 10) })
   // A change removes its key from the lookups in flight, so that their results are not cached. A list rather than a
-  // Map: V8 leaves tables of a busy Map behind, and each keeps the next one and its contents alive until a full
+  // Map: a busy Map leaves old tables behind in V8, and each keeps the next one and its contents alive until a full
   // collection.
   const underway: (Key | undefined)[][] = []
   let offered = 0
@@ -49,7 +49,7 @@ export function createCache<Key extends string, Value extends { hash: Key }>(
         }
         return found
       } finally {
-        // Only now: a change in the meantime must find the key either in flight or in the cache.
+        // Only here: a change in the meantime must find the key either in flight or in the cache.
         underway.splice(underway.indexOf(unchanged), 1)
       }
     },

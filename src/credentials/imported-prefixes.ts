@@ -1,8 +1,8 @@
 import type { Secret } from '../shared/secret.ts'
 
 /**
- * Knows what imported secrets begin with: these do not have our checksum. The prefixes are cached while `mayRemember`
- * permits it, like credentials; whenever they are not known for certain, any secret may have been imported.
+ * Caches the prefixes of imported secrets, which do not have our checksum. They are cached while `mayRemember` permits
+ * it, like credentials. While they are unknown, any secret may be an imported one.
  */
 export function createImportedPrefixes(load: () => Promise<string[]>, mayRemember: () => boolean) {
   let known: string[] | undefined

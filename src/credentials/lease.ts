@@ -80,9 +80,9 @@ export type Lease = {
 
 /**
  * The permission to answer from the cache. PostgreSQL delivers notifications in commit order. A beat is a notification
- * that a process sends to itself: over the path that changes take, and heard on the connection that hears of changes.
- * When it comes back, every change committed before it was sent has been heard. docs/revocation.md explains what
- * follows from this.
+ * that a process sends to itself: over the path that changes take, and received on the connection that receives the
+ * changes. When it comes back, every change committed before it was sent has been received. docs/revocation.md explains
+ * the consequences.
  */
 export function createLease(options: LeaseOptions): Lease {
   const { listenUrl, notify, changed, lost, onLease, onTimeline, onBeat, onError, elapsed, every } = options

@@ -2,7 +2,7 @@ import { Histogram, type Registry } from 'prom-client'
 
 const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 
-/** Measures the statements that look up secrets, and how soon changes are heard of. */
+/** Measures the statements that look up secrets, and the delay of change notifications. */
 export function measureCredentials(registry: Registry): {
   onLookup(ms: number): void
   onBeat(ms: number): void
@@ -14,7 +14,8 @@ export function measureCredentials(registry: Registry): {
     buckets,
     registers,
   })
-  // With beats instead of changes, since a duration between the clocks of two machines would include their difference.
+  // Measured with beats instead of changes, because a duration between the clocks of two machines would include their
+  // difference.
   const lags = new Histogram({
     name: 'counterfoil_revocation_lag_seconds',
     help: 'From sending a beat until it was heard; revocations are heard of in the same way, in the order of their commits',

@@ -30,7 +30,7 @@ const importedPrefixes = new PreparedStatement(
   `select ${server} as server, array(select prefix from imported_prefixes) as prefixes`,
 )
 
-/** What imported secrets begin with, and the server that said so. */
+/** The prefixes of imported secrets, and the server that returned them. */
 export async function selectImportedPrefixes(
   pipeline: Pipeline,
 ): Promise<{ server: string | null; prefixes: string[] }> {

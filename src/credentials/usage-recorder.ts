@@ -14,7 +14,7 @@ export type UsageRecorderOptions = {
 export type UsageRecorder = {
   /** Notes the use on the token object itself, where it costs nothing to find. */
   note(use: UsedToken, at: Date, from: string | null): void
-  /** Counts a good token that was not accepted: from this address, or by this resource server. */
+  /** Counts a good token that was not accepted, from this address or by this resource server. */
   reject(reason: 'network' | 'not_visible'): undefined
   rejections(): { network: number; not_visible: number }
   /** Writes some of the noted uses. Those that fail are retried the next time. */

@@ -29,7 +29,7 @@ function limitsOf({ queryMs, prepares }: ClientOptions): pg.ClientConfig {
 }
 
 /**
- * A connection could not be opened; `cause` says why. It counts as unavailability whatever the SQLSTATE or system
+ * A connection could not be opened; `cause` says why. It counts as unavailability, regardless of the SQLSTATE or system
  * error.
  */
 export class ConnectionRefusedError extends Error {
@@ -90,11 +90,11 @@ function sqlState(error: unknown): string {
 
 /**
  * Connects only to a primary. A connection stays with its server, and a primary becomes a standby only by a restart,
- * which closes its connections. So it is enough to check on connect, except behind a pooler, where the responses tell.
- *
- * A connection whose statement times out is closed, since a late response would have no recipient. pg has timeouts and
- * promises of its own, but with either of them each result stays in memory until the next full collection: pg assigns a
- * closure to an object member, and V8 allocates such closures, and keeps all they refer to, in the old generation.
+ * which closes its connections. So one check after connecting is enough, except behind a pooler, where the responses
+ * show it. A connection whose statement times out is closed, since a late response would have no recipient. pg has
+ * timeouts and promises of its own, but with either of them each result stays in memory until the next full collection:
+ * pg assigns a closure to an object member, and V8 allocates such closures, and keeps all they refer to, in the old
+ * generation.
  */
 export function clientWith(options: ClientOptions): typeof pg.Client {
   const { queryMs, prepares } = options
@@ -112,7 +112,8 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
       const config = { ...limitsOf(options), ...(given as pg.ClientConfig) }
       const servers = serversOf(config.connectionString ?? '')
       super({ ...config, connectionString: servers[0] })
-      // Pools listen only once `connect` is done: a connection that broke during its first statement would end the process.
+      // Pools add their listener only after `connect`: a connection that broke during its first statement would end the
+      // process.
       this.on('error', () => {})
       this.#config = config
       this.#servers = servers

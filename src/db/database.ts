@@ -29,7 +29,10 @@ export type DatabaseOptions = {
 /** The statement timeout while serving requests. */
 export const usualQueryMs = 10_000
 
-/** For work an operator waits for: migrating a large table, or waiting for other instances that are migrating. */
+/**
+ * For operations that an operator waits for: migrating a large table, or waiting for other instances that are
+ * migrating.
+ */
 export const maintenanceMs = 60 * 60 * 1000
 
 export function createDb({ queryMs = usualQueryMs, ...options }: DatabaseOptions): Db {
@@ -63,7 +66,8 @@ export function createPool({
     keepAlive: true,
     application_name: 'counterfoil',
   })
-  // Without this listener a lost connection would end the process: the pool itself listens only to idle ones.
+  // Without this listener a lost connection would end the process: the pool itself handles only errors of idle
+  // connections.
   pool.on('connect', (client) => client.on('error', (error) => onError?.(error)))
   pool.on('error', () => {})
   return pool
@@ -106,7 +110,7 @@ class Dialect extends PostgresDialect {
 }
 
 /**
- * After waiting for a lock, a transaction has to see what was committed in the meantime. Sessions behind a pooler may
+ * After waiting for a lock, a transaction must see what was committed in the meantime. Sessions behind a pooler may
  * have another default isolation level, so every transaction sets it.
  */
 class ReadCommittedDriver extends PostgresDriver {

@@ -28,7 +28,7 @@ export function eventsInsert(events: RawBuilder<unknown>): RawBuilder<never> {
     select ${eventColumns} from json_populate_recordset(null::audit_events, ${events})`
 }
 
-/** Puts those rows of `event`, as the insert above can return them, into the outbox that webhooks and mail report. */
+/** Inserts the returned rows of `event` (the insert above) into the outbox, from which webhooks and mail are sent. */
 export const outboxInsert = sql<never>`insert into outbox (event_id, type, organization_id, subject, occurred_at, data)
   select id, action, organization_id, target_id, occurred_at, json_build_object('actor', actor, 'name', target_name)
   from event where action in (${sql.join(recordedEventTypes.map((type) => sql.lit(type)))})`

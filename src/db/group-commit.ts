@@ -13,7 +13,7 @@ export type Ways<Item, Result> = {
    * otherwise one organization's locks could delay all others.
    */
   all(db: Db, items: Item[]): Promise<(Result | undefined)[]>
-  /** Handles one item that `all` left out. */
+  /** Handles one item for which `all` returned undefined. */
   one(db: Db, item: Item): Promise<Result | undefined>
 }
 

@@ -17,7 +17,7 @@ export async function hasSynchronousStandbys(db: Db): Promise<boolean> {
   return rows[0]?.names !== ''
 }
 
-/** The database's clock, and its version. */
+/** The database's clock and version. */
 export async function readServerFacts(db: Db): Promise<{ now: Date; version: string }> {
   const { rows } = await sql<{ now: Date; version: string }>`
     select clock_timestamp() as now, current_setting('server_version') as version`.execute(db)

@@ -85,13 +85,13 @@ export async function lockSetup(tx: Db): Promise<void> {
   await sql`select pg_advisory_xact_lock(7662)`.execute(tx)
 }
 
-/** While a statement waits for a table lock, everything else that wants the table queues behind it. */
+/** While a statement waits for a table lock, every other statement on the table queues behind it. */
 const lockWait = { ms: 5_000, pauseMs: 2_000, attempts: 10 }
 
 /**
  * Brings the database to this code's version and returns the migrations that it ran. All of them run in one transaction
  * under an advisory lock, so any number of instances may call this at once. If a table stays locked, the transaction is
- * rolled back, so that those who queued behind it can go on, and repeated.
+ * rolled back, so that the statements queued behind it can continue, and repeated.
  */
 export async function migrate(db: Db, wait = lockWait): Promise<string[]> {
   for (let attempt = 1; ; attempt += 1) {

@@ -10,7 +10,7 @@ import {
 import type { Db } from './database.ts'
 import { migrations, pendingMigrations, rejectUnfit } from './migrate.ts'
 
-/** Locks on a table that other transactions notice, in PostgreSQL's words (pg_locks.mode), weakest first. */
+/** Locks on a table that block other transactions, as PostgreSQL names them (pg_locks.mode), weakest first. */
 export const lockModes = [
   'ShareUpdateExclusiveLock',
   'ShareLock',
@@ -60,7 +60,7 @@ export async function statementsOf(name: string): Promise<string[]> {
 
 /**
  * The strongest lock on each table, by the kind of statement (PostgreSQL's documentation, "Explicit Locking"). Locks on
- * rows are left out: they last as long, but delay only those who change the same rows.
+ * rows are left out: they last as long, but delay only transactions that change the same rows.
  */
 export function locksOf(statements: string[], tablesBehind: ReadonlyMap<string, string>): Locks {
   const locks: Locks = new Map()
@@ -95,7 +95,7 @@ const byTable: [RegExp, LockMode][] = [
   [/^(?:drop|alter) trigger .*? on (\w+)/, 'AccessExclusiveLock'],
 ]
 
-/** By the name of an index its table, and by that of a foreign key the table that it refers to. */
+/** The table of each index by its name, and the referenced table of each foreign key by its name. */
 export async function selectTablesBehind(db: Db): Promise<Map<string, string>> {
   const { rows } = await sql<{ name: string; table: string }>`
     select name.relname as name, of.relname as table

@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import { validate as isUuid } from 'uuid'
 
-/** A condition: the organization has this key, in any case. Of the form that the index of the keys has. */
+/** A condition: the organization has this key, in any case. Written like the expression in the index on keys. */
 export function hasKey(key: RawBuilder<string>): RawBuilder<boolean> {
   return sql<boolean>`lower(organizations.key collate "C") = lower(${key} collate "C")`
 }

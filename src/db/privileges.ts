@@ -61,11 +61,11 @@ const needs: Need[] = [
 ]
 
 /**
- * The statements that grant the current role what it lacks on the existing tables. None before the first migration: tables
- * with these names then belong to another application, and migrating refuses them.
+ * The statements that grant the current role the privileges it lacks on the existing tables. None before the first
+ * migration: tables with these names then belong to another application, and `migrate` rejects them.
  */
 export async function missingGrants(db: Db): Promise<string[]> {
-  // Without `usage` on the schema, names in it are not found at all.
+  // Without `usage` on the schema, PostgreSQL finds none of its names.
   const hidden = await sql<{ grant: string }>`
     select format('grant usage on schema %I to %I', nspname, current_user) as grant
     from pg_class join pg_namespace on pg_namespace.oid = relnamespace
@@ -91,7 +91,7 @@ export async function missingGrants(db: Db): Promise<string[]> {
   return [...hidden.rows, ...lacking.rows].map((row) => row.grant)
 }
 
-/** Grants the role of the second connection what it lacks; the first one belongs to the tables' owner. */
+/** Grants the role of the second connection the privileges it lacks; the first one belongs to the tables' owner. */
 export async function grantMissing(owner: Db, service: Db): Promise<void> {
   for (const grant of await missingGrants(service)) await sql.raw(grant).execute(owner)
 }

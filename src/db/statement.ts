@@ -40,7 +40,7 @@ export function statement<Values extends object, Row>(
   build: (builder: Db, parameter: ParameterOf<Values>) => CompiledQuery<Row>,
 ): (db: Db, values: Values) => Promise<Row[]> {
   const compiled = build(builder, (of) => new Parameter(of) as never)
-  // Kysely hands `sql` to the client unread, and ours accepts a prepared statement in its place.
+  // Kysely passes `sql` to the client without reading it, and ours accepts a prepared statement in its place.
   const sql = new PreparedStatement(name, compiled.sql) as unknown as string
   return async (db, values) => {
     const parameters = compiled.parameters.map((value) =>

@@ -28,7 +28,7 @@ type OrganizationsTable = {
   updatedAt: Date
 }
 
-/** Which claim holds which fact about a user. */
+/** The claim that has each property of a user. */
 export type ClaimNames = {
   subject: string
   email: string
@@ -52,7 +52,7 @@ type TrustedIssuersTable = {
   claims: Json<ClaimNames>
   defaultPermissions: Permission[]
   groupPermissions: Json<GroupPermissions[]>
-  /** Null: it is not for sign-in to the console. */
+  /** Null: not used for sign-in to the console. */
   clientId: string | null
   /** Null: a public client. */
   clientSecret: JsonOrNull<SealedJwk>
@@ -69,7 +69,7 @@ type OwnersTable = {
   identitySource: OwnerSource
   externalId: string | null
   suspendedAt: ColumnType<Date | null, Date | null | undefined, Date | null>
-  /** What keeps the owner suspended; see `owners/suspension.ts`. */
+  /** Why the owner is suspended; see `owners/suspension.ts`. */
   suspendedBy: Generated<string[]>
   /** The time of the latest security event about the account. */
   signalledAt: ColumnType<Date | null, Date | null | undefined, Date | null>
@@ -80,7 +80,7 @@ type OwnersTable = {
   updatedAt: Date
 }
 
-/** The attributes of a directory's user that are only kept and returned. */
+/** Attributes of a directory's user that are only stored and returned. */
 export type DirectoryAttributes = {
   displayName?: string
   name?: Record<string, string>
@@ -109,7 +109,7 @@ type SignalStreamsTable = {
   lastEventAt: ColumnType<Date | null, Date | null | undefined, Date | null>
   verifiedAt: ColumnType<Date | null, Date | null | undefined, Date | null>
   verificationState: ColumnType<string | null, string | null | undefined, string | null>
-  /** When it is due to be polled. */
+  /** When the next poll is due. */
   pollAt: Date
   polledAt: ColumnType<Date | null, Date | null | undefined, Date | null>
   pollFailures: Generated<number>
@@ -140,7 +140,7 @@ type DirectoryUsersTable = {
   updatedAt: Date
 }
 
-/** What forms show for a scope. */
+/** The label and description of a scope. */
 export type ScopeDetail = { scope: string; label: string; description: string | null }
 
 type TokenTypesTable = {
@@ -233,7 +233,7 @@ type TokenSecretsTable = {
   lapsesAt: Generated<Date | null>
   /** How long the current secret stays good once the pending one is used. */
   overlapSeconds: Generated<number | null>
-  /** The token's expiry once the pending secret is used. Null: kept; infinity: none. */
+  /** The token's expiry once the pending secret is used. Null: unchanged; infinity: none. */
   newExpiresAt: ColumnType<Date | number | null, Date | 'infinity' | null | undefined, null>
   /** Uses counted by earlier versions. */
   useCount: Generated<string>
@@ -267,7 +267,7 @@ type DeletedSecretsTable = {
 export type LeakedSecretStatus = 'current' | 'overlapping' | 'pending' | 'superseded' | 'deleted'
 export type LeakReaction = 'none' | 'notified' | 'revoked' | 'rotated'
 
-/** Secrets that were found where they should not be; a row for each place. */
+/** Secrets that were found in public or unexpected places; a row for each place. */
 type LeakReportsTable = {
   organizationId: string
   id: string
@@ -286,7 +286,7 @@ type LeakReportsTable = {
   times: Generated<string>
 }
 
-/** What imported secrets begin with. */
+/** The prefixes of imported secrets. */
 type ImportedPrefixesTable = {
   prefix: string
 }

@@ -12,31 +12,37 @@ import type { DispatchMetrics } from './metrics.ts'
 import { selectBacklog } from './store.ts'
 
 export type DispatcherOptions = DeliveryContext & {
-  /** Undefined: nothing is told by mail. */
+  /** Undefined: no mail is sent. */
   mail: Pick<MailContext, 'mailer' | 'url'> | undefined
   metrics: DispatchMetrics
   every: Interval
   onError(error: Error): void
 }
 
-/** Finds tokens to announce, takes events out of the outbox, and delivers them by webhooks and mail. Any number of instances may do so at a time. */
+/**
+ * Finds tokens to announce, takes events out of the outbox, and delivers them by webhooks and mail. Any number of
+ * instances may run it at the same time.
+ */
 export type Dispatcher = {
-  /** Gives notices, delivers until nothing is due, and waits for that. */
+  /** Creates notices, delivers until nothing is due, and resolves then. */
   flush(): Promise<void>
-  /** Renews the metrics of what waits. */
+  /** Updates the metrics of the backlog. */
   measureBacklog(): Promise<void>
   close(): Promise<void>
 }
 
-/** How late an event is delivered at worst, while there is room. */
+/** The longest delay of a delivery while there is room. */
 const everyMs = 1_000
-/** How often tokens to announce are looked for. */
+/** How often to look for tokens to announce. */
 const noticesEveryMs = 60_000
-/** How often the metrics of what waits are renewed. Not when they are read, since that must work without the database. */
+/**
+ * How often the metrics of the backlog are updated. They are not computed when they are read, since reading must work
+ * without the database.
+ */
 const backlogEveryMs = 10_000
 /** How many deliveries are attempted at a time. */
 const mostAttempts = 100
-/** How long attempts in progress may go on when the process ends. */
+/** How long attempts in progress may continue when the process ends. */
 const closingMs = 3_000
 
 export function createDispatcher(
@@ -74,7 +80,7 @@ export function createDispatcher(
     if (mail) await enqueueMails(tx, events, now())
   }
 
-  /** Apart from webhooks, so that a slow mail server does not delay them. */
+  /** Separate from webhooks, so that a slow mail server does not delay them. */
   function sendMails(): Promise<void> {
     sending ??= sendAll().finally(() => {
       sending = undefined

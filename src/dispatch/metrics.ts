@@ -5,11 +5,11 @@ import { type Backlog, mostCounted } from './store.ts'
 
 export type DispatchMetrics = DeliveryContext['metrics'] &
   MailContext['metrics'] & {
-    /** What waits now; undefined if that is not known. */
+    /** The backlog; undefined if it is not known. */
     waiting(backlog: Backlog | undefined): void
   }
 
-/** Counts what this process delivered, and shows what waits in the database, which is the same in every process. */
+/** Counts the deliveries of this process, and shows the backlog in the database, which is the same in every process. */
 export function measureDispatch(registry: Registry): DispatchMetrics {
   const registers = [registry]
   const attempts = new Histogram({

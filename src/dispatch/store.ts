@@ -1,12 +1,12 @@
 import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
 
-/** What waits to be delivered. Counts stop at `mostCounted`, so that they stay cheap when much has accumulated. */
+/** The backlog. Counts stop at `mostCounted`, so that they stay cheap when it is long. */
 export type Backlog = {
   events: number
   eventAgeSeconds: number
   deliveries: number
-  /** How long the delivery that has waited longest for its turn is overdue. */
+  /** How long the most overdue delivery has been due. */
   deliveryOverdueSeconds: number
   mails: number
   webhooks: { active: number; failing: number; paused: number; disabled: number }

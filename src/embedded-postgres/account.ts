@@ -7,7 +7,7 @@ export type Owner = { uid: number; gid: number }
 
 const ourselves: Account = { prefix: [] }
 
-// Still root to the file system but not to PostgreSQL: for directories that only root can reach.
+// Root for the file system but not for PostgreSQL: for directories that only root can reach.
 const disguisedRoot: Account = { prefix: ['unshare', '--user', '--map-user=65534', '--map-group=65534'] }
 
 export function currentUid(): number {

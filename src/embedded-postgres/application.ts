@@ -20,7 +20,7 @@ export async function prepareApplicationDatabase(cluster: Cluster, port: number)
   try {
     await client.connect()
     const { rows } = await client.query('select pg_is_in_recovery() as standby')
-    // A standby gets them from its primary.
+    // A standby receives them from its primary.
     if (!rows[0].standby) await createRolesAndDatabase(client, cluster)
   } finally {
     await client.end()
@@ -44,7 +44,7 @@ async function createRolesAndDatabase(client: pg.Client, cluster: Cluster): Prom
   if (found.rowCount === 0) await client.query(`create database ${database} owner ${owner}`)
 }
 
-/** Derived, so that the data directory has one password to keep; it does not lead back to the superuser's. */
+/** Derived, so that the data directory has only one password to keep. The superuser's cannot be derived from it. */
 function passwordOf(role: string, { password }: Cluster): string {
   return createHmac('sha256', password).update(role).digest('base64url')
 }

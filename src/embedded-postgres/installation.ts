@@ -60,7 +60,7 @@ export async function startEmbedded(
 }
 
 async function openDirectory(dataDir: string): Promise<string> {
-  // Under root the server runs as another user, who must be able to pass through but not to list.
+  // As root, the server runs as another user, who must be able to traverse the directory but not to list it.
   const mode = currentUid() === 0 ? 0o711 : 0o700
   try {
     await mkdir(dataDir, { recursive: true, mode })

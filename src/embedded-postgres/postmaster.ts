@@ -9,8 +9,8 @@ import { gist, run, spawnAs } from './command.ts'
 import { EmbeddedError } from './error.ts'
 import { probe } from './probe.ts'
 
-// These errors pass: a free port that was taken in the meantime, a server that a dying Counterfoil launched just
-// before, and processes of a killed server that have yet to exit.
+// Temporary errors: a free port that was taken in the meantime, a server that a dying Counterfoil launched just before,
+// and processes of a killed server that have yet to exit.
 const passing = /could not bind|lock file|shared memory block/
 
 /**
@@ -96,7 +96,8 @@ async function freePort(): Promise<number> {
 
 /**
  * PostgreSQL takes any live process of its user with the recorded id for a server, and pg_ctl would even signal it. Ids
- * are recycled, in containers almost certainly. A server's working directory is its cluster, so Linux can tell.
+ * are recycled, in containers almost certainly. On Linux, the working directory of the process shows whether it is the
+ * server of this cluster.
  */
 async function removeStalePidFile(cluster: Cluster): Promise<void> {
   if (platform() !== 'linux') return

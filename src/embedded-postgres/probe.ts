@@ -5,7 +5,7 @@ import type { Cluster } from './cluster.ts'
 
 /**
  * The state of the cluster: the port of its server, or that it is busy or absent. A stranger is a server that rejects
- * us, or that serves another directory, of which ours is a copy.
+ * us, or that serves another directory that ours is a copy of.
  */
 export async function probe(cluster: Cluster): Promise<number | 'busy' | 'absent' | 'stranger'> {
   const pidFile = await readFile(join(cluster.directory, 'postmaster.pid'), 'utf8').catch(() => '')

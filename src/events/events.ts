@@ -7,7 +7,7 @@ export type Event = TakenEvent
 
 export type NewEvent = Omit<NewOutboxEvent, 'eventId'>
 
-/** Writes events that are no actions of the change log. Call it in the transaction of the change. */
+/** Writes events that are not actions of the change log. Call it in the transaction of the change. */
 export async function emit(tx: Db, events: NewEvent[]): Promise<void> {
   await insertOutbox(
     tx,
@@ -24,7 +24,7 @@ export function bodyOf(
   return JSON.stringify({ type, timestamp: occurredAt.toISOString(), data })
 }
 
-/** What a message says about an event. */
+/** The part of a message that describes an event. */
 export function dataOf({ type, organizationId, organization, subject, data, token }: Event) {
   const { name, ...more } = data
   const about = {

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import type { Db } from '../db/database.ts'
 import type { Tables } from '../db/tables.ts'
 
-/** An event, with what messages say about its token. */
+/** An event, with the members of its token that messages contain. */
 export type TakenEvent = Pick<Tables['outbox'], 'eventId' | 'type' | 'organizationId' | 'subject'> & {
   occurredAt: Date
   data: Record<string, unknown>

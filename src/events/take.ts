@@ -6,7 +6,7 @@ const atOnce = 500
 
 /**
  * Takes events out of the outbox and passes them to `handle`, in the order of their subject and in transactions that
- * remove them only if `handle` succeeds. Does nothing while another instance is doing so, or after `isEnding`.
+ * remove them only if `handle` succeeds. Does nothing while another instance is taking events, or after `isEnding`.
  */
 export async function takeEvents(
   db: Db,

@@ -10,7 +10,7 @@ export function preferredType<T extends string>(
   offered: readonly [T, ...T[]],
 ): T {
   const [first] = offered
-  // The usual headers need no parser.
+  // The usual headers do not need the parser.
   if (!accept || accept === '*/*' || accept === first) return first
   if (/^[\s,]*$/.test(accept)) return first
   const ranges = accept.replace(parameter, '')

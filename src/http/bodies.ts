@@ -5,7 +5,7 @@ import { AppError } from '../shared/errors.ts'
 
 /** Checks the header fields of a body before reading it, on every route that accepts one. */
 export function checkBodies(app: FastifyInstance): void {
-  // Treats an empty body as no body whatever its Content-Type: HTTP libraries add one to every POST and DELETE.
+  // Treats an empty body as no body, regardless of its Content-Type: HTTP libraries add one to every POST and DELETE.
   app.addHook('onRequest', (request, _reply, done) => {
     if (!hasBody(request)) delete request.headers['content-type']
     done()

@@ -6,7 +6,7 @@ const bearerErrors: Partial<Record<ErrorCode, string>> = {
   ambiguous_credentials: 'invalid_request',
 }
 
-/** The WWW-Authenticate challenge of RFC 6750 §3 for an error; undefined if the error calls for none. */
+/** The WWW-Authenticate challenge of RFC 6750 §3 for an error; undefined if the error has none. */
 export function bearerChallenge({ code, message, scope }: AppError): string | undefined {
   const realm = 'Bearer realm="counterfoil"'
   if (code === 'unauthenticated' || code === 'invalid_client') return realm

@@ -22,7 +22,7 @@ export function openCursor(key: Buffer, list: string, cursor: string): unknown {
 }
 
 function sign(key: Buffer, list: string, payload: Buffer): Buffer {
-  // The length separates the two: the end of a list's name cannot pass for the start of a position.
+  // The length separates the two, so that the end of a list's name cannot be taken for the start of a position.
   const head = `${Buffer.byteLength(list)}:${list}`
   return createHmac('sha256', key).update(head).update(payload).digest().subarray(0, signatureLength)
 }

@@ -3,7 +3,7 @@ import type { UsageRecorder } from '../credentials/usage-recorder.ts'
 import type { Db } from '../db/database.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 
-/** What routes depend on, passed in so that tests can replace it. A feature that needs more extends the type. */
+/** The dependencies of routes, passed in so that tests can replace them. A feature that needs more extends the type. */
 export type Deps = {
   db: Db
   /** The database is behind a pooler that gives each transaction another session. */

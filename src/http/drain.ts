@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { answerClientError } from './problem.ts'
 
-/** How long complete requests may take to be answered once the grace period is over. */
+/** How long complete requests may wait for their responses once the grace period is over. */
 export const answeringMs = 20_000
 
 // Long enough to read what a client has sent on a new connection.

@@ -52,7 +52,7 @@ function read(value: unknown, shape: Shape, reading: Reading): unknown {
   }
   if (!isObject(value) || !properties) return value
   const members = readMembers(value, shape, reading)
-  // A form in which a whole group of fields was left empty does not mean the group.
+  // A form in which a whole group of fields was left empty sets nothing in that group.
   const values = Object.values(members)
   return required.length > 0 && values.length > 0 && values.every(isEmpty) ? '' : members
 }

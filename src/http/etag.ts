@@ -49,7 +49,7 @@ function tagsIn(header: string): { weak: boolean; strong: string }[] | undefined
 }
 
 /**
- * Compressing proxies may append the coding to the tag, as Apache does (`"1-gzip"`). It still stands for the same
+ * Compressing proxies may append the coding to the tag, as Apache does (`"1-gzip"`). It still identifies the same
  * version.
  */
 function withoutCoding(opaque: string): string {

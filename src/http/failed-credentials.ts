@@ -29,8 +29,8 @@ const logEveryMs = 1_000
 
 /**
  * Counts bad credentials of callers, logs a sample of them, and throttles addresses with too many. Only requests that
- * would be rejected anyway get here: good credentials are never slowed down, whatever else comes from their address.
- * The token being introspected does not count.
+ * would be rejected anyway get here: good credentials are never slowed down, regardless of other requests from their
+ * address. The token being introspected does not count.
  */
 export function createFailedCredentials(
   registry: Registry,

@@ -1,6 +1,6 @@
 import { domainToASCII } from 'node:url'
 
-// These can make a name look like another one.
+// Characters that can make a name look like another one.
 const directional = 'characters that override the direction of text (U+202A to U+202E, U+2066 to U+2069)'
 
 /** The formats that our schemas use, with the message for values that do not match. */

@@ -15,7 +15,7 @@ const folder = ['../../docs/', '../../../docs/']
   .map((path) => fileURLToPath(new URL(path, import.meta.url)))
   .find(existsSync)
 
-/** The Markdown files of `docs/`, as they were at the start: no other file is ever read. */
+/** The Markdown files in `docs/` at the start. No other file is ever read. */
 const names = new Set(
   folder === undefined
     ? []
@@ -82,7 +82,7 @@ async function renderer(within = '.'): Promise<Marked<string, string>> {
   })
 }
 
-/** The guides also link to other files of the repository, which the service does not have. */
+/** The guides also link to other files of the repository, which the service does not serve. */
 function isServed(within: string, href: string): boolean {
   return /^(https?:|#)/.test(href) || names.has(posix.join(within, href.split('#', 1).join()))
 }

@@ -42,7 +42,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox<Deps & { draining: AbortSig
       const reason = await whyNotReady().catch((error) => {
         log.warn({ err: error }, 'not ready')
         if (refusedByPooler(error)) return poolerInTheWay
-        // Also if it responds with an error: requests would fail too, and the cause is not known here.
+        // Includes an error response: requests would fail too, and the cause is not known here.
         return isUnavailable(error) ? 'The database does not respond.' : 'The database rejects a query.'
       })
       if (reason) throw new AppError('unavailable', reason)

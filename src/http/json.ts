@@ -16,7 +16,7 @@ export function addJsonParser(
 ): void {
   const parse = jsonParser(app)
   const parseText: FastifyBodyParser<string> = (_request, text, done) =>
-    // A chunked body is known to be empty only now.
+    // Only here is a chunked body known to be empty.
     text === '' ? done(null, undefined) : parse(text, done)
   const parseChecked: FastifyBodyParser<string> = (request, text, done) => {
     check?.(request, text).then(() => parseText(request, text, done), done)
@@ -28,7 +28,7 @@ export function addJsonParser(
 export function jsonParser(app: FastifyInstance) {
   const parse = app.getDefaultJsonParser('error', 'error')
   return (text: string, done: (error: Error | null, json?: unknown) => void): void =>
-    // It does not look at the request.
+    // The parser does not use the request.
     void parse(undefined as never, text, (error, body) => {
       const flaw = error ? undefined : flawOfJson(body)
       if (!flaw) return done(error, body)

@@ -30,7 +30,7 @@ function withoutSecrets(value: unknown, depth = 0): unknown {
   return Object.fromEntries(members)
 }
 
-/** Writes directly: handing each line to another thread, as pino does by default, takes longer than writing it. */
+/** Writes synchronously: handing each line to another thread, as pino does by default, takes longer than writing it. */
 function standardOutput(): DestinationStream {
   return pino.destination({ sync: true })
 }
@@ -85,7 +85,9 @@ export function atEnd(
   })
 }
 
-/** One line per request. It has the route and its parameters instead of the URL, where tokens end up by mistake. */
+/**
+ * One line per request. It has the route and its parameters instead of the URL, which may contain tokens by mistake.
+ */
 export function logRequests(app: FastifyInstance): void {
   const quietToo = isVerbose(app.log)
   atEnd(app, (request, reply, status) => {

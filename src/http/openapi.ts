@@ -195,8 +195,8 @@ function complete(basePath: string, { components, paths }: Document): void {
 }
 
 /**
- * Swagger UI prefills and sends an `example` of a parameter: with a printed Idempotency-Key, the first token created
- * with it would be returned to the next person, and example dates would make every list empty.
+ * Swagger UI prefills and sends an `example` of a parameter: with a prefilled Idempotency-Key, the next person would
+ * get the first token created with it, and example dates would make every list empty.
  */
 function describeExample(parameter: Parameter): void {
   const { example, description = '' } = parameter

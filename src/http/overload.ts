@@ -11,8 +11,8 @@ declare module 'fastify' {
 }
 
 /**
- * Held until the response is closed, for whatever reason, and work for the request has ended: otherwise clients that
- * disconnect early could queue up ever more work for the database.
+ * Held until the response is closed and work for the request has ended: otherwise clients that disconnect early could
+ * queue up more and more work for the database.
  */
 export class RequestSlot {
   readonly #slot: Slot
@@ -50,8 +50,9 @@ export class RequestSlot {
 }
 
 /**
- * Limits the number of concurrent requests in this scope: further ones are told at once to retry later instead of
- * queueing. This also bounds the queues for database connections, and keeps a flood in one scope from blocking others.
+ * Limits the number of concurrent requests in this scope. Further ones get an immediate error with retry advice instead
+ * of queueing. This also bounds the queues for database connections, and keeps a flood in one scope from blocking
+ * others.
  */
 export function limitRequests(
   scope: FastifyInstance,

@@ -54,7 +54,7 @@ export function answerUndecodable(
   reply: FastifyReply,
 ): void {
   undecodable.add(raw)
-  // Where errors have a format of their own, they have it here too.
+  // Paths with an error format of their own use it here too.
   raw.url = `${/^\/(?:scim\/v2|ssf)\//.exec(raw.url ?? '')?.[0] ?? '/'}undecodable`
   server.routing(raw, reply.raw)
 }
@@ -72,7 +72,7 @@ export function settle(
   const failed = toAppError(thrown, request.routeOptions.bodyLimit)
   const error = caller.isKnown ? failed : request.server.failedCredentials.note(request, caller.ip, failed)
   const { status } = catalogue[error.code]
-  // Not for overload and database outages, where a line per request would say nothing new.
+  // Not for overload and database outages, where a line per request adds nothing.
   if (status >= 500 && !(thrown instanceof AppError))
     request.log.error({ reqId: request.id, err: thrown }, error.message)
   if (status === 503 || status === 429) reply.header('retry-after', String(error.retryAfter))
@@ -100,7 +100,7 @@ export function answerClientError(
   // A second response in the middle of another would be read as part of it.
   if (reason === 'ECONNRESET' || !socket.writable || response?.headersSent) return void socket.destroy()
   if (response?.req.complete) {
-    // The error is in what follows this request: a response now would be taken for the response to this one. Close
+    // The error is in what follows this request: a response now would be read as the response to this one. Close
     // afterwards.
     response.shouldKeepAlive = false
     return

@@ -2,8 +2,8 @@ import type { FastifyRequest } from 'fastify'
 import { AppError } from '../shared/errors.ts'
 
 /**
- * Refuses requests that another site may have made a browser send. A browser adds the session cookie, or stores the one
- * in the response, from wherever the request comes; only our own pages can send one that passes here.
+ * Rejects requests that another site may have made a browser send. A browser adds the session cookie, or stores the one
+ * in the response, whichever site sends the request; only our own pages can send one that passes here.
  */
 export function rejectCrossOrigin({ headers }: FastifyRequest, publicUrl: string): void {
   const site = headers['sec-fetch-site']

@@ -7,7 +7,7 @@ export function ref<T extends TSchema>(schema: T) {
   return Type.Unsafe<Static<T>>({ $ref: `${$id}#` })
 }
 
-/** An optional member of a request that may also be null: null is as good as leaving it out. */
+/** An optional member of a request that may also be null, which is equivalent to leaving it out. */
 export function orNull<T extends TSchema>(schema: T, options: object = {}) {
   const { type, enum: values } = schema as { type?: string; enum?: unknown[] }
   return Type.Optional(
@@ -51,7 +51,7 @@ export const OrganizationParams = Type.Object({
 
 export const Subject = Type.String({ minLength: 1, maxLength: 255, examples: ['u-4711'] })
 
-/** Where a user comes from. */
+/** The identity source of a user. */
 export const IdentitySource = (options: object = {}) =>
   Type.Enum(['internal', 'ldap', 'sso'], { type: 'string', ...options })
 

@@ -43,7 +43,7 @@ export function allowSlowBody(socket: Socket): () => void {
   return () => void slowBodies.delete(socket)
 }
 
-/** Whether Node complains that a request took too long which may take longer. */
+/** Whether Node reports a timeout for a request that may take longer. */
 export function isSlowBody(error: NodeJS.ErrnoException, socket: Socket): boolean {
   return error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && slowBodies.has(socket)
 }

@@ -27,7 +27,7 @@ export function securityEventErrors(...statuses: number[]): Record<number, objec
   )
 }
 
-/** RFC 8935 §2.3: a token that is rejected is a 400, whatever is wrong with it. */
+/** RFC 8935 §2.3: a rejected token is a 400, for any reason. */
 export function sendSecurityEventError(
   thrown: FastifyError,
   request: FastifyRequest,

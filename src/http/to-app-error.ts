@@ -5,7 +5,7 @@ import { AppError, type ErrorCode, type FieldError } from '../shared/errors.ts'
 import { formats } from './formats.ts'
 import { describePattern, describeUnknown } from './messages.ts'
 
-/** Converts what Fastify, the validator, the database or a defect threw into the one error type that is shown. */
+/** Converts what Fastify, the validator, the database or a bug threw into the one error type that clients see. */
 export function toAppError(error: unknown, bodyLimit: number): AppError {
   if (error instanceof AppError) return error
   if (isUnavailable(error))
@@ -87,7 +87,7 @@ function describe(
   message: string | undefined,
   schema: object | undefined,
 ): string {
-  // That null is accepted as well is of no help to those who meant to give a value.
+  // Saying that null is accepted too does not help a client that sent a wrong value.
   if (keyword === 'type')
     return `must be ${[params.type]
       .flat()

@@ -15,7 +15,7 @@ const strict = {
   allowUnionTypes: true,
   // Errors then refer to the schema that was violated, for the messages in to-app-error.ts.
   verbose: true,
-  // Compiling the schema of schemas would delay every start.
+  // Compiling the meta-schema would delay every start.
   meta: false,
   validateSchema: false,
 } as const
@@ -30,9 +30,9 @@ function addFormats(ajv: AjvCompiler.Ajv): void {
 }
 
 /**
- * Bodies are not converted: Fastify's defaults would accept "7" for an integer and silently drop unknown members.
- * Everything else arrives as text, so it is converted. All errors are reported at once, which is cheap within the
- * limits on body and header sizes.
+ * Bodies are not converted: Fastify's defaults would accept "7" for an integer and silently drop unknown members. All
+ * other values arrive as text, so they are converted. All errors are reported at once, which is cheap within the limits
+ * on body and header sizes.
  */
 const buildValidator: BuildCompilerFromPool = (externalSchemas) => (route) => {
   // Its declared type is a schema, but it is the route's schema together with the part of the request.

@@ -6,7 +6,7 @@ import type { Secret } from '../shared/secret.ts'
 import { deriveSeal } from './seal.ts'
 import * as store from './store.ts'
 
-/** The Idempotency-Key, if any, and everything in the request that must be the same in a retry. */
+/** The Idempotency-Key, if any, and every part of the request that must be the same in a retry. */
 export type Attempt = { key: Secret | undefined; request: unknown }
 
 export type Outcome<Answer> = { answer: Answer; replayed: boolean }

@@ -37,7 +37,7 @@ const jsonLines = 'application/x-ndjson'
 /** Sent in place of a line that is too long and was not kept, so that the service rejects it. */
 const tooLong = Buffer.alloc(longestLine + 1, 'x')
 
-/** Imports the lines of `input`, which it reads no faster than the service answers; prints the results. */
+/** Imports the lines of `input`, which it reads no faster than the service responds; prints the results. */
 export async function importFile(input: AsyncIterable<Buffer>, options: Options): Promise<Counts> {
   const { dryRun, json, print } = options
   const counts = { created: 0, exists: 0, invalid: 0 }

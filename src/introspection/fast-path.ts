@@ -45,7 +45,7 @@ export function introspectionFastPath(
   }
 
   // One after the other: writing to a connection wakes its client, which is most of the cost of a write, and is
-  // unnecessary for a client already awake from the previous response.
+  // unnecessary for a client that the previous response has already woken.
   const answer = (decisions: Decision<Asked>[]) => {
     const texts = decisions.map(({ credential }) => answerOf(credential))
     const closing = draining.aborted ? ['connection', 'close'] : []

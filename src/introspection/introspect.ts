@@ -5,7 +5,7 @@ import type { CredentialVerifier } from '../credentials/credential-verifier.ts'
 import type { UsageRecorder } from '../credentials/usage-recorder.ts'
 import type { Secret } from '../shared/secret.ts'
 
-/** A presented secret, with when and from which address (if known) it was presented. */
+/** A presented secret, and when and from which address (if known) it was presented. */
 export type Presentation = { secret: Secret; now: Date; ip: string | null }
 
 type Answer = Credential | undefined

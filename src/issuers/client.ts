@@ -9,8 +9,8 @@ import * as store from './store.ts'
 type Client = Pick<TrustedIssuer, 'id' | 'issuer' | 'clientId'>
 
 /**
- * The secret to store for the client of a registration; undefined: it stays as it is. Another issuer or client never
- * gets the secret that was given for the previous one.
+ * The client secret to store for a registration; undefined: unchanged. Another issuer or client never gets the secret
+ * that was given for the previous one.
  */
 export async function sealedClientSecret(
   given: string | undefined,

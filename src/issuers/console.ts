@@ -27,20 +27,21 @@ export async function findConsoleIssuer(
   return (await consoleIssuers(db, organization)).find((issuer) => issuer.id === id)
 }
 
-/** Whether any organization has an issuer of its own, so that it makes sense to ask a person for theirs. */
+/** Whether any organization has an issuer of its own, so that the sign-in screen asks for the organization. */
 export async function hasOrganizationIssuers(db: Db): Promise<boolean> {
   return store.hasOrganizationIssuers(db)
 }
 
-/** The issuer that a browser has come back from. */
+/** The issuer to whose redirect URI a browser was sent back. */
 export async function findIssuerById(db: Db, id: string): Promise<ConsoleIssuer | undefined> {
   const issuer = await store.findIssuerById(db, id)
   return issuer && isForConsole(issuer) ? issuer : undefined
 }
 
 /**
- * The issuer of the user of a session, which is of their organization or of the platform. One that was replaced by
- * another does not vouch for users of the former, and must not get what the former gave.
+ * The issuer of the user of a session, which belongs to their organization or to the platform. If the registration now
+ * names another issuer or client, the result is undefined: that one does not know the user, and must not receive their
+ * tokens.
  */
 export async function findIssuerOfSession(
   db: Db,
@@ -57,8 +58,8 @@ export async function findIssuerOfSession(
 }
 
 /**
- * The user of a session, as their issuer, its grants, their organization and their suspension are now; undefined if they
- * could not sign in any more.
+ * The user of a session, according to the current registration, organization and suspensions; undefined if they could
+ * no longer sign in.
  */
 export async function currentUser(db: Db, session: Session): Promise<User | undefined> {
   const { claims, organizationId, subject } = session

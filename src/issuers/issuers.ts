@@ -20,10 +20,13 @@ import {
 } from './registration.ts'
 import * as store from './store.ts'
 
-/** What a registration is checked against: where it may lead, and our own issuer URL. Master keys encrypt its secret. */
+/**
+ * What a registration is checked against: the URLs that may be called, and our own issuer URL. Master keys encrypt its
+ * secret.
+ */
 export type RegistrationContext = { outbound: Outbound; issuer: string; masterKeys: readonly KeyObject[] }
 
-/** `clientSecret` undefined: as before. */
+/** `clientSecret` undefined: unchanged. */
 type Input = Registration & { clientSecret: string | undefined }
 
 /** The id of a registration, and the key or id of its organization. */
@@ -176,7 +179,7 @@ function stored<Values extends Partial<RegistrationInput>>({ claims, groupPermis
 
 type RegistrationInput = ReturnType<typeof checkedRegistration>
 
-/** The registration as its author gave it. */
+/** The registration as its author wrote it. */
 function inputOf(issuer: TrustedIssuer): RegistrationInput {
   const { name, jwksUri, audience, algorithms, claims, defaultPermissions, groupPermissions } = issuer
   const { clientId, scope } = issuer

@@ -3,7 +3,7 @@ import { OutboundError, TooManyCallsError } from '../outbound/error.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { cooldownMs, maxAgeMs } from '../outbound/remote-jwks.ts'
 
-/** For how many issuers it is cached. */
+/** The number of issuers in the cache. */
 const capacity = 1000
 
 /** The part of an issuer's metadata that is used here (OpenID Connect Discovery §3, RFC 8414 §2). */
@@ -53,7 +53,7 @@ export function createMetadata({ fetchJson }: Pick<Outbound, 'fetchJson'>) {
 async function metadataOf(issuer: string, fetchJson: (url: string) => Promise<unknown>): Promise<Metadata> {
   const [openid, oauth] = metadataUrls(issuer)
   const metadata = await fetchJson(openid).catch(() => fetchJson(oauth))
-  // Keeps an issuer from passing off another issuer's metadata as its own, and the reverse.
+  // Keeps an issuer from presenting another issuer's metadata as its own, and the reverse.
   if (member(metadata, 'issuer') !== issuer) throw new OutboundError("is not this issuer's metadata")
   const uri = member(metadata, 'jwks_uri')
   if (typeof uri !== 'string') throw new OutboundError('has no usable jwks_uri')

@@ -39,8 +39,8 @@ export const defaultAlgorithms = ['RS256', 'PS256', 'ES256', 'EdDSA']
 export const defaultScope = 'openid email'
 
 /**
- * Each registration has its own, so that the code of one issuer is never sent to another one, whatever an issuer does
- * (RFC 9700 §4.4.2).
+ * Each registration has its own redirect URI, so that the code of one issuer is never sent to another (RFC 9700
+ * §4.4.2).
  */
 export function redirectUriOf(publicUrl: string, id: string): string {
   return `${publicUrl}/console/sign-in/callback/${id}`

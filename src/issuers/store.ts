@@ -11,7 +11,7 @@ export async function findIssuer(db: Db, key: Key): Promise<TrustedIssuer | unde
   return selectIssuer(db, key).executeTakeFirst()
 }
 
-/** Locks the row until the end of the transaction, so that a change is decided on what it replaces. */
+/** Locks the row until the end of the transaction, so that a change is based on what it replaces. */
 export async function lockIssuer(tx: Db, key: Key): Promise<TrustedIssuer | undefined> {
   return selectIssuer(tx, key).forUpdate().executeTakeFirst()
 }

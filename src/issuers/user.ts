@@ -29,10 +29,10 @@ export function userFrom(payload: JWTPayload, registration: TrustedIssuer): Omit
   }
 }
 
-/** As long as the claims of a token can be; see verify.ts. */
+/** The maximum length of the claims of a token; see verify.ts. */
 const longest = 12 * 1024
 
-/** The claims that identify a user and say what they may do: all that is kept of a sign-in. */
+/** The claims that identify a user and determine their permissions: no others are stored. */
 export function keptClaims(payload: JWTPayload, { claims }: TrustedIssuer): JWTPayload {
   const names = new Set(['iss', 'aud', 'sub', 'email_verified', ...Object.values(claims)])
   const kept = Object.fromEntries(Object.entries(payload).filter(([name]) => names.has(name)))

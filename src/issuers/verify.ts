@@ -60,15 +60,13 @@ function reject(error: unknown, issuer: string): never {
 
 /** RFC 8725 §3.11: JWTs for other uses must not pass for sign-ins, even if signed by the same keys. */
 function rejectOtherKinds(payload: JWTPayload, typ: unknown): void {
-  // At runtime, an issuer may put anything here, whatever jose's types say; nested values would take recursion to
-  // print.
+  // At runtime, an issuer may put anything here, despite jose's types; printing nested values would take recursion.
   const kind = (typ === undefined || typ === null ? 'JWT' : typeof typ === 'string' ? typ : '')
     .toLowerCase()
     .replace(/^application\//, '')
   if (!types.includes(kind)) throw badCredential('its typ is not that of an access token or ID token')
   // A security event, such as a logout token (OpenID Connect Back-Channel Logout §2.4), which may have no typ.
   if (payload.events !== undefined) throw badCredential('it is a security event')
-  // Bound to a key of which the presenter would have to prove possession (RFC 9449 §7.2, RFC 8705 §3): not a bearer
-  // token.
+  // Bound to a key whose possession the presenter would have to prove (RFC 9449 §7.2, RFC 8705 §3): not a bearer token.
   if (payload.cnf !== undefined) throw badCredential('it is bound to a key, so it is not a bearer token')
 }

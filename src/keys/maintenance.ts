@@ -14,7 +14,7 @@ import * as store from './store.ts'
 const dayMs = 24 * 60 * 60 * 1000
 const maintainEveryMs = 60 * 60 * 1000
 
-/** At startup: creates the first key, which signs at once, or makes sure that the current one can be opened. */
+/** At startup: creates the first key, which signs at once, or ensures that the current one can be opened. */
 export async function prepareKeys(db: Db, signing: Signing, now: Date): Promise<void> {
   if (!canSign(signing)) return
   await db.transaction().execute(async (tx) => {
@@ -64,7 +64,7 @@ export async function maintainKeys(db: Db, signing: Signing, rotationDays: numbe
   const next = due ? await generateSigningKey(signing.alg, sealingKey(signing)) : undefined
   const signsNoMore = ({ retiresAt, retiredAt }: SigningKey) =>
     !retiredAt && retiresAt !== null && retiresAt.getTime() + overlapMs <= now.getTime()
-  // Looked up before taking the lock: it may be slow, and a key that no longer signs gets no new tokens.
+  // Read before taking the lock: it may be slow, and a key that no longer signs gets no new tokens.
   const idle = new Set<string>()
   for (const { kid } of (await store.selectKeys(db)).filter(signsNoMore))
     if (!(await store.hasLiveTokens(db, kid, now))) idle.add(kid)

@@ -2,7 +2,7 @@ import { Gauge, type Registry } from 'prom-client'
 import type { Db } from '../db/database.ts'
 import { findSigner } from './store.ts'
 
-/** Returns what reads since when the signing key has been signing, which is the same for every process. */
+/** Returns a function that reads since when the signing key has been signing, which is the same for every process. */
 export function measureSigningKey(registry: Registry, db: Db): (now: Date) => Promise<void> {
   const activated = new Gauge({
     name: 'counterfoil_signing_key_activated_seconds',

@@ -12,15 +12,15 @@ export const jwksMaxAge = 600
 
 /**
  * How long a key is published before it signs, and at least after it has signed for the last time. Twice the maximum
- * age of the JWKS would do: once for a shared cache and once for a verifier that counts from its own fetch. The rest
- * allows for instances and verifiers with wrong clocks.
+ * age of the JWKS would be enough: once for a shared cache and once for a verifier that counts from its own fetch. The
+ * rest allows for instances and verifiers with wrong clocks.
  */
 export const overlapMs = 60 * 60 * 1000
 
 /**
- * Makes `next` the successor of the signing key. Call it under `lockKeys`, and generate `next` beforehand, so that
- * nothing waits for prime numbers under the lock. With `immediately` the successor signs from now on; a successor that
- * is already published is preferred, since verifiers know it.
+ * Makes `next` the successor of the signing key. Call it under `lockKeys`, and generate `next` beforehand, so that no
+ * transaction waits for prime numbers under the lock. With `immediately` the successor signs from now on; a successor
+ * that is already published is preferred, since verifiers know it.
  */
 export async function succeed(
   tx: Db,

@@ -9,7 +9,10 @@ export type CountedKey = SigningKey & {
   liveTokensMore: boolean
 }
 
-/** How many tokens of a key are examined at most: it may have signed millions, and a caller waits for the response. */
+/**
+ * The maximum number of tokens of a key that are examined: it may have signed millions, and a caller waits for the
+ * response.
+ */
 const mostExamined = 10_000
 
 export type PublishedKey = Pick<SigningKey, 'alg' | 'publicJwk'>

@@ -10,10 +10,10 @@ import type { Issuing } from '../tokens/create/mint.ts'
 import { reactToLeak } from '../tokens/leaked.ts'
 import * as store from './store.ts'
 
-/** A secret that was found where it should not be. */
+/** A secret that was found in public or another unexpected place. */
 export type Leak = { hash: SecretHash; source: string; url: string | null }
 
-/** What a report came to, and the secret, whose validity may have changed. */
+/** The result of a report, and the secret, whose validity may have changed. */
 export type Reported = { report: store.LeakReport; affected: HashText }
 
 /**

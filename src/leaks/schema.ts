@@ -167,7 +167,7 @@ export function parseLeak({ secret, sha256, source, url }: Static<typeof NewLeak
 
 const longest = { source: 100, url: 2000 }
 
-/** Text that GitHub found in public is not ours to reject: what cannot be stored is left out. */
+/** Text that GitHub found in public cannot be rejected; values that the database cannot store are left out. */
 export function parseMatch({ token, url, source }: Static<typeof GithubMatches>[number]): Leak {
   return {
     hash: new Secret(token).hash(),

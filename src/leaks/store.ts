@@ -5,7 +5,7 @@ import type { SecretHash } from '../shared/secret.ts'
 
 export type LeakReport = Omit<Selectable<Tables['leakReports']>, 'hash' | 'times'> & { times: number }
 
-/** A secret that was issued here, whatever became of it. */
+/** A secret that was issued here, good or not. */
 export type KnownSecret = {
   hash: SecretHash
   organizationId: string

@@ -61,7 +61,7 @@ function asText(intro: string[], sections: Section[], footer: string[]): string 
   return `${[...intro, ...parts.flat(), `-- \n${footer.join('\n')}`].join('\n\n')}\n`
 }
 
-// Tables and inline styles are what every mail program shows. The colors of the dark scheme are in the only style sheet: a
+// Every mail program shows tables and inline styles. The colors of the dark scheme are in the only style sheet: a
 // program that ignores it shows the light one.
 const font = 'font-family:-apple-system,BlinkMacSystemFont,Segoe UI,Roboto,Helvetica,Arial,sans-serif'
 const dark = `@media (prefers-color-scheme:dark){
@@ -110,9 +110,9 @@ function shortened(text: string): string {
 }
 
 /**
- * Text that users chose, such as the name of a token, must not become a link: a mail of this service would then lead its
- * readers wherever an attacker wants. Mail programs make links of what looks like an address; a zero-width non-joiner
- * after each separator keeps them from it.
+ * Text that users chose, such as the name of a token, must not become a link: a mail of this service would then lead
+ * its readers to any page an attacker chooses. Mail programs turn text that looks like an address into links; a
+ * zero-width non-joiner after each separator prevents that.
  */
 function inert(text: string): string {
   return oneLine(text).replace(/[.:@](?=\S)/g, '$&\u200c')

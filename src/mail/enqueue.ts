@@ -4,7 +4,7 @@ import { effectivePolicy } from '../policy/effective.ts'
 import { type MailedType, mailedTypes } from '../shared/event-types.ts'
 import { insertMails, type NewMail, selectPolicies } from './store.ts'
 
-/** Creates a mail for each recipient of each event: the owner of its token, and those that the policy names. */
+/** Creates a mail for each recipient of each event: the owner of its token, and the recipients in the policy. */
 export async function enqueueMails(tx: Db, events: Event[], now: Date): Promise<void> {
   const mailed = events.filter(({ type }) => isMailed(type))
   if (mailed.length === 0) return

@@ -8,7 +8,7 @@ import { english } from './words.en.ts'
 export type MailContext = {
   mailer: Mailer
   now: () => Date
-  /** The URL of this service, which mails name. */
+  /** The URL of this service, for links in mails. */
   url: string
   log: { warn(facts: object, message: string): void }
   metrics: { mailed(outcome: 'sent' | 'postponed' | 'failed', mails: number): void }
@@ -20,17 +20,17 @@ const recipientsAtOnce = 20
 /** How many mails a recipient gets in a day from an organization before the rest waits for a digest. */
 const mostSingles = 3
 
-/** These do not wait for tomorrow's digest. */
+/** Sent at once, not in tomorrow's digest. */
 const urgent = ['token.leaked', 'token.superseded_secret_used', 'webhook.failing', 'webhook.disabled']
 
-/** Sends what is due. Returns whether there may be more. */
+/** Sends the mails that are due. Returns whether there may be more. */
 export async function sendDue(db: Db, context: MailContext, isEnding: () => boolean): Promise<boolean> {
   const now = context.now()
   const until = new Date(now.getTime() + leaseMs)
   const claimed = await store.claimMails(db, now, until, recipientsAtOnce)
-  // One after the other: an SMTP server limits how many connections it takes from one sender.
+  // One at a time: an SMTP server limits how many connections it accepts from one sender.
   for (const one of claimed) {
-    // A server this slow would still be taking a mail when the claim ends, so the rest is left to be claimed again.
+    // A server this slow would still be receiving a mail when the claim ends, so the rest is left to be claimed again.
     if (context.now().getTime() - now.getTime() > leaseMs / 2) break
     if (isEnding()) await store.settleMails(db, one, one.mails, {})
     else await sendTo(db, one, context)

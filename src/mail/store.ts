@@ -14,14 +14,14 @@ export type MailedEvent = {
     toOwner: boolean
     name: string
     token: { type: string; hint: string | null; owner: string | null; expiresAt: string | null } | null
-    /** What the event says besides. */
+    /** Further members of the event. */
     more: Record<string, unknown>
   }
 }
 
 export type NewMail = MailedEvent & { organizationId: string; recipient: string; eventId: string }
 
-/** Everything that waits for a recipient in an organization. */
+/** All mails that wait for a recipient in an organization. */
 export type Claimed = { organizationId: string; recipient: string; mails: PendingMail[] }
 export type PendingMail = MailedEvent & { eventId: string; attempts: number }
 
@@ -42,8 +42,8 @@ export async function insertMails(tx: Db, mails: NewMail[], now: Date): Promise<
 }
 
 /**
- * Claims all mail of recipients who have something due, so that an instance decides about a digest alone. Claims are made
- * one after the other: two at a time could each take half of what waits for a recipient.
+ * Claims all mail of recipients who have something due, so that a single instance decides about a digest. Claims are
+ * made one at a time: two concurrent ones could each take half of the mails for a recipient.
  */
 export async function claimMails(db: Db, now: Date, until: Date, limit: number): Promise<Claimed[]> {
   return db.transaction().execute(async (tx) => {
@@ -68,7 +68,7 @@ export async function claimMails(db: Db, now: Date, until: Date, limit: number):
   })
 }
 
-/** How many single mails a recipient got since then, and when the last digest. */
+/** How many single mails a recipient has received since then, and when the last digest was sent. */
 export async function countSent(
   db: Db,
   { organizationId, recipient }: Claimed,
@@ -95,7 +95,7 @@ type Settled = {
   nextAttemptAt?: Date
 }
 
-/** Stores what became of mails, and ends their claim. */
+/** Stores the results of mails, and ends their claim. */
 export async function settleMails(
   db: Db,
   { organizationId, recipient }: Claimed,
@@ -115,7 +115,7 @@ export async function settleMails(
     .execute()
 }
 
-/** Deletes at most `limit` mails about events before this instant, whatever became of them. */
+/** Deletes at most `limit` mails about events before this instant, sent or not. */
 export async function deleteOldMails(db: Db, before: Date, limit: number): Promise<number> {
   const { numAffectedRows } = await sql`
     delete from mails where ctid = any(array(

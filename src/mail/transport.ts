@@ -60,7 +60,7 @@ export async function createMailer({ url, from }: MailerOptions): Promise<Mailer
 
 type SmtpError = { code?: string; responseCode?: number }
 
-/** The message may contain the address or the credentials, so only the codes are told. */
+/** The message may contain the address or the credentials, so only the codes are logged. */
 function codesOf(error: unknown): string {
   const { code, responseCode } = error as SmtpError
   return [code, responseCode].filter(Boolean).join(' ') || 'failed'

@@ -5,14 +5,14 @@ import { effectivePolicy, platformPolicy } from '../policy/effective.ts'
 import * as store from './store.ts'
 
 const dayMs = 24 * 60 * 60 * 1000
-/** Notices are given so late: a token that was created shortly before is committed by then. */
+/** Notices are sent with this delay: a token that was created shortly before is committed by then. */
 const lagMs = 60_000
 const atOnce = 500
 
 /**
- * Announces tokens that expire in as many days as the policy says, or have expired, and secrets that have become due for
- * rotation. Any number of instances may do this at any time: each token is announced once for each number of days. What
- * was missed while no instance ran is announced late, but only with the smallest number of days that applies.
+ * Announces tokens that expire in as many days as the policy says, or have expired, and secrets that have become due
+ * for rotation. Any number of instances may do this at any time: each token is announced once for each number of days.
+ * Notices that were missed while no instance ran are sent late, but only with the smallest number of days that applies.
  */
 export async function giveNotices(db: Db, now: Date): Promise<void> {
   const reached = new Date(now.getTime() - lagMs)
@@ -53,7 +53,7 @@ async function announce(db: Db, kind: NoticeKind, days: number, reached: Date): 
   }
 }
 
-/** Whether its organization wants a notice so many days before, and it comes at the right time. */
+/** Whether its organization wants a notice this number of days before, and now is the time for it. */
 function expiresIn(
   { policy, instant, secretCreatedAt }: store.Candidate,
   days: number,

@@ -3,7 +3,7 @@ import type { Db } from '../db/database.ts'
 import type { NoticeKind } from '../db/tables.ts'
 import type { PolicyDocument } from '../shared/policy.ts'
 
-/** Up to which token, in the order of time, notices were given. */
+/** The last token, in the order of time, that notices were sent for. */
 export type Position = {
   /** In PostgreSQL's precision, which is finer than that of a Date. */
   at: string
@@ -21,7 +21,7 @@ export type Candidate = Position & {
   secretCreatedAt: Date
 }
 
-/** Every number of days that some organization's own policy has. */
+/** Every number of days in the policies of organizations. */
 export async function selectOwnDays(db: Db): Promise<Record<NoticeKind, number[]>> {
   const { rows } = await sql<{ kind: NoticeKind; days: number }>`
     select distinct 'expiry' as kind, days::int from organizations,
@@ -33,7 +33,7 @@ export async function selectOwnDays(db: Db): Promise<Record<NoticeKind, number[]
   return { expiry: of('expiry'), rotation: of('rotation') }
 }
 
-/** Forgets the positions of numbers of days that no policy has any more, and begins those of new ones at `at(days)`. */
+/** Deletes the positions of numbers of days that no policy has any more, and starts those of new ones at `at(days)`. */
 export async function keepPositions(
   db: Db,
   kind: NoticeKind,
@@ -86,7 +86,7 @@ export async function movePosition(
     .execute()
 }
 
-/** What to read along the order of time: what is after a position and up to an instant. */
+/** The range to read along the order of time: after a position and up to an instant. */
 export type Stretch = { after: Position; until: Date; limit: number }
 
 /** Tokens that are not revoked, in the order of their expiry. */

@@ -23,13 +23,13 @@ export async function findReachableOrganization(
   return organization && reaches(principal, organization.id) ? organization : undefined
 }
 
-/** Which of the keys belong to no organization. */
+/** The keys that belong to no organization. */
 export async function unknownOrganizations(db: Db, keys: string[]): Promise<string[]> {
   const known = await store.selectKnownKeys(db, keys)
   return keys.filter((key) => !known.includes(key))
 }
 
-/** The same keys in the case that their organizations have them in; unknown ones stay as they are. */
+/** The same keys in the case in which their organizations have them; unknown ones are unchanged. */
 export async function keysAsKept(db: Db, keys: string[]): Promise<string[]> {
   const known = await store.selectKnownKeys(db, keys)
   return [...new Set(keys.map((key) => known.find((one) => isSameKey(one, key)) ?? key))]

@@ -68,7 +68,7 @@ export async function updateOrganization(
   })
 }
 
-/** While it is suspended, none of its tokens is good. */
+/** While an organization is suspended, none of its tokens is good. */
 export async function setOrganizationSuspended(
   db: Db,
   caller: Caller,
@@ -84,9 +84,9 @@ export async function setOrganizationSuspended(
 }
 
 /**
- * Deletes it with all its tokens. It must be suspended first, so that a slip does not break live integrations. Tokens
- * are deleted in batches, each in its own transaction, so that no lock is held for long: after an error the
- * organization is still there, suspended, and deleting it again continues with the rest.
+ * Deletes it with all its tokens. It must be suspended first, so that a mistake does not break live integrations.
+ * Tokens are deleted in batches, each in its own transaction, so that no lock is held for long. After an error the
+ * organization still exists, suspended, and deleting it again continues with the rest.
  */
 export async function deleteOrganization(
   db: Db,

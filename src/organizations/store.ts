@@ -34,7 +34,7 @@ export async function findOrganization(db: Db, keyOrId: string): Promise<Organiz
   return byId ?? (await selectByKey(db, { key: keyOrId }))[0]
 }
 
-/** The keys of organizations that are among these in any case, as they are kept. */
+/** The stored keys of organizations that equal one of these in any case. */
 export async function selectKnownKeys(db: Db, keys: string[]): Promise<string[]> {
   if (keys.length === 0) return []
   const rows = await db
@@ -45,7 +45,7 @@ export async function selectKnownKeys(db: Db, keys: string[]): Promise<string[]>
   return rows.map(({ key }) => key)
 }
 
-/** Locks the row until the end of the transaction, so that a change is decided on what it replaces. */
+/** Locks the row until the end of the transaction, so that a change is based on what it replaces. */
 export async function lockOrganization(tx: Db, id: string): Promise<Organization | undefined> {
   return tx.selectFrom('organizations').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()
 }
@@ -100,7 +100,7 @@ export async function updateOrganization(
     .executeTakeFirstOrThrow()
 }
 
-/** What organizations can have large numbers of, with the column that identifies a row. */
+/** The tables in which organizations can have large numbers of rows, with the column that identifies a row. */
 const contents = {
   tokens: 'id',
   idempotency_keys: 'hash',
@@ -131,7 +131,7 @@ export async function deleteContents(
   return Number(numAffectedRows)
 }
 
-/** Deletes what it still contains, too. */
+/** Deletes its remaining contents, too. */
 export async function deleteOrganization(db: Db, id: string): Promise<void> {
   await db.deleteFrom('organizations').where('id', '=', id).execute()
 }

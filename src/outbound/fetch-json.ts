@@ -29,7 +29,7 @@ export async function fetchJson(
   })
 }
 
-/** The headers of a response that clients of OAuth read. */
+/** The response headers that OAuth clients read. */
 const kept = ['content-type', 'www-authenticate']
 
 export type FetchRequest = { method: string; headers: Record<string, string>; body: unknown }

@@ -34,7 +34,7 @@ const special = networksOf([
   '2001:db8::/32',
   '2002::/16',
   '3fff::/20',
-  // Looks public, but serves Azure's virtual machines with their own metadata.
+  // Looks public, but provides Azure's virtual machines with their metadata.
   '168.63.129.16',
 ])
 

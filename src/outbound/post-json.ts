@@ -23,7 +23,7 @@ export async function postJson(
 ): Promise<PostResponse> {
   const all = { ...headers, 'content-type': 'application/json', accept: '*/*' }
   return call(url, guard, { method: 'POST', ...message, headers: all }, async (response) => {
-    // The status decides, whatever becomes of the body.
+    // The status decides, even if reading the body fails.
     await discard(response).catch(() => {})
     return { status: response.statusCode ?? 0, retryAfter: response.headers['retry-after'] }
   })

@@ -37,7 +37,7 @@ function isFitRsa({
   publicExponent = 0n,
 }: NonNullable<KeyObject['asymmetricKeyDetails']>): boolean {
   const isOdd = publicExponent % 2n === 1n
-  // Larger keys would make verification too expensive.
+  // Verifying with larger keys would cost too much time.
   return (
     modulusLength >= 2048 &&
     modulusLength <= 8192 &&

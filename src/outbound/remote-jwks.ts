@@ -15,11 +15,11 @@ import { fitPublicKey } from './public-key.ts'
 export const cooldownMs = 30_000
 /** How long fetched keys are used. */
 export const maxAgeMs = 600_000
-/** How many keys a set may have: each of them is checked. */
+/** The maximum number of keys in a set: each of them is checked. */
 export const maxKeys = 100
-/** How many requests may wait for the keys of one URL. */
+/** The maximum number of requests that wait for the keys of one URL. */
 export const maxWaiting = 20
-/** For how many URLs keys are cached: 50 MiB at worst, at 256 KiB each. */
+/** The number of URLs whose keys are cached: 50 MiB at worst, at 256 KiB each. */
 const capacity = 200
 
 type FetchJson = (url: string, organizationId: string) => Promise<unknown>

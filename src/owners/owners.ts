@@ -60,8 +60,8 @@ export async function getOwner(
 }
 
 /**
- * Changes the record of an owner. The identity source decides who may have tokens if the policy restricts single
- * sign-on users, so changing it requires the permission to change the policy.
+ * Changes the record of an owner. The identity source decides whether the owner may have tokens if the policy restricts
+ * single sign-on users, so changing it requires the permission to change the policy.
  */
 export async function updateOwner(
   db: Db,
@@ -93,9 +93,9 @@ export async function updateOwner(
 }
 
 /**
- * While an owner is suspended, all of their tokens are inactive and no new ones can be created. An administrator's
- * resume ends every suspension, also that of a directory. It grants what the tokens let their holder do: the caller has
- * to hold their permissions and must not be limited to audiences, types or networks.
+ * While an owner is suspended, all of their tokens are inactive and no new ones can be created. When an administrator
+ * resumes an owner, every suspension ends, including that of a directory. It grants what the tokens let their holder
+ * do: the caller has to hold their permissions and must not be limited to audiences, types or networks.
  */
 export async function setOwnerSuspended(
   db: Db,

@@ -6,13 +6,13 @@ import { AppError } from '../shared/errors.ts'
 import * as store from './store.ts'
 import { logOwner, resumeBy, suspendBy, suspendedBy } from './suspension.ts'
 
-/** What a directory knows about a user who owns tokens under a subject. */
+/** The attributes in a directory of a user who owns tokens under a subject. */
 export type DirectoryFacts = { directoryUserId: string; email: string | null; externalId: string | null }
 
 type Key = { organizationId: string; subject: string }
 
 /**
- * Makes the owner with this subject one of the directory's user, with or without a record so far. What the directory
+ * Makes the owner with this subject one of the directory's user, with or without an existing record. What the directory
  * manages comes from single sign-on.
  */
 export async function provisionOwner(tx: Db, origin: Origin, key: Key, facts: DirectoryFacts): Promise<void> {
@@ -57,7 +57,7 @@ export async function belongedToAnother(db: Db, key: Key, externalId: string | n
   return owner !== undefined && isOfDeleted(owner, { externalId })
 }
 
-/** Brings all owners of the directory's user to what the directory says about the user. */
+/** Updates all owners of the directory's user with the attributes of the user. */
 export async function followDirectory(
   tx: Db,
   origin: Origin,
@@ -73,7 +73,7 @@ export async function followDirectory(
   }
 }
 
-/** The user was deleted from the directory: the owners stay, suspended, with what they have. */
+/** The user was deleted from the directory: the owners remain, suspended, with their tokens. */
 export async function deprovisionOwners(
   tx: Db,
   origin: Origin,

@@ -4,8 +4,8 @@ import { AppError, invalidValue } from '../shared/errors.ts'
 import type { Policy } from '../shared/policy.ts'
 
 /**
- * The source of an owner: the recorded one, whatever a request says, so that rules for single sign-on users cannot be
- * evaded by what it leaves out or claims. Only `sso` is taken from a request for a known owner, since it can only
+ * The source of an owner: the recorded one, regardless of the request, so that requests cannot evade rules for single
+ * sign-on users by what they omit or claim. For a known owner only `sso` is taken from a request, since it can only
  * restrict.
  */
 export function sourceOf(

@@ -80,7 +80,7 @@ function examined(db: Db, organizationId: string, { subject, suspended, after }:
     .orderBy('subject')
 }
 
-/** Locks the row until the end of the transaction, so that a change is decided on what it will replace. */
+/** Locks the row until the end of the transaction, so that a change is based on what it replaces. */
 export async function lockOwner(tx: Db, key: Key): Promise<Owner | undefined> {
   return selectOwner(tx, key).forUpdate().executeTakeFirst()
 }

@@ -5,15 +5,15 @@ import type { Changes, Owner } from '../db/tables.ts'
 import * as store from './store.ts'
 
 /**
- * Who keeps an owner suspended: an administrator, the directory (the user is inactive there, or was deleted), or the
- * security events of a trusted issuer.
+ * The sources that can suspend an owner: an administrator, the directory (the user is inactive there, or was deleted),
+ * or the security events of a trusted issuer.
  */
 export type SuspensionSource = 'administrator' | 'scim' | 'scim_deleted' | `signals:${string}`
 
-/** What the change log says about the cause. */
+/** How the change log names the cause. */
 type Details = Record<string, unknown>
 
-/** Older versions recorded no source: there, only administrators could suspend. */
+/** Older versions recorded no source; there, only administrators could suspend. */
 export function suspendedBy({
   suspendedAt,
   suspendedBy,

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Policy, type PolicyDocument, shortestLifetime } from '../shared/policy.ts'
 
-/** The defaults for whatever an organization does not set. */
+/** The defaults for the rules that an organization does not set. */
 export const platformPolicy: Policy = {
   lifetime: {
     presets_days: [7, 30, 60, 90, 365],

@@ -23,7 +23,7 @@ export type OwnPolicy = { organizationKey: string; own: PolicyDocument; version:
  */
 export type PolicyChange = OwnPolicy & { applied: boolean; breaches: store.Breaches }
 
-/** What the request names, and what it makes of the organization's own policy. */
+/** The members in the request, and the resulting policy of the organization. */
 type Requested = { requested: MergePatch<PolicyDocument>; change(own: PolicyDocument): PolicyDocument }
 
 type How = { expected: ExpectedVersions; dryRun: boolean }
@@ -90,8 +90,8 @@ async function changing(
 }
 
 /**
- * A policy can grant whatever its tokens may then hold, so only rules about that can be an escalation, and further
- * recipients of mail, who are told what is in the change log.
+ * A policy can grant only what its rules about tokens allow, so only those can be an escalation, and further recipients
+ * of mail, who learn what is in the change log.
  */
 function rejectWiderPolicy(
   caller: Caller,
@@ -110,7 +110,7 @@ function rejectWiderPolicy(
       networks: null,
     })
   const allowsSso = next.creation.sso_users && !current.creation.sso_users
-  // The one rule about callers: users must not be able to create themselves tokens that outlive their sign-in.
+  // The one rule about callers: users must not be able to create tokens for themselves that outlive their sign-in.
   if (allowsSso && caller.principal.ownerSource === 'sso')
     throw new AppError(
       'creation_disabled',

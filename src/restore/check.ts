@@ -6,7 +6,7 @@ import { parseHash } from '../shared/secret.ts'
 import { findByHash } from '../tokens/find.ts'
 import type { Line } from './export.ts'
 
-/** What was done because of an event, or what an administrator has to look at. */
+/** The step that was taken for an event, or that an administrator has to take. */
 export type Step = {
   action: 'revoke' | 'end overlap' | 'suspend' | 'review'
   subject: string
@@ -63,7 +63,7 @@ async function replayEvent(event: Line, context: Context): Promise<void> {
     : type
       ? `${within}/token-types/${encodeURIComponent(type)}`
       : within
-  // What was deleted since is suspended, so that an administrator can delete it again.
+  // Organizations and owners that were deleted since are suspended, so that an administrator can delete them again.
   await suspend(context, { subject, event }, path)
 }
 

@@ -2,8 +2,8 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { rejectProblem, type Service, ServiceUnreachableError, send } from '../apply/api.ts'
 
 /**
- * A line of the export: an event as in `GET /v1/revocations`. With the reason `started` or `gap` it is no event: the
- * export begins there, or events before it are missing.
+ * A line of the export: an event as in `GET /v1/revocations`. With the reason `started` or `gap` it is not an event:
+ * the export begins there, or events before it are missing.
  */
 export type Line = {
   /** The cursor after it. */
@@ -22,9 +22,9 @@ type Options = {
   /** Whether to wait for more events at the end of the feed. */
   follow: boolean
   ending: AbortSignal
-  /** Waits until the service is asked again. */
+  /** Waits until the next request to the service. */
   pause(): Promise<unknown>
-  /** Tells that the service cannot be reached, once each time. */
+  /** Reports that the service cannot be reached, once each time. */
   warn(message: string): void
 }
 

@@ -41,7 +41,7 @@ export async function listRevocations(
   )
 }
 
-/** Why what was read on a server cannot be trusted, if so: a standby may lack the newest events. */
+/** Why the events read from a server cannot be trusted, if so: a standby may lack the newest ones. */
 export type Doubt = (server: string | null) => Promise<string | undefined>
 
 /** The same for readers who may see everything. */

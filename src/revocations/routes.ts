@@ -86,7 +86,7 @@ export const revocationStreamRoutes: FastifyPluginAsyncTypebox<Deps & { tail: Ta
         present: (event) => schema.presentRevocation(event, query.hash_prefix),
         readmit: () => readmit(request, reply),
       })
-      // The client may be gone already, and then nothing would end the stream.
+      // The client may be gone already, and then no event would end the stream.
       if (reply.raw.destroyed) {
         stream.destroy()
         throw new AppError('unavailable', 'The client has disconnected.')

@@ -14,7 +14,7 @@ export type Reading = {
   server: string | null
   /** Null in recovery. */
   newest: Cursor | null
-  /** The cursor of the event at the position after which events were read; undefined if there is none any more. */
+  /** The cursor of the event at the position after which events were read; undefined if that event no longer exists. */
   after: Cursor | undefined
   events: Revocation[]
 }

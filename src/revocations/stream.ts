@@ -12,7 +12,7 @@ export type StreamOptions = {
   readmit(): Promise<boolean>
 }
 
-/** A reader with more than this unread is disconnected, and continues where it was when it reconnects. */
+/** A reader with more unread data than this is disconnected, and continues from its position when it reconnects. */
 const maxUnread = 1024 * 1024
 
 /** The feed as server-sent events (HTML Living Standard §9.2). */

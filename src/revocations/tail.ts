@@ -36,7 +36,7 @@ export type TailOptions = {
   /** False behind a pooler. */
   prepares?: boolean
   every: Interval
-  /** Checked before a beat, which claims that everything committed up to then was delivered. */
+  /** Checked before a beat, which states that everything committed up to then was delivered. */
   doubt?: Doubt
   onError(error: Error): void
   /** A monotonic clock in milliseconds. */

@@ -5,7 +5,7 @@ export const userSchema = 'urn:ietf:params:scim:schemas:core:2.0:User'
 
 const text = (name: string, description: string): Simple => ({ name, type: 'string', description })
 
-/** The attributes of a user that are kept; all others are ignored. */
+/** The attributes of a user that are stored; all others are ignored. */
 export const userAttributes: Attribute[] = [
   text('userName', 'The name by which the directory knows the user, unique in the organization.'),
   {
@@ -72,7 +72,7 @@ const readable = byName([...userAttributes, externalId, ...readOnly])
 
 /**
  * The attribute that a name such as `name.familyName` means: names are case-insensitive, and may begin with the URN of
- * the schema (RFC 7644 §3.10). Undefined for attributes that are not kept.
+ * the schema (RFC 7644 §3.10). Undefined for attributes that are not stored.
  */
 export function findPath(text: string): Path | undefined {
   return pathIn(readable, text)

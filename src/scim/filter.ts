@@ -24,7 +24,7 @@ export function parseFilter(text: string): Filter {
 /** The path of a PATCH operation (RFC 7644 §3.5.2); `name` is unresolved, since attributes that are not kept are ignored. */
 export type PatchPath = { name: string; filter?: string; sub?: string }
 
-/** Splits `emails[type eq "work"].value`. Undefined if the text is no path. */
+/** Splits `emails[type eq "work"].value`. Undefined if the text is not a path. */
 export function parsePath(text: string): PatchPath | undefined {
   const [, name = '', filter, sub] = /^([\w$:.-]+)(?:\[(.*)\](?:\.([\w$-]+))?)?$/s.exec(text) ?? []
   if (name === '' || text.length > longest) return undefined
@@ -157,7 +157,7 @@ function joined(op: 'and' | 'or', filters: Filter[]): Filter {
   return only && filters.length === 1 ? only : { op, filters }
 }
 
-/** RFC 7643 §2.4: a multi-valued attribute without a sub-attribute stands for its `value`. */
+/** RFC 7643 §2.4: a multi-valued attribute without a sub-attribute means its `value`. */
 function comparable({ attribute, sub }: Path): Path & { sub?: { type: string } } {
   if (sub || attribute.type !== 'complex') return sub ? { attribute, sub } : { attribute }
   const value = attribute.multiValued

@@ -22,7 +22,10 @@ const maxOperations = 100
 type Op = 'add' | 'replace' | 'remove'
 type Element = Record<string, unknown>
 
-/** The values after the operations of a PATCH (RFC 7644 §3.5.2); all of them apply, or the first that cannot throws. */
+/**
+ * The values after the operations of a PATCH (RFC 7644 §3.5.2). All of them are applied, or the first one that cannot
+ * be throws.
+ */
 export function patched(before: UserValues, body: unknown): UserValues {
   const values = structuredClone(before)
   for (const operation of operationsIn(body)) apply(values, operation)
@@ -131,7 +134,7 @@ function changedElements(elements: Element[], op: Op, path: ElementsPath, value:
     const madePrimary = member.primary === true ? changed.filter((one) => !elements.includes(one)) : []
     return kept(attribute, withPrimary(changed, madePrimary))
   }
-  // Entra adds `emails[type eq "work"].value` before there is such an address.
+  // Entra adds `emails[type eq "work"].value` before such an address exists.
   const implied = filter ? impliedBy(filter) : {}
   if (!implied) throw scimError('noTarget', 'Operations.path', 'matches no value')
   const added = { ...implied, ...member }
@@ -146,7 +149,7 @@ function kept(attribute: Attribute, elements: Element[]): unknown {
   return canonical(attribute, full)
 }
 
-/** RFC 7644 §3.5.2: a new primary value ends the previous one's. */
+/** RFC 7644 §3.5.2: a new primary value makes the previous one non-primary. */
 function withPrimary(elements: Element[], changed: Element[]): Element[] {
   if (!changed.some(({ primary }) => primary)) return elements
   const current = new Set(changed)
@@ -194,7 +197,7 @@ function isReadOnly(name: string): boolean {
   return path !== undefined && readOnly.includes(path.attribute)
 }
 
-/** Attributes of RFC 7643 §4.1 and of extensions, which directories send and which are not kept. */
+/** Attributes of RFC 7643 §4.1 and of extensions that directories send and that are not stored. */
 function isIgnored(name: string): boolean {
   const [first = ''] = name.toLowerCase().split('.')
   return first.startsWith('urn:') || notKept.has(first.replace(/^.*:/, ''))

@@ -97,7 +97,7 @@ const query = {
   ),
 }
 
-/** Beyond them numbers are not exact, and no count gets there. */
+/** Larger numbers are not exact, and no count reaches them. */
 function safe() {
   return { minimum: -2_147_483_648, maximum: 2_147_483_647 }
 }
@@ -180,8 +180,8 @@ export function scimAnswer<T extends TSchema>(schema: T, description: string, ..
 export type Projection = (user: Static<typeof ScimUser>) => Static<typeof ScimUser>
 
 /**
- * Which attributes to return (RFC 7644 §3.9): only those named, or all but those named; `id` and `schemas` always. Names
- * of attributes that are not kept are ignored.
+ * The attributes to return (RFC 7644 §3.9): only those named, or all but those named; `id` and `schemas` always. Names
+ * of attributes that are not stored are ignored.
  */
 export function projection(
   attributes: string[] | undefined,
@@ -222,7 +222,7 @@ function only(user: object, paths: Path[]): object {
   return kept
 }
 
-/** What was kept of a complex value so far, and one more of its members. */
+/** The members of a complex value so far, and one more. */
 function merged(kept: unknown, value: unknown, name: string): unknown {
   if (Array.isArray(value))
     return value.map((element, index) => merged(Array.isArray(kept) ? kept[index] : undefined, element, name))

@@ -21,7 +21,7 @@ import { parseFilter } from './filter.ts'
 import { patched } from './patch.ts'
 import * as store from './store.ts'
 
-/** What a request makes of a user. */
+/** The values that a request gives a user. */
 type UserInput = Pick<DirectoryUser, 'userName' | 'externalId' | 'active' | 'attributes'>
 
 export type UserQuery = { filter: string | undefined; startIndex: number; count: number }
@@ -129,12 +129,12 @@ async function changing(
   })
 }
 
-/** Owners of subjects that the user had before remain theirs. */
+/** Owners of subjects that the user had before still belong to the user. */
 async function provision(tx: Db, caller: Caller, user: DirectoryUser, rules: Policy['scim']): Promise<void> {
   const { organizationId, id: directoryUserId, externalId, active } = user
   const facts = { directoryUserId, externalId, email: emailOf(user) }
   await provisionOwner(tx, caller, { organizationId, subject: subjectOf(user, rules) }, facts)
-  // Only now, when the owner is locked, so that of two users who are created at once one is rejected.
+  // Only here, when the owner is locked, so that one of two users who are created at the same time is rejected.
   if (rules.subject === 'external_id' && (await store.hasDouble(tx, user))) throw taken('externalId')
   await followDirectory(tx, caller, organizationId, { ...facts, active })
 }
@@ -176,7 +176,7 @@ async function rulesOf(db: Db, caller: Caller): Promise<Policy['scim']> {
   return effectivePolicy(policy).scim
 }
 
-/** By which subject tokens name the user. A user who was created without an external id is known by name. */
+/** The subject that tokens of the user have. A user who was created without an external id is known by name. */
 function subjectOf(
   { userName, externalId }: Pick<UserInput, 'userName' | 'externalId'>,
   { subject }: Policy['scim'],

@@ -9,7 +9,7 @@ export function derived(secret: Secret, use: string): Buffer {
 
 type Use = 'id_token' | 'provider_tokens'
 
-/** Encrypts what a provider gave, so that only the cookie of the session opens it: the database alone does not. */
+/** Encrypts data of a provider with a key from the cookie of the session, which the database does not have. */
 export async function sealWith(session: Secret, use: Use, text: string): Promise<string> {
   return new CompactEncrypt(Buffer.from(text))
     .setProtectedHeader({ alg: 'dir', enc: 'A256GCM' })

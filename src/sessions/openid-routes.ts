@@ -28,7 +28,7 @@ const Start = Type.Object(
 )
 const ReturnParams = Type.Object({ issuer: Id })
 
-/** Sign-in at an OpenID provider and sign-out, by the pages of the console only. */
+/** Sign-in at an OpenID provider and sign-out, for the pages of the console only. */
 export const openidRoutes: FastifyPluginAsyncTypebox<Deps & OpenidDeps & { cookie: SessionCookie }> = async (
   app,
   deps,
@@ -88,7 +88,7 @@ export const openidRoutes: FastifyPluginAsyncTypebox<Deps & OpenidDeps & { cooki
         if (!(error instanceof SignInError)) throw error
         const { failure, message: reason } = error
         request.log.warn({ reqId: request.id, issuer, failure, reason }, 'sign-in failed')
-        // The sign-in that this browser has started goes on if it was not this one.
+        // If it was another sign-in, the one that this browser has started continues.
         if (failure !== 'expired') reply.header('set-cookie', pendingCookie.clear)
         return reply.redirect(`${app.basePath}/console/sign-in?error=${failure}`, 303)
       }
@@ -105,7 +105,7 @@ export const openidRoutes: FastifyPluginAsyncTypebox<Deps & OpenidDeps & { cooki
   })
 }
 
-/** The place as a path of this origin. Whatever it contains, it stays below `/console/`. */
+/** Returns the place as a path of this origin. With any contents, it stays below `/console/`. */
 function pathOf(place: string, publicUrl: string): string {
   const root = new URL(`${publicUrl}/console/`)
   const text = `${root.href.slice(0, -1)}${place}`

@@ -19,10 +19,10 @@ import { derived, openWith } from './cookie-key.ts'
 import { asFailure, type Failure, type Provider, SignInError } from './provider.ts'
 import type { SignedInUser } from './sessions.ts'
 
-/** How many sign-ins may wait for the issuers of one organization, and for all. */
+/** How many sign-ins may wait for the issuers of one organization, and for all issuers. */
 const most = { ofOne: 5, ofAll: 25 }
 
-/** How many failed sign-ins of an organization the change log has an hour from each instance: anyone can cause them. */
+/** How many failed sign-ins of an organization each instance logs per hour: anyone can cause them. */
 const maxFailures = 20
 
 /** A server may reject longer URLs. */
@@ -31,7 +31,7 @@ const longestHint = 4_000
 /** `issuer` is PUBLIC_URL. */
 export type OpenidDeps = { db: Db; provider: Provider; issuer: string }
 
-/** The place in the console to go on at is kept in the cookie. */
+/** `place` is where the user continues in the console; the cookie has it. */
 type Start = { issuer: string; organization: string | undefined; place: string }
 type Return = { issuer: string; pending: Secret | undefined; url: URL }
 export type Finished = SignedInUser & { user: User; place: string }
@@ -53,12 +53,12 @@ export function createOpenid({ db, provider, issuer: publicUrl }: OpenidDeps) {
     }
   }
 
-  /** The actor is the user as far as the issuer has vouched for one. */
+  /** The actor is the user, if the issuer has confirmed one. */
   async function logFailure(
     { organizationId, id, name }: TrustedIssuer,
     { failure, actor = { type: 'system', id: 'sign-in', name: 'Sign-in' }, origin }: Failed,
   ): Promise<void> {
-    // Strangers cannot use up what is left for users.
+    // Strangers cannot use up the share of users.
     const counted = `${organizationId} ${actor.type}`
     const count = (failures.get(counted) ?? 0) + 1
     failures.set(counted, count)
@@ -76,7 +76,7 @@ export function createOpenid({ db, provider, issuer: publicUrl }: OpenidDeps) {
   }
 
   return {
-    /** Where the browser has to go, and the cookie for it. */
+    /** The page of the provider to send the browser to, and the cookie to set. */
     async start({ issuer: id, organization, place }: Start): Promise<{ pending: Secret; location: string }> {
       const registration = await findConsoleIssuer(db, organization, id)
       if (!registration) throw new AppError('not_found', 'There is no such issuer to sign in with.')
@@ -115,7 +115,7 @@ export function createOpenid({ db, provider, issuer: publicUrl }: OpenidDeps) {
       }
     },
 
-    /** Where to sign out at the issuer too (OpenID Connect RP-Initiated Logout); null if the issuer has no such page. */
+    /** The page that signs out at the issuer too (OpenID Connect RP-Initiated Logout); null if it has none. */
     async endSessionUrl(session: Session, secret: Secret): Promise<string | null> {
       const registration = await findIssuerOfSession(db, session)
       if (!registration || session.idToken === null) return null
@@ -134,8 +134,8 @@ export function createOpenid({ db, provider, issuer: publicUrl }: OpenidDeps) {
 type Failed = { failure: Failure; actor?: Actor; origin: Omit<Origin, 'actor'> }
 
 /**
- * What belongs to one sign-in at one issuer, derived from the secret in the cookie of the browser: the database has
- * nothing of it, and any instance can finish what another one started.
+ * The values of one sign-in at one issuer, derived from the secret in the cookie of the browser. The database does not
+ * have them, and any instance can finish a sign-in that another one started.
  */
 function valuesOf(secret: Secret, issuerId: string) {
   const derive = (use: string) => derived(secret, `${use} ${issuerId}`).toString('base64url')

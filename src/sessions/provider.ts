@@ -12,7 +12,7 @@ import type { Outbound } from '../outbound/outbound.ts'
 import { AppError, badCredential } from '../shared/errors.ts'
 import { Secret } from '../shared/secret.ts'
 
-/** Why a sign-in failed, as the page says it; the message is for the log of the service. */
+/** Why a sign-in failed, as the sign-in screen explains it. The message is for the log of the service. */
 export type Failure = 'denied' | 'expired' | 'rejected' | 'unavailable' | 'failed'
 
 export class SignInError extends Error {
@@ -32,7 +32,7 @@ export type ProviderTokens = {
   userinfoSuffices: boolean
 }
 
-/** The claims of a user that the provider confirms. Without tokens, it cannot be asked again. */
+/** The claims of a user that the provider has confirmed. Without tokens, the user cannot be checked again. */
 export type Confirmed = { claims: JWTPayload; tokens: ProviderTokens | undefined }
 
 type Confirmation = {
@@ -61,13 +61,13 @@ export function createProvider({ outbound, signing, keysOf }: Deps) {
     const metadata = await usableMetadata(registration)
     const secret = await clientSecretOf(registration, signing.masterKeys)
     const client = new openid.Configuration(metadata, clientId, undefined, authenticationBy(secret, metadata))
-    // What may be called is decided by our own guard, for each call.
+    // Our own guard decides for each call whether it is allowed.
     openid.allowInsecureRequests(client)
     client[openid.customFetch] = (url, request) => outbound.fetch(url, organizationId, request)
     return client
   }
 
-  /** The browser goes to some of the endpoints, so they have to be web pages, and not `javascript:` for example. */
+  /** Browsers are sent to some of the endpoints, so they must be web pages, and not `javascript:` for example. */
   async function usableMetadata({ issuer, organizationId }: ConsoleIssuer): Promise<Metadata> {
     try {
       const metadata = await metadataOf(issuer, organizationId)
@@ -143,7 +143,7 @@ export function createProvider({ outbound, signing, keysOf }: Deps) {
   }
 }
 
-/** In the body where the issuer takes it there, since not every issuer decodes it in the header as RFC 6749 says. */
+/** In the body if the issuer supports that, since not every issuer decodes it in the header as RFC 6749 says. */
 function authenticationBy(secret: string | undefined, metadata: Metadata): openid.ClientAuth {
   if (secret === undefined) return openid.None()
   return metadata.token_endpoint_auth_methods_supported?.includes('client_secret_post')
@@ -151,7 +151,7 @@ function authenticationBy(secret: string | undefined, metadata: Metadata): openi
     : openid.ClientSecretBasic(secret)
 }
 
-/** Messages and causes of openid-client may contain tokens, so only codes go on to the log. */
+/** Messages and causes of openid-client may contain tokens, so only codes are logged. */
 export function asFailure(error: unknown): SignInError {
   if (error instanceof SignInError) return error
   const { cause } = error as Error

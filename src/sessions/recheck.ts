@@ -13,7 +13,7 @@ import * as store from './store.ts'
 /** Longer than any check takes: metadata, refresh, keys and userinfo have a timeout of five seconds each. */
 const claimMs = 30_000
 
-/** How long other requests of the session wait for the check that one of them makes, and how often they look. */
+/** How long other requests of the session wait for the check that one of them makes, and how often they poll. */
 const wait = { forMs: 10_000, everyMs: 50 }
 
 /** Checks at the provider that a user may still sign in, and updates their claims, unless the last check is recent. */
@@ -51,10 +51,10 @@ export function createRecheck(db: Db, provider: Provider): Recheck {
     })
   }
 
-  /** Only one request asks at a time, over all instances: a refresh token may be good only once. */
+  /** Only one request checks at a time, over all instances: a refresh token may be good only once. */
   async function askProvider(session: Session, check: Check): Promise<Session | undefined> {
     const registration = await findIssuerOfSession(db, session)
-    // `currentUser` ends the session. Its tokens must not go to the issuer that has taken this one's place.
+    // `currentUser` ends the session. Its tokens must not be sent to the issuer that has replaced this one.
     if (!registration) return session
     const until = new Date(check.now.getTime() + claimMs)
     const checkedBefore = new Date(check.now.getTime() - limits.recheckMs)

@@ -22,7 +22,7 @@ const tags = ['Sessions']
 
 type SessionDeps = Deps & { cookie: SessionCookie }
 
-/** The session of a browser, in place of one that it had, and the cookie for it. */
+/** Opens a session in place of the browser's previous one, and returns it with its cookie. */
 export async function open(
   { db, cookie }: Pick<SessionDeps, 'db' | 'cookie'>,
   { headers }: FastifyRequest,

@@ -26,15 +26,15 @@ const minuteMs = 60_000
 export const limits = {
   /** How long a session lasts without a request. */
   idleMs: 60 * minuteMs,
-  /** How long it lasts in all, and that of a user whose provider cannot be asked again. */
+  /** How long it lasts in total, and that of a user who cannot be checked at the provider again. */
   absoluteMs: 12 * 60 * minuteMs,
   uncheckedMs: 5 * minuteMs,
-  /** How old the provider's confirmation of a user may be, and for reading while the provider does not respond. */
+  /** The maximum age of the check of a user, and for reading while the provider does not respond. */
   recheckMs: 5_000,
   graceMs: minuteMs,
 }
 
-/** What a sign-in at an issuer leaves behind. */
+/** The results of a sign-in at an issuer. */
 export type SignedInUser = Confirmed & { idToken: string }
 
 export type Opening = {

@@ -56,7 +56,7 @@ export async function deleteByHash(tx: Db, hash: SecretHash): Promise<Session[]>
   return tx.deleteFrom('sessions').where('hash', '=', hash).returningAll().execute()
 }
 
-/** How an issuer names users. */
+/** How an issuer identifies users. */
 export type UserNames = { subjects: string[]; emails: string[] }
 
 export async function deleteOfUsers(
@@ -79,7 +79,7 @@ export async function deleteOfUsers(
     .execute()
 }
 
-/** Whom a session acts as. */
+/** The token or user that a session acts as. */
 export type Holder = { tokenId: string } | { issuerId: string; subject: string }
 
 /** The position of a session in the list. */
@@ -123,7 +123,7 @@ export async function selectSessions(
     .execute()
 }
 
-/** At most `limit` of the sessions that are over; another instance may delete others at the same time. */
+/** Deletes at most `limit` of the sessions that are over; another instance may delete others at the same time. */
 export async function deleteOver(
   tx: Db,
   { now, seenBefore, limit }: { now: Date; seenBefore: Date; limit: number },
@@ -151,7 +151,7 @@ export async function insertLink(db: Db, link: Insertable<Tables['signInLinks']>
   await db.insertInto('signInLinks').values(link).execute()
 }
 
-/** The link, which from then on does not exist. Of two requests at the same time only one gets it. */
+/** Deletes the link and returns it. Only one of concurrent requests gets it. */
 export async function takeLink(db: Db, hash: SecretHash) {
   return db.deleteFrom('signInLinks').where('hash', '=', hash).returningAll().executeTakeFirst()
 }

@@ -51,7 +51,7 @@ export function plainAddress(text: string | undefined): string | null {
   return family === 6 && /ffff/i.test(bare) ? formatIPv6(numberOf(bare)) : bare
 }
 
-// IPv6 with a port needs brackets: otherwise the last group cannot be told from a port.
+// IPv6 with a port needs brackets: otherwise the last group cannot be distinguished from a port.
 const withPort = /^(?:\[([\da-f.]*:[\da-f.:]*)\]|([\d.]+))(?::\d{1,5})?$/i
 
 function withoutPort(text: string): string {

@@ -237,7 +237,7 @@ export type ErrorExtras = {
   cause?: unknown
 }
 
-/** The only error that domain code throws. Any other error is a defect and becomes a constant 500. */
+/** The only error that domain code throws. Any other error is a bug and becomes a constant 500. */
 export class AppError extends Error {
   override readonly name = 'AppError'
   readonly code: ErrorCode
@@ -319,8 +319,8 @@ export function invalidValue(field: string, detail: string): AppError {
 }
 
 /**
- * The 401 for a credential that is not valid. The text is the same for every reason, so that it does not help anyone who
- * guesses credentials. The reason goes to the log only.
+ * The 401 for a credential that is not valid. The text is the same for every reason, so that it does not help guessing
+ * credentials. The reason is only logged.
  */
 export function badCredential(reason?: string): AppError {
   return new AppError(

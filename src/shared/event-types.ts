@@ -23,7 +23,7 @@ export const eventTypes = [
 
 export type EventType = (typeof eventTypes)[number]
 
-/** The types of event that are told by mail. */
+/** The types of event that are sent by mail. */
 export const mailedTypes = [
   'token.expiring',
   'token.expired',

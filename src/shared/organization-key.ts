@@ -1,4 +1,7 @@
-/** Keys of organizations; a start that cannot be `.` or `..` keeps paths as they are. */
+/**
+ * Keys of organizations. They start with a letter or digit, so that they cannot be `.` or `..`, which would change
+ * paths.
+ */
 export const organizationKeyPattern = '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
 
 const pattern = new RegExp(organizationKeyPattern)
@@ -8,7 +11,7 @@ export function isOrganizationKey(text: string): boolean {
   return pattern.test(text)
 }
 
-/** Whether these are the same key, which differ in case at most. */
+/** Whether these are the same key in any case. */
 export function isSameKey(one: string, other: string): boolean {
   return one === other || (one.length === other.length && one.toLowerCase() === other.toLowerCase())
 }

@@ -189,7 +189,7 @@ const Scim = Type.Object(
   closed,
 )
 
-/** Every rule there is: the single definition of what a policy can contain. */
+/** Every rule: the single definition of the contents of a policy. */
 export const Policy = Type.Object(
   {
     lifetime: Lifetime,

@@ -14,8 +14,9 @@ const delays = [
 const longestMs = 24 * hour
 
 /**
- * When to try again after `attempts` failed attempts; null: not again. The delay varies by a fifth, so that what failed
- * together is not repeated together. `retryAfter` is a Retry-After header (RFC 9110 §10.2.3), which can only add to it.
+ * When to try again after `attempts` failed attempts; null: not again. The delay varies by a fifth, so that attempts
+ * that failed together are not repeated together. `retryAfter` is a Retry-After header (RFC 9110 §10.2.3), which can
+ * only add to it.
  */
 export function retryAt(attempts: number, now: Date, retryAfter?: string): Date | null {
   const delay = delays[attempts - 1]

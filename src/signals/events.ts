@@ -1,14 +1,14 @@
 import type { SignalAction } from '../db/tables.ts'
 
-/** What an event does to the owners that it is about. */
+/** The effect of an event on the owners that it is about. */
 export const signalActions: SignalAction[] = ['suspend', 'resume', 'revoke', 'notify', 'ignore']
 
 const risc = 'https://schemas.openid.net/secevent/risc/event-type/'
 const caep = 'https://schemas.openid.net/secevent/caep/event-type/'
 
 /**
- * The end of a session is no reason to end tokens, which programs use: by default, only events about the account itself
- * end or suspend tokens.
+ * The end of a session is not a reason to end tokens, which programs use: by default, only events about the account
+ * itself end or suspend tokens.
  */
 const byDefault = new Map<string, SignalAction>([
   [`${risc}account-disabled`, 'suspend'],
@@ -48,7 +48,7 @@ export function actionsOf(own: Partial<Record<string, SignalAction>>): Record<st
   )
 }
 
-/** The end of a type's URI names it in `suspended_by`. */
+/** The last part of a type's URI is its name in `suspended_by`. */
 export function nameOf(type: string): string {
   return type.slice(type.lastIndexOf('/') + 1)
 }
@@ -56,7 +56,7 @@ export function nameOf(type: string): string {
 /** A return of the account does not end these suspensions: an administrator has to. */
 const lasting = ['credential-compromise', 'account-purged']
 
-/** Whether the event says what the account is now, so that a newer one replaces an older one. */
+/** Whether the event describes the current state of the account, so that a newer one replaces an older one. */
 export function isAboutState(type: string): boolean {
   return !lasting.includes(nameOf(type))
 }

@@ -19,7 +19,7 @@ export type PollerOptions = ReceiveContext & {
 
 /** Fetches the events of issuers that do not push them (RFC 8936). */
 export type Poller = {
-  /** Polls the streams that are due, one after another, unless enough of this is in progress. */
+  /** Polls the streams that are due, one after another, unless enough polls are in progress. */
   poll(): Promise<void>
   close(): Promise<void>
 }
@@ -27,12 +27,12 @@ export type Poller = {
 const tickMs = 2_000
 const everyMs = 10_000
 const longestWaitMs = 5 * 60_000
-/** A slow transmitter holds up one round; the others go on with the next tick. */
+/** A slow transmitter delays one round; the others continue with the next tick. */
 const maxRounds = 5
 /** Longer than a poll can take: after that, another instance may poll. */
 const claimMs = 2 * 60_000
 const maxEvents = 50
-/** A transmitter that always has more is polled again when the next stream has had its turn. */
+/** A transmitter that always has more is polled again after the next stream. */
 const maxRequests = 20
 
 export function createPoller(db: Db, options: PollerOptions): Poller {
@@ -77,7 +77,7 @@ export function createPoller(db: Db, options: PollerOptions): Poller {
   }
 }
 
-/** What the stream shows: why the issuer could not be polled. Other errors are ours. */
+/** The error in the stream: why the issuer could not be polled. Other errors are ours. */
 function problemOf(error: unknown, onError: (error: Error) => void): string {
   if (error instanceof OutboundError) return `poll_url ${error.message}`
   if (error instanceof AppError) return error.message
@@ -109,7 +109,7 @@ async function pollOne(
         await handleEvent(db, { stream, issuer }, token, { delivery, context: { keysOf } })
         answers.ack.push(jti)
       } catch (error) {
-        // Neither acknowledged nor refused, it is delivered again.
+        // Neither acknowledged nor rejected, it is delivered again.
         if (!(error instanceof AppError) || error.code === 'unavailable') throw error
         answers.setErrs[jti] = { err: error.setError ?? 'invalid_request', description: error.message }
       }
@@ -139,7 +139,7 @@ function responseIn(response: unknown): { sets: [jti: string, token: string][]; 
   return { sets: tokens, more: moreAvailable === true && tokens.length > 0 }
 }
 
-/** The object has no order, but a return has to follow the departure. */
+/** The object has no order, but the event of a return must be handled after that of the departure. */
 function inOrder(sets: [jti: string, token: string][]): [jti: string, token: string][] {
   return sets
     .map((entry) => ({ entry, iat: issuedAt(entry[1]) }))

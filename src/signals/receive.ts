@@ -25,14 +25,14 @@ export async function receiveSecurityEvent(
   token: string,
   { delivery, context }: { delivery: Delivery; context: ReceiveContext },
 ): Promise<void> {
-  // Before anything is looked up, so that garbage costs nothing.
+  // Before any lookup, so that invalid tokens cost nothing.
   claimed(token)
   const found = await store.findEnabledStream(db, organization, issuer)
   if (!found) throw new AppError('not_found', 'There is no stream of security events at this path.')
   await handleEvent(db, found, token, { delivery, context })
 }
 
-/** Verifies an event and does what it says, once. Nothing is remembered of an event that could not be handled. */
+/** Verifies an event and applies it, once. No event is recorded that could not be handled. */
 export async function handleEvent(
   db: Db,
   { stream, issuer }: store.IssuerStream,
@@ -55,7 +55,7 @@ export async function handleEvent(
     // SSF §3.1: before `sub_id`, each event had its own `subject`.
     names: namesIn(event.subject ?? payload.subject, issuer.issuer),
   }))
-  // Whatever the event says of a user: at the next sign-in, the issuer says what holds now.
+  // Sessions end after every event about a user: at the next sign-in, the issuer sends the current claims.
   await endSessionsOf(db, origin, issuer.id, {
     subjects: planned.flatMap(({ names }) => names.subjects),
     emails: planned.flatMap(({ names }) => names.emails),

@@ -17,7 +17,7 @@ const tags = ['Security events']
 const url = '/organizations/:organization/issuers/:issuer/signals'
 const setType = 'application/secevent+jwt'
 
-/** What an administrator says about the security events of an issuer. */
+/** The settings for the security events of an issuer. */
 export const signalRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing }> = async (
   app,
   { db, outbound, issuer, signing },

@@ -6,7 +6,7 @@ import { platformId } from '../shared/platform.ts'
 
 type Key = { organizationId: string; issuerId: string }
 
-/** A stream with the issuer whose events it has. */
+/** A stream with the issuer that sends its events. */
 export type IssuerStream = { stream: SignalStream; issuer: TrustedIssuer }
 
 export async function findStream(
@@ -144,7 +144,7 @@ export async function isRemembered(
   return found !== undefined
 }
 
-/** False if the event was remembered already. */
+/** False if the event was recorded already. */
 export async function remember(
   tx: Db,
   { organizationId, issuerId }: Key,

@@ -15,13 +15,13 @@ import { platformId } from '../shared/platform.ts'
 import type { ExpectedVersions } from '../shared/preconditions.ts'
 import * as store from './store.ts'
 
-/** What an administrator says about the security events of an issuer. */
+/** The settings for the security events of an issuer. */
 export type StreamInput = {
   enabled: boolean
   audience: string
   jwksUri: string | null
   pollUrl: string | null
-  /** The value of `Authorization` for polling; undefined: as before. */
+  /** The value of `Authorization` for polling; undefined: unchanged. */
   pollAuthorization: string | null | undefined
   actions: Partial<Record<string, SignalAction>>
 }
@@ -40,7 +40,7 @@ export async function getSignalStream(
   return (await store.findStream(db, { organizationId, issuerId })) ?? noStream()
 }
 
-/** Creates the stream, or replaces what was said about it. Its events can suspend every owner and revoke every token. */
+/** Creates the stream, or replaces its settings. Its events can suspend every owner and revoke every token. */
 export async function replaceSignalStream(
   db: Db,
   caller: Caller,
@@ -119,7 +119,7 @@ function rejectUnfit({ jwksUri, pollUrl }: StreamInput, context: StreamContext) 
   }
 }
 
-/** Undefined: stays as it is. */
+/** Undefined: unchanged. */
 async function sealedAuthorization(
   text: string | null | undefined,
   issuerId: string,
@@ -154,7 +154,7 @@ export async function rewrapPollCredentials(db: Db, signing: Signing): Promise<n
   })
 }
 
-/** As its author gave it, without the secret. */
+/** As its author wrote it, without the secret. */
 function shown({ enabled, audience, jwksUri, pollUrl, actions }: SignalStream) {
   return { enabled, audience, jwksUri, pollUrl, actions }
 }

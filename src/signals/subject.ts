@@ -1,8 +1,8 @@
-/** How an event names a user: by what may be the subject of an owner, or by an e-mail address. */
+/** How an event identifies a user: by a possible subject of an owner, or by an e-mail address. */
 export type Names = {
   subjects: string[]
   emails: string[]
-  /** The organization of the user, if the event says it. */
+  /** The organization of the user, if the event names it. */
   tenant: string | undefined
 }
 

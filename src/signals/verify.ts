@@ -27,7 +27,7 @@ export type SecurityEvent = {
   subject: unknown
 }
 
-/** What an unverified token says about itself; throws `invalid_request` if it is no security event token. */
+/** The unverified claims of a token; throws `invalid_request` if it is not a security event token. */
 export function claimed(token: string): JWTPayload & { jti: string; iat: number; events: object } {
   const { header, claims } = decoded(token)
   const typ = typeof header.typ === 'string' ? header.typ.toLowerCase().replace(/^application\//, '') : ''

@@ -147,7 +147,7 @@ export const TokenTypeParams = Type.Object({ type })
 export const CollectionParams = OrganizationParams
 export const OrganizationTypeParams = Type.Object({ organization, type })
 
-/** What handlers of both kinds of routes read. */
+/** The parameters that the handlers of both kinds of routes read. */
 export const AnyCollectionParams = Type.Object({ organization: Type.Optional(organization) })
 export const AnyTypeParams = Type.Object({ organization: Type.Optional(organization), type })
 

@@ -10,7 +10,7 @@ export function scopeDetailsOf({
   return name === managementType ? permissionDetails : scopeDetails
 }
 
-/** What a form offers: every allowed scope or, if any is allowed, those that the type has details for. */
+/** The scopes that a form offers: every allowed one or, if any is allowed, those that the type has details for. */
 export function offeredScopes(
   type: Pick<TokenType, 'name' | 'allowedScopes' | 'scopeDetails'>,
 ): ScopeDetail[] {

@@ -2,10 +2,10 @@ import { type Insertable, type RawBuilder, sql, type Updateable } from 'kysely'
 import type { Db } from '../db/database.ts'
 import type { ScopeDetail, Tables, TokenType } from '../db/tables.ts'
 
-/** Whose types they are: an organization's, or with null the platform's. */
+/** The owner of the types: an organization, or with null the platform. */
 export type Home = { organizationId: string | null }
 
-/** The two tables have the same columns, but that an organization's has its id. */
+/** The two tables have the same columns, except that an organization's has its id. */
 function tableOf({ organizationId }: Home) {
   return (organizationId === null ? 'tokenTypes' : 'organizationTokenTypes') as 'tokenTypes'
 }
@@ -23,7 +23,7 @@ export async function findTokenType(db: Db, home: Home, name: string): Promise<T
   return db.selectFrom(tableOf(home)).selectAll().where(at(home)).where('name', '=', name).executeTakeFirst()
 }
 
-/** Locks the row until the end of the transaction, so that a change is decided on what it replaces. */
+/** Locks the row until the end of the transaction, so that a change is based on what it replaces. */
 export async function lockTokenType(tx: Db, home: Home, name: string): Promise<TokenType | undefined> {
   return tx
     .selectFrom(tableOf(home))
@@ -94,7 +94,7 @@ export async function hasTokens(db: Db, home: Home, type: string): Promise<boole
   return token !== undefined
 }
 
-/** Which of the names belong to a type of any organization. */
+/** The names that belong to a type of any organization. */
 export async function selectOwnNames(db: Db, names: string[]): Promise<string[]> {
   const rows = await db
     .selectFrom('organizationTokenTypes')

@@ -126,7 +126,7 @@ async function typesAt(db: Db, place: Place): Promise<TokenTypeOf[]> {
   )
 }
 
-/** Which of the names belong to no type that tokens seen from an organization can have: from the platform, any. */
+/** The names that belong to no type that tokens seen from an organization can have: from the platform, any. */
 export async function unknownTokenTypes(
   db: Db,
   organization: Pick<Organization, 'id' | 'key'>,
@@ -139,7 +139,7 @@ export async function unknownTokenTypes(
   return names.filter((name) => !known.includes(name))
 }
 
-/** The type of that name that counts there. */
+/** The type of that name that applies there. */
 export async function getTokenType(
   db: Db,
   caller: Caller,
@@ -227,7 +227,7 @@ async function placeOf(db: Db, caller: Caller, organization: string | undefined)
     : placeIn(await reachableOrganization(db, caller, organization))
 }
 
-/** The types of the platform organization are the platform's. */
+/** The platform organization has the types of the platform. */
 function placeIn({ id, key }: Pick<Organization, 'id' | 'key'>): Place {
   return id === platformId ? platform : { organizationId: id, organizationKey: key }
 }
@@ -240,9 +240,9 @@ async function changeablePlace(db: Db, caller: Caller, organization: string | un
 }
 
 /**
- * A type of an organization can give its tokens no scope that they could not have without it: those of the platform's type
- * of that name or, if there is none, of any type. Resource servers decide by type and scope, and the platform's types are
- * what limits an organization. Nor can it give what the caller is limited to.
+ * A type of an organization can give its tokens no scope that they could not have without it: those of the platform's
+ * type of that name or, if there is none, of any type. Resource servers decide by type and scope, and the platform's
+ * types are the limit for an organization. Nor can it give tokens more than the caller may reach.
  */
 async function rejectWiderType(
   tx: Db,
@@ -269,7 +269,7 @@ async function rejectWiderType(
     )
 }
 
-/** The label in front of an opaque secret; a JWT carries the same facts in its claims. */
+/** The label in front of an opaque secret; the claims of a JWT have the same information. */
 function labelOf({ format, prefix, carriesOrganization = false }: NewTokenType) {
   if (format === 'jwt') {
     if (prefix !== undefined) throw invalidValue('prefix', 'must be left out for JWTs, which have no prefix')

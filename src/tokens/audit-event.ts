@@ -30,7 +30,7 @@ export function grantSnapshot(token: Granted) {
   }
 }
 
-/** What the change log keeps of a token that is deleted: enough to recognize it, but no secret and no free text. */
+/** What the change log stores about a token that is deleted: enough to recognize it, but no secret and no free text. */
 export function tokenSnapshot(token: Token) {
   return {
     ...grantSnapshot(token),

@@ -8,7 +8,7 @@ import { isSameKey } from '../shared/organization-key.ts'
 import type { SecretHash } from '../shared/secret.ts'
 import { columns, findToken, type Token, tokens } from './store.ts'
 
-/** What JSON can hold: all but the hash. */
+/** The values that JSON can represent: all but the hash. */
 const members = [
   ...columns,
   'organizationKey',

@@ -23,7 +23,7 @@ export async function getToken(
   return visible(token ?? (await fixed(db, { organizationId, id: which.token }, staticSecret)), self)
 }
 
-/** The token that a secret was issued for, unless the secret has ended; whatever the caller may see. */
+/** The token that a secret was issued for, unless the secret has ended; regardless of the caller's access. */
 export async function findByHash(db: Db, hash: SecretHash): Promise<store.Token | undefined> {
   return store.findTokenByHash(db, hash)
 }
@@ -46,7 +46,7 @@ export async function getSelf(
   return visible((await store.findToken(db, key)) ?? (await fixed(db, key, staticSecret)), undefined)
 }
 
-/** If the token is not found, a second statement tells whether the caller reaches the organization. */
+/** If the token is not found, a second statement determines whether the caller reaches the organization. */
 export async function reachableToken(
   db: Db,
   caller: Caller,

@@ -17,7 +17,7 @@ import { findToken } from './store.ts'
 
 type Leaked = { organizationId: string; tokenId: string; hash: SecretHash }
 
-/** Does what the policy says about a secret that leaked. Tokens that are no longer good need no reaction. */
+/** Applies the policy to a secret that leaked. Tokens that are no longer good need no reaction. */
 export async function reactToLeak(
   tx: Db,
   origin: Origin,

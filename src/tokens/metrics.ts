@@ -4,7 +4,7 @@ import { countExpiring, mostCounted } from './expiring-store.ts'
 
 const days = [1, 7, 30]
 
-/** Returns what counts the tokens that expire soon, which are the same for every process. */
+/** Returns a function that counts the tokens that expire soon, which are the same for every process. */
 export function measureExpiring(registry: Registry, db: Db): (now: Date) => Promise<void> {
   const expiring = new Gauge({
     name: 'counterfoil_tokens_expiring',
@@ -14,7 +14,7 @@ export function measureExpiring(registry: Registry, db: Db): (now: Date) => Prom
     registers: [registry],
   })
   return async (now) => {
-    // A database that does not answer must not leave old numbers.
+    // If the database does not respond, no old numbers must remain.
     expiring.reset()
     for (const [index, count] of (await countExpiring(db, now, days)).entries())
       expiring.set({ days: days[index] ?? 0 }, count)

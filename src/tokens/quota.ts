@@ -3,7 +3,7 @@ import { AppError } from '../shared/errors.ts'
 import type { Policy } from '../shared/policy.ts'
 import * as store from './quota-store.ts'
 
-/** The limit on active tokens, and how many there are; counting stops at the limit. */
+/** The limit on active tokens, and their number; counting stops at the limit. */
 export type QuotaUsage = { limit: number; active: number }
 
 /** Undefined: there is no limit, or (for service tokens) no owner. */
@@ -39,7 +39,7 @@ export type Taken = {
 }
 
 /**
- * What limits further tokens. With `hold`, nothing of it changes until the end of the transaction. The policy alone
+ * The limits on further tokens. With `hold`, they do not change until the end of the transaction. The policy alone
  * determines which lock that takes, and cannot change while the transaction holds the organization.
  */
 export async function readQuotas(

@@ -50,7 +50,7 @@ export async function revokeBySecret(
   })
 }
 
-/** Revokes a token that is not revoked and that the transaction has locked, whatever the caller may do. */
+/** Revokes a token that is not revoked and that the transaction has locked, regardless of the caller's permissions. */
 export async function revokeLocked(
   tx: Db,
   origin: Origin,
@@ -67,7 +67,7 @@ export async function revokeLocked(
   await record(tx, origin, tokenEvent('token.revoked', token, { before: {}, after: { reason } }))
 }
 
-/** Revoking a revoked token changes nothing: who revoked it first, when and why is kept. */
+/** Revoking a revoked token changes nothing: it keeps the first caller, time and reason. */
 async function revoke<Found extends store.Token | undefined>(
   db: Db,
   caller: Caller,

@@ -55,7 +55,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
     url: collection,
     bodyLimit,
     config: { forgets: true },
-    // A dry run reports what the schema rejects together with what the rules do.
+    // A dry run reports what the schema rejects together with what the rules reject.
     attachValidation: true,
     schema: {
       operationId: 'createToken',

@@ -65,7 +65,7 @@ const endpoint = sql<string | null>`case when tokens.own_type then (
 
 const qualifiedColumns = columns.filter((name) => name !== 'comment').map((name) => `tokens.${name}` as const)
 
-/** The token that a secret was issued for, whatever its status, unless the secret has ended. */
+/** The token that a secret was issued for, in any status, unless the secret has ended. */
 export async function findTokenByHash(db: Db, hash: SecretHash): Promise<Token | undefined> {
   return tokens(db)
     .innerJoin('tokenSecrets as presented', (join) =>
@@ -97,7 +97,7 @@ const selectLocked = statement<Key, Token>('token-locked', (builder, parameter) 
     .compile(),
 )
 
-/** Locks the row until the end of the transaction, so that a change is decided on what it replaces. */
+/** Locks the row until the end of the transaction, so that a change is based on what it replaces. */
 export async function lockToken(tx: Db, key: Key): Promise<Token | undefined> {
   const [token] = await selectLocked(tx, key)
   return token
@@ -118,7 +118,7 @@ export async function updateToken(
   return { ...token, ...row }
 }
 
-/** Deletes its secrets too; their hashes are kept for a while, to recognize them if they leak. */
+/** Deletes its secrets too; their hashes are stored for some time, to recognize them if they leak. */
 export async function deleteToken(tx: Db, { organizationId, id, name }: Token, now: Date): Promise<void> {
   await sql`
     insert into deleted_secrets (hash, organization_id, token_id, secret_id, token_name, hint, deleted_at)

@@ -31,7 +31,9 @@ export function ownerOfNew(
   return onlySelf !== undefined || isSignedInAs(caller, asked?.subject) ? selfAsOwner(caller) : asked
 }
 
-/** Whether the caller is the user with this subject, as opposed to a token that somebody created for that user. */
+/**
+ * Whether the caller is the user with this subject, as opposed to a token that another caller created for that user.
+ */
 export function isSignedInAs({ principal }: Caller, subject: string | undefined): boolean {
   return isUser(principal) && principal.ownerSubject === subject
 }

@@ -8,7 +8,7 @@ import { unknownTokenTypes } from '../token-types/token-types.ts'
 
 const permission = 'tokens:introspect'
 
-/** Limits are compared with keys as they are kept, whatever case a request has them in. */
+/** Limits are compared with keys as they are stored, regardless of the case in the request. */
 export async function withKeysAsKept(db: Db, narrowing: Narrowing | null): Promise<Narrowing | null> {
   if (!narrowing?.organizations) return narrowing
   return { ...narrowing, organizations: await keysAsKept(db, narrowing.organizations) }

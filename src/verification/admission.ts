@@ -57,7 +57,7 @@ export function admission(credentials: CredentialVerifier, usage: UsageRecorder,
   }
 }
 
-/** Node joins fields of the same name with commas and spaces, so two secrets cannot pass for one. */
+/** Node joins fields of the same name with commas and spaces, so two secrets cannot be taken for one. */
 function secretIn(field: string | string[]): Secret {
   if (typeof field === 'string' && /^[\x21-\x7E]+$/.test(field)) return new Secret(field)
   throw new AppError('unauthenticated', 'X-Counterfoil-Gateway must contain exactly one management token.')

@@ -16,7 +16,7 @@ export function measureVerification(registry: Registry): (outcome: Outcome) => v
   return (outcome) => series.get(outcome)?.inc()
 }
 
-/** The outcome for an error. Until the gateway is authenticated, the error is the gateway's. */
+/** The outcome for an error. Until the gateway is authenticated, the gateway caused it. */
 export function outcomeOf(code: ErrorCode, gatewayIsKnown: boolean): Outcome {
   if (code === 'ambiguous_credentials') return 'refused'
   if (code === 'too_many_requests') return 'gateway_refused'

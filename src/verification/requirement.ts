@@ -2,7 +2,7 @@ import type { Credential } from '../access/credential.ts'
 import { AppError } from '../shared/errors.ts'
 import { isSameKey } from '../shared/organization-key.ts'
 
-/** What a gateway requires of a token, besides being good. */
+/** The conditions of a gateway on a token, besides being good. */
 export type Requirement = {
   /** All of these. */
   scopes: string[]

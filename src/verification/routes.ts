@@ -25,12 +25,12 @@ import { Verified, VerifyQuery } from './schema.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What the requesting gateway may see; null until it is authenticated. */
+    /** The tokens that the requesting gateway may see; null until it is authenticated. */
     viewer: Admitted | null
   }
 }
 
-/** Whom the gateway's request counts for, if it has a credential. */
+/** The token that the gateway's request counts for, if it has a credential. */
 export function gatewayOf({ viewer }: FastifyRequest): Holder | undefined {
   return viewer?.tokenId ? { caller: viewer.tokenId, organizationId: viewer.organizationId } : undefined
 }
@@ -151,7 +151,7 @@ function viewerOf({ viewer }: FastifyRequest): Viewer {
   return viewer
 }
 
-/** Without a trusted proxy, the connection is the gateway's own and says nothing about the user. */
+/** Without a trusted proxy, the connection is the gateway's own, and its address is not the user's. */
 function userAddress({ ips }: FastifyRequest): string | null {
   return ips && ips.length > 1 ? plainAddress(ips.at(-1)) : null
 }

@@ -21,16 +21,18 @@ export type DeliveryContext = {
   metrics: { attempted(outcome: 'delivered' | 'postponed' | 'failed', durationMs: number): void }
 }
 
-/** How long an attempt may take, and after how long another instance may take over. */
+/** The timeout of an attempt, and the time after which another instance may take over. */
 const attemptMs = 15_000
 const leaseMs = 60_000
 
 const hourMs = 60 * 60 * 1000
-/** After so long without a success, that is announced, and later the webhook is disabled. */
+/** After this time without a success a failure is announced, and later the webhook is disabled. */
 const announceAfterMs = 24 * hourMs
 const disableAfterMs = 5 * 24 * hourMs
 
-/** Of one webhook, how many deliveries are attempted at a time: one that fails for a minute takes little room from others. */
+/**
+ * The number of concurrent attempts for one webhook. One that fails for a minute gets fewer, to leave room for others.
+ */
 const most = { usual: 10, failing: 1 }
 const failingMs = 60_000
 
@@ -48,7 +50,7 @@ export async function claimDue(
   return deliveries.claimDeliveries(db, { now, until, free, busy, most, failingSince })
 }
 
-/** Attempts a delivery that was claimed, and stores what became of it. An attempt that `signal` ends does not count. */
+/** Attempts a delivery that was claimed, and stores the result. An attempt that `signal` ends does not count. */
 export async function attempt(
   db: Db,
   claimed: Claimed,
@@ -76,7 +78,7 @@ export async function attempt(
   metrics.attempted(nextAttemptAt ? 'postponed' : 'failed', durationMs)
   const gone = responseStatus === 410
   await db.transaction().execute(async (tx) => {
-    // Before the deliveries, as requests do that change the webhook.
+    // Before the deliveries, in the same order as requests that change the webhook.
     const key = { organizationId: organization, id: webhook }
     const noted = gone || isNotable(claimed, now()) ? await lockWebhook(tx, key) : undefined
     if (!(await deliveries.settleDelivery(tx, claimed, { ...outcome, status, nextAttemptAt }))) return
@@ -117,7 +119,7 @@ async function post(
   }
 }
 
-/** Whether it is the first failure, or something may have to be announced. */
+/** Whether it is the first failure, or an announcement may be due. */
 function isNotable({ failingSince }: Claimed, now: Date): boolean {
   return !failingSince || now.getTime() - failingSince.getTime() >= announceAfterMs
 }

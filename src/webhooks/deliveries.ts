@@ -12,7 +12,7 @@ type WhichWebhook = Omit<Which, 'expected'>
 
 export type DeliveryQuery = { status?: DeliveryStatus; before?: string; limit: number }
 
-/** Which deliveries to repeat, by when their events occurred. */
+/** The deliveries to repeat, by when their events occurred. */
 export type ReplayRange = { since: Date; until: Date | undefined; statuses: DeliveryStatus[] }
 
 const mostReplayed = 10_000
@@ -27,7 +27,7 @@ export async function listDeliveries(
   return store.selectDeliveries(db, await getWebhook(db, caller, which), query)
 }
 
-/** Sends the webhook an event of its own, whatever it subscribes to. */
+/** Sends the webhook a test event, regardless of its subscriptions. */
 export async function testWebhook(db: Db, caller: Caller, which: WhichWebhook): Promise<Delivery> {
   return changingWebhook(db, caller, { ...which, expected: undefined }, async (tx, webhook) => {
     if (isStopped(webhook))
@@ -48,7 +48,7 @@ export async function testWebhook(db: Db, caller: Caller, which: WhichWebhook): 
   })
 }
 
-/** Repeats a delivery, whatever became of it. The message keeps its `webhook-id`. */
+/** Repeats a delivery in any state. The message keeps its `webhook-id`. */
 export async function replayDelivery(
   db: Db,
   caller: Caller,

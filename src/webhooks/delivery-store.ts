@@ -9,7 +9,7 @@ export type NewDelivery = Pick<
   'organizationId' | 'webhookId' | 'id' | 'type' | 'subject' | 'body'
 > & { occurredAt: Date; nextAttemptAt: Date }
 
-/** A delivery that an instance attempts, with what it needs of the webhook. */
+/** A delivery that an instance attempts, with the columns of the webhook that it needs. */
 export type Claimed = Pick<
   Tables['deliveries'],
   'organizationId' | 'webhookId' | 'id' | 'type' | 'subject' | 'body'
@@ -75,7 +75,7 @@ export async function replayDelivery(
     .executeTakeFirst()
 }
 
-/** The oldest `limit` deliveries of events in the range, and how many they are. */
+/** The oldest `limit` deliveries of events in the range, and their number. */
 export async function replayDeliveries(
   tx: Db,
   { organizationId, id }: Key,
@@ -110,7 +110,7 @@ export type Room = {
   free: number
   /** How many are being attempted, by webhook. */
   busy: Record<string, number>
-  /** How many may be attempted at a time of one webhook, and of one that fails since then or longer. */
+  /** How many may be attempted at a time for one webhook, and for one that has been failing since then or longer. */
   most: { usual: number; failing: number }
   failingSince: Date
 }
@@ -248,7 +248,7 @@ export async function clearFailing(db: Db, { organizationId, webhookId }: Claime
     .execute()
 }
 
-/** Deletes at most `limit` deliveries of events before this instant, whatever became of them. */
+/** Deletes at most `limit` deliveries of events before this instant, in any state. */
 export async function deleteOldDeliveries(db: Db, before: Date, limit: number): Promise<number> {
   const { numAffectedRows } = await sql`
     delete from deliveries where ctid = any(array(

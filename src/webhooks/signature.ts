@@ -14,7 +14,7 @@ import { seal, unsealPrivateJwk } from '../keys/sealed.ts'
 
 export type NewSecret = {
   sealed: SealedJwk
-  /** What the receiver verifies with: the shared secret, which is shown once, or the public key. */
+  /** The key that the receiver verifies with: the shared secret, which is shown once, or the public key. */
   secret: string | null
   publicKey: string | null
 }

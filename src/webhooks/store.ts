@@ -17,7 +17,7 @@ export async function findWebhook(db: Db, { organizationId, id }: Key): Promise<
   return one(db, organizationId, id).executeTakeFirst()
 }
 
-/** Locks the row until the end of the transaction, so that a change is decided on what it replaces. */
+/** Locks the row until the end of the transaction, so that a change is based on what it replaces. */
 export async function lockWebhook(tx: Db, { organizationId, id }: Key): Promise<Webhook | undefined> {
   return one(tx, organizationId, id).forUpdate().executeTakeFirst()
 }
@@ -31,7 +31,7 @@ export async function countWebhooks(db: Db, organizationId: string): Promise<num
   return count
 }
 
-/** How many webhooks there are, by whether their deliveries succeed. */
+/** The number of webhooks, by whether their deliveries succeed. */
 export async function countByHealth(db: Db): Promise<{ all: number; failing: number; disabled: number }> {
   return db
     .selectFrom('webhooks')
@@ -93,7 +93,7 @@ export async function selectSubscribers(db: Db, organizationIds: string[]): Prom
     .execute()
 }
 
-/** Forgets previous secrets whose overlap is over. */
+/** Deletes previous secrets whose overlap is over. */
 export async function deleteEndedSecrets(db: Db, now: Date): Promise<void> {
   await db
     .updateTable('webhooks')

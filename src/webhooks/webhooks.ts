@@ -147,8 +147,8 @@ export async function rotateSecret(
 }
 
 /**
- * Changes a webhook, or what belongs to it. Webhooks send contents of the change log, so this requires the permission
- * to read it, and a caller that is limited neither to some tokens nor to networks.
+ * Changes a webhook or its secret. Webhooks send contents of the change log, so this requires the permission to read
+ * it, and a caller that is limited neither to some tokens nor to networks.
  */
 export async function changingWebhook<T>(
   db: Db,
@@ -192,7 +192,7 @@ export async function webhookHealth(db: Db): Promise<{ all: number; failing: num
   return store.countByHealth(db)
 }
 
-/** A URL may contain a secret, as those of chat services do, so the change log and the logs have only its origin. */
+/** A URL may contain a secret, as those of chat services do, so the change log and the logs contain only its origin. */
 export function originOf(url: string): string {
   return new URL(url).origin
 }

@@ -9,7 +9,7 @@ export type ChangeQuery = Omit<NonNullable<Operation['parameters']['query']>, 'l
 type ChangesProps = {
   organization: string
   query: ChangeQuery
-  /** Of what the changes are about: another one has other changes. */
+  /** The target of the changes; another target loads other changes. */
   version?: string | null
 }
 

@@ -48,7 +48,7 @@ export default function Create({ organization }: ScreenProps) {
   const { data, error, reload } = useLoad(`options ${organization}`, async (signal) => {
     const params = { path: { organization } }
     const options = await done(api.GET('/v1/organizations/{organization}/tokens/options', { params, signal }))
-    // Most tokens are for the programs of others, so the type of our own comes last.
+    // Most tokens are for other services, so the type `management` comes last.
     const last = ({ name }: { name: string }) => Number(name === 'management')
     return { ...options, types: options.types.toSorted((a, b) => last(a) - last(b)) }
   })
@@ -91,7 +91,7 @@ function Form({ organization, options, onIssued }: FormProps) {
   const form = useRef<HTMLFormElement>(null)
   const type = options.types.find(({ name }) => name === values.type)
   const body = bodyOf(values)
-  // The key makes the answer come again if it was lost on the way; another form is another request.
+  // The key returns the same response again if it was lost on the way; another form is another request.
   const key = useMemo(() => crypto.randomUUID(), [JSON.stringify(body)])
   const preview = usePreview(organization, body, isComplete(values, options))
   const set = (change: Partial<Values>) => {
@@ -396,7 +396,7 @@ function Lifetime({ values, options: { lifetime }, expires, set }: LifetimeProps
   )
 }
 
-/** What the service says about the form as it is: what the token would be, or why it would be refused. */
+/** The result of a dry run: the token as it would be, or why it would be rejected. */
 function usePreview(organization: string, body: NewToken, complete: boolean) {
   const [state, setState] = useState<{ token?: Shapes['TokenPreview']; refusal?: Refusal }>({})
   const text = JSON.stringify(body)
@@ -457,7 +457,7 @@ function bodyOf(values: Values): NewToken {
   }
 }
 
-/** Whether it is worth asking the service: an empty form is not refused before anything was typed. */
+/** Whether a dry run makes sense: an empty form is not rejected before any input. */
 function isComplete({ name, lifetime, days }: Values, { name: rules }: Options): boolean {
   const named = name.trim() !== '' || !rules.required
   return named && (lifetime !== custom || /^[1-9]\d{0,5}$/.test(days))

@@ -24,14 +24,14 @@ const choices = ['failed', 'delivered', 'all'] as const
 type DeliveriesProps = {
   organization: string
   webhook: string
-  /** The status to show only; '' for all. */
+  /** The status to filter by; '' for all. */
   status: string
   sent: number
-  /** Called when something is sent again; undefined for those who may not. */
+  /** Called after a delivery is repeated; undefined without the permission. */
   onSent: (() => void) | undefined
 }
 
-/** What was sent to a webhook, and what became of it. */
+/** The deliveries of a webhook and their results. */
 export function Deliveries({ organization, webhook, status, sent, onSent }: DeliveriesProps) {
   const [ranging, setRanging] = useState(false)
   const { items, error, reload, more } = usePages(
@@ -47,7 +47,7 @@ export function Deliveries({ organization, webhook, status, sent, onSent }: Deli
         }),
       ),
   )
-  // What was sent from here arrives within seconds, or not at all: its result is waited for only for so long.
+  // A delivery from this page arrives within seconds, or not at all: polling for its result stops after that.
   const looks = useRef(0)
   useEffect(() => {
     looks.current = sent > 0 ? 10 : 0

@@ -10,7 +10,7 @@ import { words } from '../words.ts'
 type Result = Extract<Shapes['TokenImportResult'], { line: number }> & { name?: string }
 type Summary = Extract<Shapes['TokenImportResult'], { summary: unknown }>['summary']
 
-/** A browser reads a response only after it has sent the whole request, so a request has few lines. */
+/** Browsers read a response only after they have sent the whole request, so each request has few lines. */
 const linesPerRequest = 500
 const shownAtOnce = 100
 const statuses = ['created', 'exists', 'invalid'] as const
@@ -18,14 +18,14 @@ const statuses = ['created', 'exists', 'invalid'] as const
 type Run = {
   preview: boolean
   lines: number
-  /** How many of them were sent. */
+  /** The number of lines sent. */
   sent: number
   results: Result[]
-  /** Why it ended before the last line. */
+  /** Why the import stopped before the last line. */
   stopped?: Refusal
 }
 
-/** Imports tokens by the hashes of their secrets, after a preview of what would become of each line. */
+/** Imports tokens by the hashes of their secrets, after a preview of each line's result. */
 export default function Import({ organization, place }: ScreenProps) {
   const [text, setText] = useState('')
   const [file, setFile] = useState<string>()

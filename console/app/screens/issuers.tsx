@@ -257,7 +257,7 @@ function Edit({ organization, issuer, onClose, onDone }: EditProps) {
   )
 }
 
-/** A group on each line, and after the last colon with a space its permissions. */
+/** One group per line, followed by a colon, a space and its permissions. */
 function groupsIn(text: string): { group: string; permissions: Permission[] }[] {
   return text
     .split('\n')

@@ -5,7 +5,7 @@ import type { ScreenProps } from '../shell.tsx'
 import { Copyable, Facts, Failure, Heading, Notice, useLoad } from '../ui.tsx'
 import { words } from '../words.ts'
 
-/** Where a secret was found, and what became of its token. */
+/** Where a secret was found, and what happened to its token. */
 export default function Leak({ organization, id }: ScreenProps) {
   const { data, error, reload } = useLoad(`leak ${organization} ${id}`, (signal) =>
     done(

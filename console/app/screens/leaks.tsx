@@ -4,7 +4,7 @@ import type { ScreenProps } from '../shell.tsx'
 import { Empty, Failure, Heading, Instant, More, Skeleton, usePages } from '../ui.tsx'
 import { words } from '../words.ts'
 
-/** Secrets that were found where they should not be: all, or those of one token. */
+/** Leak reports: all, or those of one token. */
 export default function Leaks({ organization, place }: ScreenProps) {
   const token = place.query.get('token') ?? ''
   const { items, error, reload, more } = usePages(`leaks ${organization} ${token}`, (cursor, signal) =>

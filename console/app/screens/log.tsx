@@ -58,7 +58,7 @@ const actions: NonNullable<ChangeQuery['action']>[] = [
   'signing_key.rewrapped',
 ]
 
-/** The change log with filters, which the export has too. */
+/** The change log with filters, which also apply to the export. */
 export default function Log({ organization, place }: ScreenProps) {
   const given = Object.fromEntries(place.query)
   const change = (member: Record<string, string>) => setQuery({ ...given, ...member })
@@ -72,7 +72,7 @@ export default function Log({ organization, place }: ScreenProps) {
   for (const [name, value] of [
     ['action', given.action],
     ['from', at(given.from)],
-    // The last day is included.
+    // The range includes the last day.
     ['to', at(given.to, 1)],
     ['target', given.target],
     ['actor', given.actor],

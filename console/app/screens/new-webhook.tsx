@@ -10,7 +10,7 @@ import { WebhookReveal } from './webhook-reveal.tsx'
 
 const signatures = ['hmac', 'ed25519'] as const
 
-/** Registers an endpoint, and then shows the secret that it verifies messages with. */
+/** Registers an endpoint, and then shows the secret for verifying messages. */
 export default function NewWebhook({ organization }: ScreenProps) {
   const path = organizationPath(organization, '/webhooks')
   const [made, setMade] = useState<Shapes['WebhookWithSecret']>()

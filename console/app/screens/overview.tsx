@@ -11,7 +11,7 @@ const kinds = [
   { reason: 'unused', days: 90, query: { unused: 'long' } },
 ] as const
 
-/** What needs attention: the first tokens of each kind, and how many there are. */
+/** Tokens that need attention: the first of each kind, and their numbers. */
 export default function Overview({ organization }: ScreenProps) {
   const { data, error, reload } = useLoad(`overview ${organization}`, async (signal) => {
     const [counts, ...pages] = await Promise.all([

@@ -19,7 +19,7 @@ import {
 } from '../ui.tsx'
 import { words } from '../words.ts'
 
-/** A user and their tokens, all of which can be ended together. */
+/** A user and their tokens, which can all be revoked together. */
 export default function Owner({ organization, id }: ScreenProps) {
   const me = useMe()
   const [asking, setAsking] = useState<'revoke' | 'suspend' | 'resume'>()

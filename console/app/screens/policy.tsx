@@ -26,7 +26,7 @@ type Kind =
   | { kind: 'switch' }
   | { kind: 'choice'; of: readonly string[] }
 
-/** The rules by their places in the policy, in the order and the groups of the form. */
+/** The rules by their paths in the policy, in the order and groups of the form. */
 const sections: Record<string, Record<string, Kind>> = {
   lifetime: {
     'lifetime.presets_days': { kind: 'numbers' },
@@ -285,7 +285,7 @@ function valuesOf(policy: Rules): Values {
   )
 }
 
-/** The members that were changed; null takes the platform's value again, or means no limit. */
+/** The members that were changed; null inherits the platform's value again, or means no limit. */
 function patchOf(values: Values, before: Values, inherited: Set<string>): Record<string, unknown> {
   const patch: Record<string, unknown> = {}
   for (const [name, kind] of Object.entries(rules)) {
@@ -307,7 +307,7 @@ function parsed(kind: Kind, text: string): unknown {
   return text
 }
 
-/** Text that is no number goes as it is: the service says what is wrong with it. */
+/** Text that is not a number is sent unchanged: the service returns the error. */
 function numberOr(text: string): number | string {
   return /^-?\d+$/.test(text) ? Number(text) : text
 }

@@ -8,7 +8,7 @@ import { words } from '../words.ts'
 
 export type Leaving = {
   title: string
-  /** Called when the person leaves: from then on nothing here knows the secret. */
+  /** Called when the user leaves the screen: the page has then dropped the secret. */
   onDone: () => void
   leave: () => void
 }
@@ -16,11 +16,11 @@ export type Leaving = {
 type RevealProps = Leaving & {
   secret: string
   says: typeof words.reveal.token
-  /** What belongs to the secret. */
+  /** Further values that are shown with the secret. */
   children: (shown: boolean) => ComponentChildren
 }
 
-/** Shows a secret this once. It is in the memory of this page only: never in a URL, the history or a storage. */
+/** Shows a secret once. Only the memory of this page contains it: never a URL, the history or a storage. */
 export function Reveal({ secret, says, title, onDone, leave, children }: RevealProps) {
   const [shown, setShown] = useState(false)
   const [stored, setStored] = useState(false)
@@ -104,7 +104,7 @@ export function Reveal({ secret, says, title, onDone, leave, children }: RevealP
   )
 }
 
-/** The secret of a new or rotated token, where it is used, and a line to try it. */
+/** The secret of a new or rotated token, its endpoint, and a command to try it. */
 export function TokenReveal({ token, ...leaving }: Leaving & { token: Token & { secret: string } }) {
   const { secret, endpoint } = token
   return (

@@ -327,7 +327,7 @@ function Edit({ token, etag, mayWrite, onSaved }: EditProps) {
   )
 }
 
-/** The secrets of a token, newest first: which are good, and how each was used. */
+/** The secrets of a token, newest first: which are good, and their uses. */
 function Secrets({ secrets }: { secrets: Shapes['TokenSecret'][] | undefined }) {
   if (!secrets) return <p class="muted">{words.loading}</p>
   return (

@@ -8,7 +8,7 @@ import { words } from '../words.ts'
 type TokenType = Shapes['TokenType']
 type Asking = { deed: 'create' } | { deed: 'change' | 'suspend' | 'resume' | 'delete'; type: TokenType }
 
-/** The types of token that an organization can use: the platform's, and its own, which can be changed here. */
+/** The token types that an organization can use: the platform's, and its own, which can be changed here. */
 export default function Types({ organization }: ScreenProps) {
   const me = useMe()
   const [asking, setAsking] = useState<Asking>()
@@ -213,7 +213,7 @@ function Change({ organization, asking, onClose, onDone }: ChangeProps) {
 
 const scopesIn = (text: string) => text.split(/[\s,]+/).filter(Boolean)
 
-/** What people read in place of each scope. */
+/** The labels that are shown for scopes. */
 function ScopeLabels({ scopes, details }: { scopes: string[]; details: Shapes['ScopeDetail'][] }) {
   return (
     <fieldset class="scope-labels">

@@ -7,7 +7,7 @@ export type WebhookEvent = NonNullable<Shapes['Webhook']['events']>[number]
 
 const events = Object.keys(words.events satisfies Record<WebhookEvent, string>) as WebhookEvent[]
 
-/** What can be changed of a webhook later too. */
+/** The fields of a webhook that can also be changed later. */
 export function WebhookFields({ webhook }: { webhook?: Shapes['Webhook'] }) {
   const [some, setSome] = useState(Boolean(webhook?.events))
   const choice = (value: boolean, label: string) => (

@@ -3,7 +3,7 @@ import { Facts } from '../ui.tsx'
 import { words } from '../words.ts'
 import { type Leaving, Reveal } from './reveal.tsx'
 
-/** The secret of a webhook, and what it is for. */
+/** The secret of a webhook, and how to use it. */
 export function WebhookReveal({
   webhook,
   ...leaving

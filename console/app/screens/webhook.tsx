@@ -26,7 +26,7 @@ type Deed = 'change' | 'rotate' | 'delete'
 
 const overlaps = [86_400, 3_600, 604_800, 0]
 
-/** A webhook, what was sent to it, and what can be done with it. */
+/** A webhook, its deliveries, and the actions on it. */
 export default function WebhookScreen({ organization, place, id }: ScreenProps) {
   const me = useMe()
   const list = organizationPath(organization, '/webhooks')
@@ -35,7 +35,7 @@ export default function WebhookScreen({ organization, place, id }: ScreenProps) 
     done(api.GET('/v1/organizations/{organization}/webhooks/{webhook}', { params, signal })),
   )
   const [revealed, setRevealed] = useState<Shapes['WebhookWithSecret']>()
-  /** Counts what was sent from here, so that the deliveries are loaded again. */
+  /** Counts test events and replays, so that the deliveries are loaded again. */
   const [sent, setSent] = useState(0)
   const deed = (place.query.get('do') ?? undefined) as Deed | undefined
   const status = place.query.get('status') ?? ''

@@ -5,7 +5,7 @@ import type { ScreenProps } from '../shell.tsx'
 import { Empty, Failure, Heading, Instant, Skeleton, useLoad } from '../ui.tsx'
 import { words } from '../words.ts'
 
-/** The endpoints that are told about events. */
+/** The endpoints that receive events. */
 export default function Webhooks({ organization }: ScreenProps) {
   const me = useMe()
   const { data, error, reload } = useLoad(`webhooks ${organization}`, (signal) =>

@@ -51,7 +51,10 @@ export async function countAttention(
   }
 }
 
-/** All organizations for callers of the platform, otherwise the caller's own; with `tokens:own` only their tokens. */
+/**
+ * All organizations for callers of the platform, otherwise the caller's own; with `tokens:own` only the caller's
+ * tokens.
+ */
 async function scopeOf(db: Db, caller: Caller, organization: string | undefined): Promise<Scope> {
   const id =
     organization === undefined ? undefined : (await reachableOrganization(db, caller, organization)).id

@@ -20,7 +20,7 @@ export type Position = { value: string; organization: string; id: string }
 export type Due = { position: Position; isDue: boolean }
 export type Count = { count: number; more: boolean }
 
-/** The most tokens that a page or a count examines. */
+/** The maximum number of tokens that a page or a count examines. */
 export const maxExamined = 2_000
 export const maxCounted = 10_000
 

@@ -49,9 +49,9 @@ export async function createToken<Answer>(
 export type Preview = { input: NewToken; decision: Decision; organization: IssuanceRules['organization'] }
 
 /**
- * What `createToken` would do, for a form that is being filled in. Stores, locks and claims nothing, so that another
- * request can still take the name or the last slot. Everything that is wrong comes in one error, with what the request
- * was already rejected for.
+ * What `createToken` would do, for a form that is being filled in. Stores, locks and claims nothing, so another request
+ * can still take the name or the last slot. Everything that is wrong is in one error, together with the reasons for
+ * which the request was already rejected.
  */
 export async function previewToken(
   db: Db,
@@ -97,7 +97,7 @@ async function onlyTypeOrRefusal(
   }
 }
 
-/** What a token is issued by and with, if the caller may create it. */
+/** The rules and keys that a token is issued with, if the caller may create it. */
 async function authorizeCreation(
   db: Db,
   caller: Caller,

@@ -23,7 +23,7 @@ export type NewToken = {
   metadata: Record<string, unknown>
   /** Null: usable from any network. */
   allowedCidrs: string[] | null
-  /** Null: it sees all tokens that it reaches. */
+  /** Null: no narrowing. */
   narrowedTo: Narrowing | null
   notBefore: Date | null
   /** Undefined: the policy's default. */
@@ -34,7 +34,7 @@ export type Decision = {
   policy: Policy
   type: TypeRules
   owner: Owner | null
-  /** Whether the owner's record is missing or lacks something of `owner`. */
+  /** Whether the owner's record is missing, or lacks a property of `owner`. */
   recordsOwner: boolean
   scopes: string[]
   audience: string[]
@@ -43,8 +43,9 @@ export type Decision = {
 }
 
 /**
- * What a new token gets under these rules at `now`. Throws one `AppError` for everything that the rules reject. Limits on the number
- * of tokens, unique names and references to other objects need the database and are checked when the token is stored.
+ * Decides the values of a new token under these rules at `now`. Throws one `AppError` for everything that the rules
+ * reject. Limits on the number of tokens, unique names and references to other objects need the database and are
+ * checked when the token is stored.
  */
 export function decideIssuance(rules: IssuanceRules, input: NewToken, now: Date): Decision {
   const { organization } = rules
@@ -85,7 +86,7 @@ function isKnown(known: IssuanceRules['owner'], { email, source }: Owner): boole
   return known?.isRecorded === true && known.source === source && (email === null || known.email === email)
 }
 
-/** Tells the caller that the recorded identity source of the owner differs from the request's. */
+/** Reports that the recorded identity source of the owner differs from the request's. */
 function keptSource(asked: AskedOwner | null, owner: Owner | null): Warning | undefined {
   if (!asked?.source || !owner || asked.source === owner.source) return undefined
   return {

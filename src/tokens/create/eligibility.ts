@@ -12,7 +12,7 @@ import { limitRefusal, type QuotaUsages, quotaUsagesOf } from '../quota.ts'
 import { isSignedInAs, onlyOwner, selfAsOwner } from '../token-owner-scope.ts'
 import { suspensionRefusal } from './decide.ts'
 
-/** The user that a token would be created for: the subject and, if known, where the user comes from now. */
+/** The user that a token would be created for: the subject and, if known, the current identity source. */
 export type Candidate = { subject: string | undefined; source: OwnerSource | undefined }
 
 /** Whether a candidate could get a token, and the error that a create would fail with. */

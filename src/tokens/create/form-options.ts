@@ -18,7 +18,7 @@ export type TypeOption = TokenType & { needsScopes: boolean }
 
 export type TokenOptions = Eligibility & { types: TypeOption[] }
 
-/** Everything that a form for a new token needs. */
+/** The options of a form for a new token. */
 export async function getTokenOptions(
   db: Db,
   caller: Caller,
@@ -34,7 +34,7 @@ export async function getTokenOptions(
   return { ...eligibility, types }
 }
 
-/** The type of a new token that names none, if besides `management` only one can be created. */
+/** The type of a new token that names none, if only one besides `management` can be created. */
 export async function onlyType(
   db: Db,
   caller: Caller,

@@ -9,7 +9,7 @@ import * as schema from './form-schema.ts'
 
 const tags = ['Tokens']
 
-/** What user interfaces for creating tokens need. */
+/** The routes for user interfaces that create tokens. */
 export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db'> & { signing: Signing }> = async (
   app,
   { db, signing },

@@ -21,7 +21,7 @@ export type Issued = { token: Token; secret: Secret; warnings: Warning[] }
 type Issuance = {
   origin: Origin
   input: NewToken
-  /** A secret that exists already, or what is needed to mint one. */
+  /** An existing secret, or the parameters for minting one. */
   secretFrom: Secret | Issuing
   /** The policy of the organization does not apply, so that it cannot lock out the operator. */
   exempt?: boolean
@@ -43,7 +43,7 @@ export async function issueToken(db: Db, rules: IssuanceRules, issuance: Issuanc
   return db.transaction().execute((tx) => issueInTransaction(tx, organizationId, issuance))
 }
 
-/** Issues a token under the rules in force, which nothing changes until the transaction ends. */
+/** Issues a token under the current rules, which no transaction changes until this one ends. */
 export async function issueInTransaction(
   tx: Db,
   organizationId: string,

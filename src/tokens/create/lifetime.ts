@@ -5,7 +5,7 @@ import { type Policy, shortestLifetime } from '../../shared/policy.ts'
 export type AskedExpiry = {
   at: Date | null
   field: 'lifetime_days' | 'lifetime_seconds' | 'expires_at' | 'never_expires'
-  /** It is the expiry of a token that exists elsewhere, and may be near or past. */
+  /** The expiry of a token from elsewhere, which may be near or past. */
   isKept?: true
 }
 
@@ -20,7 +20,7 @@ export type Warning = {
 
 export const dayMs = 24 * 60 * 60 * 1000
 
-/** When a new token expires by the rules of the policy; `asked` is undefined if the request does not say. */
+/** The expiry of a new token under the rules of the policy; `asked` is undefined if the request has none. */
 export function grantExpiry(
   policy: Policy['lifetime'],
   asked: AskedExpiry | undefined,

@@ -34,7 +34,7 @@ export type TypeRules = Pick<TokenType, (typeof ofType)[number]> &
     isOwn: boolean
   }
 
-/** What decides about a new token: the organization with its policy, the type if one of that name exists, and the owner. */
+/** The rules for a new token: the organization with its policy, the type if one of that name exists, and the owner. */
 export type IssuanceRules = {
   organization: OrganizationRules
   type: TypeRules | null

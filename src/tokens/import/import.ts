@@ -26,7 +26,7 @@ import * as store from './store.ts'
 export type ForeignToken = {
   hash: SecretHash
   hint: string
-  /** What its secret begins with; empty: nothing is known about that. */
+  /** The prefix of its secret; empty: not known. */
   prefix: string
   /** Null: not known. */
   createdAt: Date | null
@@ -34,7 +34,7 @@ export type ForeignToken = {
   input: NewToken
 }
 
-/** A line of the request, or what is wrong with it. */
+/** A line of the request, or its error. */
 export type ImportLine = { number: number; token: ForeignToken | AppError }
 
 export type ImportResult = { line: number } & (
@@ -46,15 +46,15 @@ export type ImportedBatch = {
   results: ImportResult[]
   /** The hashes that are good from now on. */
   created: HashText[]
-  /** Whether secrets may begin with something that none began with before. */
+  /** Whether the import added a prefix that no secret had before. */
   hasNewPrefixes: boolean
 }
 
 type Options = { organization: string; dryRun: boolean; staticSecret: StaticSecret | undefined }
 
 /**
- * Returns a function that imports tokens batch by batch, each in a transaction of its own. A dry run stores nothing, and
- * keeps in memory what the lines so far would have taken.
+ * Returns a function that imports tokens batch by batch, each in a transaction of its own. A dry run stores nothing,
+ * and records in memory the names, hashes and slots that the lines so far would have taken.
  */
 export async function importTokens(
   db: Db,
@@ -76,7 +76,7 @@ export async function importTokens(
     )
 }
 
-/** What earlier lines have taken that is not stored, or that this transaction has not read. */
+/** The names, hashes and slots of earlier lines that are not stored, or that this transaction has not read. */
 type Earlier = {
   /** The tokens by hash; null in a dry run. */
   ids: Map<HashText, string | null>
@@ -162,7 +162,7 @@ async function importBatch(
   }
 }
 
-/** A hash that exists anywhere else is rejected in the same words, so that they do not tell where. */
+/** A hash that exists anywhere else is rejected with the same message, which does not reveal where. */
 function resultOf(line: number, known: store.Known, organizationId: string): ImportResult {
   const isOwn = known.isImported && known.organizationId === organizationId
   return isOwn
@@ -185,7 +185,7 @@ type Facts = {
   taken: Taken
 }
 
-/** What decides about these tokens, which nothing changes until the transaction ends. Undefined if there are none. */
+/** The rules for these tokens, which no transaction changes until this one ends. Undefined if there are none. */
 async function readFacts(
   tx: Db,
   tokens: ForeignToken[],

@@ -6,8 +6,8 @@ const blank = /^[ \t\r]*$/
 const byteOrderMark = Buffer.from('\uFEFF')
 
 /**
- * The lines of a stream that are not blank, as many at a time as have arrived. Memory is bounded by the longest line that
- * is allowed, whatever arrives and in whatever pieces.
+ * The lines of a stream that are not blank, as many at a time as have arrived. Memory is bounded by the longest line
+ * that is allowed, regardless of the size of the chunks.
  */
 export async function* readLines(chunks: AsyncIterable<Buffer>, longest: number): AsyncGenerator<Line[]> {
   let number = 0
@@ -33,7 +33,7 @@ export async function* readLines(chunks: AsyncIterable<Buffer>, longest: number)
     const isTooLong = Math.max(length, piece.length) > longest
     const hasMark = number === 1 && whole.indexOf(byteOrderMark) === 0
     const bytes = hasMark ? whole.subarray(byteOrderMark.length) : whole
-    // What is yielded must not be overwritten by the next line.
+    // A line that was yielded must not be overwritten by the next one.
     if (length > 0) held = Buffer.alloc(0)
     length = 0
     if (isTooLong) yield { number, bytes: undefined }

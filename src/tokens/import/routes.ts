@@ -21,7 +21,7 @@ export const importRoutes: FastifyPluginAsyncTypebox<
   Deps & { staticSecret: StaticSecret | undefined; draining: AbortSignal }
 > = async (app, { db, credentials, now, staticSecret, draining }) => {
   for (const shape of schema.components) app.addSchema(shape)
-  // No other, and not as a whole: the handler reads the body itself.
+  // Only this media type, and without parsing: the handler reads the body itself.
   const parse = jsonParser(app)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(jsonLines, (_request, _payload, done) => done(null, ''))
@@ -109,7 +109,7 @@ export const importRoutes: FastifyPluginAsyncTypebox<
         yield schema.presentSummary(counts, query.dry_run, stopped)
       }
 
-      // The first batch before the response begins: errors of the request as a whole get a status of their own.
+      // Reads the first batch before the response begins: errors of the request as a whole get a status of their own.
       const rest = results()
       const { value: first } = await rest.next()
       if (!first) throw emptyBody()

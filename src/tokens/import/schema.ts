@@ -153,7 +153,7 @@ function validateLine(line: unknown): Static<typeof ImportedToken> {
 
 type ParseJson = ReturnType<typeof jsonParser>
 
-/** The token in a line, or what is wrong with it. */
+/** The token in a line, or the errors in it. */
 export function parseLine({ bytes }: Line, parseJson: ParseJson, now: Date): ForeignToken | AppError {
   try {
     if (bytes === undefined) throw malformed(`is longer than ${longestLine} bytes`)
@@ -203,7 +203,7 @@ function foreignToken(line: Static<typeof ImportedToken>, now: Date): ForeignTok
   }
 }
 
-/** With an ellipsis in one character, as in our own hints. */
+/** With an ellipsis as one character, as in our own hints. */
 function parseHint(hint: string): string {
   const [start = '', end = '', ...more] = hint.split(/…|\.{3}/)
   if (end.length <= 4 && more.length === 0) return `${start}…${end}`
@@ -213,7 +213,7 @@ function parseHint(hint: string): string {
   )
 }
 
-/** A wrong column in an export would make a secret public. */
+/** With a wrong column in an export, a secret would become public. */
 function rejectSecret(line: Static<typeof ImportedToken>, hash: string): void {
   const { name, comment, hint, prefix, metadata } = line
   for (const [field, text] of Object.entries({ name, comment, hint, prefix, ...metadata }))

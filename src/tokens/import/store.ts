@@ -89,10 +89,10 @@ export async function insertImports(tx: Db, imports: Import[]): Promise<Set<stri
   return ids
 }
 
-/** With more of them, the empty prefix takes their place: comparing must stay cheap. */
+/** With more prefixes than this, the empty prefix replaces them: comparing must stay cheap. */
 const mostPrefixes = 100
 
-/** Records what imported secrets begin with; returns whether any of it is new. */
+/** Records the prefixes of imported secrets; returns whether any of them is new. */
 export async function recordPrefixes(tx: Db, prefixes: string[]): Promise<boolean> {
   const { rows } = await sql`
     insert into imported_prefixes (prefix)

@@ -41,7 +41,7 @@ export type TokenQuery = TokenFilter & {
 /** A token's position in a sorted list: the value of the sort key as text, then the id. */
 export type Position = { value: string; id: string }
 
-/** How many characters of a comment a list shows, so that a page has bounds. */
+/** How many characters of a comment a list shows, so that the size of a page is bounded. */
 const listedComment = 10_000
 
 type Page = AliasedExpression<{ organizationId: string; id: string; sortKey: unknown }, 'page'>
@@ -92,7 +92,10 @@ const maxExamined = 10_000
 const maxBytes = 4 * 1024 * 1024
 const isExamined = sql<boolean>`n <= ${maxExamined} and (bytes <= ${maxBytes} or n = 1)`
 
-/** Where a page that found too few among those that it may examine ended; undefined if it examined all. */
+/**
+ * The position at which a page ended that found too few tokens among those that it may examine; undefined if it
+ * examined all.
+ */
 export async function lastExamined(
   db: Db,
   organizationId: string,
@@ -152,7 +155,7 @@ function otherConditions(query: TokenQuery): Condition[] {
   ]
 }
 
-/** The first `limit` tokens in the order of the list that the conditions of an index, or cheap ones, let through. */
+/** The first `limit` tokens in the order of the list that meet the conditions of an index, or cheap ones. */
 function ordered(db: Db, organizationId: string, query: TokenQuery, limit: number) {
   const { sort, descending, after } = query
   const { key, id, type } = sortKeys[sort]
@@ -187,7 +190,7 @@ const examinedColumns = [
 ] as const
 
 /**
- * The first `limit` tokens in the order of their last use, and whether the other conditions let them through. The subqueries
+ * The first `limit` tokens in the order of their last use, and whether they meet the other conditions. The subqueries
  * have limits so that PostgreSQL looks up the tokens of these uses: it might join both tables as a whole otherwise.
  */
 function orderedByUse(db: Db, organizationId: string, query: TokenQuery, limit: number) {
@@ -231,7 +234,7 @@ export type Count = { count: number; more: boolean }
 /** Counting stops here, and examines no more tokens than this for each status. */
 export const maxCounted = 10_000
 
-/** Tokens of one status, counted along the index that has them side by side. */
+/** Tokens of one status, counted along the index in which they are adjacent. */
 export async function selectCount(
   db: Db,
   { organizationId, owner, status }: { organizationId: string; owner: string | undefined; status: Status },
@@ -268,7 +271,7 @@ export async function selectCount(
 
 // Each must be the expression of an index in the migrations.
 const createdAt = sql`created_at`
-// Names that are the same in their first 200 characters are in the order of their ids.
+// Names with the same first 200 characters are ordered by id.
 const nameStart = sql`left(lower(tokens.name), 200) collate "C"`
 const expiresAt = sql`coalesce(expires_at, 'infinity')`
 const lastUsedAt = sql`coalesce(token_uses.last_used_at, '-infinity')`

@@ -10,7 +10,7 @@ import * as store from './store.ts'
 
 /**
  * The first use of a pending secret: it becomes the token's current one, and the overlap of the previous one begins.
- * Nothing happens if another instance did it, or if the secret was cancelled or lapsed in the meantime.
+ * Has no effect if another instance did it, or if the secret was cancelled or lapsed in the meantime.
  */
 export async function activateSecret(db: Db, hash: HashText, now: Date, from: string | null): Promise<void> {
   await db.transaction().execute(async (tx) => {

@@ -60,7 +60,7 @@ export async function endDueSecrets(db: Db, now: Date): Promise<void> {
   await inBatches(() => store.endDue(db, now, batchSize))
 }
 
-/** Deletes, in batches, superseded secrets and those of deleted tokens that were kept long enough. */
+/** Deletes, in batches, superseded secrets and those of deleted tokens after their retention. */
 export async function deleteOldSuperseded(db: Db, now: Date): Promise<void> {
   const usualDays = platformPolicy.rotation.keep_superseded_days
   await inBatches(() => store.deleteSuperseded(db, now, { usualDays, limit: batchSize }))

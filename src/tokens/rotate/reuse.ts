@@ -12,7 +12,7 @@ import { lockToken } from '../store.ts'
 import { currentOf } from './overlap.ts'
 import * as store from './store.ts'
 
-/** A secret that was presented and is not good, with when and from where. */
+/** A secret that was presented and is not good, with the time and address. */
 export type Presented = { hash: HashText; at: Date; from: string | null }
 
 const actor: Actor = { type: 'system', id: 'reuse', name: 'Reuse of a superseded secret' }

@@ -72,7 +72,7 @@ export async function rotateToken<Answer>(
   const owner = onlyOwner(caller, 'tokens:write')
   if (!token) rejectStaticToken(organizationId, which.token)
   const found = visible(token, owner)
-  // The caller gets the secret, and with it everything that the token can do.
+  // The caller gets the secret, and with it all access of the token.
   const check = (token: Token) => rejectEscalation(caller, grantOfToken(token))
   check(found)
   return rotate(db, caller, found, { ...request, check })
@@ -137,7 +137,7 @@ async function rotateInOneStatement<Answer>(
   return token && rotated(draft, token)
 }
 
-/** A token, its secrets, and the rules that hold for it. */
+/** A token, its secrets, and its rules. */
 type Rotatable = { token: Token; rules: IssuanceRules; type: TypeRules; live: store.LiveSecret[] }
 
 /** Undefined if the token has changed since it was found. */
@@ -147,13 +147,13 @@ async function readForRotation(db: Db, found: Token): Promise<Rotatable | undefi
   return { token: found, rules, type: rules.type, live }
 }
 
-/** The same, and nothing else changes it until the end of the transaction. */
+/** The same, and no other transaction changes it until the end of this one. */
 export async function lockForRotation(tx: Db, found: Token): Promise<Rotatable> {
   // The rules before the token, to prevent deadlocks.
   const rules = await holdRules(tx, rulesOf(found))
   const token = visible(await tokens.lockToken(tx, found), undefined)
   if (!rules?.type) throw noSuchOrganization()
-  // Only now: what is read with the lock may be older than the lock.
+  // Only now: rows read by the locking statement itself may be older than the lock.
   const live = await store.selectLive(tx, token)
   return { token, rules, type: rules.type, live }
 }
@@ -212,7 +212,7 @@ function decideRotation(rules: IssuanceRules, token: Token, rotation: Rotation, 
   return { now, overlapSeconds, pending, changesExpiry, expiresAt, warnings }
 }
 
-/** What becomes of the secrets that the token has. */
+/** The changes to the secrets of the token. */
 function changesOf(
   token: Token,
   live: store.LiveSecret[],
@@ -224,7 +224,7 @@ function changesOf(
   return pending ? replaced : [...replaced, ...replaceCurrent(token, live, { overlapSeconds, now })]
 }
 
-/** What the change log says of a secret. */
+/** How the change log describes a secret. */
 function secretFacts({ id, hint }: { id: string; hint: string }) {
   return { secret_id: id, hint }
 }
@@ -238,7 +238,7 @@ function decisionFacts({ overlapSeconds, pending, changesExpiry, expiresAt }: De
   }
 }
 
-/** Ends the overlap now. Without one there is nothing to do. */
+/** Ends the overlap now. Has no effect without one. */
 export async function finishRotation(
   db: Db,
   caller: Caller,

@@ -15,13 +15,13 @@ export type RotationsOptions = {
   capacity?: number
 }
 
-/** What rotations need while a process serves: activation, the end of overlaps, and the recognition of reuse. */
+/** The background work of rotations: activation, the end of overlaps, and the recognition of reuse. */
 export type Rotations = {
   /** For a pending secret that is presented. */
   activate(hash: HashText, now: Date, from: string | null): Promise<void>
   /** For a presented secret that is not good. Does not wait. */
   presented(hash: HashText, at: Date, from: string | null): void
-  /** Ends overlaps that are over, and examines what was presented. */
+  /** Ends overlaps that are over, and examines the presented secrets. */
   flush(): Promise<void>
   close(): Promise<void>
 }

@@ -44,7 +44,7 @@ export function shownLive(live: LiveSecret[], now: Date): TokenSecret[] {
     .map((one) => ({ ...one, reusedAt: null, reusedIp: null, status: statusOf(one, now) }))
 }
 
-/** A secret that was made just now. */
+/** A secret that was created just now. */
 export function shownNew({ id, hint, pending }: NewSecret, now: Date): TokenSecret {
   return {
     id,

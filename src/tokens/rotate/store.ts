@@ -108,10 +108,10 @@ export async function selectLive(db: Db, key: Key): Promise<LiveSecret[]> {
   return live
 }
 
-/** The same, read together with those that other requests ask for. */
+/** The same, read together with the secrets for concurrent requests. */
 export const findLive = coalesce({ all: selectAllLive, one: selectLive })
 
-/** The newest `limit` that have ended and are still kept, the newest first. */
+/** The newest `limit` that have ended and are still stored, newest first. */
 export async function selectSuperseded(
   db: Db,
   { organizationId, id }: Key,
@@ -151,7 +151,7 @@ type Pending = {
   newExpiresAt: Date | 'infinity' | null
 }
 
-/** What becomes of a secret. Only a pending one is deleted, since it has no uses. */
+/** The change to a secret. Only a pending one is deleted, since it has no uses. */
 export type SecretChange = { hash: SecretHash } & (
   | { becomes: 'overlapping'; supersededAt: Date; validUntil: Date }
   | { becomes: 'superseded'; validUntil: Date }
@@ -215,7 +215,7 @@ type StoredRotation = {
   token: Token
   made: NewSecret
   changes: SecretChange[]
-  /** Undefined: kept. */
+  /** Undefined: unchanged. */
   expiresAt: Date | null | undefined
   now: Date
   revisions: Revisions
@@ -223,11 +223,10 @@ type StoredRotation = {
 }
 
 /**
- * A token whose version has changed is left alone. Its secrets need no check: one that has ended since they were read
- * stays so, and every other change of them gives the token another version.
- *
- * From now on the uses of the token's secrets are counted one by one. The first secret begins with the uses of the
- * token, which are locked so that none is lost in between.
+ * A token whose version has changed is not touched. Its secrets need no check: one that has ended since they were read
+ * stays so, and every other change of them gives the token another version. From now on the uses of the token's secrets
+ * are counted one by one. The first secret begins with the uses of the token, which are locked so that none is lost in
+ * between.
  */
 const rotate = coalescedChange<ReturnType<typeof rotationRow>>(
   'rotate',
@@ -421,7 +420,7 @@ export async function markReused(
     .execute()
 }
 
-/** Deletes superseded secrets that were kept for as long as the policy says; at most `limit`, and returns how many. */
+/** Deletes superseded secrets whose retention by the policy is over; at most `limit`, and returns how many. */
 export async function deleteSuperseded(
   db: Db,
   now: Date,
@@ -444,7 +443,7 @@ export async function deleteSuperseded(
   return Number(numAffectedRows)
 }
 
-/** Deletes the hashes of deleted tokens that were kept for as long as superseded ones; at most `limit`. */
+/** Deletes the hashes of deleted tokens after the retention of superseded ones; at most `limit`. */
 export async function deleteDeleted(
   db: Db,
   now: Date,

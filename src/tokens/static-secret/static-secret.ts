@@ -26,7 +26,7 @@ export function staticTokenId(organizationId: string): string {
 export function staticSecretLookup(db: Db, staticSecret: StaticSecret) {
   return {
     hash: staticSecret.secret.hashText(),
-    // Digests have equal length and reveal nothing about how much of the secret is right.
+    // Digests have equal length and do not reveal how much of the secret is right.
     is: (hash: Buffer) => timingSafeEqual(staticSecret.secret.hash(), hash),
     find: () => staticCredential(db, staticSecret),
   }
@@ -112,7 +112,7 @@ export async function staticSecretWarnings(
 
 const advice = "AUTH_SECRET can only be changed or removed in Counterfoil's configuration."
 
-/** Throws if this secret is to be changed, provided that the caller may know about it. */
+/** Throws if this is the static secret, which cannot be changed here, and the caller may know that it exists. */
 export async function rejectStaticSecret(
   db: Db,
   { principal }: Caller,
@@ -124,7 +124,7 @@ export async function rejectStaticSecret(
   if (fixed && reaches(principal, fixed.organizationId)) throw new AppError('built_in', advice)
 }
 
-/** Throws if this token is to be changed. */
+/** Throws if this is the static token, which cannot be changed here. */
 export function rejectStaticToken(organizationId: string, id: string): void {
   if (id === staticTokenId(organizationId)) throw new AppError('built_in', advice)
 }
