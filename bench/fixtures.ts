@@ -43,7 +43,7 @@ export async function createFixtures(plan: Plan): Promise<Fixtures> {
   }
 }
 
-function newScratch(): string {
+export function newScratch(): string {
   const scratch = mkdtempSync(join(tmpdir(), 'counterfoil-bench-'))
   // If root runs the benchmark, PostgreSQL runs as another user and has to pass through.
   chmodSync(scratch, 0o711)

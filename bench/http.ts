@@ -9,7 +9,7 @@ export type Reply = { status: number; body: string }
 /** One request of the harness itself, for single events that the load generator does not measure. */
 export function ask(
   port: number,
-  method: 'GET' | 'POST',
+  method: 'GET' | 'POST' | 'PUT',
   path: string,
   { token, form, json }: { token?: string; form?: string; json?: unknown } = {},
 ): Promise<Reply> {

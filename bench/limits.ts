@@ -3,8 +3,7 @@ import { cores, pin } from './cores.ts'
 import { WrongAnswers } from './load/load.ts'
 
 /** Guarantees that the run ends, and that it leaves nothing behind. */
-export async function withinLimits(run: () => Promise<void>): Promise<void> {
-  const limitMinutes = 15
+export async function withinLimits(run: () => Promise<void>, limitMinutes = 15): Promise<void> {
   let aborted = false
   const abort = (why: string) => {
     if (aborted) return

@@ -63,16 +63,42 @@ const quick: Plan = {
   imports: 10_000,
 }
 
-export type Options = { plan: Plan; quick: boolean; wants(part: string): boolean }
+export type Options = {
+  plan: Plan
+  quick: boolean
+  wants(part: string): boolean
+  /** With `scale`: the numbers of tokens to compare. */
+  sizes: number[] | undefined
+}
+
+const sizes = { default: '100000,1000000', least: 10_000 }
 
 export function readOptions(args: string[]): Options {
-  const { values } = parseArgs({ args, options: { quick: { type: 'boolean' }, only: { type: 'string' } } })
+  const { values, positionals } = parseArgs({
+    args,
+    options: {
+      quick: { type: 'boolean' },
+      only: { type: 'string' },
+      tokens: { type: 'string', default: sizes.default },
+    },
+    allowPositionals: true,
+  })
+  const other = positionals.find((word) => word !== 'scale')
+  if (other !== undefined) throw new Error(`unknown argument ${other}; there is only scale`)
   const only = values.only?.split(',')
   const unknown = only?.find((part) => !(parts as readonly string[]).includes(part))
   if (unknown !== undefined) throw new Error(`--only knows ${parts.join(', ')}, and not ${unknown}`)
   return {
     plan: values.quick ? quick : full,
     quick: values.quick ?? false,
+    sizes: positionals.includes('scale') ? readSizes(values.tokens) : undefined,
     wants: (part) => only === undefined || only.includes(part),
   }
+}
+
+function readSizes(text: string): number[] {
+  const numbers = text.split(',').map(Number)
+  if (!numbers.every((number) => Number.isInteger(number) && number >= sizes.least))
+    throw new Error(`--tokens takes integers of at least ${sizes.least}, such as ${sizes.default}`)
+  return numbers
 }

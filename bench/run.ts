@@ -26,6 +26,7 @@ import {
   rotationRows,
   throughputRows,
 } from './rows.ts'
+import { measureScale } from './scale/scale.ts'
 import { addTokens } from './seed.ts'
 import { failed, markdown, type Row } from './table.ts'
 import { counterfoil, starters, type Target } from './targets/targets.ts'
@@ -47,9 +48,11 @@ const parts: [string, Part][] = [
   ['start', start],
 ]
 
-const { plan, quick, wants } = readOptions(process.argv.slice(2))
+const { plan, quick, wants, sizes } = readOptions(process.argv.slice(2))
 
-await withinLimits(async () => {
+await (sizes ? measureScale(sizes) : withinLimits(comparePeers))
+
+async function comparePeers(): Promise<void> {
   const fixtures = await createFixtures(plan)
   const generator = startGenerator()
   const rows: Row[] = []
@@ -60,7 +63,7 @@ await withinLimits(async () => {
   const date = new Date().toISOString().slice(0, 10)
   console.log(`${date}. ${versions}; ${pinning}${quick ? '; --quick' : ''}.\n\n${markdown(rows)}`)
   if (rows.some(failed)) process.exitCode = 1
-})
+}
 
 /** A part that fails becomes a row that does not hold; wrong answers end the whole run. */
 async function attempt(part: Part, fixtures: Fixtures, generator: Generator): Promise<Row[]> {

@@ -37,6 +37,7 @@ import * as sessions from '../../migrations/0033-sessions.ts'
 import * as openid from '../../migrations/0034-openid.ts'
 import * as sessionChecks from '../../migrations/0035-session-checks.ts'
 import * as announceByStatement from '../../migrations/0036-announce-by-statement.ts'
+import * as listIndexes from '../../migrations/0037-list-indexes.ts'
 import { ConfigError } from '../shared/config-files.ts'
 import type { Db } from './database.ts'
 
@@ -77,6 +78,7 @@ export const migrations = {
   '0034-openid': openid,
   '0035-session-checks': sessionChecks,
   '0036-announce-by-statement': announceByStatement,
+  '0037-list-indexes': listIndexes,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

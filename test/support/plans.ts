@@ -20,13 +20,17 @@ export type Cost = {
   scanned: string[]
   /** The most rows that any node sorted. */
   sorted: number
-  /** Rows of this table that were examined, whether or not they were returned. */
+  /** Rows of the table that were examined, whether or not they were returned; of several tables, the most. */
   examined: number
   blocks: number
 }
 
-/** The cost of the first query that `run` makes. The query is executed for that, and returns no rows. */
-export async function costOf(db: Db, table: string, run: (db: Db) => Promise<unknown>): Promise<Cost> {
+/** The cost of the first query that `run` makes, examining rows of the tables. The query is executed for that, and returns no rows. */
+export async function costOf(
+  db: Db,
+  table: string | string[],
+  run: (db: Db) => Promise<unknown>,
+): Promise<Cost> {
   const explain = ExplainNode.create('json', sql`analyze, buffers`.toOperationNode())
   let plan: PlanNode | undefined
   const plugin: KyselyPlugin = {
@@ -49,9 +53,13 @@ export async function costOf(db: Db, table: string, run: (db: Db) => Promise<unk
   return {
     scanned: of(/^(Parallel )?Seq Scan$/).map((node) => node['Relation Name'] ?? ''),
     sorted: Math.max(0, ...of(/Sort$/).flatMap(({ Plans = [] }) => Plans.map(rowsOf))),
-    examined: of(/Scan$/)
-      .filter((node) => node['Relation Name'] === table)
-      .reduce((sum, node) => sum + rowsOf(node), 0),
+    examined: Math.max(
+      ...[table].flat().map((table) =>
+        of(/Scan$/)
+          .filter((node) => node['Relation Name'] === table)
+          .reduce((sum, node) => sum + rowsOf(node), 0),
+      ),
+    ),
     blocks: plan['Shared Hit Blocks'] + plan['Shared Read Blocks'],
   }
 }

@@ -5,20 +5,9 @@ import type { Status } from '../../shared/status.ts'
 import { type StaticSecret, staticToken } from '../static-secret/static-secret.ts'
 import type { Token } from '../store.ts'
 import { onlyOwner } from '../token-owner-scope.ts'
-import {
-  type Count,
-  type Listed,
-  lastExamined,
-  type Position,
-  selectCount,
-  selectTokens,
-  type TokenQuery,
-} from './store.ts'
+import { chooseReading, type TokenQuery } from './reading-store.ts'
+import { type Count, selectCount, selectTokens, type TokenRows } from './store.ts'
 
-/** The position to continue from, if the page ended before it was full. */
-export type TokenRows = { rows: Listed[]; resume: Position | undefined }
-
-/** One row more than `limit` if there are more. */
 export async function listTokens(
   db: Db,
   caller: Caller,
@@ -30,8 +19,7 @@ export async function listTokens(
   if (self !== undefined && asked.owner !== undefined && asked.owner !== self)
     return { rows: [], resume: undefined }
   const query = { ...asked, ...(self !== undefined && { owner: self }), now: caller.now }
-  const rows = await selectTokens(db, id, query)
-  return { rows, resume: rows.length > query.limit ? undefined : await lastExamined(db, id, query) }
+  return selectTokens(db, id, query, await chooseReading(db, id, query))
 }
 
 /** AUTH_SECRET, if it belongs to this organization. Undefined for callers who see only their own tokens. */

@@ -7,7 +7,8 @@ import { statuses } from '../../shared/status.ts'
 import { plainName } from '../../shared/text.ts'
 import { candidateQuery } from '../create/form-schema.ts'
 import { Metadata } from '../create/schema.ts'
-import { maxCounted, type Position, type TokenQuery as Query, type Range, type Sort, sorts } from './store.ts'
+import { type Position, type TokenQuery as Query, type Range, type Sort, sorts } from './reading-store.ts'
+import { maxCounted } from './store.ts'
 
 const from = (what: string) => Type.Optional(DateTime({ description: `${what} at this instant or later.` }))
 const to = (what: string) => Type.Optional(DateTime({ description: `${what} before this instant.` }))
@@ -18,8 +19,7 @@ export const TokenQuery = Type.Object(
       Type.Enum([...statuses], {
         type: 'string',
         description:
-          'If most tokens have another status, the first page may be slow. Sort expired tokens by `expires_at` ' +
-          'to avoid that.',
+          'Pages can be short if few of the tokens that come first in the list have this status: continue until `next_cursor` is null.',
       }),
     ),
     type: Type.Optional(Type.String({ maxLength: 50 })),
@@ -30,8 +30,9 @@ export const TokenQuery = Type.Object(
         minLength: 1,
         maxLength: 200,
         description:
-          'Any part of the name or the comment, in any case. A page examines at most 10,000 tokens, and can thus have few ' +
-          'items or none although there are more: go on while `next_cursor` is not null.',
+          'Any part of the name or the comment, in any case. A page examines at most 5,000 tokens and can have few items, or ' +
+          'none, although there are more: continue until `next_cursor` is null. So do other filters that many tokens pass, ' +
+          'but few of those that come first in the list.',
       }),
     ),
     name: Type.Optional(
