@@ -63,10 +63,10 @@ type Compile = (route: { schema: unknown; httpPart?: string }) => Compiled
 function compileOnce<Factory extends (externalSchemas: never, options: never) => (route: never) => unknown>(
   factory: Factory,
 ): Factory {
-  /** By the schemas that can be referred to. */
+  /** By the ids of the schemas that can be referred to, which are constants. Fastify asks again for every route. */
   const compilers = new Map<string, Compile>()
   const build = (externalSchemas: never, options: never): Compile => {
-    const shared = JSON.stringify(externalSchemas)
+    const shared = Object.keys(externalSchemas).join()
     const compile = compilers.get(shared) ?? remembering(factory(externalSchemas, options) as Compile)
     compilers.set(shared, compile)
     return (route) => whenNeeded(() => compile(route))
