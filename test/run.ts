@@ -5,7 +5,6 @@ import { chmod, mkdtemp, rm, statfs } from 'node:fs/promises'
 import { availableParallelism, freemem, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { report } from '@tapjs/reporter'
 import { t } from 'tap'
 import { buildConsole } from '../console/build.ts'
 import { createPool } from './runner/pool.ts'
@@ -49,7 +48,11 @@ const failures: string[] = []
 t.setTimeout(0)
 await buildConsole()
 if (options.reporter === 'tap') t.pipe(process.stdout)
-else await report(options.reporter, t, undefined as never)
+else {
+  // Meanwhile the processes load the first test files.
+  const { report } = await import('@tapjs/reporter')
+  await report(options.reporter, t, undefined as never)
+}
 t.on('data', (tap: string) => failures.push(...(tap.match(/^ *not ok .*$/gm) ?? [])))
 await pool.run(t, files)
 // Searches what the whole suite logged and stored; a selection of tests may do neither.

