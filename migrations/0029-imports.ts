@@ -5,7 +5,6 @@ import { type Kysely, sql } from 'kysely'
 const statements = [
   // The hash that the token was imported with, even if it was rotated since. Null: the token was created here.
   `alter table tokens add column imported_hash bytea`,
-  `create unique index tokens_by_imported_hash on tokens (imported_hash) where imported_hash is not null`,
 
   // What imported secrets begin with: the checksum of our format says nothing about these.
   `create table imported_prefixes (prefix text primary key)`,
@@ -15,6 +14,10 @@ const statements = [
     for each row execute function announce_imported_prefix()`,
   `create trigger imported_prefixes_announce_truncate after truncate on imported_prefixes
     for each statement execute function announce_all()`,
+]
+
+export const indexes = [
+  `create unique index tokens_by_imported_hash on tokens (imported_hash) where imported_hash is not null`,
 ]
 
 export async function up(db: Kysely<unknown>): Promise<void> {

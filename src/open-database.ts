@@ -51,12 +51,15 @@ async function startServer(dataDir: string, shutdown: AbortSignal): Promise<Embe
   return startEmbedded(dataDir, [], shutdown)
 }
 
-/** Uses a separate connection, as the role that migrates, on which statements may take as long as large tables need. */
+/**
+ * Uses separate connections, as the role that migrates, on which statements may take as long as large tables need. Making
+ * indexes takes two.
+ */
 export async function asOwner<T>(
   { ownerUrl: url, prepares }: Database,
   work: (db: Db) => Promise<T>,
 ): Promise<T> {
-  const db = createDb({ url, poolSize: 1, prepares, queryMs: maintenanceMs })
+  const db = createDb({ url, poolSize: 2, prepares, queryMs: maintenanceMs })
   try {
     return await work(db)
   } finally {

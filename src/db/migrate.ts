@@ -40,6 +40,7 @@ import * as announceByStatement from '../../migrations/0036-announce-by-statemen
 import * as listIndexes from '../../migrations/0037-list-indexes.ts'
 import { ConfigError } from '../shared/config-files.ts'
 import type { Db } from './database.ts'
+import { makeIndexes, pendingIndexes } from './indexes.ts'
 
 export const migrations = {
   '0001-foundation': foundation,
@@ -87,18 +88,34 @@ export async function lockSetup(tx: Db): Promise<void> {
   await sql`select pg_advisory_xact_lock(7662)`.execute(tx)
 }
 
+/** The statements that make or drop indexes on tables that can be large, which migrations declare instead of running. */
+export const indexes = Object.values(migrations).flatMap((migration) =>
+  'indexes' in migration ? migration.indexes : [],
+)
+
 /** While a statement waits for a table lock, every other statement on the table queues behind it. */
 const lockWait = { ms: 5_000, pauseMs: 2_000, attempts: 10 }
 
 /**
- * Brings the database to this code's version and returns the migrations that it ran. All of them run in one transaction
- * under an advisory lock, so any number of instances may call this at once. If a table stays locked, the transaction is
- * rolled back, so that the statements queued behind it can continue, and repeated.
+ * Brings the database to this code's version and returns what it ran: names of migrations, and statements for indexes.
+ * Each migration is a transaction under an advisory lock, so any number of instances may call this at once, and no table
+ * stays locked while a later migration runs. If others keep a table locked, the transaction is rolled back, so that the
+ * statements queued behind it can continue, and repeated. Indexes come last, and are made while others write to their
+ * tables.
  */
 export async function migrate(db: Db, wait = lockWait): Promise<string[]> {
+  const applied: string[] = []
+  for (;;) {
+    const names = await untilUnlocked(() => migrateNext(db, wait.ms), wait)
+    if (names.length === 0) return [...applied, ...(await makeIndexes(db, indexes))]
+    applied.push(...names)
+  }
+}
+
+async function untilUnlocked<T>(work: () => Promise<T>, wait: typeof lockWait): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await migrateOnce(db, wait.ms)
+      return await work()
     } catch (error) {
       if ((error as { code?: string }).code !== lockNotAvailable || attempt === wait.attempts) throw error
       await delay(wait.pauseMs)
@@ -109,20 +126,25 @@ export async function migrate(db: Db, wait = lockWait): Promise<string[]> {
 /** SQLSTATE lock_not_available: lock_timeout has passed. */
 const lockNotAvailable = '55P03'
 
-async function migrateOnce(db: Db, lockMs: number): Promise<string[]> {
+/** Runs the next migration. An empty database is set up in one transaction, with its indexes. */
+async function migrateNext(db: Db, lockMs: number): Promise<string[]> {
   return db.transaction().execute(async (tx) => {
     await lockSetup(tx)
     await sql`select set_config('lock_timeout', ${`${lockMs}ms`}, true)`.execute(tx)
     await rejectUnfit(tx)
-    if ((await pendingMigrations(tx)).length === 0) return []
+    const pending = await pendingMigrations(tx)
+    if (pending.length === 0) return []
     await rejectWithoutSchema(tx)
-    const { error, results } = await migrator(tx).migrateToLatest()
+    const isEmpty = pending.length === Object.keys(migrations).length
+    const { error, results } = isEmpty ? await migrator(tx).migrateToLatest() : await migrator(tx).migrateUp()
     if (isDuplicate(error))
       throw new ConfigError(
         `The schema contains objects of another application (${error.message}); nothing was changed: ` +
           'give Counterfoil a database or a schema of its own.',
       )
     if (error) throw error
+    if (isEmpty)
+      for (const statement of await pendingIndexes(tx, indexes)) await sql.raw(statement).execute(tx)
     return results?.map((result) => result.migrationName) ?? []
   })
 }

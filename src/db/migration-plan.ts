@@ -8,7 +8,8 @@ import {
   sql,
 } from 'kysely'
 import type { Db } from './database.ts'
-import { migrations, pendingMigrations, rejectUnfit } from './migrate.ts'
+import { concurrently, pendingIndexes } from './indexes.ts'
+import { indexes, migrations, pendingMigrations, rejectUnfit } from './migrate.ts'
 
 /** Locks on a table that block other transactions, as PostgreSQL names them (pg_locks.mode), weakest first. */
 export const lockModes = [
@@ -38,6 +39,12 @@ export async function planMigrations(db: Db): Promise<PlannedMigration[]> {
     }
     const locks = new Map([...locksOf(statements, tablesBehind)].filter(([table]) => !isNew.has(table)))
     plan.push({ name, statements, locks })
+  }
+  const isEmpty = pending.length === Object.keys(migrations).length
+  for (const statement of await pendingIndexes(db, indexes)) {
+    const statements = [isEmpty ? statement : concurrently(statement)]
+    const locks = isEmpty ? new Map() : locksOf(statements, tablesBehind)
+    plan.push({ name: 'indexes', statements, locks })
   }
   return plan
 }
@@ -72,11 +79,13 @@ export function locksOf(statements: string[], tablesBehind: ReadonlyMap<string, 
   }
   for (const statement of statements) {
     const text = statement.replaceAll(/--.*$/gm, '').replaceAll(/\s+/g, ' ').toLowerCase()
-    const index = /^create (?:unique )?index (?:if not exists )?(\w+) on (\w+)/.exec(text)
+    const index = /^create (?:unique )?index (concurrently )?(?:if not exists )?(\w+) on (\w+)/.exec(text)
     if (index) {
-      behind.set(index[1] ?? '', index[2] ?? '')
-      add(index[2], 'ShareLock')
+      behind.set(index[2] ?? '', index[3] ?? '')
+      add(index[3], index[1] ? 'ShareUpdateExclusiveLock' : 'ShareLock')
     }
+    const dropped = /^drop index concurrently (\w+)/.exec(text)?.[1]
+    if (dropped) add(behind.get(dropped), 'ShareUpdateExclusiveLock')
     for (const [pattern, mode] of byTable) add(pattern.exec(text)?.[1], mode)
     for (const [, name = ''] of text.matchAll(
       /\b(?:drop constraint|drop index|alter index) (?:if exists )?(\w+)/g,
