@@ -42,6 +42,7 @@ import { rejectUnsafeText } from './http/reject-unsafe-text.ts'
 import * as schemas from './http/schemas.ts'
 import { addSecurityHeaders } from './http/security-headers.ts'
 import { isSlowBody, serverWith } from './http/server.ts'
+import { nameRequests } from './http/tracing.ts'
 import { lowerCaseIds, schemaController } from './http/validation.ts'
 import { type FastPathOptions, introspectionFastPath } from './introspection/fast-path.ts'
 import { measureIntrospection } from './introspection/metrics.ts'
@@ -197,6 +198,7 @@ export async function buildApp({
   app.decorate('failedCredentials', createFailedCredentials(measuring.registry, log, failureLimit))
   closeAnswered(app, draining)
   logRequests(app)
+  nameRequests(app)
 
   const cookie = console ? sessionCookie(deps.issuer) : undefined
   const provider = createProvider(deps)

@@ -15,6 +15,7 @@ import { deleteOldRevocations } from './revocations/revocations.ts'
 import { deleteEndedSessions } from './sessions/sessions.ts'
 import { ConfigError } from './shared/config-files.ts'
 import { startInterval } from './shared/interval.ts'
+import { tracing } from './shared/tracing.ts'
 import type { Shutdown } from './shutdown.ts'
 import { deleteOldSecurityEvents } from './signals/receive.ts'
 import { deleteOldSuperseded } from './tokens/rotate/overlap.ts'
@@ -105,6 +106,7 @@ export async function startService({
     const advice = listenAdvice[code] ?? 'set others'
     throw new ConfigError(`HOST and PORT cannot be listened on: ${message}; ${advice}.`)
   }
+  if (tracing) shutdown.defer(tracing.flush)
   shutdown.defer(() => db.destroy())
   shutdown.defer(async () => {
     draining.abort()

@@ -1,3 +1,5 @@
+import { type Context, traced, tracing } from '../shared/tracing.ts'
+
 /** Returns the values of the keys, in their order. */
 export type Lookup<Key, Value> = (keys: Key[]) => Promise<(Value | undefined)[]>
 
@@ -13,6 +15,8 @@ export function createLoader<Key extends string, Value>(
   let waiting: Key[] = []
   let indexes = new Map<Key, number>()
   let answer = Promise.withResolvers<(Value | undefined)[]>()
+  /** Those that wait for the next batch, while they are traced. */
+  let requesters: Context[] = []
   let underway = 0
   let scheduled = false
 
@@ -28,13 +32,16 @@ export function createLoader<Key extends string, Value>(
   async function send(): Promise<void> {
     if (underway === atOnce || waiting.length === 0) return
     const keys = waiting
+    const of = requesters
     const { resolve, reject } = answer
     waiting = []
+    requesters = []
     indexes = new Map()
     answer = Promise.withResolvers()
     underway += 1
     try {
-      resolve(await ask(keys))
+      const attributes = { 'counterfoil.batch.size': keys.length }
+      resolve(await traced('lookup batch', { of, attributes }, () => ask(keys)))
     } catch (error) {
       reject(error)
     }
@@ -48,12 +55,17 @@ export function createLoader<Key extends string, Value>(
     return index
   }
 
+  function join(): Promise<(Value | undefined)[]> {
+    requesters.push(...(tracing?.requesters() ?? []))
+    return answer.promise
+  }
+
   return async (keys) => {
     if (keys.length === 0) return []
     if (waiting.length >= size) void send()
     const asked = keys.map(indexOf)
     schedule()
-    const found = await answer.promise
+    const found = await (tracing ? tracing.waiting('lookup', join) : answer.promise)
     return asked.map((index) => found[index])
   }
 }

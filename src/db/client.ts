@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { type Span, tracing } from '../shared/tracing.ts'
 import { serversOf } from './hosts.ts'
 import { startupParameters } from './session.ts'
 
@@ -178,12 +179,14 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
     }
 
     #ask(query: Query, values: unknown[] | undefined, done: Done): void {
+      const span = tracing && startSpan(query, this)
       const timer = setTimeout(() => {
         done(new Error('Query read timeout'))
         this.connection.stream.destroy()
       }, queryMs)
       const answered: Done = (error, result) => {
         clearTimeout(timer)
+        if (span) tracing?.end(span, error)
         if (error && endsConnection(error)) void this.end()
         done(error, result)
       }
@@ -191,4 +194,34 @@ export function clientWith(options: ClientOptions): typeof pg.Client {
       super.query(asked as string, values as unknown[], answered)
     }
   }
+}
+
+const verb = /^\s*(\w+)/
+const table = /\b(?:from|into|update)\s+"?(\w+)/i
+
+/**
+ * A span for the statement, if it is a part of something that is traced. It has the statement's name, which
+ * PostgreSQL's log has too, or else its verb and first table, but not its text.
+ */
+function startSpan(query: Query, { host, port, database }: pg.Client): Span | undefined {
+  if (!tracing?.isActive()) return undefined
+  const summary = query instanceof PreparedStatement ? query.name : summaryOf(query)
+  const { span } = tracing.startSpan(summary, {
+    kind: 'client',
+    attributes: {
+      'db.system.name': 'postgresql',
+      'db.query.summary': summary,
+      'server.address': host,
+      'server.port': port,
+      ...(database && { 'db.namespace': database }),
+    },
+  })
+  return span
+}
+
+function summaryOf(query: string | pg.QueryConfig): string {
+  const text = typeof query === 'string' ? query : query.text
+  const [, operation = ''] = verb.exec(text) ?? []
+  const [, collection] = table.exec(text) ?? []
+  return [operation.toUpperCase(), collection].filter(Boolean).join(' ')
 }

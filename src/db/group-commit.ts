@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { type Context, traced, tracing } from '../shared/tracing.ts'
 import { type Db, isUnavailable } from './database.ts'
 
 /**
@@ -21,6 +22,8 @@ type Waiting<Item, Result> = {
   item: Item
   resolve(result: Result | undefined): void
   reject(error: unknown): void
+  /** The requests that it is traced for. */
+  of: Context[]
 }
 
 /**
@@ -35,7 +38,7 @@ export function coalesce<Item, Result>({
 
   function join(db: Db, item: Item): Promise<Result | undefined> {
     return new Promise((resolve, reject) => {
-      const waiting = { item, resolve, reject }
+      const waiting = { item, resolve, reject, of: tracing?.requesters() ?? [] }
       const queue = queues.get(db)
       if (queue) queue.push(waiting)
       else {
@@ -51,7 +54,9 @@ export function coalesce<Item, Result>({
       const taken = queue.splice(0, maxTogether)
       const items = taken.map(({ item }) => item)
       try {
-        const results = await all(db, items)
+        const of = taken.flatMap((one) => one.of)
+        const attributes = { 'counterfoil.batch.size': items.length }
+        const results = await traced('coalesced batch', { of, attributes }, () => all(db, items))
         for (const [index, { resolve }] of taken.entries()) resolve(results[index])
       } catch (error) {
         if (isUnfit(error) || isConflict(error)) for (const { resolve } of taken) resolve(undefined)
@@ -64,7 +69,9 @@ export function coalesce<Item, Result>({
   }
 
   return async (db, item) => {
-    const result = await join(db, item)
+    const result = await (tracing
+      ? tracing.waiting('coalesced statement', () => join(db, item))
+      : join(db, item))
     return result === undefined ? one(db, item) : result
   }
 }

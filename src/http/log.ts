@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import pino, { type DestinationStream, type Logger } from 'pino'
 import { plainAddress } from '../shared/addresses.ts'
 import { maskSecrets } from '../shared/secret.ts'
+import { tracing } from '../shared/tracing.ts'
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
@@ -10,7 +11,10 @@ export type LogLevel = (typeof logLevels)[number]
 export function createLogger(level: LogLevel, destination: DestinationStream = standardOutput()): Logger {
   const serializers = { err: describeError }
   const log = (line: object) => withoutSecrets(line) as Record<string, unknown>
-  return pino({ level, formatters: { log }, serializers }, destination)
+  return pino(
+    { level, formatters: { log }, serializers, ...(tracing && { mixin: tracing.ids }) },
+    destination,
+  )
 }
 
 const secretNames = new Set(['authorization', 'token', 'secret', 'password', 'connectionString'])

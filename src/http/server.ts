@@ -1,7 +1,9 @@
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyServerFactory } from 'fastify'
+import { tracing } from '../shared/tracing.ts'
 import type { UnservedReason } from './problem.ts'
+import { inContext, traceRequest } from './tracing.ts'
 
 /** How long a connection stays open without any traffic, because the client reads nothing or never closed its side. */
 const idleMs = 60_000
@@ -15,8 +17,9 @@ export function serverWith(
   reject: (reason: UnservedReason, request: IncomingMessage, response: ServerResponse) => void,
 ): FastifyServerFactory {
   return (handler, { http, keepAliveTimeout, requestTimeout }) => {
-    const listener = before(handler)
+    const listener = before(tracing ? inContext(handler) : handler)
     const server = createServer({ ...(http as object), requireHostHeader: false }, (request, response) => {
+      if (tracing) traceRequest(request, response)
       if (!response.socket) closeWith(request.socket, response)
       // RFC 9112 §3.2.
       if (request.headers.host === undefined && request.httpVersion === '1.1')

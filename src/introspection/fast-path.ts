@@ -5,7 +5,9 @@ import type { Slots } from '../access/concurrency.ts'
 import type { Credential } from '../access/credential.ts'
 import { presentedInAuthorization } from '../authentication/presented-credential.ts'
 import type { Deps } from '../http/deps.ts'
+import { contextOf, noteRequestId } from '../http/tracing.ts'
 import { Secret } from '../shared/secret.ts'
+import { tracing } from '../shared/tracing.ts'
 import { type Decision, microbatch, type Question } from './microbatch.ts'
 import { presentCredential } from './schema.ts'
 
@@ -55,13 +57,9 @@ export function introspectionFastPath(
         continue
       }
       const text = texts[index] ?? ''
-      asked.response.writeHead(200, [
-        ...headers,
-        String(text.length),
-        'x-request-id',
-        randomUUID(),
-        ...closing,
-      ])
+      const requestId = randomUUID()
+      if (tracing) noteRequestId(asked.request, requestId)
+      asked.response.writeHead(200, [...headers, String(text.length), 'x-request-id', requestId, ...closing])
       asked.response.end(text, 'latin1')
       answered(credential !== undefined, asked.startedAt)
     }
@@ -76,6 +74,7 @@ export function introspectionFastPath(
     leave,
     presentedIn: (authorization) => presentedInAuthorization(authorization, 'client'),
     addressOf: ({ request }) => addressOf(request),
+    contextOf: ({ request }) => contextOf(request),
   })
 
   return (request: IncomingMessage, response: ServerResponse): void => {

@@ -5,6 +5,7 @@ import type { CredentialVerifier, Recalled } from '../credentials/credential-ver
 import type { UsageRecorder } from '../credentials/usage-recorder.ts'
 import { callerNetwork } from '../shared/addresses.ts'
 import type { Secret } from '../shared/secret.ts'
+import { type Context, tracing } from '../shared/tracing.ts'
 import { decide } from './introspect.ts'
 
 /** The caller's credential as it appears in the request, and the token it asks about. */
@@ -22,6 +23,8 @@ export type MicrobatchOptions<Asked> = {
   /** Undefined if the scheme is not supported. */
   presentedIn(authorization: string): Presented | undefined
   addressOf(asked: Asked): string | null
+  /** In which it is traced, if it is. */
+  contextOf(asked: Asked): Context | undefined
   answer(decisions: Decision<Asked>[]): void
   /** Called for requests that cannot be decided here, with the error if they are certain to fail. */
   leave(asked: Asked, error?: Error): void
@@ -43,7 +46,7 @@ type Missing<Asked> = { asked: Asked; caller: Caller; recalled: Recalled; slot: 
 export function microbatch<Asked extends Question>(
   options: MicrobatchOptions<Asked>,
 ): (asked: Asked) => void {
-  const { credentials, usage, now, slots, presentedIn, addressOf, answer, leave } = options
+  const { credentials, usage, now, slots, presentedIn, addressOf, contextOf, answer, leave } = options
   let turn: Asked[] = []
 
   function decideAll(): void {
@@ -90,8 +93,10 @@ export function microbatch<Asked extends Question>(
     ]
     // Requests with the address of the client take the ordinary path.
     const from = callers.map((one) => addressOfCaller(missing, one))
+    const look = () => credentials.lookUp(secrets, at, from)
+    const contexts = () => missing.flatMap(({ asked }) => contextOf(asked) ?? [])
     try {
-      const found = await credentials.lookUp(secrets, at, from).finally(() => {
+      const found = await (tracing ? tracing.onBehalfOf(contexts(), look) : look()).finally(() => {
         for (const { slot } of missing) slot.free()
       })
       for (const [index, caller] of callers.entries()) caller.principal = found[index] ?? null

@@ -1,3 +1,4 @@
+import { traced } from '../shared/tracing.ts'
 import type { Message } from './compose.ts'
 
 export type Mailer = {
@@ -28,6 +29,7 @@ export async function createMailer({ url, from }: MailerOptions): Promise<Mailer
     disableFileAccess: true,
     disableUrlAccess: true,
   })
+  const server = { 'server.address': new URL(url).hostname }
   return {
     async verify() {
       try {
@@ -39,13 +41,14 @@ export async function createMailer({ url, from }: MailerOptions): Promise<Mailer
     },
     async send({ to, id, subject, text, html }) {
       try {
-        await transport.sendMail({
+        const mail = {
           ...{ from, subject, text, html },
           to: { name: '', address: to },
           messageId: `<${id}@counterfoil>`,
           // RFC 3834: keeps vacation responders from answering.
           headers: { 'Auto-Submitted': 'auto-generated' },
-        })
+        }
+        await traced('send mail', { kind: 'client', attributes: server }, () => transport.sendMail(mail))
         return 'sent'
       } catch (error) {
         const { code, responseCode } = error as SmtpError

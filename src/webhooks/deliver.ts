@@ -8,6 +8,7 @@ import type { Signing } from '../keys/signing.ts'
 import { OutboundError } from '../outbound/error.ts'
 import type { Outbound } from '../outbound/outbound.ts'
 import { retryAt } from '../shared/retry.ts'
+import { traced } from '../shared/tracing.ts'
 import * as deliveries from './delivery-store.ts'
 import { secondsOf, signatureOf } from './signature.ts'
 import { lockWebhook, updateWebhook } from './store.ts'
@@ -51,7 +52,22 @@ export async function claimDue(
 }
 
 /** Attempts a delivery that was claimed, and stores the result. An attempt that `signal` ends does not count. */
-export async function attempt(
+export function attempt(
+  db: Db,
+  claimed: Claimed,
+  context: DeliveryContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const attributes = {
+    'counterfoil.organization.id': claimed.organizationId,
+    'counterfoil.webhook.id': claimed.webhookId,
+    'counterfoil.delivery.id': claimed.id,
+  }
+  const work = () => attemptOnce(db, claimed, context, signal)
+  return traced('deliver webhook', { kind: 'producer', attributes, of: [] }, work)
+}
+
+async function attemptOnce(
   db: Db,
   claimed: Claimed,
   { outbound, signing, now, log, metrics }: DeliveryContext,
