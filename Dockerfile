@@ -18,7 +18,7 @@ RUN npm run build
 FROM node:${NODE_VERSION}-slim AS dependencies
 WORKDIR /build
 COPY package.json package-lock.json ./
-# The embedded PostgreSQL is optional, and has no place in an image.
+# The embedded PostgreSQL is optional, and not used in an image.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 
 FROM node:${NODE_VERSION}-slim

@@ -4,7 +4,7 @@ import { pinned } from './cores.ts'
 
 const undo: (() => unknown)[] = []
 
-/** Registers an action for the end of the run, however it ends. Actions run in reverse order. */
+/** Registers an action for the end of the run, whether it succeeds or fails. Actions run in reverse order. */
 export function atEnd(action: () => unknown): void {
   undo.push(action)
 }

@@ -47,7 +47,8 @@ export function putBehindGenerator(databaseProcess: number): void {
 }
 
 /**
- * Starts measuring the server's core; the returned function tells for which share of the time since then it was busy.
+ * Starts measuring the server's core; the returned function returns the share of the time since then in which it was
+ * busy.
  */
 export function watchServerCore(): () => number | undefined {
   const start = times()

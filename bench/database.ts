@@ -12,7 +12,7 @@ export type Server = {
   createDatabase(): Promise<string>
   /** Includes all current connections, if the database shares the load generator's core. */
   putBehindGenerator(): Promise<void>
-  /** The processor time that it has taken; undefined if that is not known. */
+  /** The processor time that it has used; undefined if that is not known. */
   cpuSeconds(): number | undefined
 }
 
@@ -37,7 +37,7 @@ export async function openServer(scratch: string): Promise<Server> {
       return own.href
     },
     async putBehindGenerator() {
-      // The processes of an external server may be on another machine, and are not ours to change.
+      // The processes of an external server may be on another machine, and must not be changed.
       if (given) return
       const { rows } = await admin.query(
         "select pid from pg_stat_activity where backend_type = 'client backend'",

@@ -45,7 +45,7 @@ export async function createFixtures(plan: Plan): Promise<Fixtures> {
 
 export function newScratch(): string {
   const scratch = mkdtempSync(join(tmpdir(), 'counterfoil-bench-'))
-  // If root runs the benchmark, PostgreSQL runs as another user and has to pass through.
+  // If root runs the benchmark, PostgreSQL runs as another user, who must be able to traverse the directory.
   chmodSync(scratch, 0o711)
   atEnd(() => rmSync(scratch, { recursive: true, force: true }))
   return scratch

@@ -19,11 +19,11 @@ import { holdsSecret, maskSecrets, Secret } from '../src/shared/secret.ts'
 import { hasTokenInQuery } from '../src/verification/original.ts'
 import { createWorld } from '../test/support/world.ts'
 
-/** As long as a body may be; header fields may have a quarter of it. */
+/** The maximum length of a body; header fields may have a quarter of it. */
 const longest = 64 * 1024 - 512
-/** 4 for what is linear, 16 for what is quadratic. */
+/** 4 if the time is linear, 16 if it is quadratic. */
 const mostGrowth = 9
-/** Work that takes a few nanoseconds for each character is not quadratic. */
+/** A few nanoseconds for each character are not quadratic. */
 const negligibleMs = 0.1
 
 type Run = (text: string) => unknown
@@ -34,7 +34,7 @@ const repeated =
   (length) =>
     start + unit.repeat(Math.ceil((length - start.length - end.length) / unit.length)) + end
 
-/** Repetitions of what tokens, lists, addresses and encodings consist of, between what they begin and end with. */
+/** Repetitions of the parts of tokens, lists, addresses and encodings, between their beginnings and ends. */
 const units = [
   'a',
   '0',
@@ -211,8 +211,8 @@ async function timeOf(run: Run, text: string): Promise<number> {
 }
 
 /**
- * How many times longer four times the input takes. The least of all attempts is what the work itself takes; what else
- * the machine does only adds to the others, so attempts continue until the growth is small, or will never be.
+ * How many times longer four times the input takes. The fastest attempt measures the work itself; the rest of the
+ * machine only slows the others down, so attempts continue until the growth is small, or cannot become small.
  */
 async function growthOf(run: Run, shape: Shape): Promise<number> {
   const [short, long] = [shape(longest / 4), shape(longest)]
@@ -223,7 +223,7 @@ async function growthOf(run: Run, shape: Shape): Promise<number> {
     if (least.long < negligibleMs) return 0
     for (let i = 0; i < 3; i++) least.short = Math.min(least.short, await timeOf(run, short))
     if (attempt > 1) growth = least.long / least.short
-    // A single run of what is quadratic may take seconds.
+    // A single run of a quadratic function may take seconds.
     if (attempt > 2 && least.long > 100) break
   }
   return growth

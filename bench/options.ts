@@ -18,9 +18,9 @@ export type Plan = {
   rounds: number
   warmupSeconds: number
   seconds: number
-  /** Of one measurement by wrk, which takes whole seconds. */
+  /** The duration of one measurement by wrk, which takes whole seconds. */
   wrkSeconds: number
-  /** For what is measured only once. */
+  /** For measurements that are made only once. */
   onceSeconds: number
   connections: number
   tokens: number

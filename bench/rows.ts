@@ -22,7 +22,7 @@ const comparisons: Comparison[] = [
   ...['a', 'c', 'd', 'e', 'g'].map((of) => ({ of, to: 'b' })),
 ]
 
-/** If the core is less busy than this, something else was the limit. */
+/** If the core is less busy than this, the server was not the bottleneck. */
 const busyEnough = 0.9
 
 export function throughputRows(speeds: Speeds): Row[] {

@@ -79,7 +79,7 @@ async function rotation(fixtures: Fixtures, generator: Generator): Promise<Row[]
   return throughputOf((key) => key !== 'h' && wants(key), fixtures, generator)
 }
 
-/** Last: with that many tokens used, the database is still writing their uses a minute later. */
+/** Last: with so many tokens used, the service is still writing their uses to the database a minute later. */
 async function manyTokens(fixtures: Fixtures, generator: Generator): Promise<Row[]> {
   return throughputOf((key) => wants('h') && (key === 'f' || key === 'h'), fixtures, generator)
 }

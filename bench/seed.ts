@@ -41,7 +41,7 @@ export async function prepareService(env: Record<string, string>): Promise<Omit<
 export async function addTokens(seeded: Seeded, count: number): Promise<IssuedToken[]> {
   const client = new pg.Client({ connectionString: seeded.url })
   await client.connect()
-  // No cache has to be notified of these rows. Foreign keys remain enforced.
+  // No cache needs a notification about these rows. Foreign keys remain enforced.
   await setTriggers(client, 'disable')
   const issued: IssuedToken[] = []
   for (let left = count; left > 0; left -= batch) {

@@ -12,7 +12,7 @@ export type Refusal = {
   body: { error?: string; error_description: string }
 }
 
-/** The introspection of the request's token if it meets the demand; otherwise the rejection. */
+/** The introspection of the request's token if it meets the conditions; otherwise the rejection. */
 export async function admit(
   verifier: Verifier,
   request: BearerRequest,
@@ -78,7 +78,7 @@ function refuse(
 /** RFC 6749 §3.3: the syntax of scopes, which a challenge may contain. */
 const scopeTokens = /^[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*$/
 
-/** Call it when a route is defined, so that mistakes surface then. */
+/** Call it when a route is defined, so that mistakes are found then. */
 export function checkDemand(demand: Demand): void {
   const { scope } = demand
   if (scope !== undefined && !scopeTokens.test([scope].flat().join(' ')))

@@ -15,7 +15,7 @@ declare global {
 type Incoming = IncomingMessage & { introspection?: Introspection; originalUrl?: string }
 type Middleware = (request: Incoming, response: ServerResponse, next: (error?: unknown) => void) => void
 
-/** Creates middleware for Express or Connect that admits requests whose token meets the demand. */
+/** Creates middleware for Express or Connect that admits requests whose token meets the conditions. */
 export function createAuthenticate(verifier: Verifier): (demand?: Demand) => Middleware {
   return (demand = {}) => {
     checkDemand(demand)

@@ -6,7 +6,7 @@ import { createVerifier, type Demand, type Verifier, type VerifierOptions } from
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** An onRequest or preHandler hook that admits requests whose token meets the demand. */
+    /** An onRequest or preHandler hook that admits requests whose token meets the conditions. */
     authenticate(demand?: Demand): onRequestAsyncHookHandler
   }
   interface FastifyRequest {

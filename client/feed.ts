@@ -25,7 +25,7 @@ const firstDelayMs = 200
 const longestDelayMs = 30_000
 
 /**
- * Follows the revocation feed until the signal aborts. Events that happen while the connection is lost are delivered
+ * Follows the revocation feed until the signal aborts. Events that occur while the connection is lost are delivered
  * after it is reestablished.
  */
 export async function followFeed(options: FeedOptions): Promise<void> {

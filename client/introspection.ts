@@ -35,7 +35,7 @@ export type Revocation = {
   reason: 'revoked' | 'deleted' | 'secret_ended' | 'changed' | 'suspended' | 'reset'
   organization: string | null
   type: string | null
-  /** Null too if the server is older than owners' suspension. */
+  /** Also null if the server is too old to suspend owners. */
   owner?: string | null
   token_id: string | null
   /** SHA-256 in base64url. */

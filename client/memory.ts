@@ -4,9 +4,9 @@ import type { Answer, Introspection, Revocation } from './introspection.ts'
 export type MemoryOptions = {
   /** How many good tokens are cached; a tenth as many bad ones are. */
   size: number
-  /** How long an answer is used that the feed does not vouch for. */
+  /** How long an answer is used without the feed. */
   ttlMs: number
-  /** The longest time an answer is used that the feed vouches for. */
+  /** The longest time an answer is used while the feed covers it. */
   feedTtlMs: number
   /** The longest time an introspection can take. */
   timeoutMs: number
@@ -14,7 +14,7 @@ export type MemoryOptions = {
   elapsed(): number
 }
 
-/** For this long, an instance that has not seen a change yet may answer as if it had not happened. */
+/** For this long, an instance that has not received a change yet may answer as if it had not happened. */
 const settleMs = 3_000
 const maxNamed = 10_000
 
@@ -24,8 +24,8 @@ const final: Revocation['reason'][] = ['revoked', 'deleted', 'secret_ended']
 type Kept = { answer: Introspection; askedAt: number; vouched: boolean }
 
 /**
- * Caches answers by the hash of their token. The feed vouches for an answer if it would report a change of it: if it
- * has been followed without a gap since before the answer could have become stale, and its last beat is recent.
+ * Caches answers by the hash of their token. The feed covers an answer if it would report a change of it: if it has
+ * been followed without a gap since before the answer could have become stale, and its last beat is recent.
  */
 export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: MemoryOptions) {
   const good = new LRUCache<string, Kept>({ max: size })
@@ -92,7 +92,8 @@ export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: Mem
       good.set(hash, { answer, askedAt, vouched: followedSince !== undefined && since >= followedSince })
     },
     /**
-     * Invalidates what the feed reports. Ended secrets are rejected without asking an instance that may not know yet.
+     * Invalidates the answers that an event is about. Ended secrets are rejected without asking an instance that may
+     * not have received the change yet.
      */
     tell({ hash, organization, type, owner, reason }: Revocation): void {
       if (hash !== null) {
@@ -109,7 +110,7 @@ export function createMemory({ size, ttlMs, feedTtlMs, timeoutMs, elapsed }: Mem
         name(`type ${type}`)
       } else reset()
     },
-    /** The feed has reported everything that happened until then. */
+    /** The feed has reported every change until then. */
     trust(until: number): void {
       followedSince ??= elapsed()
       trustedUntil = until

@@ -14,7 +14,7 @@ export type VerifierCredential = { token: string } | { clientId: string; clientS
 export type VerifierOptions = VerifierCredential & {
   /** The base URL of Counterfoil, such as `https://tokens.example`. */
   url: string
-  /** How long an answer is used while the feed does not vouch for it, in milliseconds; 1,000 by default. */
+  /** How long an answer is used while the feed does not cover it, in milliseconds; 1,000 by default. */
   ttlMs?: number
   /** The longest time an answer is used while the feed does; 300,000 by default. */
   feedTtlMs?: number
@@ -28,13 +28,13 @@ export type VerifierOptions = VerifierCredential & {
   fetch?: typeof fetch
   /** Called for every revocation, for example to close connections that were opened with a token. */
   onRevocation?(revocation: Revocation): void
-  /** Called when the feed is followed, and when it broke off and is being reconnected. */
+  /** Called when the feed is connected, and when its connection is lost. */
   onFeed?(state: 'followed' | 'lost', error?: Error): void
   /** A monotonic clock in milliseconds; for tests. */
   elapsed?(): number
 }
 
-/** What a token must be good for. */
+/** The conditions on a token. */
 export type Demand = {
   /** All of these scopes: an array, or separated by spaces. */
   scope?: string | readonly string[] | undefined
@@ -44,8 +44,8 @@ export type Demand = {
 
 export type Verifier = {
   /**
-   * The introspection of the token. Throws a `VerificationError` if it does not meet the demand, or if that cannot be
-   * determined.
+   * The introspection of the token. Throws a `VerificationError` if it does not meet the conditions, or if its state
+   * cannot be determined.
    */
   verify(token: string, demand?: Demand): Promise<Introspection>
   /** Stops the feed and aborts pending requests. */
@@ -55,7 +55,7 @@ export type Verifier = {
 /** Counterfoil's tokens are never longer. */
 const longestToken = 8192
 
-/** The feed vouches for answers for this long after its last beat. */
+/** The feed covers answers for this long after its last beat. */
 const trustMs = 2_000
 
 export function createVerifier(options: VerifierOptions): Verifier {

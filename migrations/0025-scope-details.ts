@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 
-// What forms show for the scopes of a type: a list of objects with `scope`, `label` and `description`.
+// The labels of the scopes of a type: a list of objects with `scope`, `label` and `description`.
 const statements = ['token_types', 'organization_token_types'].map(
   (table) => `alter table ${table} add column scope_details jsonb not null default '[]'`,
 )

@@ -34,7 +34,7 @@ const statements = [
     times bigint not null default 1,
     primary key (organization_id, id)
   )`,
-  // The same place is reported again and again. Hashed, because an index entry is limited to 2,704 bytes.
+  // The same place is reported repeatedly. Hashed, because an index entry is limited to 2,704 bytes.
   `create unique index leak_reports_by_place on leak_reports (organization_id, hash, md5(source || ' ' || coalesce(url, '')))`,
 ]
 

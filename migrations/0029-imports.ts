@@ -6,7 +6,7 @@ const statements = [
   // The hash that the token was imported with, even if it was rotated since. Null: the token was created here.
   `alter table tokens add column imported_hash bytea`,
 
-  // What imported secrets begin with: the checksum of our format says nothing about these.
+  // The prefixes of imported secrets, which do not have the checksum of our format.
   `create table imported_prefixes (prefix text primary key)`,
   `create function announce_imported_prefix() returns trigger language plpgsql as
     $$ begin perform pg_notify('counterfoil_changes', 'imported-prefixes'); return null; end $$`,

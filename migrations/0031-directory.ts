@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 
 // Users that an identity provider manages by SCIM. A user can have several owner records: one for each subject that the
-// user has had. `suspended_by` names what keeps an owner suspended; older versions write only `suspended_at`, so a
+// user has had. `suspended_by` lists the sources that suspend an owner; older versions write only `suspended_at`, so a
 // suspension without a source is an administrator's, and sources without a suspension do not count.
 const statements = [
   `create table directory_users (

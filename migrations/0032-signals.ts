@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely'
 
-// Security events of trusted issuers (RFC 8417). `security_events` remembers their ids, so that a repeated event has no
+// Security events of trusted issuers (RFC 8417). `security_events` stores their ids, so that a repeated event has no
 // effect. `signalled_at` is the time of the latest event about the account of an owner: an older one that arrives later
-// says nothing new.
+// is outdated.
 const statements = [
   `create table signal_streams (
     organization_id uuid not null,

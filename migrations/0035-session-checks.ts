@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely'
 
-// The session of a provider's user is checked at the provider as it is used: `provider_tokens` are what the check needs,
-// encrypted with a key from the cookie. One request at a time makes it, since a refresh token may be good only once.
-// A sign-in in progress is kept in a cookie instead of a table, which strangers could fill.
+// The session of a provider's user is checked at the provider as it is used. `provider_tokens` are the tokens for the
+// check, encrypted with a key from the cookie. Only one request at a time checks, since a refresh token may be good
+// only once. A sign-in in progress is kept in a cookie instead of a table, which strangers could fill.
 const statements = [
   `alter table sessions
     add column provider_tokens text,

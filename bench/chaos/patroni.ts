@@ -54,7 +54,7 @@ export async function startPatroni() {
     await mkdir(node.directory, { mode: 0o700 })
     own(node.directory)
     const file = join(home, `${name}.json`)
-    // JSON is YAML.
+    // JSON is also YAML.
     await writeFile(file, JSON.stringify(await settings(node, client, password), null, 2))
     run('patroni', [file], home, name)
     nodes.push(node)

@@ -14,7 +14,7 @@ import { atEnd } from '../cleanup.ts'
 import { ask } from '../http.ts'
 
 const lifetime = { teardown: atEnd } as unknown as Parameters<typeof startOwnServer>[0]
-/** A claim of a minute then lasts half a second, and a wait of an hour half a minute. */
+/** With it, a claim of a minute lasts half a second, and a wait of an hour half a minute. */
 const speed = 120
 
 export type Delivered = {
@@ -28,8 +28,9 @@ export type Delivered = {
 }
 
 /**
- * Two instances create, rotate and revoke tokens and deliver that to a receiver that fails half of the time, while one or
- * the other is killed at random. Every event in the change log must arrive, those of a token in order.
+ * Two instances create, rotate and revoke tokens and deliver the events to a receiver that fails half of the time,
+ * while one or the other is killed at random. Every event in the change log must arrive, and those of each token in
+ * order.
  */
 export async function deliverThroughKills(events: number): Promise<Delivered> {
   const server = await startOwnServer(lifetime)
@@ -48,7 +49,7 @@ export async function deliverThroughKills(events: number): Promise<Delivered> {
   const instances = [await startInstance(env), await startInstance(env)]
   atEnd(() => instances.map(({ child }) => child.kill('SIGKILL')))
 
-  /** Asks one of the instances, and the other one if that is being killed. */
+  /** Sends a request to one of the instances, or to the other one if that is being killed. */
   const post = async (path: string, json: object) => {
     for (let n = Math.floor(Math.random() * 2); ; n += 1) {
       const { port } = instances[n % 2] as Instance

@@ -9,7 +9,7 @@ export type Ask = {
   beforeToken: string
   afterToken: string
   authorization?: string
-  /** The target answers that every token is active. */
+  /** The target responds that every token is active. */
   fixed: boolean
 }
 
@@ -18,7 +18,7 @@ export type Load = {
   ask: Ask
   population: Population
   connections: number
-  /** At most; a load that introspects each token once ends earlier. */
+  /** The maximum; a load that introspects each token once ends earlier. */
   seconds: number
   firstTokens?: number
   eachOnce?: boolean

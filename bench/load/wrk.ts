@@ -7,7 +7,7 @@ import { headOf } from './questions.ts'
 
 /**
  * Loads a target with wrk, one thread with keep-alive connections, so that the speeds are those of an independent load
- * generator. wrk counts answers other than 2xx as wrong; only generator.ts checks which tokens are active.
+ * generator. wrk counts responses other than 2xx as wrong; only generator.ts checks which tokens are active.
  */
 export async function runWrk(load: Load): Promise<Pick<Tally, 'answers' | 'seconds'>> {
   const { port, ask, population, connections, seconds } = load
@@ -31,7 +31,7 @@ export async function runWrk(load: Load): Promise<Pick<Tally, 'answers' | 'secon
   return tally
 }
 
-/** Throws an error that says how to get wrk if it is missing. */
+/** Throws an error that explains how to install wrk if it is missing. */
 export async function requireWrk(): Promise<void> {
   await promisify(execFile)('wrk', ['--version']).catch(({ code }) => {
     // wrk exits with 1 after it has printed its version.

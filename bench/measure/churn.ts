@@ -32,7 +32,7 @@ export async function measureChurn(
   await delay(warmupSeconds * 1000)
   await warmup.stop()
   for (let round = 0; round < plan.rounds; round++) {
-    // Its work here is not for the measured requests; on a core of its own it would not slow them down.
+    // Its work here is not part of the measured requests; on a core of its own it would not slow them down.
     await server.putBehindGenerator()
     await generator.run(loadOf(target, plan, plan.warmupSeconds))
     quiet.push(perSecond(await generator.run(loadOf(target, plan, plan.seconds))))

@@ -9,9 +9,9 @@ import { percentile } from './throughput.ts'
 import { revokeToken } from './tokens.ts'
 import { underLoad } from './under-load.ts'
 
-/** By then the feed vouches for cached answers. */
+/** By then the feed confirms cached answers. */
 const settleMs = 3_500
-/** The bound that the library promises when the feed is cut. */
+/** The bound that the library guarantees when the feed is cut. */
 const promisedMs = 2_000
 const timeoutMs = 10_000
 const everyMs = 75

@@ -13,7 +13,7 @@ import { rate } from './management.ts'
 import { residentMiB } from './memory.ts'
 import { createToken } from './tokens.ts'
 
-/** `counterfoil import` of a file, into a service with an embedded PostgreSQL that is made for it. */
+/** `counterfoil import` of a file, into a new service with an embedded PostgreSQL. */
 export async function measureImport(scratch: string, { onceSeconds, imports }: Plan) {
   const env = { DATA_DIR: join(scratch, 'import'), BOOTSTRAP_EXAMPLES: 'false' }
   const seeded = await prepareService(env)

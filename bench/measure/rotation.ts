@@ -11,7 +11,7 @@ const workers = 16
 
 type Cost = { seconds: number; cpu: number }
 
-/** What a rotation costs, to what a create costs: in each round tokens are created and then rotated. */
+/** The time of a rotation compared with that of a create: in each round tokens are created and then rotated. */
 export async function measureRotation(
   { port, pid }: Target & { pid: number },
   { seeded, server }: { seeded: Seeded; server: Server },

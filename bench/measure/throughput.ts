@@ -13,7 +13,7 @@ export type Speed = { rounds: number[]; busy: number }
 /** The speeds of each target by the number of connections. */
 export type Speeds = Map<string, Map<number, Speed>>
 
-/** At most; a cache that is not full by then fills up during the first rounds. */
+/** The maximum; a cache that is not full by then fills up during the first rounds. */
 const fillSeconds = 20
 
 /** Measures the targets in rotation, so that temporary disturbances affect all of them alike. */

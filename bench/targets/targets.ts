@@ -8,12 +8,12 @@ import { type Population, writeForeignPopulation } from '../population.ts'
 import { startService } from '../service.ts'
 import type { Started } from './serve.ts'
 
-/** What is needed to put load on a target. */
+/** The parameters for putting load on a target. */
 export type Target = {
   port: number
   ask: Ask
   population: Population
-  /** How many to measure with, in turn; otherwise as the plan says. */
+  /** The numbers of connections to measure with, in turn; by default those of the plan. */
   connections?: number[]
   /** How many tokens its cache is filled with before measuring. */
   warm?: number
