@@ -145,7 +145,7 @@ async function checkClock({ opened, now: here }: Context): Promise<Result> {
   const detail = `The clock of the database is ${Math.abs(skew)} ms ${skew < 0 ? 'behind' : 'ahead'}.`
   // The database read its clock at some point in between.
   return Math.abs(skew) - (after - before) / 2 > maxSkewMs
-    ? failed(`${detail} Synchronize both clocks (NTP): tokens expire by them.`)
+    ? failed(`${detail} Synchronize both clocks (NTP): they decide when tokens expire.`)
     : ok(detail)
 }
 

@@ -22,7 +22,7 @@ const described: Record<Permission, [label: string, description: string]> = {
   ],
   'tokens:own': ['Manage own tokens', "Read, create, change, rotate, revoke and delete the owner's tokens."],
   'tokens:introspect': ['Introspect tokens', 'Check tokens that clients present, and follow revocations.'],
-  'leaks:report': ['Report leaks', 'Report secrets that were found where they should not be.'],
+  'leaks:report': ['Report leaks', 'Report leaked secrets.'],
   'policy:read': ['Read policy', 'Read the policy of the organization.'],
   'policy:write': [
     'Manage policy',

@@ -51,7 +51,7 @@ export async function apply(
     if (fixed)
       throw new ApplyError(
         `The token type ${wanted.name} has ${fixed.member} ${JSON.stringify(fixed.from)}, which never changes: delete ` +
-          'the type, or give the other one another name.',
+          'the type, or rename the one in the file.',
       )
     const change = Object.fromEntries(Object.entries(wanted).filter(([name]) => changeable.includes(name)))
     await settle(`token type ${wanted.name}${key === null ? '' : ` of ${key}`}`, current, wanted, {

@@ -27,7 +27,7 @@ export async function applyConfiguration(
     keepSecret: secretsFile === undefined ? undefined : (secret) => append(secretsFile, secret),
   })
   if (json) print(`${JSON.stringify(steps, null, 2)}\n`)
-  else if (steps.length === 0) print('Everything is as the file says.\n')
+  else if (steps.length === 0) print('Nothing to change: the service matches the file.\n')
   else if (dryRun) print('Nothing was changed: this was a dry run.\n')
 }
 

@@ -30,7 +30,7 @@ export async function thumbprintsOf(keys: ClientJwk[]): Promise<string[]> {
 function publicKeyOf(jwk: GivenJwk, index: number): ClientJwk {
   const flaw = (detail: string) => invalidValue(`jwks.keys.${index}`, detail)
   if (privateMembers.some((member) => member in jwk))
-    throw flaw('has a private part, which has to stay with the client: make a new key')
+    throw flaw('has a private part, which must stay with the client: create a new key')
   const key = fitPublicKey(jwk)
   const algs = key && algsOf(key)
   if (!algs)

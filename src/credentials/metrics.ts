@@ -18,7 +18,7 @@ export function measureCredentials(registry: Registry): {
   // difference.
   const lags = new Histogram({
     name: 'counterfoil_revocation_lag_seconds',
-    help: 'From sending a beat until it was heard; revocations are heard of in the same way, in the order of their commits',
+    help: 'From sending a beat until its notification arrived; revocations arrive in the same way, in the order of their commits',
     buckets,
     registers,
   })

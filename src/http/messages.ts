@@ -30,7 +30,7 @@ type ViolatedSchema = {
 }
 
 export function describePattern(schema: ViolatedSchema | undefined): string {
-  return schema?.[patternMessage] ?? 'does not have the form that is required'
+  return schema?.[patternMessage] ?? 'does not have the required form'
 }
 
 /** The error for a member that the schema does not have. */

@@ -69,7 +69,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
         },
         {
           name: 'Verifying',
-          description: 'For resource servers: is this bearer token good?',
+          description: 'For resource servers: check whether a bearer token is good.',
           externalDocs: guide('integrating.md', 'Check tokens in your service'),
         },
         {
@@ -102,7 +102,7 @@ export async function openapi(app: FastifyInstance): Promise<void> {
         },
         {
           name: 'Security events',
-          description: 'What identity providers tell about their users (RFC 8417).',
+          description: 'Security events of identity providers about their users (RFC 8417).',
           externalDocs: guide('signals.md', 'Security events'),
         },
         {
@@ -112,12 +112,12 @@ export async function openapi(app: FastifyInstance): Promise<void> {
         },
         {
           name: 'Webhooks',
-          description: 'Endpoints that are told about events.',
+          description: 'Endpoints that receive events.',
           externalDocs: guide('webhooks.md', 'Webhooks'),
         },
         {
           name: 'Leaks',
-          description: 'Secrets that were found where they should not be.',
+          description: 'Reports of leaked secrets.',
           externalDocs: guide('leaks.md', 'Leaked tokens'),
         },
         { name: 'Change log', description: 'Who changed what, and when.' },

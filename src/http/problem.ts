@@ -151,7 +151,7 @@ const parserErrors: Record<string, Refusal> = {
 
 const unserved = {
   missing_host: ['invalid_request', 'The request has no Host header field.'],
-  unknown_expectation: ['expectation_failed', 'The only expectation that is supported is 100-continue.'],
+  unknown_expectation: ['expectation_failed', 'The only supported expectation is 100-continue.'],
 } satisfies Record<string, Refusal>
 
 export type UnservedReason = keyof typeof unserved

@@ -9,6 +9,6 @@ export function rejectCrossOrigin({ headers }: FastifyRequest, publicUrl: string
   const site = headers['sec-fetch-site']
   const ours = site === undefined ? headers.origin === new URL(publicUrl).origin : site === 'same-origin'
   if (ours) return
-  const detail = 'A request with a session that changes something has to come from a page of this origin.'
+  const detail = 'A request with a session that changes something must come from a page of this origin.'
   throw new AppError('cross_origin', detail)
 }

@@ -73,10 +73,10 @@ export const Scopes = Type.Array(ScopeToken, { maxItems: 100, uniqueItems: true 
 export const ScopeDetail = Type.Object(
   {
     scope: Type.String({ examples: ['um:read'] }),
-    label: Type.String({ description: 'What people read instead of the scope.', examples: ['Read'] }),
+    label: Type.String({ description: 'The name to show instead of the scope.', examples: ['Read'] }),
     description: nullable.string({ examples: ['Read-only access to user management'] }),
   },
-  { $id: 'ScopeDetail', description: 'What forms show for a scope.' },
+  { $id: 'ScopeDetail', description: 'The label and description of a scope.' },
 )
 export const Audience = Type.Array(Type.String({ minLength: 1, maxLength: 500 }), {
   maxItems: 20,

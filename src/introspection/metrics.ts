@@ -31,7 +31,7 @@ export function measureIntrospection(
   })
   new Counter({
     name: 'counterfoil_cache_hits_total',
-    help: 'Secrets that the cache knew, by whether they were good',
+    help: 'Secrets that were found in the cache, by whether they were good',
     labelNames: ['outcome'],
     registers,
     collect() {

@@ -84,8 +84,7 @@ export const introspectionRoutes: FastifyPluginAsyncTypebox<IntrospectionOptions
       body: ref(schema.TokenForm),
       response: {
         200: {
-          description:
-            'The facts about a good token, or `active: false`; signed if Accept prefers that (RFC 9701)',
+          description: 'The introspection response; signed if Accept prefers that (RFC 9701)',
           content: {
             [plainType]: { schema: ref(schema.IntrospectionResponse) },
             [signedType]: { schema: { type: 'string' } },

@@ -22,7 +22,7 @@ export async function sealedClientSecret(
     if (!before?.clientSecret) return undefined
     if (clientId === null) return null
     if (issuer === before.issuer && clientId === before.clientId) return undefined
-    throw invalidValue('client_secret', 'has to be given again, since issuer or client_id changes')
+    throw invalidValue('client_secret', 'must be given again, since issuer or client_id changes')
   }
   if (clientId === null) throw invalidValue('client_secret', 'needs client_id')
   if (!masterKey)

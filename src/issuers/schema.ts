@@ -167,8 +167,8 @@ export const IssuerRegistration = Type.Object(
     $id: 'IssuerRegistration',
     ...closed,
     description:
-      'The issuer, the audience of its tokens, and the permissions of its users. An optional member that is null or `""` is ' +
-      'as if it were left out, apart from `claims.organization`.',
+      'The issuer, the audience of its tokens, and the permissions of its users. An optional member that is null or `""` counts as ' +
+      'left out, apart from `claims.organization`.',
     ...unchangeableOf(TrustedIssuer, { properties: {} }),
   },
 )

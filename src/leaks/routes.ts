@@ -29,7 +29,7 @@ export const leakRoutes: FastifyPluginAsyncTypebox<Options> = async (
     config: { secretMember: 'secret' },
     schema: {
       operationId: 'reportLeak',
-      summary: 'Report a secret that was found where it should not be',
+      summary: 'Report a leaked secret',
       description:
         'For scanners. The policy `on_leak` of the organization of the token decides what happens. Reporting the same ' +
         'secret again is harmless. Secrets of deleted tokens, and superseded ones, are recognized for as long as they ' +

@@ -39,7 +39,7 @@ const NewLeakMembers = Type.Object(
 export const NewLeak = Type.Unsafe<Static<typeof NewLeakMembers>>({
   ...NewLeakMembers,
   $id: 'NewLeak',
-  description: 'A secret that was found where it should not be: exactly one of `secret` and `sha256`.',
+  description: 'A leaked secret: exactly one of `secret` and `sha256`.',
   examples: [
     {
       sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
@@ -58,12 +58,12 @@ export const LeakReport = Type.Object(
     hint: Type.String({ description: 'Start and end of the secret.', examples: ['api_0123…ElSk'] }),
     secret_status: Type.Enum(['current', 'overlapping', 'pending', 'superseded', 'deleted'], {
       type: 'string',
-      description: 'What the secret was when it was first reported here.',
+      description: 'The state of the secret when it was first reported here.',
     }),
     reaction: Type.Enum(['none', 'notified', 'revoked', 'rotated'], {
       type: 'string',
       description:
-        'What this report led to, by the policy `on_leak`. `none`: the secret was no longer good, or had been ' +
+        'The reaction to this report, by the policy `on_leak`. `none`: the secret was no longer good, or had been ' +
         'reported before.',
     }),
     source: Type.String(Source),
@@ -124,7 +124,7 @@ export const GithubMatches = Type.Array(
   }),
   {
     $id: 'GithubMatches',
-    description: "GitHub's alert: what its scanners found.",
+    description: "GitHub's alert, with the matches of its scanners.",
     examples: [
       [
         {

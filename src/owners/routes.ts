@@ -67,7 +67,7 @@ export const ownerRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
     url: item,
     schema: {
       operationId: 'updateOwner',
-      summary: 'Change the record of an owner; their tokens stay as they are',
+      summary: 'Change the record of an owner; their tokens do not change',
       tags,
       params: OwnerParams,
       headers: IfMatch,

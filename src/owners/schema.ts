@@ -8,7 +8,7 @@ import { suspendedBy } from './suspension.ts'
 
 const ExternalId = nullable.string({
   maxLength: 255,
-  description: 'What your directory calls the user.',
+  description: 'The identifier of the user in your directory.',
   examples: ['00u1ab2cd3'],
 })
 
@@ -22,7 +22,7 @@ export const OwnerRecord = Type.Object(
     suspended_at: nullable.dateTime({ description: 'Since when all tokens of the owner are inactive.' }),
     suspended_by: Type.Array(Type.String(), {
       description:
-        'What keeps the owner suspended: `administrator`, `scim` (inactive in the directory), `scim_deleted` (deleted ' +
+        'The sources that suspend the owner: `administrator`, `scim` (inactive in the directory), `scim_deleted` (deleted ' +
         'from it), or `signals:` with the id of a trusted issuer and the name of its security event.',
       examples: [['scim']],
     }),
@@ -41,7 +41,7 @@ export const OwnerChange = Type.Object(
   {
     $id: 'OwnerChange',
     additionalProperties: false,
-    description: 'What is left out stays as it is; null or `""` clears a member.',
+    description: 'Members that are left out keep their values; null or `""` clears a member.',
     ...unchangeableOf(OwnerRecord, { properties: { subject: Subject } }),
   },
 )

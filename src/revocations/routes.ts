@@ -25,7 +25,7 @@ export const revocationRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { d
     url: collection,
     schema: {
       operationId: 'listRevocations',
-      summary: 'Read which tokens stopped being good, oldest first',
+      summary: 'Read the revocation feed, oldest event first',
       description:
         'In commit order and without gaps: events after a cursor were committed after the cursor was ' +
         'issued. 410 means that the cursor is too old, or that a failover or a restore undid the event before it: ' +

@@ -49,7 +49,7 @@ export const sessionRoutes: FastifyPluginAsyncTypebox<SessionDeps> = async (app,
       operationId: 'createSession',
       summary: 'Open a session of the console with the token of this request',
       description:
-        'The answer sets a cookie, which authenticates requests of the same browser as the token does, until it is signed ' +
+        'The response sets a cookie, which authenticates requests of the same browser as the token does, until it is signed ' +
         'out, the session ends, or the token is no longer good.',
       tags,
       response: {

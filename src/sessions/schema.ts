@@ -23,15 +23,15 @@ export const Session = Type.Object(
     ),
     current: Type.Boolean({ description: 'Whether this session authenticated this request.' }),
     user_agent: nullable.string({
-      description: 'The browser, as it calls itself.',
+      description: 'The User-Agent of the browser.',
       examples: ['Mozilla/5.0'],
     }),
-    ip: nullable.string({ description: 'Where it was opened from.', examples: ['192.0.2.7'] }),
+    ip: nullable.string({ description: 'The address from which it was opened.', examples: ['192.0.2.7'] }),
     created_at: DateTime(),
     last_seen_at: DateTime({ description: 'When it was last used, to the minute.' }),
     expires_at: DateTime({
       description:
-        'When it ends unless it is used before; at the latest twelve hours after it was opened, or one hour if it is of a user.',
+        'When it ends unless it is used before; at the latest twelve hours after it was opened, or five minutes if the provider of its user cannot be asked again.',
     }),
   },
   { $id: 'Session', description: 'A session of the console.' },

@@ -129,7 +129,7 @@ const Rotation = Type.Object(
   {
     default_overlap_seconds: Type.Integer({
       ...seconds,
-      description: 'How long the previous secret stays good after a rotation that does not say.',
+      description: 'How long the previous secret stays good after a rotation without `overlap_seconds`.',
     }),
     maximum_overlap_seconds: Type.Integer({ ...seconds, description: 'The longest overlap.' }),
     first_use_within_days: Type.Integer({
@@ -163,16 +163,16 @@ const Notifications = Type.Object(
     expiry_days: Type.Array(Type.Integer({ minimum: 1, maximum: 365 }), {
       maxItems: 10,
       uniqueItems: true,
-      description: 'How many days before a token expires that is announced, by webhooks and mail.',
+      description: 'How many days before a token expires webhooks and mail announce it.',
       examples: [[30, 7, 1]],
     }),
     mail_owners: Type.Boolean({
-      description: 'Whether owners with an e-mail address are told about their tokens by mail.',
+      description: 'Whether owners with an e-mail address get mail about their tokens.',
     }),
     mail_to: Type.Array(Address, {
       maxItems: 20,
       uniqueItems: true,
-      description: 'Who else is told by mail: about all tokens and webhooks of the organization.',
+      description: 'Further recipients of mail, about all tokens and webhooks of the organization.',
       examples: [['platform-team@example.com']],
     }),
   },

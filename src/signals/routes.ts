@@ -75,7 +75,7 @@ export const signalRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing }
     url,
     schema: {
       operationId: 'deleteSignalStream',
-      summary: 'Receive no more security events of an issuer; what its events suspended stays suspended',
+      summary: 'Stop receiving security events of an issuer; owners that they suspended stay suspended',
       tags,
       params: schema.SignalParams,
       headers: IfMatch,

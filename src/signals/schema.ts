@@ -9,7 +9,7 @@ const closed = { additionalProperties: false }
 
 const Actions = Type.Record(Type.String({ maxLength: 500 }), Type.Enum(signalActions, { type: 'string' }), {
   maxProperties: 100,
-  description: 'What an event of a type does to the owners that it is about, by the URI of the type.',
+  description: 'The effect of events on the owners that they are about, by the URI of the event type.',
   examples: [{ [String(signalTypes[0])]: 'suspend' }],
 })
 
@@ -44,7 +44,7 @@ export const SignalStream = Type.Object(
       examples: ['https://tokens.example/ssf/events/acme/019aa0c4-7c1e-7d43-9f53-0b8f1d2b3c4d'],
     }),
     has_poll_authorization: Type.Boolean(),
-    actions: { ...Actions, description: 'What each type of event does, with the defaults.' },
+    actions: { ...Actions, description: 'The effect of each event type, with the defaults.' },
     received: count('Events received, with duplicates.'),
     duplicates: count('Events that had been received before; they have no effect.'),
     unknown_subjects: count('Events about users who own nothing here.'),

@@ -76,7 +76,7 @@ export async function replaceSignalStream(
     if (!changes && sealed === undefined) return before
     const isRedirected = rest.pollUrl !== null && rest.pollUrl !== before.pollUrl
     if (isRedirected && before.pollAuthorization !== null && sealed === undefined)
-      throw invalidValue('poll_authorization', 'has to be given again, or null, since poll_url changes')
+      throw invalidValue('poll_authorization', 'must be given again, or null, since poll_url changes')
     const changed =
       (await store.updateStream(tx, key, { ...values, version: before.version + 1 })) ?? noStream()
     await log(tx, caller, issuer, { action: 'signal_stream.updated', ...(changes && { changes }) })

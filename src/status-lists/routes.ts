@@ -18,7 +18,7 @@ export const statusListRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signi
     url: '/status-lists/:list',
     schema: {
       operationId: 'getStatusList',
-      summary: 'Which JWTs have been revoked (Token Status List), signed',
+      summary: 'Get a signed list of revoked JWTs (Token Status List)',
       tags: ['Verifying'],
       security: [],
       params: Type.Object({ list: Id }),

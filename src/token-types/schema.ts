@@ -48,7 +48,7 @@ const changeable = {
     description: 'Whether new JWTs refer to a status list, from which verifiers learn of revocations.',
   }),
   self_rotation: orNull(Type.Boolean(), {
-    description: 'Whether its tokens may rotate themselves, whatever their scopes.',
+    description: 'Whether its tokens may rotate themselves, regardless of their scopes.',
   }),
   endpoint: Type.Optional(
     nullable.string({
@@ -91,7 +91,7 @@ export const NewTokenType = Type.Object(
   {
     $id: 'NewTokenType',
     additionalProperties: false,
-    description: 'An optional member that is null or `""` is as if it were left out.',
+    description: 'An optional member that is null or `""` counts as left out.',
   },
 )
 
@@ -130,8 +130,7 @@ export const TokenType = Type.Object(
 export const TokenTypeChange = Type.Object(changeable, {
   $id: 'TokenTypeChange',
   additionalProperties: false,
-  description:
-    'What is left out stays as it is; null or `""` resets a member to what a type has that was created without it.',
+  description: 'Members that are left out keep their values; null or `""` resets a member to its default.',
   ...unchangeableOf(TokenType, NewTokenType),
 })
 

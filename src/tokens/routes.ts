@@ -66,7 +66,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
       headers: IdempotencyHeader,
       body: ref(NewToken),
       response: {
-        200: answer(schema.TokenPreview, 'With `dry_run`: what the token would be'),
+        200: answer(schema.TokenPreview, 'With `dry_run`: the token as it would be'),
         201: answer(
           schema.IssuedToken,
           'The token, with its secret',
@@ -237,7 +237,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<
     url: item,
     schema: {
       operationId: 'deleteToken',
-      summary: 'Delete a token permanently, whatever its status',
+      summary: 'Delete a token permanently, in any status',
       tags,
       params: schema.TokenParams,
       querystring: schema.DeletionQuery,

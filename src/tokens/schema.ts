@@ -175,7 +175,7 @@ export const TokenChange = Type.Object(
   {
     $id: 'TokenChange',
     additionalProperties: false,
-    description: 'What is left out stays as it is; null or `""` clears a member.',
+    description: 'Members that are left out keep their values; null or `""` clears a member.',
     ...unchangeableOf(Token, NewToken),
   },
 )
@@ -209,7 +209,7 @@ export const TokenPreview = Type.Object(
     expiry: tokenMembers.expiry,
     warnings: Type.Array(ref(Warning), { description: 'Differences between the request and the token.' }),
   },
-  { $id: 'TokenPreview', description: 'What a token would be, if it were created now.' },
+  { $id: 'TokenPreview', description: 'The token as it would be created now.' },
 )
 
 export const TokenPage = Type.Object(
@@ -219,7 +219,7 @@ export const TokenPage = Type.Object(
       anyOf: [{ $ref: 'Token#' }, { type: 'null' }],
       description:
         'The token of AUTH_SECRET, if that belongs to this organization and the caller may read all of its tokens. It ' +
-        'is the same on every page, whatever the filters, and not among the items or counts.',
+        'is the same on every page, regardless of the filters, and not among the items or counts.',
       examples: [null],
     }),
     creation: ref(Creation),

@@ -119,7 +119,7 @@ export const verificationRoutes: FastifyPluginAsyncTypebox<Options> = async (app
     operationId: 'verify',
     summary: 'Tell a gateway whether to let a request through',
     description:
-      "Every method is answered alike, and bodies are ignored. The user's token is read from Bearer, from Basic as the " +
+      "All methods get the same response, and bodies are ignored. The user's token is read from Bearer, from Basic as the " +
       'password with any user name, and from the header fields in `VERIFY_HEADERS`. Below `/verify/`, the rest ' +
       'of the URL is that of the original request, and `X-Counterfoil-Require` contains the requirement in the form ' +
       'of this query.',

@@ -25,7 +25,7 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing 
     url: collection,
     schema: {
       operationId: 'createWebhook',
-      summary: 'Register an endpoint that is told about events',
+      summary: 'Register an endpoint that receives events',
       description:
         "Messages follow Standard Webhooks 1.0. The webhooks of the organization `platform` get every organization's events.",
       tags,
@@ -169,7 +169,7 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing 
     url: `${item}/deliveries`,
     schema: {
       operationId: 'listWebhookDeliveries',
-      summary: 'List what was sent to a webhook in the last 30 days, newest first',
+      summary: 'List the deliveries of a webhook in the last 30 days, newest first',
       tags,
       params: schema.WebhookParams,
       querystring: schema.DeliveryQuery,

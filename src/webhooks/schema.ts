@@ -73,7 +73,7 @@ const members = {
 
 export const Webhook = Type.Object(members, {
   $id: 'Webhook',
-  description: 'An endpoint that is told about events.',
+  description: 'An endpoint that receives events.',
 })
 
 export const WebhookChange = Type.Object(
@@ -84,14 +84,14 @@ export const WebhookChange = Type.Object(
     paused: Type.Optional(
       Type.Boolean({
         description:
-          'Whether deliveries wait. `false` also enables a webhook that was disabled; what waits is then sent at once.',
+          'Whether deliveries wait. `false` also enables a webhook that was disabled; waiting deliveries are then sent at once.',
       }),
     ),
   },
   {
     $id: 'WebhookChange',
     ...closed,
-    description: 'What is left out stays as it is; null or `""` clears a member.',
+    description: 'Members that are left out keep their values; null or `""` clears a member.',
     ...unchangeableOf(Webhook, WebhookCreation),
   },
 )
@@ -144,7 +144,7 @@ export const Delivery = Type.Object(
     response_status: nullable.integer({ description: 'The HTTP status of the last response.' }),
     error: nullable.string({ description: 'Why the last attempt failed.' }),
   },
-  { $id: 'Delivery', description: 'A message to a webhook, and what became of it.' },
+  { $id: 'Delivery', description: 'A message to a webhook, and its state.' },
 )
 
 export const DeliveryPage = Page(Delivery, 'DeliveryPage')
@@ -176,7 +176,7 @@ export const Replayed = Type.Object(
     replayed: Type.Integer({ description: 'How many deliveries are repeated.' }),
     more: Type.Boolean({ description: 'Whether the range may contain more: repeat the request later.' }),
   },
-  { $id: 'WebhookReplayed', description: 'What a replay repeats.' },
+  { $id: 'WebhookReplayed', description: 'The result of a replay.' },
 )
 
 export const WebhookParams = Type.Object({ ...OrganizationParams.properties, webhook: Id })

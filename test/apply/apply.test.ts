@@ -290,7 +290,10 @@ t.test('the command prints what it does, as text or as JSON', async (t) => {
     output: `${created}Nothing was changed: this was a dry run.\n`,
   })
   t.same(await command(t, target, {}), { code: 0, output: created })
-  t.same(await command(t, target, {}), { code: 0, output: 'Everything is as the file says.\n' })
+  t.same(await command(t, target, {}), {
+    code: 0,
+    output: 'Nothing to change: the service matches the file.\n',
+  })
   const { output } = await command(t, [...target, '--json'])
   t.same(JSON.parse(output), [])
 })

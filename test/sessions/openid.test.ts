@@ -25,7 +25,7 @@ async function signedIn(subject: string, account: object = {}): Promise<Browser>
   return browser
 }
 
-/** Changes a registration; what is not named stays as it is. */
+/** Changes these members of a registration. */
 async function change({ id }: { id: string }, body: object): Promise<void> {
   const url = `/v1/organizations/default/issuers/${id}`
   const {

@@ -166,7 +166,7 @@ t.test('a credential in Authorization wins over the cookie', async (t) => {
   t.equal((await world.ask('GET', '/v1/self', { token: 'garbage', headers: { cookie } })).status, 401)
 })
 
-t.test('a request that changes something has to come from a page of this origin', async (t) => {
+t.test('a request that changes something must come from a page of this origin', async (t) => {
   const { cookie } = await open()
   const body = { name: 'Cross', type: 'api' }
   const from = (headers: Record<string, string>) =>

@@ -171,7 +171,7 @@ t.test('the credential for polling is not sent to another URL unless it is given
     world.ask('PUT', path, { body: { audience, poll_url, ...more } })
   const refusal = {
     status: 422,
-    body: { errors: [{ in: 'body', field: 'poll_authorization', detail: /has to be given again/ }] },
+    body: { errors: [{ in: 'body', field: 'poll_authorization', detail: /must be given again/ }] },
   }
   t.match(await put(other.pollUrl), refusal)
   t.match(await put(null), { status: 200, body: { has_poll_authorization: true } })

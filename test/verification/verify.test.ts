@@ -42,7 +42,7 @@ t.test('a good token passes, with its identity', async (t) => {
   })
 })
 
-t.test('every method is answered alike, at /verify and below', async (t) => {
+t.test('all methods get the same response, at /verify and below', async (t) => {
   for (const url of ['/verify', '/verify/', '/verify/orders/7?page=2&scope=admin'])
     for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
       const good = await ask(bearer(token.secret), url, method)

@@ -19,7 +19,7 @@ export const creationRoutes: FastifyPluginAsyncTypebox<Pick<Deps, 'db'> & { sign
     url: '/organizations/:organization/tokens/options',
     schema: {
       operationId: 'getTokenOptions',
-      summary: 'Get everything that a form for a new token needs',
+      summary: 'Get the options of a form for a new token',
       tags,
       params: OrganizationParams,
       querystring: schema.OptionsQuery,

@@ -20,7 +20,7 @@ export const Creation = Type.Object(
       description: 'The code of the error that a create would fail with.',
       examples: ['creation_disabled'],
     }),
-    reason: nullable.string({ description: 'The same for people.' }),
+    reason: nullable.string({ description: 'The detail of that error.' }),
   },
   { $id: 'Creation', description: 'Whether a token could be created right now.' },
 )
@@ -30,7 +30,7 @@ export const candidateQuery = {
   owner_identity_source: Type.Optional(
     IdentitySource({
       description:
-        "Where the owner comes from, which decides `creation`. By default, the source in the owner's record.",
+        "The identity source of the owner, which decides `creation`. By default, that in the owner's record.",
     }),
   ),
 }
@@ -93,7 +93,7 @@ export const TokenOptions = Type.Object(
       organization: Type.Unsafe<Static<typeof Usage> | null>({ ...usage, description: 'Null: no limit.' }),
     }),
   },
-  { $id: 'TokenOptions', description: 'Everything that a form for a new token needs.' },
+  { $id: 'TokenOptions', description: 'The options of a form for a new token.' },
 )
 
 export const OwnerRevocation = Type.Object(

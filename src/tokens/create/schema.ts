@@ -79,7 +79,7 @@ const NewOwner = Type.Object(
     subject: ownerMembers.subject,
     identity_source: orNull(IdentitySource(), {
       description:
-        'Where the user comes from. Left out: as the record of the owner says, else `internal`; required for an ' +
+        'The identity source of the user. Left out: that in the record of the owner, else `internal`; required for an ' +
         'unknown owner if the policy does not allow new tokens for single sign-on users.',
     }),
     email: Type.Optional(
@@ -145,7 +145,7 @@ export const NewToken = Type.Object(
   {
     $id: 'NewToken',
     additionalProperties: false,
-    description: 'An optional member that is null or `""` is as if it were left out.',
+    description: 'An optional member that is null or `""` counts as left out.',
     examples: [
       { name: 'Okta SCIM connector', type: 'scim', lifetime_days: 365 },
       {
@@ -230,8 +230,8 @@ export const CreationQuery = Type.Object(
     dry_run: Type.Boolean({
       default: false,
       description:
-        'Only say what would happen, for a form: nothing is stored, logged, counted or locked, and an Idempotency-Key has ' +
-        'no effect. The answer is 200, or one error that names everything that is wrong.',
+        'Only report the result, for a form: nothing is stored, logged, counted or locked, and an Idempotency-Key has ' +
+        'no effect. The response is 200, or one error that names everything that is wrong.',
     }),
   },
   { additionalProperties: false },

@@ -128,6 +128,6 @@ async function* chunksOf(body: Readable): AsyncGenerator<Buffer> {
 }
 
 function emptyBody(): AppError {
-  const detail = 'must have a token a line'
+  const detail = 'must have one token per line'
   return new AppError('invalid_request', `body ${detail}`, { fields: [{ in: 'body', field: '', detail }] })
 }

@@ -53,7 +53,7 @@ const ImportedToken = Type.Object(
         maxLength: 100,
         examples: ['glpat-'],
       }),
-      { description: 'What the secret begins with. Left out: nothing is known about that.' },
+      { description: 'The prefix of the secret. Left out: not known.' },
     ),
     hint: orNull(Type.String({ format: 'name', maxLength: 100, examples: ['glpat-ab…9x2Q'] }), {
       description:
@@ -66,7 +66,7 @@ const ImportedToken = Type.Object(
 export const TokenImport = Type.String({
   $id: 'TokenImport',
   description:
-    'A token a line: `sha256` and `type`, and optionally `name`, `comment`, `owner`, `scopes`, `audience`, `metadata`, ' +
+    'One token per line: `sha256` and `type`, and optionally `name`, `comment`, `owner`, `scopes`, `audience`, `metadata`, ' +
     '`allowed_cidrs`, `not_before`, `expires_at`, `created_at`, `last_used_at`, `prefix` and `hint`.',
   examples: [
     `${JSON.stringify({
@@ -138,7 +138,7 @@ export const ImportQuery = Type.Object(
   {
     dry_run: Type.Boolean({
       default: false,
-      description: 'Only say what would happen: nothing is stored or logged.',
+      description: 'Only report the results: nothing is stored or logged.',
     }),
   },
   { additionalProperties: false },

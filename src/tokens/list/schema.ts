@@ -67,7 +67,7 @@ export const TokenQuery = Type.Object(
       type: 'string',
       default: '-created_at',
       description:
-        'A minus means descending. Names are ordered by their lower-case bytes, whatever the language. Tokens that ' +
+        'A minus means descending. Names are ordered by their lower-case bytes, regardless of the language. Tokens that ' +
         'never expire come last, those never used come first. A token that is used while you page by ' +
         '`last_used_at` moves, and may appear twice or not at all; in other orders each appears exactly once.',
     }),

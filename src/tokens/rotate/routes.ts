@@ -45,7 +45,7 @@ export const rotationRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing
     config: { forgets: true },
     schema: {
       operationId: 'rotateToken',
-      summary: 'Give a token a new secret, which is shown this once',
+      summary: 'Give a token a new secret, which is shown only once',
       description:
         'Id, history, scopes and limits stay. The previous secret stays good for the overlap. If the answer was lost, ' +
         'repeat the request: a new secret that was never used is replaced.',
@@ -76,7 +76,7 @@ export const rotationRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing
     config: { forgets: true },
     schema: {
       operationId: 'rotateSelf',
-      summary: 'Give the token that this very request presents a new secret',
+      summary: 'Give the token of this request a new secret',
       description:
         'For tokens with `tokens:own` or `tokens:write`, and for those whose type has `self_rotation`. A secret in its ' +
         'overlap can be used, but not rotated.',
@@ -104,7 +104,7 @@ export const rotationRoutes: FastifyPluginAsyncTypebox<Deps & { signing: Signing
     {
       path: 'finish',
       operationId: 'finishRotation',
-      summary: 'End the overlap of a rotation now, everywhere; without an overlap nothing changes',
+      summary: 'End the overlap of a rotation now, everywhere; has no effect without an overlap',
       end: finishRotation,
     },
     {

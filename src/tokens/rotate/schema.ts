@@ -10,7 +10,7 @@ const RotationMembers = Type.Object(
   {
     overlap_seconds: orNull(Type.Integer({ minimum: 0, maximum: 31_622_400 }), {
       description:
-        'How long the previous secret stays good; left out: as long as the policy says. 0 if it has leaked: it ends at once.',
+        'How long the previous secret stays good; left out: the default of the policy. 0 if it has leaked: it ends at once.',
     }),
     activation: orNull(Type.Enum(['now', 'first_use'], { type: 'string' }), {
       description:
@@ -28,7 +28,7 @@ export const TokenRotation = Type.Unsafe<Body>({
   $id: 'TokenRotation',
   type: ['object', 'null'],
   description:
-    'The overlap, and a new expiry within the policy: left out, the token expires when it would have. Null members count as left out.',
+    'The overlap, and a new expiry within the policy: left out, the expiry does not change. Null members count as left out.',
   examples: [{ overlap_seconds: 3600 }, { activation: 'first_use' }],
 })
 
@@ -59,7 +59,7 @@ export const TokenSecret = Type.Object(
     }),
     reused_ip: nullable.string(),
   },
-  { $id: 'TokenSecret', description: 'A secret of a token, which itself cannot be read.' },
+  { $id: 'TokenSecret', description: 'A secret of a token, without the secret itself.' },
 )
 
 export const TokenSecretList = Type.Object(
