@@ -11,6 +11,7 @@ const parts = [
   'client',
   'memory',
   'start',
+  'console',
 ] as const
 
 /** Durations and repetitions; together they bound the time of a run. */
@@ -31,6 +32,8 @@ export type Plan = {
   clientRevocations: number
   starts: number
   imports: number
+  /** In the console's list. */
+  listed: number
 }
 
 const full: Plan = {
@@ -48,6 +51,7 @@ const full: Plan = {
   clientRevocations: 1_000,
   starts: 5,
   imports: 100_000,
+  listed: 100_000,
 }
 
 const quick: Plan = {
@@ -61,6 +65,7 @@ const quick: Plan = {
   clientRevocations: 200,
   starts: 2,
   imports: 10_000,
+  listed: 10_000,
 }
 
 export type Options = {

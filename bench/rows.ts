@@ -1,6 +1,7 @@
 import { acceptance, type Bound } from './acceptance.ts'
 import type { measureChurn } from './measure/churn.ts'
 import type { ClientCut, ClientLag } from './measure/client.ts'
+import type { measureConsole } from './measure/console.ts'
 import type { Staleness } from './measure/cut.ts'
 import type { measureImport } from './measure/import.ts'
 import type { Lag } from './measure/lag.ts'
@@ -122,6 +123,20 @@ export function memoryRows({
   return [
     { what, value: peak, unit: 'MiB', bound: acceptance.memoryMiB },
     { what: 'resident memory by cached token', value: bytesPerToken, unit: 'bytes' },
+  ]
+}
+
+export function consoleRows({
+  listed,
+  passed,
+  rows,
+  late,
+  longestTask,
+}: Awaited<ReturnType<typeof measureConsole>>): Row[] {
+  const what = `the console's list of ${listed.toLocaleString('en')} tokens, past ${passed.toLocaleString('en')} of them by wheel`
+  return [
+    { what: `${what}, frames over 50 ms, of all`, value: late },
+    { what: `${what}, longest task`, value: longestTask, unit: 'ms', note: `${rows} rows in the document` },
   ]
 }
 

@@ -6,6 +6,7 @@ import { type Generator, startGenerator, WrongAnswers } from './load/load.ts'
 import { measureChurn } from './measure/churn.ts'
 import { measureClientCut, measureClientLag } from './measure/client.ts'
 import { measureColdStart } from './measure/cold-start.ts'
+import { measureConsole } from './measure/console.ts'
 import { measureCuts, tokensForCuts } from './measure/cut.ts'
 import { measureImport } from './measure/import.ts'
 import { measureLag } from './measure/lag.ts'
@@ -19,6 +20,7 @@ import { progress } from './progress.ts'
 import {
   churnRow,
   clientRows,
+  consoleRows,
   cutRows,
   importRows,
   lagRows,
@@ -46,6 +48,7 @@ const parts: [string, Part][] = [
   ['memory', memory],
   ['import', importing],
   ['start', start],
+  ['console', scrolling],
 ]
 
 const { plan, quick, wants, sizes } = readOptions(process.argv.slice(2))
@@ -185,6 +188,11 @@ async function start({ small, scratch }: Fixtures): Promise<Row[]> {
     { what: 'cold start to ready, DATABASE_URL', value: onDatabase, unit: 'ms' },
     { what: 'cold start to ready, embedded, making the database', value: embedded, unit: 'ms' },
   ]
+}
+
+async function scrolling({ server }: Fixtures): Promise<Row[]> {
+  progress('scrolling in the console')
+  return consoleRows(await measureConsole(server, plan))
 }
 
 /** Stops them afterwards, so that they do not disturb the next measurement. */

@@ -92,6 +92,9 @@ export async function secretIsGone(t: Test, page: Page, secret: string): Promise
     document.title,
   ])`)) as string
   t.notOk(left.includes(secret), 'no secret in the document, the URL, the history or a storage')
+  const read = JSON.stringify(await page.accessibility.snapshot({ interestingOnly: false }))
+  t.ok(read.includes('heading'))
+  t.notOk(read.includes(secret), 'nor in what the browser paints and screen readers read')
   t.same(await page.evaluate('indexedDB.databases().then((all) => all.length)'), 0)
 }
 

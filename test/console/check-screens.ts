@@ -33,6 +33,10 @@ const watchShifts = `{
   }).observe({ type: 'layout-shift', buffered: true })
 }`
 
+/** What looks like a whole secret where people can read it, such as in a picture of the page. */
+const readable = `[document.body.innerText, ...[...document.querySelectorAll('input, textarea')]
+  .map(({ type, value }) => (type === 'password' ? '' : value))].join(' ').match(/(?<![a-z])(cfm|api|scim|mcp|um|whsec)_[\\w+/=]{20,}/g) ?? []`
+
 /** What moves, or would move after a change. */
 const moving = `[...document.querySelectorAll('*')].flatMap((element) =>
   ['', '::before', '::after', '::backdrop'].filter((part) => {
@@ -73,6 +77,7 @@ export async function checkScreens(t: Test, { world, url, browser }: Console): P
   const check = async (name: string) => {
     await page.evaluate(source)
     t.same(await page.evaluate(moving), [], `${name}: nothing moves`)
+    t.same(await page.evaluate(readable), [], `${name}: no secret can be read, nor gets into a picture`)
     for (const theme of ['light', 'dark'] as const) {
       await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }, motion])
       const widths = theme === 'light' ? [768, 1440] : [360]
@@ -122,6 +127,7 @@ export async function checkScreens(t: Test, { world, url, browser }: Console): P
     await page.waitForFunction(`!document.querySelector('.skeleton')`)
     await check(name)
   }
+  await page.browserContext().close()
   t.same(foreign, [], 'nothing is requested from other origins')
   t.same(
     errors.filter((error) => !/status of 400/.test(error)),

@@ -10,6 +10,7 @@ export async function seed(t: Test, world: World): Promise<void> {
     body: { lifetime: { maximum_days: 3652, on_too_long: 'reduce', allow_no_expiry: false } },
   })
   const owner = { subject: 'u-4711', email: 'ada@example.com' }
+  const grace = { subject: 'u-4712', email: 'grace@example.com' }
   const at = (days: number) => new Date(world.clock.now.getTime() + days * day).toISOString()
   const make = async (
     input: Record<string, unknown>,
@@ -17,12 +18,14 @@ export async function seed(t: Test, world: World): Promise<void> {
   ) => {
     const { id } = await issue({ lifetime_days: 365, ...input })
     await sql('update tokens set created_at = $2 where id = $1', [id, at(created)])
+    await sql('update token_secrets set created_at = $2 where token_id = $1', [id, at(created)])
     if (left !== undefined) await sql('update tokens set expires_at = $2 where id = $1', [id, at(left)])
     if (used !== undefined)
       await sql(
         `insert into token_uses (organization_id, token_id, first_used_at, last_used_at, last_used_ip, use_count)
           select organization_id, id, created_at, $2, '192.0.2.17', 48213 from tokens where id = $1
-          on conflict (organization_id, token_id) do update set last_used_at = excluded.last_used_at`,
+          on conflict (organization_id, token_id) do update
+          set last_used_at = excluded.last_used_at, last_used_ip = excluded.last_used_ip, use_count = excluded.use_count`,
         [id, at(used)],
       )
     return id as string
@@ -47,7 +50,7 @@ export async function seed(t: Test, world: World): Promise<void> {
   })
   for (const name of ['Backups', 'Billing sync', 'Grafana', 'Jira automation', 'Terraform', 'Zapier'])
     await make(
-      { name, type: 'api', scopes: ['read'] },
+      { name, type: 'api', scopes: ['read'], ...(name === 'Zapier' && { owner: grace }) },
       { left: 40 + name.length * 20, used: -name.length / 3 },
     )
   await seedWebhooks(t, world)

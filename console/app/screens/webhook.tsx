@@ -26,6 +26,11 @@ type Deed = 'change' | 'rotate' | 'delete'
 
 const overlaps = [86_400, 3_600, 604_800, 0]
 
+/** A URL that breaks after a slash, where it does not fit. */
+function breakable(url: string) {
+  return url.split(/(?<=[/])/).flatMap((part) => [part, <wbr key={part} />])
+}
+
 /** A webhook, its deliveries, and the actions on it. */
 export default function WebhookScreen({ organization, place, id }: ScreenProps) {
   const me = useMe()
@@ -122,7 +127,7 @@ export default function WebhookScreen({ organization, place, id }: ScreenProps) 
           )
         }
       >
-        <span class="name">{data.url}</span> <WebhookStatus status={data.status} />
+        <span class="name">{breakable(data.url)}</span> <WebhookStatus status={data.status} />
       </Heading>
       {data.status === 'failing' && data.failing_since && (
         <Notice kind="warning">{words.webhooks.failing(formatLong(data.failing_since))}</Notice>
