@@ -234,7 +234,7 @@ export async function tokenStories(t: Test, { world, url, browser }: Console): P
     await page.waitForSelector('.card')
     t.match(
       await textOf(page, 'main'),
-      /Never used.*created\s+just now.*Unused for 90 days.*Used in spring\s+used\s+4 months ago/s,
+      /Never used.*created\s+(just now|\d+ minutes? ago).*Unused for 90 days.*Used in spring\s+used\s+4 months ago/s,
     )
   })
 
