@@ -17,7 +17,7 @@ const { values: options, positionals } = parseArgs({
     grep: { type: 'string', short: 'g', multiple: true },
     only: { type: 'boolean' },
     // Tests also wait: for locks, timers and other processes.
-    jobs: { type: 'string', short: 'j', default: `${availableParallelism() + 1}` },
+    jobs: { type: 'string', short: 'j', default: `${availableParallelism() + 2}` },
     reporter: { type: 'string', short: 'R', default: 'min' },
   },
 })

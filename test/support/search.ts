@@ -5,7 +5,7 @@ const hashOf = (word: number) => Math.imul(word, 0x9e3779b1) >>> (32 - hashBits)
  * Finds which of the secrets a text contains. It reads the text once, however many secrets there are, four bytes at a
  * time: wherever a secret is, one of its last four positions holds such a word.
  */
-export function searchFor(secrets: Iterable<string>): (text: string) => string[] {
+export function searchFor(secrets: Iterable<string>): (text: Buffer) => string[] {
   const byWord = new Map<number, { bytes: Buffer; offset: number }[]>()
   const hashes = new Uint8Array(1 << hashBits)
   for (const secret of secrets) {
@@ -18,9 +18,9 @@ export function searchFor(secrets: Iterable<string>): (text: string) => string[]
     }
   }
   return (text) => {
-    const { buffer, length } = new TextEncoder().encode(text)
-    const bytes = Buffer.from(buffer, 0, length)
-    const words = new Uint32Array(buffer, 0, Math.floor(length / 4))
+    // An array of words has to begin at a multiple of four.
+    const bytes = text.byteOffset % 4 === 0 ? text : Buffer.from(Uint8Array.from(text).buffer)
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, Math.floor(bytes.length / 4))
     const found = new Set<string>()
     for (let index = 0; index < words.length; index++) {
       const word = words[index] as number
