@@ -18,6 +18,7 @@ import { startInterval } from './shared/interval.ts'
 import { tracing } from './shared/tracing.ts'
 import type { Shutdown } from './shutdown.ts'
 import { deleteOldSecurityEvents } from './signals/receive.ts'
+import { keepActiveCounts } from './tokens/quota.ts'
 import { deleteOldSuperseded } from './tokens/rotate/overlap.ts'
 import { tidyWebhooks } from './webhooks/tidy.ts'
 
@@ -88,6 +89,7 @@ export async function startService({
     )
     deleteEndedSessions(db, new Date()).catch((err) => log.warn({ err }, 'deleting ended sessions failed'))
     deleteOldRevocations(db, new Date()).catch((err) => log.warn({ err }, 'deleting old revocations failed'))
+    keepActiveCounts(db, new Date()).catch((err) => log.warn({ err }, 'counting active tokens failed'))
     tidyMails(db, new Date()).catch((err) => log.warn({ err }, 'deleting old mails failed'))
     tidyWebhooks(db, new Date()).catch((err) => log.warn({ err }, 'deleting old deliveries failed'))
   })

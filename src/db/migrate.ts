@@ -38,6 +38,7 @@ import * as openid from '../../migrations/0034-openid.ts'
 import * as sessionChecks from '../../migrations/0035-session-checks.ts'
 import * as announceByStatement from '../../migrations/0036-announce-by-statement.ts'
 import * as listIndexes from '../../migrations/0037-list-indexes.ts'
+import * as activeCounts from '../../migrations/0038-active-counts.ts'
 import { ConfigError } from '../shared/config-files.ts'
 import type { Db } from './database.ts'
 import { makeIndexes, pendingIndexes } from './indexes.ts'
@@ -80,6 +81,7 @@ export const migrations = {
   '0035-session-checks': sessionChecks,
   '0036-announce-by-statement': announceByStatement,
   '0037-list-indexes': listIndexes,
+  '0038-active-counts': activeCounts,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

@@ -23,6 +23,8 @@ const tables: Record<keyof Tables, string[]> = {
   secretUses: readAndWrite,
   tokenUses: readAndWrite,
   staticSecretUses: readAndWrite,
+  activeCounts: readAndWrite,
+  activeCountChanges: readAndWrite,
   // Append-only.
   auditEvents: ['select', 'insert'],
   idempotencyKeys: readAndWrite,

@@ -509,6 +509,20 @@ type MailsTable = {
   digest: Generated<boolean | null>
 }
 
+/** How many tokens were active at an instant. */
+type ActiveCountsTable = {
+  organizationId: string
+  countedAt: Date
+  active: ColumnType<string, number, number>
+}
+
+/** Changes of the number of unrevoked tokens with this expiry since they were counted. */
+type ActiveCountChangesTable = {
+  organizationId: string
+  expiresAt: Date
+  change: ColumnType<string, number, number>
+}
+
 /** A session of the console: of a token or of a user of a trusted issuer. */
 type SessionsTable = {
   id: string
@@ -563,6 +577,8 @@ export type Tables = {
   importedPrefixes: ImportedPrefixesTable
   secretUses: SecretUsesTable
   tokenUses: TokenUsesTable
+  activeCounts: ActiveCountsTable
+  activeCountChanges: ActiveCountChangesTable
   staticSecretUses: StaticSecretUsesTable
   auditEvents: AuditEventsTable
   idempotencyKeys: IdempotencyKeysTable

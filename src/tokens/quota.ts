@@ -53,7 +53,7 @@ export async function readQuotas(
   else if (hold && limits.active_per_owner !== null && owners.length > 0)
     await store.lockQuotasOf(tx, organizationId, owners)
   return {
-    usages: await readUsages(tx, limits, { organizationId, owners, now }),
+    usages: await readUsages(tx, limits, { organizationId, owners, now }, hold),
     names: name.unique ? await store.selectNames(tx, { organizationId }, names) : new Map(),
   }
 }
@@ -62,8 +62,9 @@ async function readUsages(
   db: Db,
   { active_per_organization: most, active_per_owner: mostOfOwner }: Policy['limits'],
   { organizationId, owners, now }: Omit<Claims, 'names'>,
+  isLocked = false,
 ): Promise<Taken['usages']> {
-  const active = most === null ? 0 : await store.countActive(db, organizationId, { now, limit: most })
+  const active = most === null ? 0 : await activeIn(db, organizationId, { now, limit: most }, isLocked)
   const ofOwners =
     mostOfOwner === null || owners.length === 0
       ? new Map<string, number>()
@@ -75,6 +76,33 @@ async function readUsages(
         : { limit: mostOfOwner, active: ofOwners.get(owner) ?? 0 },
     organization: most === null ? undefined : { limit: most, active },
   })
+}
+
+/** With more changes than this, or after this time, a create keeps its count for the following ones. */
+const mostChanges = 100
+const mostMs = 60_000
+
+/** Up to the limit. */
+async function activeIn(
+  db: Db,
+  organizationId: string,
+  asked: { now: Date; limit: number },
+  isLocked: boolean,
+): Promise<number> {
+  const { active, countedAt, changes } = await store.countActive(db, organizationId, asked)
+  const isOld = countedAt === null || Math.abs(asked.now.getTime() - countedAt.getTime()) > mostMs
+  if (isLocked && (isOld || changes > mostChanges)) await store.keepActiveCount(db, organizationId, asked.now)
+  return Math.min(active, asked.limit)
+}
+
+/** Keeps a count of the active tokens of each organization where they have changed. */
+export async function keepActiveCounts(db: Db, now: Date): Promise<void> {
+  for (const organizationId of await store.organizationsWithChanges(db)) {
+    await db.transaction().execute(async (tx) => {
+      await store.lockQuota(tx, organizationId)
+      await store.keepActiveCount(tx, organizationId, now)
+    })
+  }
 }
 
 /** Like `claimQuota`, for the new name of an existing token. */

@@ -116,7 +116,7 @@ t.test('each missing privilege is reported with the statement that grants it', a
   t.match(await missingGrants(db), [
     /^grant select on table kysely_migration to /,
     /^grant select, insert on table audit_events to /,
-    /^grant select, insert, update, delete on table client_assertions, client_keys, /,
+    /^grant select, insert, update, delete on table active_count_changes, active_counts, client_assertions, /,
   ])
 })
 

@@ -51,7 +51,9 @@ export async function costOf(
   const nodes = flatten(plan)
   const of = (type: RegExp) => nodes.filter((node) => type.test(node['Node Type']))
   return {
-    scanned: of(/^(Parallel )?Seq Scan$/).map((node) => node['Relation Name'] ?? ''),
+    scanned: of(/^(Parallel )?Seq Scan$/)
+      .filter((node) => node['Actual Loops'] > 0)
+      .map((node) => node['Relation Name'] ?? ''),
     sorted: Math.max(0, ...of(/Sort$/).flatMap(({ Plans = [] }) => Plans.map(rowsOf))),
     examined: Math.max(
       ...[table].flat().map((table) =>

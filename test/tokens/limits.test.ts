@@ -1,5 +1,8 @@
 import { sql } from 'kysely'
 import t from 'tap'
+import { keepActiveCounts } from '../../src/tokens/quota.ts'
+import { countActive } from '../../src/tokens/quota-store.ts'
+import { hold } from '../support/locks.ts'
 import { retried } from '../support/retried.ts'
 import { createWorld, day } from '../support/world.ts'
 
@@ -77,6 +80,61 @@ t.test('a token that is not valid yet counts against the quota', async (t) => {
   const { create } = await organization({ limits: { active_per_organization: 1 } })
   t.equal((await create({ not_before: '2027-01-01T00:00:00Z' })).status, 201)
   t.match(await create(), { status: 409, body: { code: 'limit_reached' } })
+})
+
+t.test('the count of active tokens is exact whatever happened, and whenever it was last kept', async (t) => {
+  const { key } = await organization({})
+  const { rows } = await world.sql('select id from organizations where key = $1', [key])
+  const { id } = rows[0]
+  const start = world.clock.now
+  const exact = async (now: Date) => {
+    const { rows } = await world.sql(
+      `select count(*)::int as count from tokens
+       where organization_id = $1 and revoked_at is null and coalesce(expires_at, 'infinity') > $2`,
+      [id, now],
+    )
+    return rows[0].count
+  }
+  const some =
+    'organization_id = $1 and id in (select id from tokens where organization_id = $1 order by random() limit 3)'
+  const changes = [
+    `insert into tokens (organization_id, id, type, name, scopes, audience, metadata, expires_at, created_at, created_by, updated_at)
+       select $1, gen_random_uuid(), 'api', 'n', '{}', '{}', '{}',
+         case when random() < 0.7 then timestamptz '${start.toISOString()}' + random() * interval '40 hours' end, now(), '{}', now()
+       from generate_series(1, 5)`,
+    `update tokens set revoked_at = now() where ${some}`,
+    `update tokens set revoked_at = null where ${some}`,
+    `update tokens set expires_at = expires_at + interval '5 hours' where ${some}`,
+    `update tokens set name = 'm' where ${some}`,
+    `delete from tokens where ${some}`,
+  ]
+  const wrong: object[] = []
+  for (let step = 0; step < 120; step++) {
+    await world.sql(changes[step % 7] ?? (changes[0] as string), [id])
+    // Clocks of instances differ.
+    const now = new Date(start.getTime() + step * 1_200_000 + (step % 5) * 900_000)
+    const { active } = await countActive(world.db, id, { now, limit: 1_000 })
+    if (active !== (await exact(now))) wrong.push({ step, active })
+    if (step % 4 === 0) await keepActiveCounts(world.db, now)
+  }
+  t.same(wrong, [])
+})
+
+t.test('a revocation that commits after the count was kept is counted', async (t) => {
+  const { key, create } = await organization({ limits: { active_per_organization: 2 } })
+  await create()
+  await create()
+  const holder = await hold(
+    t,
+    world,
+    `update tokens set revoked_at = now() where id = (
+       select tokens.id from tokens join organizations on organizations.id = organization_id where key = '${key}' limit 1)`,
+  )
+  await keepActiveCounts(world.db, world.clock.now)
+  t.equal((await create()).status, 409)
+  await holder.query('commit')
+  t.equal((await create()).status, 201)
+  t.equal((await create()).status, 409)
 })
 
 t.test('of 20 concurrent creates with one name in different case, one succeeds', async (t) => {

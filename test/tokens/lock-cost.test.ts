@@ -5,6 +5,7 @@ import { setOrganizationSuspended } from '../../src/organizations/organizations.
 import { selectKnownOwner } from '../../src/owners/store.ts'
 import { hasTokens } from '../../src/token-types/store.ts'
 import { revokeOwnerTokens } from '../../src/tokens/owners.ts'
+import { keepActiveCounts } from '../../src/tokens/quota.ts'
 import { countActive, countActiveOf, selectNames } from '../../src/tokens/quota-store.ts'
 import { callerOf } from '../support/credentials.ts'
 import { hold, waitsForLock } from '../support/locks.ts'
@@ -29,6 +30,8 @@ async function give(owner: string, count: number): Promise<void> {
   )
 }
 await give('many', 5_000)
+await keepActiveCounts(world.db, now)
+await give('many', 10)
 await world.sql('analyze tokens')
 
 /** `costOf` returns no rows. */
@@ -36,8 +39,8 @@ function noRows(): void {}
 
 const underLocks: Record<string, { most: number; ask: (db: Db) => Promise<unknown> }> = {
   'active tokens of an organization, for its limit': {
-    most: 50,
-    ask: (db) => countActive(db, organizationId, { now, limit: 50 }).catch(noRows),
+    most: 0,
+    ask: (db) => countActive(db, organizationId, { now, limit: 1_000_000 }).catch(noRows),
   },
   'active tokens of an owner, for their limit': {
     most: 50,
@@ -56,7 +59,7 @@ const underLocks: Record<string, { most: number; ask: (db: Db) => Promise<unknow
 for (const [what, { most, ask }] of Object.entries(underLocks)) {
   t.test(`${what}: at most ${most} of 5,000 tokens are examined`, async (t) => {
     const { examined, scanned } = await costOf(world.db, 'tokens', ask)
-    t.same(scanned, [])
+    t.notOk(scanned.includes('tokens'))
     t.ok(examined <= most, `${examined} rows`)
   })
 }
