@@ -121,6 +121,10 @@ export function createTail({
     void run()
   }
 
+  function rejectIfClosing(): void {
+    if (closing) throw new AppError('unavailable', 'This instance is stopping; connect to another one.')
+  }
+
   const stop = every(beatMs, () => {
     beatDue = true
     wake()
@@ -129,8 +133,9 @@ export function createTail({
   return {
     async follow(after, follower) {
       const since = elapsed()
+      rejectIfClosing()
       const { events, newest, more, gone } = await readFeed(db, after, maxAtOnce, doubt)
-      if (closing) throw new AppError('unavailable', 'This instance is stopping; connect to another one.')
+      rejectIfClosing()
       const one = { follower, cursor: newest, since }
       if (gone || more) follower.reset(newest)
       else if (events.length > 0) follower.take(events)
