@@ -83,7 +83,17 @@ type Flags = ReturnType<typeof parseArgs<{ options: typeof options }>>['values']
 
 type Environment = Record<string, string | undefined>
 
-type Invocation = { env: Environment; shutdown: Shutdown; flags: Flags; file: string }
+/** Where a command runs. */
+type Surroundings = { env: Environment; shutdown: Shutdown; output: NodeJS.WritableStream }
+
+type Invocation = Surroundings & {
+  flags: Flags
+  file: string
+  /** Prints a result: as a line of JSON with --json, otherwise as text. */
+  print(result: object, text: string): void
+  /** Makes the command end with the exit code for work that is not all done. */
+  leaveIncomplete(): void
+}
 
 type Command = {
   run(invocation: Invocation): Promise<void>
@@ -121,7 +131,8 @@ const commands: Record<string, Command> = {
 /** Runs the command that the arguments of this process name. */
 export async function main(shutdown: Shutdown): Promise<void> {
   try {
-    await runCommand(process.argv.slice(2), process.env, shutdown)
+    const { argv, env, stdout: output } = process
+    process.exitCode = await runCommand(argv.slice(2), { env, shutdown, output })
   } catch (error) {
     // During a shutdown, steps fail in various ways; the shutdown itself sets the exit code.
     if (shutdown.requested.aborted) return
@@ -146,11 +157,18 @@ function report({ message, code }: Failure): number {
   return code
 }
 
-/** Rejects with the reason why the process ends. Each command imports its own modules, since importing takes time. */
-export async function runCommand(args: string[], env: Environment, shutdown: Shutdown): Promise<void> {
+/**
+ * Resolves with the exit code, or rejects with the reason why the process ends. Each command imports its own modules, since
+ * importing takes time.
+ */
+export async function runCommand(args: string[], surroundings: Surroundings): Promise<number> {
   const { values, positionals } = parseArgs({ args, allowPositionals: true, options })
-  if (values.help) return void process.stdout.write(usage)
-  if (values.version) return void process.stdout.write(`${version}\n`)
+  const { output } = surroundings
+  let exitCode: number = exitCodes.done
+  if (values.help || values.version) {
+    output.write(values.help ? usage : `${version}\n`)
+    return exitCode
+  }
   const [name = 'serve', ...operands] = positionals
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (!command || operands.length > (command.takesFile ? 1 : 0))
@@ -162,10 +180,19 @@ export async function runCommand(args: string[], env: Environment, shutdown: Shu
   const foreign = Object.keys(values).find((flag) => !flags.includes(flag as keyof Flags))
   if (foreign !== undefined)
     throw new UsageError(`--${foreign} is not an option of ${name}; see counterfoil --help.`)
-  await run({ env, shutdown, flags: values, file: file ?? '' })
+  await run({
+    ...surroundings,
+    flags: values,
+    file: file ?? '',
+    print: (result, text) => output.write(`${values.json ? JSON.stringify(result) : text}\n`),
+    leaveIncomplete() {
+      exitCode = exitCodes.incomplete
+    },
+  })
+  return exitCode
 }
 
-async function serve({ env, shutdown }: Invocation): Promise<void> {
+async function serve({ env, shutdown, output }: Invocation): Promise<void> {
   const config = readConfig(env)
   const log = createLogger(config.logLevel)
   shutdown.log = log
@@ -203,7 +230,7 @@ async function serve({ env, shutdown }: Invocation): Promise<void> {
     const url = publicUrl(config)
     const token = config.console ? (config.adminToken ?? (await adminTokenIn(config.dataDir))) : undefined
     const link = token && (await signInLink(database.db, token))
-    process.stdout.write(
+    output.write(
       welcome({
         url,
         console: link && `${url}/console/#${link.reveal()}`,
@@ -269,30 +296,29 @@ async function serveByWorkers(
   await workers.ready
 }
 
-async function runDoctor({ env, shutdown, flags: { json } }: Invocation): Promise<void> {
+async function runDoctor({ env, shutdown, print, leaveIncomplete }: Invocation): Promise<void> {
   const { diagnose } = await import('./doctor.ts')
   const report = (finding: Finding) => {
     const { check, status, detail } = finding
-    print(json, finding, `${status.padEnd(7)}  ${check.padEnd(13)}  ${detail}`)
-    if (status === 'failed') process.exitCode = exitCodes.incomplete
+    print(finding, `${status.padEnd(7)}  ${check.padEnd(13)}  ${detail}`)
+    if (status === 'failed') leaveIncomplete()
   }
   await diagnose(env, { shutdown: shutdown.requested, report })
 }
 
-async function runMigrations({ env, shutdown, flags }: Invocation): Promise<void> {
-  const { 'dry-run': isDryRun, json } = flags
+async function runMigrations({ env, shutdown, flags, print }: Invocation): Promise<void> {
   const { migrate } = await import('./db/migrate.ts')
   await onDatabase(env, shutdown, async (database) => {
-    if (isDryRun) return asOwner(database, (db) => printPlan(db, json))
+    if (flags['dry-run']) return asOwner(database, (db) => printPlan(db, print))
     const applied = await asOwner(database, migrate)
-    print(json, { applied }, applied.length > 0 ? `Applied ${applied.join(', ')}.` : upToDate)
+    print({ applied }, applied.length > 0 ? `Applied ${applied.join(', ')}.` : upToDate)
   })
 }
 
 const upToDate = 'The database is up to date.'
 
 /** As text, the plan is SQL. */
-async function printPlan(db: Db, json: boolean | undefined): Promise<void> {
+async function printPlan(db: Db, print: Invocation['print']): Promise<void> {
   const { planMigrations } = await import('./db/migration-plan.ts')
   const plan = await planMigrations(db)
   const pending = plan.map(({ locks, ...migration }) => {
@@ -304,21 +330,21 @@ async function printPlan(db: Db, json: boolean | undefined): Promise<void> {
       '\n',
     )
   })
-  print(json, { pending }, inText.join('\n') || `-- ${upToDate}`)
+  print({ pending }, inText.join('\n') || `-- ${upToDate}`)
 }
 
-async function runAdminToken({ env, shutdown, flags: { json } }: Invocation): Promise<void> {
+async function runAdminToken({ env, shutdown, print }: Invocation): Promise<void> {
   const { addAdministrator } = await import('./bootstrap.ts')
   await onDatabase(env, shutdown, async (database, { dataDir, adminToken }) => {
     const { id, secret } = await asOwner(database, (db) => addAdministrator(db, new Date()))
-    print(json, { id, secret: secret.reveal() }, secret.reveal())
+    print({ id, secret: secret.reveal() }, secret.reveal())
     // The start signs in to the console with it, and other commands use it.
     if (database.embedded && !adminToken) await saveAdminToken(dataDir, secret)
   })
 }
 
-async function runRotation({ env, shutdown, flags }: Invocation): Promise<void> {
-  const { immediately = false, json } = flags
+async function runRotation({ env, shutdown, flags, print }: Invocation): Promise<void> {
+  const { immediately = false } = flags
   const { rotateKeys } = await import('./keys/maintenance.ts')
   await onDatabase(env, shutdown, async (database, config) => {
     const signing = await signingOf(database, config)
@@ -326,11 +352,11 @@ async function runRotation({ env, shutdown, flags }: Invocation): Promise<void> 
       rotateKeys(db, signing, new Date(), { immediately }),
     )
     const at = activatesAt.toISOString()
-    print(json, { kid, activates_at: at }, `The key ${kid} is published; it signs from ${at} on.`)
+    print({ kid, activates_at: at }, `The key ${kid} is published; it signs from ${at} on.`)
   })
 }
 
-async function runRewrap({ env, shutdown, flags: { json } }: Invocation): Promise<void> {
+async function runRewrap({ env, shutdown, print }: Invocation): Promise<void> {
   const { rewrapClientSecrets } = await import('./issuers/client.ts')
   const { rewrapKeys } = await import('./keys/maintenance.ts')
   const { rewrapPollCredentials } = await import('./signals/streams.ts')
@@ -344,7 +370,6 @@ async function runRewrap({ env, shutdown, flags: { json } }: Invocation): Promis
       await rewrapClientSecrets(db, signing),
     ])
     print(
-      json,
       {
         signing_keys: keys,
         webhook_secrets: secrets,
@@ -370,12 +395,7 @@ async function onDatabase(
   }
 }
 
-/** The result of a command, as a line of JSON or as text. */
-function print(json: boolean | undefined, result: object, text: string): void {
-  process.stdout.write(`${json ? JSON.stringify(result) : text}\n`)
-}
-
-async function runApply({ env, flags, file, shutdown }: Invocation): Promise<void> {
+async function runApply({ env, flags, file, shutdown, output }: Invocation): Promise<void> {
   const { readConfiguration } = await import('./apply/file.ts')
   const { applyConfiguration } = await import('./apply/command.ts')
   const configuration = readConfiguration(file)
@@ -386,7 +406,7 @@ async function runApply({ env, flags, file, shutdown }: Invocation): Promise<voi
       dryRun,
       json: flags.json ?? false,
       secretsFile: flags['secrets-file'],
-      print: (text) => process.stdout.write(text),
+      print: (text) => output.write(text),
     })
   const applyByService = async () => applyBy(openApi(await runningService(env, flags)))
   if (flags.url !== undefined || flags['token-file'] !== undefined) return applyByService()
@@ -405,7 +425,7 @@ async function runApply({ env, flags, file, shutdown }: Invocation): Promise<voi
   }
 }
 
-async function runImport({ env, flags, file }: Invocation): Promise<void> {
+async function runImport({ env, flags, file, output, leaveIncomplete }: Invocation): Promise<void> {
   const { organization, json = false } = flags
   if (organization === undefined)
     throw new UsageError('import needs --organization KEY; see counterfoil --help.')
@@ -416,11 +436,11 @@ async function runImport({ env, flags, file }: Invocation): Promise<void> {
     dryRun: flags['dry-run'] ?? false,
     json,
     async print(text) {
-      if (!process.stdout.write(text)) await once(process.stdout, 'drain')
+      if (!output.write(text)) await once(output, 'drain')
     },
     pause: (ms) => setTimeout(ms),
   })
-  if (invalid > 0) process.exitCode = exitCodes.incomplete
+  if (invalid > 0) leaveIncomplete()
 }
 
 async function runFeed({ env, flags, file, shutdown }: Invocation): Promise<void> {
@@ -434,16 +454,23 @@ async function runFeed({ env, flags, file, shutdown }: Invocation): Promise<void
   })
 }
 
-async function runRestoreCheck({ env, flags, file, shutdown }: Invocation): Promise<void> {
-  const { json, 'dry-run': dryRun = false, 'suspend-all': all } = flags
+async function runRestoreCheck({
+  env,
+  flags,
+  file,
+  shutdown,
+  print,
+  leaveIncomplete,
+}: Invocation): Promise<void> {
+  const { 'dry-run': dryRun = false, 'suspend-all': all } = flags
   if (!file === !all)
     throw new UsageError('restore-check needs either a file or --suspend-all; see counterfoil --help.')
   const { parseExport, replay, suspendAll } = await import('./restore/check.ts')
   const { openDirectly } = await import('./direct.ts')
   const lines = file && parseExport(await readFile(file, 'utf8'))
   const onStep = (step: Step) => {
-    print(json, step, `${step.action.padEnd(11)}  ${step.subject}`)
-    if (step.action === 'review') process.exitCode = exitCodes.incomplete
+    print(step, `${step.action.padEnd(11)}  ${step.subject}`)
+    if (step.action === 'review') leaveIncomplete()
   }
   await onDatabase(env, shutdown, async (database, config) => {
     const log = createLogger('error', process.stderr)
@@ -465,7 +492,7 @@ async function runningService(env: Environment, flags: Flags): Promise<Service> 
   }
 }
 
-async function printOpenapi(): Promise<void> {
+async function printOpenapi({ output }: Invocation): Promise<void> {
   const { compose } = await import('./compose.ts')
   const url = 'postgres://unused'
   const never = () => () => {}
@@ -486,6 +513,6 @@ async function printOpenapi(): Promise<void> {
     corsOrigins: [],
   })
   await app.ready()
-  process.stdout.write(`${JSON.stringify(app.swagger(), null, 2)}\n`)
+  output.write(`${JSON.stringify(app.swagger(), null, 2)}\n`)
   await close()
 }

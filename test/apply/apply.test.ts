@@ -1,14 +1,14 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { ApplyError, openApi } from '../../src/apply/api.ts'
 import { apply as applyTo, type Step, type WebhookSecret } from '../../src/apply/apply.ts'
 import { readConfiguration } from '../../src/apply/file.ts'
 import { platformPolicy } from '../../src/policy/effective.ts'
 import { Secret } from '../../src/shared/secret.ts'
-import { failureOf } from '../support/command.ts'
-import { freePort, run } from '../support/process.ts'
+import { failureOf, resultOf } from '../support/command.ts'
+import { freePort } from '../support/process.ts'
 import { recordSecret } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'
 
@@ -43,13 +43,6 @@ async function apply(content: unknown, { dryRun = false, token = world.admin, ke
 const unchanged = { steps: [], secrets: [], error: undefined }
 
 const names = (steps: Step[]) => steps.map(({ action, resource }) => `${action} ${resource}`)
-
-/** Runs the command. */
-async function command(t: Test, args: string[], env: Record<string, string> = { ADMIN_TOKEN: world.admin }) {
-  const started = run(t, ['apply', ...args], env)
-  const { code } = await started.exit
-  return { code, output: started.output() }
-}
 
 const read = async (path: string) => (await world.ask('GET', path)).body
 
@@ -285,16 +278,16 @@ t.test('the command prints what it does, as text or as JSON', async (t) => {
   const token = await save('token', `${world.admin}\n`)
   const target = [file, '--url', `${url}/`, '--token-file', token]
   const created = 'create organization command\n    key: "command"\n    name: "Command"\n'
-  t.same(await command(t, [...target, '--dry-run'], {}), {
+  t.same(await resultOf(['apply', ...target, '--dry-run']), {
     code: 0,
     output: `${created}Nothing was changed: this was a dry run.\n`,
   })
-  t.same(await command(t, target, {}), { code: 0, output: created })
-  t.same(await command(t, target, {}), {
+  t.same(await resultOf(['apply', ...target]), { code: 0, output: created })
+  t.same(await resultOf(['apply', ...target]), {
     code: 0,
     output: 'Nothing to change: the service matches the file.\n',
   })
-  const { output } = await command(t, [...target, '--json'])
+  const { output } = await resultOf(['apply', file, '--url', url, '--json'], { ADMIN_TOKEN: world.admin })
   t.same(JSON.parse(output), [])
 })
 

@@ -3,15 +3,14 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { apply, type Step } from '../../src/apply/apply.ts'
 import { readConfig } from '../../src/config.ts'
 import { openDirectly } from '../../src/direct.ts'
 import { createLogger } from '../../src/http/log.ts'
-import { failureOf } from '../support/command.ts'
+import { failureOf, resultOf } from '../support/command.ts'
 import { createEmptyDatabase } from '../support/database.ts'
 import { newDirectory, preparedDirectory } from '../support/embedded.ts'
-import { run } from '../support/process.ts'
 import { recordLog, recordSecret } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'
 
@@ -123,11 +122,7 @@ t.test('the application of a command serves nothing over a socket', async (t) =>
   t.equal((await app.inject(types)).statusCode, 401)
 })
 
-async function command(t: Test, args: string[], env: Record<string, string>) {
-  const started = run(t, ['apply', file, ...args], env)
-  const { code } = await started.exit
-  return { code, output: started.output() }
-}
+const command = (args: string[], env: Record<string, string>) => resultOf(['apply', file, ...args], env)
 
 t.test('the command sets up an empty database, and writes secrets of webhooks to a file', async (t) => {
   const adminToken = 'an-administrator-token-of-the-apply-tests'
@@ -140,7 +135,7 @@ t.test('the command sets up an empty database, and writes secrets of webhooks to
   const early = await failureOf(['apply', file, '--dry-run'], env)
   t.match(early, { code: 78, message: /^The database lacks 0001-foundation.+run counterfoil migrate/ })
   const secretsFile = join(folder, 'secrets')
-  const { code, output } = await command(t, ['--secrets-file', secretsFile], env)
+  const { code, output } = await command(['--secrets-file', secretsFile], env)
   t.equal(code, 0, output)
   const { secret, ...more } = JSON.parse(await readFile(secretsFile, 'utf8'))
   recordSecret(secret)
@@ -151,7 +146,7 @@ t.test('the command sets up an empty database, and writes secrets of webhooks to
 
 t.test('the command uses the embedded database of a service that is stopped', async (t) => {
   const dataDir = await preparedDirectory(t)
-  const { code, output } = await command(t, ['--dry-run'], { DATA_DIR: dataDir })
+  const { code, output } = await command(['--dry-run'], { DATA_DIR: dataDir })
   t.equal(code, 0, output)
   t.match(output, /^create token type direct\n/)
   t.match(output, /\nNothing was changed: this was a dry run\.\n$/)

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { resultOf } from '../support/command.ts'
 import { newDirectory, preparedDirectory, query, start, superuserUrl } from '../support/embedded.ts'
 import { freePort, run, said } from '../support/process.ts'
 import { recordSecret } from '../support/records.ts'
@@ -97,32 +98,32 @@ async function cannotAlterTheChangeLog(t: Test, service: string): Promise<void> 
   t.same(privileges, [{ privilege: 'INSERT' }, { privilege: 'SELECT' }])
 }
 
+/** The tests use it one after another. */
+const used = await preparedDirectory(t)
+
 for (const WORKERS of ['1', '2'])
   t.test(
     `with WORKERS=${WORKERS}, requests are served by a role that cannot alter the change log`,
     async (t) => {
-      const dataDir = await preparedDirectory(t)
       const meanwhile = async () => {
-        const port = (await readFile(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[3]
-        const superuser = await superuserUrl(`postgres://127.0.0.1:${port}`, dataDir)
+        const port = (await readFile(join(used, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')[3]
+        const superuser = await superuserUrl(`postgres://127.0.0.1:${port}`, used)
         const sessions = await query(
           superuser,
           `select distinct usename as role from pg_stat_activity where datname = 'counterfoil'`,
         )
         t.same(sessions, [{ role: 'counterfoil_service' }])
       }
-      await serve(t, dataDir, { env: { WORKERS }, meanwhile })
-      const urls = await urlsOf(t, dataDir)
+      await serve(t, used, { env: { WORKERS }, meanwhile })
+      const urls = await urlsOf(t, used)
       await cannotAlterTheChangeLog(t, urls.service)
       await onlyItsOwnPasswordWorks(t, urls)
     },
   )
 
 t.test('a data directory from before the service had a role of its own is upgraded', async (t) => {
-  const dataDir = await preparedDirectory(t)
-  await serve(t, dataDir)
-  const { url, stop } = await start(t, dataDir)
-  const superuser = new URL(await superuserUrl(url, dataDir))
+  const { url, stop } = await start(t, used)
+  const superuser = new URL(await superuserUrl(url, used))
   superuser.pathname = '/counterfoil'
   for (const statement of [
     'drop owned by counterfoil_service',
@@ -134,13 +135,13 @@ t.test('a data directory from before the service had a role of its own is upgrad
   ])
     await query(superuser.href, statement)
   await stop()
-  await serve(t, dataDir)
-  const urls = await urlsOf(t, dataDir)
+  await serve(t, used)
+  const urls = await urlsOf(t, used)
   await cannotAlterTheChangeLog(t, urls.service)
   await onlyItsOwnPasswordWorks(t, urls)
   t.match(
     await query(urls.owner, 'select count(*)::integer as tokens from tokens where revoked_at is not null'),
-    [{ tokens: 2 }],
+    [{ tokens: 3 }],
   )
 })
 
@@ -151,9 +152,7 @@ t.test('commands for operators work on a data directory that no service has used
     ['rotate-keys', /^The key \S+ is published/],
     ['rewrap', /\d/],
   ] as const) {
-    const ended = run(t, [command], { DATA_DIR: dataDir })
-    t.match(await ended.exit, { code: 0 }, command)
-    t.match(ended.output(), output)
+    t.match(await resultOf([command], { DATA_DIR: dataDir }), { code: 0, output }, command)
   }
   await serve(t, dataDir)
 })

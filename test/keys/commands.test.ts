@@ -4,10 +4,9 @@ import { createDb } from '../../src/db/database.ts'
 import { prepareKeys } from '../../src/keys/maintenance.ts'
 import { parseMasterKey } from '../../src/keys/master-key.ts'
 import { listen, startTransmitter } from '../signals/transmitter.ts'
-import { failureOf } from '../support/command.ts'
+import { failureOf, resultOf } from '../support/command.ts'
 import { cloneDatabase } from '../support/database.ts'
 import { recordPrivateKeys } from '../support/master-key.ts'
-import { run } from '../support/process.ts'
 import { recordSecret } from '../support/records.ts'
 import { createWorld } from '../support/world.ts'
 import { startReceiver, verifies } from '../webhooks/receiver.ts'
@@ -23,9 +22,8 @@ const signing = (masterKey: string) => ({ masterKeys: [parseMasterKey(masterKey)
 
 /** Runs the command with these variables in addition to the database's. */
 async function succeeds(t: Test, command: string, env: Record<string, string>, says: RegExp) {
-  const ended = run(t, command.split(' '), { DATABASE_URL: url, ...env })
-  t.match(await ended.exit, { code: 0 })
-  t.match(ended.output(), says)
+  const ended = await resultOf(command.split(' '), { DATABASE_URL: url, ...env })
+  t.match(ended, { code: 0, output: says })
 }
 
 const fails = (command: string, env: Record<string, string>) =>

@@ -5,7 +5,7 @@ import { bootstrap } from '../../src/bootstrap.ts'
 import { createDb } from '../../src/db/database.ts'
 import { startEmbedded } from '../../src/embedded-postgres/installation.ts'
 import { generateSecret } from '../../src/shared/secret.ts'
-import { failureOf } from '../support/command.ts'
+import { failureOf, resultOf } from '../support/command.ts'
 import { cloneDatabase, createEmptyDatabase } from '../support/database.ts'
 import { preparedDirectory } from '../support/embedded.ts'
 import { run } from '../support/process.ts'
@@ -24,9 +24,9 @@ t.test('admin-token creates an administrator, whatever the policy says, and reco
     body: strict,
   })
   t.equal(changed.status, 200, changed.text)
-  const command = run(t, ['admin-token', '--json'], { DATABASE_URL: world.databaseUrl })
-  t.match(await command.exit, { code: 0 }, command.output())
-  const { id, secret } = JSON.parse(command.output())
+  const { code, output } = await resultOf(['admin-token', '--json'], { DATABASE_URL: world.databaseUrl })
+  t.equal(code, 0, output)
+  const { id, secret } = JSON.parse(output)
   const self = await world.ask('GET', '/v1/self', { token: secret })
   t.match(self, { status: 200, body: { id, scopes: ['platform:admin'], expires_at: null } })
   const log = await world.ask('GET', `/v1/organizations/platform/audit-events?target=${id}`, {

@@ -5,7 +5,7 @@ import pg from 'pg'
 import t from 'tap'
 import { createDb } from '../../src/db/database.ts'
 import { migrate, pendingMigrations } from '../../src/db/migrate.ts'
-import { failureOf } from '../support/command.ts'
+import { failureOf, resultOf } from '../support/command.ts'
 import { cloneDatabase, createEmptyDatabase } from '../support/database.ts'
 import { freePort, run, said } from '../support/process.ts'
 
@@ -80,12 +80,8 @@ t.test('with MIGRATE=false the service waits for `counterfoil migrate`', async (
   const url = await createEmptyDatabase()
   const env = { DATABASE_URL: url, ADMIN_TOKEN: adminToken, MIGRATE: 'false', PORT: String(await freePort()) }
   t.match(await failureOf([], env), { code: 78, message: /lacks 0001-foundation/ })
-  const migrated = run(t, ['migrate'], env)
-  t.match(await migrated.exit, { code: 0 })
-  t.match(migrated.output(), /Applied 0001-foundation/)
-  const again = run(t, ['migrate'], env)
-  t.match(await again.exit, { code: 0 })
-  t.match(again.output(), /up to date/)
+  t.match(await resultOf(['migrate'], env), { code: 0, output: /Applied 0001-foundation/ })
+  t.match(await resultOf(['migrate'], env), { code: 0, output: /up to date/ })
   await said(run(t, [], env), 'Server listening')
 })
 

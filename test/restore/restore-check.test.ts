@@ -5,9 +5,8 @@ import t, { type Test } from 'tap'
 import { startEmbedded } from '../../src/embedded-postgres/installation.ts'
 import { exportFeed, type Line } from '../../src/restore/export.ts'
 import { Secret } from '../../src/shared/secret.ts'
-import { failureOf } from '../support/command.ts'
+import { failureOf, resultOf } from '../support/command.ts'
 import { copyDirectory, preparedDirectory } from '../support/embedded.ts'
-import { run } from '../support/process.ts'
 import { createWorld, type World } from '../support/world.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'counterfoil-restore-'))
@@ -121,10 +120,8 @@ await withWorld('restore-check repeats what was revoked after the backup', backu
     t.equal(await isActive(world, secret), true, 'the restore is real')
   const env = { DATABASE_URL: world.databaseUrl }
   const command = async (...args: string[]) => {
-    const started = run(t, ['restore-check', ...args, '--json'], env)
-    const { code } = await started.exit
-    const steps = started
-      .output()
+    const { code, output } = await resultOf(['restore-check', ...args, '--json'], env)
+    const steps = output
       .split('\n')
       .filter(Boolean)
       .map((line) => JSON.parse(line))
