@@ -64,6 +64,6 @@ enableCompileCache(fileURLToPath(new URL('../.compile-cache', import.meta.url)))
 const { main } = await import('./main.ts')
 await main(shutdown)
 
-// A slowly filling cache is not a reason to let the heap grow to several times its contents. During the start, it would
-// only be collected more often.
+// A slowly filling cache does not need a heap of several times its contents. Set after the start, which would otherwise
+// only collect garbage more often.
 setFlagsFromString('--heap-growing-percent=20')

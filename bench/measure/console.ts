@@ -9,7 +9,7 @@ import { startService } from '../service.ts'
 
 const browsers = [process.env.CHROMIUM ?? '', '/usr/bin/chromium', '/usr/bin/google-chrome']
 const notches = 400
-/** 60 frames a second, of which a person misses one that takes as long as three. */
+/** At 60 frames a second, a frame that takes as long as three is noticeable. */
 const frameMs = 1000 / 60
 const lateMs = 3 * frameMs
 

@@ -2,13 +2,13 @@ import pg from 'pg'
 import { progress } from '../progress.ts'
 import { prepare, type Seeded } from '../seed.ts'
 
-/** What a database holds. The organization `bench` has a fifth of the tokens, 400 others share the rest. */
+/** The contents of a database. The organization `bench` has a fifth of the tokens, 400 others share the rest. */
 export type Filled = { seeded: Seeded; tokens: number; bytes: TableBytes[] }
 export type TableBytes = { name: string; heap: number; index: number }
 
 const tables = ['tokens', 'token_secrets', 'token_uses', 'audit_events', 'revocations', 'owners'] as const
 
-/** The owner of a thousand tokens of the organization, whatever its size: they are revoked together. */
+/** The owner of a thousand tokens of the organization, regardless of its size: they are revoked together. */
 export const leaver = 'leaver'
 
 /**

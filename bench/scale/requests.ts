@@ -12,7 +12,7 @@ const at = (days: number) => new Date(Date.now() + days * day).toISOString()
 
 const sorts = ['created_at', 'name', 'expires_at', 'last_used_at'].flatMap((sort) => [sort, `-${sort}`])
 
-/** Every filter of the list, with a value that few tokens have, or most, or none. */
+/** Every filter of the list, with values that few, most or no tokens have. */
 const filters: Record<string, string>[] = [
   { status: 'active' },
   { status: 'expired' },
@@ -82,7 +82,7 @@ async function slowestList(
     for (const sort of sorts) {
       const query = new URLSearchParams({ ...filter, sort })
       let ms = await get(target, `${tokensUrl}?${query}`, times)
-      // What seems slow may have been disturbed.
+      // A slow result may have been disturbed by other work.
       if (ms > slowest.ms) ms = Math.min(ms, await get(target, `${tokensUrl}?${query}`, 4))
       if (ms > slowest.ms) slowest = { what: '', ms, note: decodeURIComponent(String(query)) }
     }
@@ -127,7 +127,7 @@ async function deepPage(target: Target): Promise<{ ms: number; note: string }> {
   return slowest
 }
 
-/** What else reads or changes an organization. Each must cost the same in a larger one. */
+/** Other requests that read or change an organization. Each must take the same time in a larger one. */
 export async function measureOperations(target: Target): Promise<Measured[]> {
   const rows: Measured[] = []
   const add = async (what: string, ms: Promise<number>, note?: string) =>

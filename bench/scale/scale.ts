@@ -7,7 +7,7 @@ import { startService } from '../service.ts'
 import { type Filled, fill } from './fill.ts'
 import { type Measured, measureLists, measureOperations } from './requests.ts'
 
-/** Every list has to be answered within this, whatever the number of tokens. */
+/** The maximum time for every list, regardless of the number of tokens. */
 const listMs = 50
 
 type Result = Filled & { lists: Measured[]; operations: Measured[] }

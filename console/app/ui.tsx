@@ -305,7 +305,7 @@ function Dialog({ title, onClose, children }: DialogProps) {
     const opener = document.activeElement
     ref.current?.showModal()
     return () =>
-      // What is behind the dialog takes the focus only when the dialog has left the document.
+      // Elements behind the dialog can have the focus only after the dialog is removed from the document.
       queueMicrotask(() => opener instanceof HTMLElement && opener.focus())
   }, [])
   return (

@@ -15,7 +15,7 @@ export function createLoader<Key extends string, Value>(
   let waiting: Key[] = []
   let indexes = new Map<Key, number>()
   let answer = Promise.withResolvers<(Value | undefined)[]>()
-  /** Those that wait for the next batch, while they are traced. */
+  /** The traced requests that wait for the next batch. */
   let requesters: Context[] = []
   let underway = 0
   let scheduled = false

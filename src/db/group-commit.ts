@@ -22,7 +22,7 @@ type Waiting<Item, Result> = {
   item: Item
   resolve(result: Result | undefined): void
   reject(error: unknown): void
-  /** The requests that it is traced for. */
+  /** The requests whose traces it belongs to. */
   of: Context[]
 }
 

@@ -15,7 +15,7 @@ export async function pendingIndexes(db: Db, declared: string[]): Promise<string
   return [...wanted].flatMap(([name, statement]) => {
     if (statement.startsWith('drop')) return found.has(name) ? [statement] : []
     if (found.get(name)) return []
-    // What a build that was interrupted has left, which slows down writes and is never read.
+    // The remains of an interrupted build, which slow down writes and are never read.
     return found.has(name) ? [`drop index ${name}`, statement] : [statement]
   })
 }
@@ -26,15 +26,15 @@ function nameIn(statement: string): string {
   return name
 }
 
-/** The statement as it runs on a table that others write to, which it does not keep from doing so. */
+/** The statement in the form that does not block writes to the table. */
 export function concurrently(statement: string): string {
   return statement.replace(' index ', ' index concurrently ')
 }
 
 /**
- * Makes the pending indexes and returns the statements. Such a statement runs in no transaction, so that other instances
- * are kept out by a lock of a transaction on another connection; a session's would not do behind a pooler. They try again,
- * since PostgreSQL would wait for a statement that waits for the lock.
+ * Creates the pending indexes and returns the statements. Such a statement cannot run in a transaction, so a
+ * transaction on another connection holds the lock that excludes other instances; a session-level lock would not work
+ * behind a pooler. They poll for the lock, since PostgreSQL would wait for a statement that waits for it.
  */
 export async function makeIndexes(db: Db, declared: string[]): Promise<string[]> {
   while ((await pendingIndexes(db, declared)).length > 0) {
@@ -42,7 +42,8 @@ export async function makeIndexes(db: Db, declared: string[]): Promise<string[]>
       const { rows } = await sql<{ locked: boolean }>`
         select pg_try_advisory_xact_lock(7662, 10) as locked`.execute(tx)
       if (!rows[0]?.locked) return undefined
-      // Not in the transaction: PostgreSQL waits for those that have a snapshot, which a statement with parameters keeps.
+      // Not in the transaction: PostgreSQL waits for transactions with a snapshot, which a statement with parameters
+      // keeps.
       const statements = (await pendingIndexes(db, declared)).map(concurrently)
       for (const statement of statements) await sql.raw(statement).execute(db)
       return statements

@@ -99,11 +99,11 @@ export const indexes = Object.values(migrations).flatMap((migration) =>
 const lockWait = { ms: 5_000, pauseMs: 2_000, attempts: 10 }
 
 /**
- * Brings the database to this code's version and returns what it ran: names of migrations, and statements for indexes.
- * Each migration is a transaction under an advisory lock, so any number of instances may call this at once, and no table
- * stays locked while a later migration runs. If others keep a table locked, the transaction is rolled back, so that the
- * statements queued behind it can continue, and repeated. Indexes come last, and are made while others write to their
- * tables.
+ * Brings the database to this code's version and returns the migrations and statements for indexes that it ran. Each
+ * migration is a transaction under an advisory lock, so any number of instances may call this at once, and no table
+ * stays locked while a later migration runs. If a table stays locked by another transaction, the migration is rolled
+ * back, so that the statements queued behind it can continue, and repeated. Indexes come last, and are created while
+ * other transactions write to their tables.
  */
 export async function migrate(db: Db, wait = lockWait): Promise<string[]> {
   const applied: string[] = []

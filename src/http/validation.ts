@@ -63,7 +63,9 @@ type Compile = (route: { schema: unknown; httpPart?: string }) => Compiled
 function compileOnce<Factory extends (externalSchemas: never, options: never) => (route: never) => unknown>(
   factory: Factory,
 ): Factory {
-  /** By the ids of the schemas that can be referred to, which are constants. Fastify asks again for every route. */
+  /**
+   * By the ids of the schemas that can be referred to, which are constants. Fastify calls this again for every route.
+   */
   const compilers = new Map<string, Compile>()
   const build = (externalSchemas: never, options: never): Compile => {
     const shared = Object.keys(externalSchemas).join()

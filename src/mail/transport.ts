@@ -19,7 +19,7 @@ const timeoutMs = 20_000
 
 /** Sends by SMTP. Addresses are passed as objects: a string would be parsed as a list of addresses. */
 export async function createMailer({ url, from }: MailerOptions): Promise<Mailer> {
-  // Imported only where mail is configured, since a start without it is then faster.
+  // Imported only if mail is configured, since other starts are then faster.
   const { createTransport } = await import('nodemailer')
   const transport = createTransport({
     url,

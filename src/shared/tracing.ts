@@ -1,13 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Attributes, Context, Span, SpanKind } from '@opentelemetry/api'
 
-/** What an SDK gave the API, under the symbol that all copies of its first major version share. */
+/**
+ * The providers that an SDK registered with the API, under the symbol that all copies of its first major version share.
+ */
 const registered = Reflect.get(globalThis, Symbol.for('opentelemetry.js.api.1'))
 
 /**
  * OpenTelemetry, if the operator loaded an SDK with `--import`; undefined otherwise. That is decided once, so without
- * an SDK nothing is done for a request, and not even the API is loaded. No span has a URL, a value of a statement or the
- * message of an error: secrets end up there by mistake.
+ * an SDK requests do no extra work, and the API is not even loaded. Spans never contain URLs, values of statements or
+ * messages of errors, which may contain secrets by mistake.
  */
 export const tracing = registered?.trace ? createTracing(await import('@opentelemetry/api')) : undefined
 
@@ -16,7 +18,10 @@ export type { Context, Span }
 type SpanOptions = {
   kind?: Lowercase<keyof typeof SpanKind>
   attributes?: Attributes
-  /** On whose behalf: the parent, and others to link; none begin a trace. By default the current span is the parent. */
+  /**
+   * The parent of the span, and other spans to link; without them it begins no trace. By default the current span is
+   * the parent.
+   */
   of?: Context[]
 }
 
@@ -77,7 +82,7 @@ function createTracing({
     }
   }
 
-  /** The requests that what is done now is done for: several where they are decided together. */
+  /** The requests that the current work is for: several if they are decided together. */
   const requesters = () => (context.active().getValue(requestersKey) as Context[]) ?? [context.active()]
 
   const onBehalfOf = <T>(contexts: Context[], work: () => T): T =>
@@ -95,7 +100,7 @@ function createTracing({
       return during([span], () => context.with(within, work, undefined, span))
     },
 
-    /** A span for each requester, until it has what it waits for. */
+    /** A span for each requester, until its result is there. */
     waiting<T>(name: string, work: () => Promise<T>): Promise<T> {
       const waits = requesters().map((one) => startSpan(name, { of: [one] }))
       const contexts = waits.map(({ within }) => within)

@@ -110,7 +110,7 @@ function Form({ organization, view, etag, onSaved }: FormProps) {
   const [error, setError] = useState<Refusal>()
   const [breaking, setBreaking] = useState<Shapes['PolicyChange']['breaking_tokens']>()
   const form = useRef<HTMLFormElement>(null)
-  // What was saved is shown in the same fields, so that the focus stays where it is.
+  // The saved values are shown in the same fields, so that the focus does not move.
   useEffect(() => {
     setValues(valuesOf(view.policy))
     setInherited(new Set())

@@ -74,7 +74,7 @@ export default function TokenScreen({ organization, place, id }: ScreenProps) {
         <Failure error={loaded.error} retry={reload} />
       </>
     )
-  // What comes later moves nothing that is shown already.
+  // Later content does not move the visible content.
   if (!token || !(secrets.data || secrets.error)) return back
   const isOpen = token.status === 'active' || token.status === 'not_yet_valid'
   const mayWrite = may(me, 'tokens:write', 'tokens:own') && !token.read_only
@@ -258,7 +258,7 @@ function Edit({ token, etag, mayWrite, onSaved }: EditProps) {
   const [comment, setComment] = useState(token.comment ?? '')
   const [error, setError] = useState<Refusal>()
   const form = useRef<HTMLFormElement>(null)
-  // What was saved is shown in the same fields, so that the focus stays where it is.
+  // The saved values are shown in the same fields, so that the focus does not move.
   useEffect(() => {
     setName(token.name)
     setComment(token.comment ?? '')

@@ -66,14 +66,14 @@ type Term = {
   condition: Condition
   about?: Part | Sort
   side?: 'lower' | 'upper'
-  /** The instant of the bound, if that moves from page to page. */
+  /** The instant of the bound, if it moves from page to page. */
   moving?: Date
 }
 
 /** An index of all tokens of an organization, or of a part of them. */
 type Index = { part?: Part; order: Sort | RawBuilder<unknown> }
 
-// An index of a part comes before that of all tokens, which answers no more.
+// An index of a part comes before that of all tokens, which answers no more conditions.
 const indexes: Index[] = [
   { part: 'owner', order: 'created_at' },
   { part: 'type', order: 'created_at' },
@@ -89,8 +89,8 @@ const indexes: Index[] = [
 ]
 
 /**
- * How a list finds its tokens: `inOrder`, along an index that has the order of the list, or all those of another index,
- * which are few and are then sorted.
+ * How a list finds its tokens: `inOrder`, along an index in the order of the list, or all those of another index, which
+ * are few and are then sorted.
  */
 export type Reading = { index: Index; inOrder: boolean }
 
@@ -101,8 +101,8 @@ export const maxExamined = 5_000
 const few = 2_000
 
 /**
- * PostgreSQL estimates how many tokens satisfy the conditions, and reads all tokens of an organization if it is wrong. So
- * the choice is made here, by counting what the indexes have: each up to `few`.
+ * PostgreSQL estimates how many tokens satisfy the conditions, and reads all tokens of an organization if it is wrong.
+ * So the choice is made here, by counting the rows in each index, up to `few`.
  */
 export async function chooseReading(db: Db, organizationId: string, query: TokenQuery): Promise<Reading> {
   const terms = termsOf(organizationId, query)
@@ -268,7 +268,7 @@ function useTerm(never: boolean): Term {
     : { condition: sql`${lastUsedAt} > '-infinity'`, about, side: 'lower' }
 }
 
-/** What no index answers. */
+/** The conditions that no index answers. */
 function filterTerms(organizationId: string, { search, metadata, rotationDue, now }: TokenQuery): Term[] {
   const found = sql<SqlBool>`(position(lower(${search}) in lower(name)) > 0 or position(lower(${search}) in lower(comment)) > 0)`
   return [

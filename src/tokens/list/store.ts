@@ -23,13 +23,13 @@ export type Listed = Token & { sortValue: string }
 /** One row more than the limit of the query if there are more. */
 export type TokenRows = {
   rows: Listed[]
-  /** Where to continue, if the page examined as many tokens as it may before it was full. */
+  /** Where to continue, if the page reached the limit on examined tokens before it was full. */
   resume: Position | undefined
 }
 
 type PageRow = { organizationId: string; id: string; sortKey: unknown; isListed: boolean; isLast: boolean }
 
-/** Everything that does not decide what is on the page is looked up only for its rows. */
+/** Columns that do not determine the page are looked up only for its rows. */
 export async function selectTokens(
   db: Db,
   organizationId: string,
