@@ -5,11 +5,13 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { cloneDatabase } from '../support/database.ts'
 import { freePort, run, said } from '../support/process.ts'
-import { blocks, curlBlocks, documents, read, root } from './markdown.ts'
+import { blocks, blocksBelow, curlBlocks, documents, read, root } from './markdown.ts'
 import { newFolder, startService } from './service.ts'
 
 const command = [process.execPath, join(root, 'src/server.ts')]
 const service = await startService(t, command, await newFolder(t))
+/** Reports what the service rejects, also within $(…). */
+const reporting = `curl() { command curl --fail-with-body "$@" || echo REJECTED >&2; }\nexec 2>&1\n`
 const answers = (output: string) => output.match(/\{"active":[^}]*\}/g)?.map((text) => JSON.parse(text))
 
 for (const shell of ['sh', 'bash']) {
@@ -59,6 +61,21 @@ t.test(
   },
 )
 
+t.test('the lines of the runbooks work when pasted', async (t) => {
+  const tokens = 'http://localhost:7662/v1/organizations/default/tokens'
+  const webhooks = 'http://localhost:7662/v1/organizations/default/webhooks'
+  const post = `curl -s -H "Authorization: Bearer $(cat .counterfoil/admin-token)" -H 'Content-Type: application/json'`
+  const before = `${post} ${webhooks} -d '{"url": "https://hooks.example/counterfoil"}'
+LEAKED=$(${post} ${tokens} -d '{"name": "Leaked", "type": "api", "scopes": ["read"], "lifetime_days": 1}' | jq -r .secret)
+`
+  const lines = blocksBelow('docs/operating.md', '## Runbooks', 'sh').filter((block) => /curl/.test(block))
+  const output = await service.paste('bash', [reporting, before, ...lines].join('\n'))
+  t.notMatch(output, /REJECTED/)
+  t.match(output, /"status":"ok"/)
+  t.match(output, /\tLeaked\t/, 'the token that expires tomorrow is listed')
+  t.match(output, /\tactive\thttps:\/\/hooks.example\/counterfoil/)
+})
+
 /** By tests of their own; what needs another machine or a token of the reader is in the last two. */
 const pastedElsewhere = [
   'README.md',
@@ -78,12 +95,10 @@ t.test('the curl lines of every other page work when pasted', async (t) => {
   await writeFile(join(service.folder, 'issuer.json'), issuer)
   const pages = documents.filter((page) => curlBlocks(page).length > 0 && !pastedElsewhere.includes(page))
   t.ok(pages.includes('docs/scim.md'))
-  // Reports what the service rejects, also within $(…).
-  const curl = `curl() { command curl --fail-with-body "$@" || echo REJECTED >&2; }\nexec 2>&1\n`
   // docs/resource-servers.md continues docs/integrating.md, and docs/signals.md docs/sign-in.md.
   const [server = ''] = curlBlocks('docs/integrating.md')
   for (const page of pages) {
-    const output = await service.paste('bash', [curl, server, ...curlBlocks(page)].join('\n'))
+    const output = await service.paste('bash', [reporting, server, ...curlBlocks(page)].join('\n'))
     t.notMatch(output, /REJECTED/, page)
   }
 })

@@ -16,6 +16,15 @@ export function blocks(document: string, language: string): string[] {
   return [...read(document).matchAll(fence)].map((match) => match[1] ?? '')
 }
 
+/** The fenced blocks of a language in the section with this heading, also those in lists, without their indentation. */
+export function blocksBelow(document: string, heading: string, language: string): string[] {
+  const text = read(document)
+  const fence = new RegExp(`^( *)\`\`\`${language}\\n(.*?)^ *\`\`\`$`, 'gms')
+  return [...text.slice(text.indexOf(`\n${heading}\n`)).matchAll(fence)].map(([, indent = '', block = '']) =>
+    block.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
+  )
+}
+
 /** The blocks of shell lines that call the service. */
 export function curlBlocks(document: string): string[] {
   return blocks(document, 'sh').filter((block) => block.includes('curl '))
