@@ -3,7 +3,7 @@ import t from 'tap'
 import type { Caller } from '../../src/access/caller.ts'
 import { exportAuditEvents } from '../../src/change-log/export.ts'
 import { platformId } from '../../src/shared/platform.ts'
-import { execute } from '../support/database.ts'
+import { fill } from '../support/database.ts'
 import { createWorld, type World } from '../support/world.ts'
 
 const world = await createWorld(t)
@@ -14,9 +14,10 @@ const linesOf = (text: string) => text.split('\n').slice(0, -1)
 const events = (text: string) => linesOf(text).map((line) => JSON.parse(line))
 
 /** Adds this many events, one per second, to an organization of their own. */
-async function fill({ databaseUrl }: World, organizationId: string, count: number): Promise<void> {
-  await execute(
+async function addEvents({ databaseUrl }: World, organizationId: string, count: number): Promise<void> {
+  await fill(
     databaseUrl,
+    ['audit_events'],
     `insert into audit_events (organization_id, id, occurred_at, actor, action, target_type, target_id, target_name, request_id)
        select '${organizationId}', gen_random_uuid(), timestamptz '2026-01-01T00:00:00Z' + i / 3 * interval '1 second',
          '{"type": "system", "id": "test", "name": "Test"}', 'token.updated', 'token', 'target-' || i % 7, repeat('name ', 20), 'request'
@@ -82,7 +83,7 @@ t.test('it requires audit:read in the organization', async (t) => {
 
 t.test('a long log is complete: every event once, newest first', async (t) => {
   const organizationId = '00000000-0000-7000-8000-00000000000a'
-  await fill(world, organizationId, 2345)
+  await addEvents(world, organizationId, 2345)
   const all = events((await ask('GET', `/v1/organizations/${organizationId}/audit-events/export`)).text)
   t.equal(new Set(all.map(({ id }) => id)).size, 2345)
   const times = all.map(({ occurred_at }) => occurred_at)
@@ -132,7 +133,7 @@ t.test(
   'a database failure in the middle breaks the connection, so that a partial log is not mistaken for a complete one',
   async (t) => {
     const other = await createWorld(t)
-    await fill(other, platformId, 100_000)
+    await addEvents(other, platformId, 100_000)
     const address = await other.app.listen({ port: 0, host: '127.0.0.1' })
     const url = `${address}/v1/organizations/platform/audit-events/export`
     const response = await fetch(url, { headers: { authorization: `Bearer ${other.admin}` } })

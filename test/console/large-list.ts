@@ -1,5 +1,6 @@
 // A list of 100,000 tokens costs the browser and the service no more than a short one.
 import type { Test } from 'tap'
+import { fill } from '../support/database.ts'
 import { type Console, openPage, signIn, textOf } from './browser.ts'
 
 const organization = 'large'
@@ -8,18 +9,19 @@ const rowsPerPage = 50
 
 export async function largeList(t: Test, { world, url, browser }: Console): Promise<void> {
   await world.ask('POST', '/v1/organizations', { body: { key: organization, name: 'Large' } })
-  await world.sql(
+  await fill(
+    world.databaseUrl,
+    ['tokens', 'token_secrets', 'token_uses'],
     `insert into tokens (organization_id, id, type, name, scopes, audience, metadata, created_at, created_by, updated_at)
-      select organizations.id, gen_random_uuid(), 'api', 'Token ' || lpad(i::text, 6, '0'), '{}', '{}', '{}', $1,
-        '{"type": "token", "id": "1", "name": "Import"}', $1
-      from generate_series(1, 100000) i join organizations on key = $2`,
-    [world.clock.now, organization],
-  )
-  await world.sql(
-    `insert into token_secrets (hash, organization_id, token_id, hint, created_at)
-      select sha256(tokens.id::text::bytea), organization_id, tokens.id, 'api_', tokens.created_at
-      from tokens join organizations on organizations.id = organization_id where key = $1`,
-    [organization],
+      select organizations.id, gen_random_uuid(), 'api', 'Token ' || lpad(i::text, 6, '0'), '{}', '{}', '{}', at,
+        '{"type": "token", "id": "1", "name": "Import"}', at
+      from generate_series(1, 100000) i join organizations on key = '${organization}',
+        lateral (select timestamptz '${world.clock.now.toISOString()}' as at);
+    create temporary table made as
+      select tokens.* from tokens join organizations on organizations.id = organization_id where key = '${organization}';
+    insert into token_uses (organization_id, token_id) select organization_id, id from made;
+    insert into token_secrets (hash, organization_id, token_id, hint, created_at)
+      select sha256(id::text::bytea), organization_id, id, 'api_', created_at from made`,
   )
   const { page } = await openPage(browser, url)
   await signIn(page, url, world.admin)

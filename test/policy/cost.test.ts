@@ -4,6 +4,7 @@ import { platformPolicy } from '../../src/policy/effective.ts'
 import { selectBreaches } from '../../src/policy/store.ts'
 import { tightened } from '../../src/policy/tightened.ts'
 import { callerOf } from '../support/credentials.ts'
+import { fill } from '../support/database.ts'
 import { hold, waitsForLock } from '../support/locks.ts'
 import { costOf } from '../support/plans.ts'
 import { createWorld } from '../support/world.ts'
@@ -17,15 +18,17 @@ const caller = await callerOf(world)
 const { now } = world.clock
 
 // Half of them are revoked.
-await world.sql(
+await fill(
+  world.databaseUrl,
+  ['tokens', 'token_uses'],
   `insert into tokens (organization_id, id, type, name, owner_subject, owner_source, scopes, audience, metadata,
        expires_at, revoked_at, created_at, created_by, updated_at)
-     select $1, gen_random_uuid(), 'api', 'Token ' || i, 'u-' || i, 'internal', '{read}', '{}', '{}',
+     select '${organization}', gen_random_uuid(), 'api', 'Token ' || i, 'u-' || i, 'internal', '{read}', '{}', '{}',
        at + interval '90 days' + i * interval '1 second', case when i % 2 = 0 then at end, at, '{}', at
-     from generate_series(1, 20000) i, lateral (select $2::timestamptz as at)`,
-  [organization, world.clock.now],
+     from generate_series(1, 20000) i, lateral (select timestamptz '${world.clock.now.toISOString()}' as at);
+   insert into token_uses (organization_id, token_id) select organization_id, id from tokens
+     where organization_id = '${organization}'`,
 )
-await world.sql('analyze tokens')
 
 t.test('breaches of a rule are searched in a limited number of tokens', async (t) => {
   const { lifetime, name, limits } = platformPolicy
