@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { postmasterPid, preparedDirectory } from '../support/embedded.ts'
+import { postmasterPid, preparedDirectory, start } from '../support/embedded.ts'
 import { freePort, type Run, run, said } from '../support/process.ts'
 import { recordSecret } from '../support/records.ts'
 import { retried } from '../support/retried.ts'
@@ -87,7 +87,7 @@ t.test('a service whose server cannot be restarted ends with 69 and a sentence',
     .filter((line) => line.startsWith('counterfoil: '))
   t.match(said, [/^counterfoil: PostgreSQL did not start: .*max_connections/])
   await repairServer(dataDir)
-  await serve(t, dataDir)
+  await start(t, dataDir)
 })
 
 t.test('SIGTERM while the server is being restarted ends the service with 0', async (t) => {
@@ -99,5 +99,5 @@ t.test('SIGTERM while the server is being restarted ends the service with 0', as
   service.child.kill('SIGTERM')
   t.match(await service.exit, { code: 0 })
   await repairServer(dataDir)
-  await serve(t, dataDir)
+  await start(t, dataDir)
 })

@@ -2,12 +2,16 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import pg from 'pg'
-import t from 'tap'
+import t, { type Test } from 'tap'
+import { readConfig } from '../../src/config.ts'
 import { createDb } from '../../src/db/database.ts'
 import { migrate, pendingMigrations } from '../../src/db/migrate.ts'
+import { openDatabase, signingOf } from '../../src/open-database.ts'
+import { prepare } from '../../src/prepare.ts'
 import { failureOf, resultOf } from '../support/command.ts'
 import { cloneDatabase, createEmptyDatabase } from '../support/database.ts'
 import { freePort, run, said } from '../support/process.ts'
+import { createWorld } from '../support/world.ts'
 
 const adminToken = 'an-administrator-token-of-the-migration-tests'
 
@@ -56,24 +60,18 @@ t.test('last use is preserved by the migration', async (t) => {
   )
 })
 
+/** Does what a start does before it serves. */
+async function prepareInstance(t: Test, url: string, ADMIN_TOKEN: string): Promise<void> {
+  const config = readConfig({ DATABASE_URL: url, ADMIN_TOKEN })
+  const database = await openDatabase(config, () => {}, new AbortController().signal)
+  t.teardown(() => database.close())
+  await prepare(database, config, await signingOf(database, config))
+}
+
 t.test('instances that start at the same time on an empty database create one administrator', async (t) => {
   const url = await createEmptyDatabase()
-  const starts = await Promise.all(
-    [1, 2, 3].map(async () => {
-      const started = run(t, [], {
-        DATABASE_URL: url,
-        ADMIN_TOKEN: adminToken,
-        PORT: String(await freePort()),
-      })
-      await said(started, 'Server listening')
-      return started
-    }),
-  )
+  await Promise.all([1, 2, 3].map(() => prepareInstance(t, url, adminToken)))
   t.same(await query(url, 'select name from tokens'), [{ name: 'Bootstrap administrator' }])
-  for (const { child, exit } of starts) {
-    child.kill('SIGTERM')
-    t.match(await exit, { code: 0 })
-  }
 })
 
 t.test('with MIGRATE=false the service waits for `counterfoil migrate`', async (t) => {
@@ -94,19 +92,11 @@ t.test('a database that is newer than the code stops the start', async (t) => {
   }
 })
 
-t.test('a revoked or deleted administrator is not recreated by a restart', async (t) => {
-  const url = await cloneDatabase()
-  const port = String(await freePort())
-  const env = { DATABASE_URL: url, ADMIN_TOKEN: adminToken, PORT: port }
-  const self = (method: string, path: string) =>
-    fetch(`http://127.0.0.1:${port}${path}`, { method, headers: { authorization: `Bearer ${adminToken}` } })
-  const first = run(t, [], env)
-  await said(first, 'Server listening')
-  const { id } = (await (await self('GET', '/v1/self')).json()) as { id: string }
-  t.equal((await self('DELETE', `/v1/organizations/platform/tokens/${id}`)).status, 204)
-  first.child.kill('SIGTERM')
-  await first.exit
-  const second = run(t, [], env)
-  await said(second, 'Server listening')
-  t.equal((await self('GET', '/v1/self')).status, 401)
+t.test('a deleted administrator is not recreated by a restart', async (t) => {
+  const world = await createWorld(t)
+  const { id } = (await world.ask('GET', '/v1/self')).body
+  t.equal((await world.ask('DELETE', `/v1/organizations/platform/tokens/${id}`)).status, 204)
+  await prepareInstance(t, world.databaseUrl, world.admin)
+  t.equal((await world.ask('GET', '/v1/self')).status, 401)
+  t.same(await query(world.databaseUrl, 'select from tokens'), [])
 })
