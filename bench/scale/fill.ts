@@ -111,9 +111,10 @@ function statementsOf(organizationId: string, tokens: number): string[] {
      select organization_id, id, created_at, created_by, 'token.created', 'token', id::text, name,
        '{"before":{},"after":{"scopes":["read","write"],"audience":["https://api.example.com"]}}', 'bench' from tokens
      where type <> 'management'`,
+    // Older ones would be deleted by the service.
     `insert into revocations (position, reason, organization_id, organization_key, type, audience, token_id, hash, at)
      select nextval('revocation_positions'), 'revoked', tokens.organization_id, 'bench', type, audience, tokens.id,
-       sha256(tokens.id::text::bytea), revoked_at
+       sha256(tokens.id::text::bytea), now()
      from tokens where revoked_at is not null order by revoked_at`,
     `insert into owners (organization_id, subject, email, identity_source, created_at, updated_at)
      select organization_id, owner_subject, min(owner_email), 'internal', now(), now() from tokens
