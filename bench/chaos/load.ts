@@ -8,13 +8,15 @@ import { ask, freePort, type Reply } from '../http.ts'
 /** From docs/revocation.md. */
 const boundMs = 2_000
 const timeoutMs = 120_000
-const program = join(import.meta.dirname, '..', '..', 'src', 'server.ts')
+export const thisRelease = join(import.meta.dirname, '..', '..')
 
 export type Counts = {
   requests: number
   created: number
   revoked: number
   unavailable: number
+  unanswered: number
+  slowestMs: number
   lost: number
   acceptedAfterTheBound: number
   otherServerErrors: number
@@ -23,8 +25,8 @@ export type Counts = {
 
 type Token = { id: string; secret: string; revokedAt?: number; doubtful?: boolean }
 
-/** The environment of an instance. */
-type Environment = Record<string, string>
+/** The environment of an instance, and the directory of its release if it is another one. */
+export type Environment = Record<string, string> & { RELEASE?: string }
 
 /** Two instances that acknowledge a revocation when a standby has it. */
 export function onDatabase(url: string): Environment[] {
@@ -35,7 +37,7 @@ export function onDatabase(url: string): Environment[] {
 /** Instances, with clients of all of them that continuously create, revoke and introspect. */
 export async function startLoad(environments: Environment[]) {
   const counts: Counts = {
-    ...{ requests: 0, created: 0, revoked: 0, unavailable: 0 },
+    ...{ requests: 0, created: 0, revoked: 0, unavailable: 0, unanswered: 0, slowestMs: 0 },
     ...{ lost: 0, acceptedAfterTheBound: 0, otherServerErrors: 0, restartsNeeded: 0 },
   }
   const admin = `chaos-${randomBytes(24).toString('hex')}`
@@ -52,7 +54,10 @@ export async function startLoad(environments: Environment[]) {
     more = {},
   ): Promise<Reply | undefined> {
     counts.requests += 1
+    const sentAt = performance.now()
     const reply = await ask(port, method, path, { token: admin, ...more }).catch(() => undefined)
+    counts.slowestMs = Math.max(counts.slowestMs, Math.round(performance.now() - sentAt))
+    if (!reply) counts.unanswered += 1
     if (reply?.status === 503) counts.unavailable += 1
     else if ((reply?.status ?? 0) >= 500) {
       counts.otherServerErrors += 1
@@ -113,6 +118,16 @@ export async function startLoad(environments: Environment[]) {
 
   return {
     counts,
+    instances,
+    /** Starts another instance, which receives requests as soon as it is ready. */
+    async start(environment: Environment): Promise<void> {
+      instances.push(await startInstance(environment, admin))
+    },
+    /** Stops an instance as an operator does: no further requests are sent to it, and it answers those it has. */
+    async stop(instance: Instance): Promise<void> {
+      instances.splice(instances.indexOf(instance), 1)
+      await stop(instance.child)
+    },
     /**
      * Resolves when all serve, create and revoke again. An instance that does not recover by itself would need a
      * restart.
@@ -153,12 +168,15 @@ export async function startLoad(environments: Environment[]) {
   }
 }
 
-type Instance = { port: number; child: ChildProcess }
+export type Instance = { port: number; child: ChildProcess }
 
-async function startInstance(environment: Environment, admin: string): Promise<Instance> {
+async function startInstance(
+  { RELEASE = thisRelease, ...environment }: Environment,
+  admin: string,
+): Promise<Instance> {
   const port = await freePort()
   const env = { ADMIN_TOKEN: admin, PORT: String(port), LOG_LEVEL: 'error', ...environment }
-  const child = spawn(process.execPath, [program], {
+  const child = spawn(process.execPath, [join(RELEASE, 'src', 'server.ts')], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'ignore', 'inherit'],
   })

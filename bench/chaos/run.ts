@@ -4,8 +4,10 @@ import { newDirectory, postmasterPid } from '../../test/support/embedded.ts'
 import { createProxy } from '../../test/support/proxy.ts'
 import { startPair } from '../../test/support/standby.ts'
 import { atEnd, cleanUp } from '../cleanup.ts'
+import { openServer } from '../database.ts'
 import { type Counts, onDatabase, startLoad } from './load.ts'
 import { hasPatroni, startPatroni } from './patroni.ts'
+import { upgradeAndBack } from './upgrade.ts'
 import { type Delivered, deliverThroughKills } from './webhooks.ts'
 
 type Load = Awaited<ReturnType<typeof startLoad>>
@@ -131,7 +133,17 @@ async function onWebhooks(): Promise<void> {
 
 let delivered: Delivered | undefined
 let failed = false
-for (const run of [onPair, onEmbedded, onWebhooks, ...(hasPatroni() ? [onPatroni] : [])]) {
+
+/** The last release and this one side by side, and back. */
+async function onUpgrade(): Promise<void> {
+  const server = await openServer(await newDirectory(lifetime))
+  const counts = await upgradeAndBack(await server.createDatabase(), Number(process.argv[3] ?? 1_000_000))
+  results.upgrade = counts
+  // Nothing is broken here, so that no request may fail.
+  if (counts.unavailable + counts.unanswered > 0) failed = true
+}
+
+for (const run of [onPair, onEmbedded, onWebhooks, onUpgrade, ...(hasPatroni() ? [onPatroni] : [])]) {
   if (process.argv[2] && run.name !== process.argv[2]) continue
   try {
     await run()
