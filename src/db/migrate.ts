@@ -39,6 +39,7 @@ import * as sessionChecks from '../../migrations/0035-session-checks.ts'
 import * as announceByStatement from '../../migrations/0036-announce-by-statement.ts'
 import * as listIndexes from '../../migrations/0037-list-indexes.ts'
 import * as activeCounts from '../../migrations/0038-active-counts.ts'
+import * as servedSince from '../../migrations/0039-served-since.ts'
 import { ConfigError } from '../shared/config-files.ts'
 import type { Db } from './database.ts'
 import { makeIndexes, pendingIndexes } from './indexes.ts'
@@ -82,6 +83,7 @@ export const migrations = {
   '0036-announce-by-statement': announceByStatement,
   '0037-list-indexes': listIndexes,
   '0038-active-counts': activeCounts,
+  '0039-served-since': servedSince,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */
@@ -185,9 +187,18 @@ export async function rejectUnfit(db: Db): Promise<void> {
     throw new ConfigError(
       'The table kysely_migration belongs to another application: give Counterfoil a database or a schema of its own.',
     )
+  if (await isServed(db)) return
   throw new ConfigError(
     `The database is newer than this version of Counterfoil (it has ${unknown.join(', ')}): run the newer version.`,
   )
+}
+
+/** Whether the newer release that has migrated the database left it so that this one can serve from it. */
+async function isServed(db: Db): Promise<boolean> {
+  // Before that migration there was no such column.
+  const { rows } = await sql<{ since: string | null }>`
+    select to_jsonb(installation) ->> 'served_since' as since from installation`.execute(db)
+  return (rows[0]?.since ?? '') in migrations
 }
 
 /** If PostgreSQL reported this inside the transaction, "transaction is aborted" would hide the reason. */

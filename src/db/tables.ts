@@ -330,6 +330,7 @@ type IdempotencyKeysTable = {
 type InstallationTable = {
   cursorKey: Buffer
   revocationDurability: 'local' | 'remote'
+  servedSince: Generated<string>
 }
 
 export type RevocationReason = 'revoked' | 'deleted' | 'secret_ended' | 'changed' | 'suspended' | 'reset'

@@ -83,9 +83,17 @@ t.test('with MIGRATE=false the service waits for `counterfoil migrate`', async (
   await said(run(t, [], env), 'Server listening')
 })
 
+t.test('a release serves from a database that a newer one has migrated and left fit for it', async (t) => {
+  const url = await cloneDatabase()
+  await query(url, "insert into kysely_migration values ('9999-from-the-future', now()::text)")
+  const env = { DATABASE_URL: url, ADMIN_TOKEN: adminToken, PORT: String(await freePort()) }
+  await said(run(t, [], env), 'Server listening')
+})
+
 t.test('a database that is newer than the code stops the start', async (t) => {
   const url = await cloneDatabase()
   await query(url, "insert into kysely_migration values ('9999-from-the-future', now()::text)")
+  await query(url, "update installation set served_since = '9999-from-the-future'")
   for (const MIGRATE of ['true', 'false']) {
     const env = { DATABASE_URL: url, ADMIN_TOKEN: adminToken, MIGRATE }
     t.match(await failureOf([], env), { code: 78, message: /newer.*9999-from-the-future/ })
