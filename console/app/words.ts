@@ -178,7 +178,7 @@ export const words = {
     createdBy: (at: string, name: string) => `${at} by ${name}`,
     expires: 'Expires',
     lastUsed: 'Last used',
-    lastUsedFrom: 'Last used from',
+    lastUsedFrom: 'Last address',
     neverUsed: 'Never used',
     never: 'Never',
     uses: 'Uses',

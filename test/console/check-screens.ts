@@ -107,6 +107,8 @@ export async function checkScreens(t: Test, { world, url, browser }: Console): P
   await page.waitForSelector('input[name=token]')
   await check('sign-in')
   await signIn(page, url, world.admin)
+  const reference = `fetch(document.querySelector('.who a').href).then(({ status }) => status)`
+  t.equal(await page.evaluate(reference), 200, 'the API reference is next to the tokens')
   await t.test('the first screen needs at most 60 kB of script', async (t) => {
     await page.waitForSelector('tbody:not(.skeleton) tr')
     const bytes = (await page.evaluate(`performance.getEntriesByType('resource')
@@ -117,12 +119,16 @@ export async function checkScreens(t: Test, { world, url, browser }: Console): P
   page.on('dialog', (dialog) => dialog.accept())
   // Each answer comes some frames after the one before, so that what it moves is seen to move.
   await page.emulateNetworkConditions({ offline: false, download: -1, upload: -1, latency: 40 })
-  for (const { name, path, ready, act } of await screensOf(world)) {
+  for (const { name, path, ready, pills, act } of await screensOf(world)) {
     await page.goto(`${url}${path}`)
     await page.waitForSelector(ready)
     await page.waitForNetworkIdle({ idleTime: 100 })
     await page.waitForFunction(`!document.querySelector('.skeleton')`)
     t.same(await page.evaluate('shifts'), [], `${name}: the layout does not shift`)
+    for (const [state, text] of Object.entries(pills ?? {})) {
+      const shown = await page.$$eval(`tbody .pill.${state}`, (all) => all.map((one) => one.textContent))
+      t.ok(shown.includes(text), `${state}: ${text}`)
+    }
     await act?.(page)
     await page.waitForFunction(`!document.querySelector('.skeleton')`)
     await check(name)

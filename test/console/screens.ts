@@ -8,6 +8,8 @@ export type ScreenShown = {
   path: string
   /** What has to be there before the screen is looked at. */
   ready: string
+  /** What tells apart how long tokens are still good, by the class of its pill. */
+  pills?: Record<string, string>
   act?(page: Page): Promise<void>
 }
 
@@ -20,8 +22,18 @@ export async function screensOf(world: World): Promise<ScreenShown[]> {
   const [good, bad] = (await world.ask('GET', '/v1/organizations/default/webhooks')).body.items
   const leak = (await world.ask('GET', '/v1/organizations/default/leaks')).body.items[0]
   return [
-    { name: 'tokens', path: tokens, ready: 'tbody:not(.skeleton) tr' },
-    { name: 'tokens-expired', path: `${tokens}?status=expired`, ready: 'tbody:not(.skeleton) tr' },
+    {
+      name: 'tokens',
+      path: tokens,
+      ready: 'tbody:not(.skeleton) tr',
+      pills: { ok: '26 days', warning: '4 days', imminent: 'Less than 24 hours' },
+    },
+    {
+      name: 'tokens-expired',
+      path: `${tokens}?status=expired`,
+      ready: 'tbody:not(.skeleton) tr',
+      pills: { expired: 'Expired' },
+    },
     { name: 'tokens-none', path: `${tokens}?search=nothing-has-this-name`, ready: '.empty' },
     {
       name: 'tokens-menu',

@@ -191,12 +191,17 @@ export async function tokenStories(t: Test, { world, url, browser }: Console): P
   await t.test('the form says how many tokens are left', async (t) => {
     const limit = async (active_per_organization: number | null) =>
       world.ask('PATCH', `/v1/organizations/${organization}/policy`, {
-        body: { limits: { active_per_organization } },
+        body: { limits: { active_per_organization }, name: { required: active_per_organization === null } },
       })
     const { count } = (await world.ask('GET', `/v1/organizations/${organization}/tokens/counts`)).body.active
     await limit(count + 2)
     await page.goto(`${url}${tokens}/new`)
     t.match(await textOf(page, '.summary'), `2 of ${count + 2} tokens`)
+    t.match(
+      await helpOf(page, 'name'),
+      /Without a name, the token gets one/,
+      'where the policy requires none',
+    )
     await limit(count)
     await page.reload()
     t.match(await textOf(page, '.notice'), /cannot create tokens here.*active tokens/s)
@@ -606,6 +611,13 @@ export async function tokenStories(t: Test, { world, url, browser }: Console): P
     t.equal(await textOf(page, '.side .organization'), 'Acme')
     await page.waitForSelector('tbody:not(.skeleton) tr')
     t.notOk(await page.$('.heading .primary'), 'who may only read is not offered to create')
+    await page.goto(`${url}/console/organizations/acme/policy`)
+    t.match(
+      await textOf(page, '.notice.error'),
+      /policy:read/,
+      'what one may not see says which permission it needs',
+    )
+    await page.goBack()
     await page.goBack()
     await page.waitForSelector('.list.sessions')
     await page.goBack()
