@@ -78,8 +78,10 @@ async function slowestList(
   times: number,
 ): Promise<Measured> {
   let slowest: Measured = { what: '', ms: 0 }
-  for (const filter of lists)
-    for (const sort of sorts) {
+  for (const [i, filter] of lists.entries())
+    for (const [j, sort] of sorts.entries()) {
+      // All orders of all pairs would take twice as long and say no more.
+      if (lists === pairs && (i + j) % 2 > 0) continue
       const query = new URLSearchParams({ ...filter, sort })
       let ms = await get(target, `${tokensUrl}?${query}`, times)
       // A slow result may have been disturbed by other work.
@@ -97,7 +99,7 @@ export async function measureLists(target: Target): Promise<Measured[]> {
       .join(', ')
     rows.push({ ...(await slowestList(target, [filter], 2)), what: `${relative(what)}, slowest order` })
   }
-  const two = `any two of these filters, the slowest of ${pairs.length * sorts.length}`
+  const two = `any two of these filters, the slowest of ${(pairs.length * sorts.length) / 2}`
   rows.push({ ...(await slowestList(target, pairs, 1)), what: two })
   rows.push({ what: 'page 20 of 200, slowest order', ...(await deepPage(target)) })
   return rows
