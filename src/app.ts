@@ -71,6 +71,7 @@ import { tokenTypeRoutes } from './token-types/routes.ts'
 import { importRoutes } from './tokens/import/routes.ts'
 import { tokenRoutes } from './tokens/routes.ts'
 import type { StaticSecret } from './tokens/static-secret/static-secret.ts'
+import { transparencyLogRoutes } from './transparency-log/routes.ts'
 import type { VerificationOptions } from './verification/admission.ts'
 import { gatewayOf, verificationRoutes } from './verification/routes.ts'
 import { webhookRoutes } from './webhooks/routes.ts'
@@ -287,6 +288,7 @@ export async function buildApp({
       signalRoutes,
       signingKeyRoutes,
       auditRoutes,
+      transparencyLogRoutes,
       leakRoutes,
       revocationRoutes,
       webhookRoutes,

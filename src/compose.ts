@@ -19,6 +19,9 @@ import { createPoller, type Poller } from './signals/poll.ts'
 import { measureExpiring } from './tokens/metrics.ts'
 import { createRotations, type Rotations } from './tokens/rotate/rotations.ts'
 import { staticSecretLookup } from './tokens/static-secret/static-secret.ts'
+import { measureLog } from './transparency-log/metrics.ts'
+import { originOf } from './transparency-log/origin.ts'
+import { createSequencer, type Sequencer } from './transparency-log/sequencer.ts'
 
 export type Composition = Omit<
   AppOptions,
@@ -34,7 +37,7 @@ export type Composition = Omit<
   feed?: Partial<TailOptions>
   /** The interval of background work. */
   every?: Interval
-  /** The interval for writing uses, finishing rotations and delivering events, if it differs. */
+  /** The interval for writing uses, finishing rotations, delivering events and signing the log, if it differs. */
   flushEvery?: Interval
 }
 
@@ -44,6 +47,7 @@ export type Composed = {
   usage: UsageRecorder
   rotations: Rotations
   dispatcher: Dispatcher
+  sequencer: Sequencer
   signals: Poller
   /** Rejects new readers of the revocation feed and ends the current ones. */
   endFeed(): Promise<void>
@@ -122,7 +126,17 @@ export async function compose({
     every: flushEvery,
     mail: mail && { mailer: await createMailer(mail), url: options.issuer },
   })
-  const measureStored = [measureExpiring(measuring.registry, db), measureSigningKey(measuring.registry, db)]
+  const sequencer = createSequencer(db, {
+    origin: originOf(options.issuer),
+    signing,
+    now,
+    log,
+    onError,
+    every: flushEvery,
+  })
+  const measureStored = [measureExpiring, measureSigningKey, measureLog].map((measure) =>
+    measure(measuring.registry, db),
+  )
   const stopMeasuring = flushEvery(60_000, () => {
     for (const measure of measureStored) measure(options.now()).catch(onError)
   })
@@ -133,11 +147,13 @@ export async function compose({
     usage,
     rotations,
     dispatcher,
+    sequencer,
     signals,
     endFeed: tail.close,
     async close() {
       stopMeasuring()
       await tail.close()
+      await sequencer.close()
       await dispatcher.close()
       await usage.close()
       await rotations.close()

@@ -23,6 +23,7 @@ import type { ServiceOptions } from './service.ts'
 import { Secret } from './shared/secret.ts'
 import { version } from './shared/version.ts'
 import type { Shutdown } from './shutdown.ts'
+import type { Finding as LogFinding } from './transparency-log/findings.ts'
 import { welcome } from './welcome.ts'
 
 const usage = `counterfoil [command]
@@ -38,6 +39,9 @@ const usage = `counterfoil [command]
   restore-check FILE          after a restore, repeat the revocations that such a file has and the database lacks
   restore-check --suspend-all suspend every organization instead
                  --dry-run  only print what would be done
+  verify-log [FILE] --checkpoint FILE
+                 check the change log in the database, or an export of it with proofs, against checkpoints that were kept elsewhere
+                 --key KEY  that signed them, if not the one in the database or the export
   openapi      print the OpenAPI document
   rotate-keys  publish a new key to sign JWTs with, which does so an hour later, or with --immediately at once
   rewrap       reseal the signing keys and all other secrets under a new MASTER_KEY
@@ -77,6 +81,8 @@ const options = {
   'secrets-file': { type: 'string' },
   follow: { type: 'boolean' },
   'suspend-all': { type: 'boolean' },
+  checkpoint: { type: 'string' },
+  key: { type: 'string' },
 } as const
 
 type Flags = ReturnType<typeof parseArgs<{ options: typeof options }>>['values']
@@ -124,6 +130,11 @@ const commands: Record<string, Command> = {
   'restore-check': {
     run: runRestoreCheck,
     flags: ['suspend-all', 'dry-run', 'json'],
+    takesFile: 'optional',
+  },
+  'verify-log': {
+    run: runVerifyLog,
+    flags: ['checkpoint', 'key', 'json'],
     takesFile: 'optional',
   },
 }
@@ -346,11 +357,16 @@ async function runAdminToken({ env, shutdown, print }: Invocation): Promise<void
 async function runRotation({ env, shutdown, flags, print }: Invocation): Promise<void> {
   const { immediately = false } = flags
   const { rotateKeys } = await import('./keys/maintenance.ts')
+  const { dropLostLogKey } = await import('./transparency-log/key.ts')
   await onDatabase(env, shutdown, async (database, config) => {
     const signing = await signingOf(database, config)
-    const { kid, activatesAt } = await asOwner(database, (db) =>
-      rotateKeys(db, signing, new Date(), { immediately }),
-    )
+    const { kid, activatesAt } = await asOwner(database, async (db) => {
+      if (await dropLostLogKey(db, signing))
+        process.stderr.write(
+          'MASTER_KEY does not open the key of the transparency log: a new key signs its next checkpoint.\n',
+        )
+      return rotateKeys(db, signing, new Date(), { immediately })
+    })
     const at = activatesAt.toISOString()
     print({ kid, activates_at: at }, `The key ${kid} is published; it signs from ${at} on.`)
   })
@@ -360,14 +376,16 @@ async function runRewrap({ env, shutdown, print }: Invocation): Promise<void> {
   const { rewrapClientSecrets } = await import('./issuers/client.ts')
   const { rewrapKeys } = await import('./keys/maintenance.ts')
   const { rewrapPollCredentials } = await import('./signals/streams.ts')
+  const { rewrapLogKey } = await import('./transparency-log/key.ts')
   const { rewrapSecrets } = await import('./webhooks/webhooks.ts')
   await onDatabase(env, shutdown, async (database, config) => {
     const signing = await signingOf(database, config)
-    const [keys, secrets, credentials, clients] = await asOwner(database, async (db) => [
+    const [keys, secrets, credentials, clients, logKeys] = await asOwner(database, async (db) => [
       await rewrapKeys(db, signing, new Date()),
       await rewrapSecrets(db, signing),
       await rewrapPollCredentials(db, signing),
       await rewrapClientSecrets(db, signing),
+      await rewrapLogKey(db, signing),
     ])
     print(
       {
@@ -375,21 +393,22 @@ async function runRewrap({ env, shutdown, print }: Invocation): Promise<void> {
         webhook_secrets: secrets,
         poll_credentials: credentials,
         client_secrets: clients,
+        log_keys: logKeys,
       },
-      `Resealed: ${keys} signing keys, ${secrets} webhook secrets, ${credentials} credentials for polling and ${clients} client secrets. MASTER_KEY_PREVIOUS is no longer needed.`,
+      `Resealed: ${keys} signing keys, ${secrets} webhook secrets, ${credentials} credentials for polling, ${clients} client secrets and ${logKeys} log keys. MASTER_KEY_PREVIOUS is no longer needed.`,
     )
   })
 }
 
-async function onDatabase(
+async function onDatabase<T>(
   env: Environment,
   shutdown: Shutdown,
-  work: (database: Database, config: Config) => Promise<void>,
-): Promise<void> {
+  work: (database: Database, config: Config) => Promise<T>,
+): Promise<T> {
   const config = readConfig(env)
   const database = await open(config, shutdown)
   try {
-    await work(database, config)
+    return await work(database, config)
   } finally {
     await database.close()
   }
@@ -478,6 +497,39 @@ async function runRestoreCheck({
     const context = { db: database.db, api, dryRun, onStep }
     await (lines ? replay(lines, context) : suspendAll(context)).finally(close)
   })
+}
+
+async function runVerifyLog({
+  env,
+  flags: { checkpoint, key },
+  file,
+  shutdown,
+  print,
+  leaveIncomplete,
+}: Invocation): Promise<void> {
+  if (checkpoint === undefined)
+    throw new UsageError('verify-log needs --checkpoint FILE; see counterfoil --help.')
+  const { verifyDatabase } = await import('./transparency-log/verify-database.ts')
+  const { verifyExport } = await import('./transparency-log/verify-export.ts')
+  const { parseVerifierKey } = await import('./transparency-log/note.ts')
+  const kept = {
+    file: await readFile(checkpoint, 'utf8'),
+    key: key === undefined ? undefined : parseVerifierKey(key),
+  }
+  let isIntact = true
+  const report = (finding: LogFinding) => {
+    const { problem, index, event_id, detail } = finding
+    const where = [...(index === undefined ? [] : [`index ${index}`]), ...(event_id ? [event_id] : [])]
+    print(finding, `${problem.padEnd(11)}  ${[where.join(', '), detail].filter(Boolean).join(': ')}`)
+    isIntact = false
+    leaveIncomplete()
+  }
+  const count = file
+    ? await verifyExport(createReadStream(file), kept, report)
+    : await onDatabase(env, shutdown, (database) =>
+        asOwner(database, (db) => verifyDatabase(db, kept, report)),
+      )
+  if (isIntact) print({ verified: count }, `All ${count} events are as they were logged.`)
 }
 
 /** The service that a command calls, and the token for it. */

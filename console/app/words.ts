@@ -661,6 +661,7 @@ export const words = {
     'signing_key.rotated': 'A new key signs JWTs',
     'webhook.failing': 'Another webhook is failing',
     'webhook.disabled': 'A webhook was disabled',
+    'log.checkpoint': 'The transparency log has a new checkpoint',
   },
 
   deliveries: {

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { presentEvent } from '../audit/logged-event.ts'
 import type { AuditEvent } from '../db/tables.ts'
 import type { Deps } from '../http/deps.ts'
 import { page, positionIn } from '../http/pages.ts'
@@ -39,7 +40,7 @@ export const auditRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
         ...(before && { before }),
         limit: query.limit,
       })
-      return page(request, reply, { cursorKey, rows, present: schema.presentEvent, positionOf })
+      return page(request, reply, { cursorKey, rows, present: presentEvent, positionOf })
     },
   })
 
@@ -75,6 +76,6 @@ export const auditRoutes: FastifyPluginAsyncTypebox<Deps> = async (app, { db, cu
 
 async function* linesOf(batches: AsyncIterable<AuditEvent[]>): AsyncIterable<string> {
   for await (const batch of batches) {
-    yield batch.map((event) => `${JSON.stringify(schema.presentEvent(event))}\n`).join('')
+    yield batch.map((event) => `${JSON.stringify(presentEvent(event))}\n`).join('')
   }
 }

@@ -1,6 +1,5 @@
 import { type Static, Type } from 'typebox'
 import { actions } from '../audit/audit.ts'
-import type { AuditEvent as Row } from '../db/tables.ts'
 import { Page, pageQuery } from '../http/pages.ts'
 import { Actor, DateTime, Id, nullable, ref } from '../http/schemas.ts'
 import type { EventFilter } from './store.ts'
@@ -58,19 +57,5 @@ export function parseAuditFilter(query: Static<typeof AuditFilter>): EventFilter
     ...(action !== undefined && { action }),
     ...(from !== undefined && { from: new Date(from) }),
     ...(to !== undefined && { to: new Date(to) }),
-  }
-}
-
-export function presentEvent(row: Row): Static<typeof AuditEvent> {
-  return {
-    id: row.id,
-    occurred_at: row.occurredAt.toISOString(),
-    actor: row.actor,
-    on_behalf_of: row.onBehalfOf,
-    action: row.action,
-    target: { type: row.targetType, id: row.targetId, name: row.targetName },
-    changes: row.changes,
-    request_id: row.requestId,
-    ip: row.ip,
   }
 }

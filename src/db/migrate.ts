@@ -40,6 +40,7 @@ import * as announceByStatement from '../../migrations/0036-announce-by-statemen
 import * as listIndexes from '../../migrations/0037-list-indexes.ts'
 import * as activeCounts from '../../migrations/0038-active-counts.ts'
 import * as servedSince from '../../migrations/0039-served-since.ts'
+import * as transparencyLog from '../../migrations/0040-transparency-log.ts'
 import { ConfigError } from '../shared/config-files.ts'
 import type { Db } from './database.ts'
 import { makeIndexes, pendingIndexes } from './indexes.ts'
@@ -84,6 +85,7 @@ export const migrations = {
   '0037-list-indexes': listIndexes,
   '0038-active-counts': activeCounts,
   '0039-served-since': servedSince,
+  '0040-transparency-log': transparencyLog,
 }
 
 /** Keeps other instances from setting up this database until the end of the transaction. */

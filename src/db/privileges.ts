@@ -42,6 +42,12 @@ const tables: Record<keyof Tables, string[]> = {
   mails: readAndWrite,
   sessions: readAndWrite,
   signInLinks: readAndWrite,
+  logQueue: readAndWrite,
+  // Append-only.
+  logLeaves: ['select', 'insert'],
+  logNodes: ['select', 'insert'],
+  logOrganizations: readAndWrite,
+  logState: readAndWrite,
 }
 
 type Need = { kind: 'table' | 'sequence' | 'function'; name: string; privileges: string[] }

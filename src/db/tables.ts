@@ -561,6 +561,57 @@ type SignInLinksTable = {
   expiresAt: Date
 }
 
+/** Events that are not in the transparency log yet. */
+type LogQueueTable = {
+  organizationId: string
+  eventId: string
+}
+
+type LogLeavesTable = {
+  leafIndex: string
+  organizationId: string
+  eventId: string
+  /** How many events of the organization are before it in the log. */
+  organizationIndex: string
+  salt: Buffer
+  sequencedAt: Date
+  hash: Buffer
+}
+
+/** The hashes of complete subtrees of `256 ** level` leaves. */
+type LogNodesTable = {
+  level: number
+  nodeIndex: string
+  hash: Buffer
+}
+
+type LogOrganizationsTable = {
+  organizationId: string
+  /** How many of its events are in the log. */
+  events: string
+}
+
+/** One row. */
+type LogStateTable = {
+  single: Generated<boolean>
+  size: string
+  /** The hashes of the complete subtrees that the tree consists of, the largest first. */
+  subtrees: Buffer
+  /** Up to which event those of before the log have been scanned; null: all. */
+  scannedOrganization: string | null
+  scannedEvent: string | null
+  /** Null before the first checkpoint. */
+  origin: string | null
+  publicKey: Buffer | null
+  sealedPrivateJwk: JsonOrNull<SealedJwk>
+  checkpoint: string | null
+  checkpointSize: string
+  checkpointAt: Date | null
+  /** The checkpoint that was last sent to webhooks. */
+  announcedSize: string
+  announcedAt: Date | null
+}
+
 export type Tables = {
   organizations: OrganizationsTable
   trustedIssuers: TrustedIssuersTable
@@ -597,6 +648,11 @@ export type Tables = {
   mails: MailsTable
   sessions: SessionsTable
   signInLinks: SignInLinksTable
+  logQueue: LogQueueTable
+  logLeaves: LogLeavesTable
+  logNodes: LogNodesTable
+  logOrganizations: LogOrganizationsTable
+  logState: LogStateTable
 }
 
 export type Organization = Selectable<OrganizationsTable>
@@ -613,3 +669,5 @@ export type AuditEvent = Selectable<AuditEventsTable>
 export type Webhook = Selectable<WebhooksTable>
 export type Delivery = Omit<Selectable<DeliveriesTable>, 'body' | 'subject'>
 export type RevocationRow = Selectable<RevocationsTable>
+export type LogLeaf = Selectable<LogLeavesTable>
+export type LogState = Selectable<LogStateTable>

@@ -120,7 +120,11 @@ export async function openapi(app: FastifyInstance): Promise<void> {
           description: 'Reports of leaked secrets.',
           externalDocs: guide('leaks.md', 'Leaked tokens'),
         },
-        { name: 'Change log', description: 'Who changed what, and when.' },
+        {
+          name: 'Change log',
+          description: 'Who changed what, and when, and the proof that it was not edited.',
+          externalDocs: guide('transparency-log.md', 'Prove that the change log was not edited'),
+        },
         { name: 'Sessions', description: 'Sign-ins of the console.' },
         {
           name: 'Operations',

@@ -19,6 +19,7 @@ export const eventTypes = [
   'token.expired',
   'token.rotation_due',
   'webhook.failing',
+  'log.checkpoint',
 ] as const
 
 export type EventType = (typeof eventTypes)[number]

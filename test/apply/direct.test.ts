@@ -82,7 +82,7 @@ t.test('apply on the database needs no credential, leaves none, and says who mad
   const before = await rows()
   t.equal((await applyDirectly(configuration)).length, 4)
   const changed = changedTables(before, await rows())
-  t.same(changed, ['audit_events', 'organizations', 'token_types', 'webhooks'])
+  t.same(changed, ['audit_events', 'log_queue', 'organizations', 'token_types', 'webhooks'])
   const { body } = await world.ask('GET', '/v1/organizations/direct/audit-events')
   t.same(
     body.items.map(({ action }: { action: string }) => action),

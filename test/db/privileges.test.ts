@@ -67,6 +67,10 @@ t.test('the change log cannot be altered with the documented privileges', async 
     'truncate audit_events',
     'alter table audit_events disable trigger all',
     'drop table audit_events',
+    'update log_leaves set hash = hash',
+    'delete from log_leaves',
+    'update log_nodes set hash = hash',
+    'delete from log_nodes',
   ])
     await t.rejects(query(service, change), { code: '42501' }, change)
 })
@@ -115,7 +119,7 @@ t.test('each missing privilege is reported with the statement that grants it', a
   )
   t.match(await missingGrants(db), [
     /^grant select on table kysely_migration to /,
-    /^grant select, insert on table audit_events to /,
+    /^grant select, insert on table audit_events, log_leaves, log_nodes to /,
     /^grant select, insert, update, delete on table active_count_changes, active_counts, client_assertions, /,
   ])
 })

@@ -45,6 +45,7 @@ const optionalHeaders = ['Link', 'Idempotency-Replayed']
 /** OpenAPI 3.1 cannot describe the lines of a JSON Lines body. */
 const lineSchemas: Record<string, string> = {
   exportAuditEvents: 'AuditEvent',
+  exportAuditProofs: 'ProofLine',
   importTokens: 'TokenImportResult',
 }
 

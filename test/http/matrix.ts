@@ -281,6 +281,9 @@ export const matrix: Record<string, Row> = {
 
   listAuditEvents: { needs: 'audit:read', ok: 200, elsewhere: 404 },
   exportAuditEvents: { needs: 'audit:read', ok: 200, elsewhere: 404 },
+  exportAuditProofs: { needs: 'audit:read', ok: 200, elsewhere: 404 },
+  getTransparencyLog: { needs: 'audit:read', ok: 200, elsewhere: 200 },
+  getCheckpoint: { needs: 'audit:read', ok: 200, elsewhere: 200 },
 }
 
 /** The cell of the matrix: the status that this caller gets. */
@@ -351,6 +354,7 @@ export function makeTarget(world: World): Promise<Target> {
 }
 
 async function makeFirst(world: World): Promise<Target> {
+  await world.sequencer.flush()
   // Refused once an operation has suspended the owner; by then the record is there.
   await world.ask('POST', '/v1/organizations/default/tokens', {
     body: { name: 'Of another', type: 'api', owner: other },

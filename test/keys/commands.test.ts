@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { createDb } from '../../src/db/database.ts'
 import { prepareKeys } from '../../src/keys/maintenance.ts'
 import { parseMasterKey } from '../../src/keys/master-key.ts'
+import { createSequencer } from '../../src/transparency-log/sequencer.ts'
 import { listen, startTransmitter } from '../signals/transmitter.ts'
 import { failureOf, resultOf } from '../support/command.ts'
 import { cloneDatabase } from '../support/database.ts'
@@ -53,12 +54,13 @@ t.test('rewrap seals all keys under the new master key, and needs the old one fo
   const polling = { poll_url: transmitter.pollUrl, poll_authorization: transmitter.authorization }
   const { path } = await listen(before, transmitter, polling)
 
+  await before.sequencer.flush()
   t.match(await fails('rewrap', { MASTER_KEY: second }), { code: 78, message: /MASTER_KEY_PREVIOUS/ })
   await succeeds(
     t,
     'rewrap',
     { MASTER_KEY: second, MASTER_KEY_PREVIOUS: first },
-    /^Resealed: 2 signing keys, 2 webhook secrets, 1 credentials for polling and 0 client secrets\./,
+    /^Resealed: 2 signing keys, 2 webhook secrets, 1 credentials for polling, 0 client secrets and 1 log keys\./,
   )
   await prepareKeys(db, signing(second), new Date())
   const after = await createWorld(t, { ...allowed, signing: signing(second) })
@@ -74,12 +76,22 @@ t.test('rewrap seals all keys under the new master key, and needs the old one fo
 })
 
 t.test('after losing the master key, another one with new keys can be used', async (t) => {
+  const { publicKey: logKey } = await db.selectFrom('logState').selectAll().executeTakeFirstOrThrow()
   const third = randomBytes(32).toString('base64')
   recordSecret(third)
   // The first time, the upcoming key signs at once, which the lost master key had sealed as well.
   for (const _ of ['upcoming', 'new'])
     await succeeds(t, 'rotate-keys --immediately', { MASTER_KEY: third }, /published/)
   await prepareKeys(db, signing(third), new Date())
+  const context = { origin: 'another', now: () => new Date(), every: () => () => {}, onError: t.fail }
+  await createSequencer(db, {
+    ...context,
+    signing: signing(third),
+    log: { error: (facts) => t.fail('not signed', facts) },
+  }).flush()
+  const { origin, publicKey } = await db.selectFrom('logState').selectAll().executeTakeFirstOrThrow()
+  t.ok(publicKey && !logKey?.equals(publicKey), 'a new key signs the transparency log')
+  t.equal(origin, 'counterfoil.test/v1/transparency-log')
   t.match(await fails('migrate --immediately', {}), { code: 64, message: /not an option of migrate/ })
 })
 

@@ -13,8 +13,11 @@ export function newMasterKey(): KeyObject {
 
 /** Records the private parts of every key in the database, for the search at the end of the run. */
 export async function recordPrivateKeys(db: Db, masterKeys: readonly KeyObject[]): Promise<void> {
-  for (const { kid, sealedPrivateJwk } of await db.selectFrom('signingKeys').selectAll().execute()) {
-    const jwk = sealedPrivateJwk && (await unsealPrivateJwk(sealedPrivateJwk, kid, masterKeys))
+  const keys = await db.selectFrom('signingKeys').select(['kid', 'sealedPrivateJwk']).execute()
+  const logs = await db.selectFrom('logState').select(['origin as kid', 'sealedPrivateJwk']).execute()
+  for (const { kid, sealedPrivateJwk } of [...keys, ...logs]) {
+    const jwk =
+      kid && sealedPrivateJwk ? await unsealPrivateJwk(sealedPrivateJwk, kid, masterKeys) : undefined
     for (const member of [jwk?.d, jwk?.p, jwk?.q]) if (member) recordSecret(member)
   }
 }

@@ -23,6 +23,7 @@ import { generateSecret } from '../../src/shared/secret.ts'
 import type { Poller } from '../../src/signals/poll.ts'
 import type { Rotations } from '../../src/tokens/rotate/rotations.ts'
 import type { StaticSecret } from '../../src/tokens/static-secret/static-secret.ts'
+import type { Sequencer } from '../../src/transparency-log/sequencer.ts'
 import type { VerificationOptions } from '../../src/verification/admission.ts'
 import { openDatabase } from './database.ts'
 import { newMasterKey, recordPrivateKeys } from './master-key.ts'
@@ -49,6 +50,8 @@ export type World = {
   rotations: Rotations
   /** Delivers events only when the test flushes. */
   dispatcher: Dispatcher
+  /** Appends events to the transparency log only when the test flushes. */
+  sequencer: Sequencer
   /** Issuers are polled only when the test does it. */
   signals: Poller
   databaseUrl: string
@@ -129,7 +132,7 @@ export async function createWorld(
   t.teardown(() => recordPrivateKeys(db, signing.masterKeys))
   const log = createLogger(logLevel, { write: recordLog })
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
-  const { app, credentials, usage, rotations, dispatcher, signals, close } = await compose({
+  const { app, credentials, usage, rotations, dispatcher, sequencer, signals, close } = await compose({
     db,
     databaseUrl,
     log,
@@ -216,6 +219,9 @@ export async function createWorld(
     },
     get signals() {
       return reachable(signals)
+    },
+    get sequencer() {
+      return reachable(sequencer)
     },
     get dispatcher() {
       return reachable(dispatcher)
