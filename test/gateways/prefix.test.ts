@@ -50,7 +50,8 @@ if (isInstalled('nginx', '-v')) {
     return found.flatMap(([name, text]) => {
       const isOurs =
         text &&
-        name !== 'endpoint' &&
+        // The key and the checkpoints of the transparency log contain its name, which is like a URL.
+        !['endpoint', 'key', 'checkpoint'].includes(name ?? '') &&
         (name === 'location' || /^[/?]/.test(text) || text.includes(`127.0.0.1:${port}`))
       return name && isOurs ? [[name, new URL(text, url)]] : []
     })

@@ -29,6 +29,7 @@ concrete.leak = await someLeak(world)
 Object.assign(concrete, await someWebhook(world))
 const provisioned = await world.ask('POST', '/scim/v2/Users', { body: { userName: 'ada@example.com' } })
 Object.assign(concrete, { user: provisioned.body.id, resourceType: 'User', schema: userSchema })
+await world.sequencer.flush()
 const urlOf = (path: string) => path.replace(/\{(\w+)\}/g, (_match, name) => concrete[name] ?? '')
 
 t.test('RFC 9110 §15.5.6: an unsupported method is a 405 with Allow', async (t) => {
