@@ -16,8 +16,6 @@ type Env = Record<string, string>
 type Phase = {
   args?: string[]
   env(t: Test): Promise<Env>
-  /** Those that are sent. The handler is the same for all, so most phases get one, and all have their turn. */
-  signals: NodeJS.Signals[]
   /** Resolves when the process is in this phase. */
   reached(started: Run, env: Env): Promise<unknown>
 }
@@ -55,26 +53,21 @@ async function waitsForLock({ DATABASE_URL }: Env): Promise<void> {
   await client.end()
 }
 
-const all: NodeJS.Signals[] = ['SIGTERM', 'SIGINT', 'SIGHUP']
-
 const phases: Record<string, Phase> = {
   'importing its modules': {
     env: async () => ({
       ...(await external()),
       NODE_OPTIONS: `--import=data:text/javascript,${encodeURI(says)}`,
     }),
-    signals: all,
     reached: (started) => said(started, 'a handler'),
   },
   'making the data directory of the embedded database': {
     env: embedded,
-    signals: ['SIGTERM'],
     reached: (_started, { DATA_DIR = '' }) =>
       until(async () => (await readdir(DATA_DIR)).some((name) => name.startsWith('postgres.new-'))),
   },
   'starting the embedded database': {
     env: prepared,
-    signals: ['SIGINT'],
     reached: (_started, { DATA_DIR = '' }) =>
       until(async () =>
         (await readdir(join(DATA_DIR, 'postgres')).catch((): string[] => [])).includes('postmaster.pid'),
@@ -82,7 +75,6 @@ const phases: Record<string, Phase> = {
   },
   'waiting for another instance to migrate': {
     env: locked,
-    signals: ['SIGHUP'],
     reached: (_started, env) => waitsForLock(env),
   },
   'starting workers': {
@@ -91,21 +83,20 @@ const phases: Record<string, Phase> = {
       NODE_OPTIONS: `--import=data:text/javascript,${encodeURI(says)}`,
       WORKERS: '2',
     }),
-    signals: ['SIGINT'],
     reached: (started) => until(async () => started.output().split('a handler').length > 2),
   },
-  serving: { env: external, signals: all, reached: (started) => said(started, 'Server listening') },
+  serving: { env: external, reached: (started) => said(started, 'Server listening') },
   'serving on the embedded database': {
     env: prepared,
-    signals: ['SIGTERM'],
     reached: (started) => said(started, 'Counterfoil is running'),
   },
   'serving by workers': {
     env: async () => ({ ...(await external()), WORKERS: '2' }),
-    signals: ['SIGINT', 'SIGHUP'],
     reached: (started) => said(started, 'Server listening'),
   },
 }
+
+const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
 async function stopIn(t: Test, phase: Phase, signal: NodeJS.Signals) {
   // Ctrl-C skips the grace period, in whatever phase; the test would not end otherwise.
@@ -134,9 +125,9 @@ t.test(
 
 for (const [name, phase] of Object.entries(phases)) {
   t.test(`a signal while ${name} ends the service with 0`, async (t) => {
-    const stopped = phase.signals.map(async (sent) => ({ ...(await stopIn(t, phase, sent)), sent }))
-    for (const { sent, code, output } of await Promise.all(stopped)) {
-      t.equal(code, 0, `${sent}: ${output}`)
+    const stopped = await Promise.all(signals.map((signal) => stopIn(t, phase, signal)))
+    for (const [index, { code, output }] of stopped.entries()) {
+      t.equal(code, 0, `${signals[index]}: ${output}`)
       t.notMatch(output, /counterfoil: /, 'there is nothing to complain about')
     }
   })
