@@ -82,8 +82,14 @@ export async function countEvents(tx: Db, added: Map<string, number>): Promise<M
   )
 }
 
+/** As one array for each column, which PostgreSQL parses and plans faster than a list of rows. */
 export async function insertLeaves(tx: Db, leaves: LogLeaf[]): Promise<void> {
-  await tx.insertInto('logLeaves').values(leaves).execute()
+  const column = <Name extends keyof LogLeaf>(name: Name) => leaves.map((leaf) => leaf[name])
+  await sql`
+    insert into log_leaves (leaf_index, organization_id, event_id, organization_index, salt, sequenced_at, hash)
+    select * from unnest(${column('leafIndex')}::bigint[], ${column('organizationId')}::uuid[], ${column('eventId')}::uuid[],
+      ${column('organizationIndex')}::bigint[], ${column('salt')}::bytea[], ${column('sequencedAt')}::timestamptz[],
+      ${column('hash')}::bytea[])`.execute(tx)
 }
 
 export async function insertNodes(tx: Db, nodes: Node[]): Promise<void> {

@@ -330,7 +330,8 @@ t.test('100 of 100 random manipulations of the database are found, and which eve
 })
 
 t.test('a fork is located between two kept checkpoints', async (t) => {
-  const sizes = kept.map((note) => Number(note.split('\n')[1]))
+  // Some were kept twice.
+  const sizes = [...new Set(kept.map((note) => Number(note.split('\n')[1])))]
   const [before = 0, after = 0] = [sizes.at(-3), sizes.at(-2)]
   await db
     .transaction()
