@@ -170,9 +170,12 @@ function attributesOf({ attributes }: Exported): Record<string, unknown> {
   )
 }
 
-/** The spans of a trace as lines, each indented below its parent, in the order in which they began. */
+/**
+ * The spans of a trace as lines, each indented below its parent, in the order in which they began; without the statement
+ * that a new connection begins with.
+ */
 function treeOf(trace: string): string[] {
-  const own = spans.filter(({ traceId }) => traceId === trace)
+  const own = spans.filter(({ traceId, name }) => traceId === trace && name !== 'SELECT')
   const known = new Set(own.map(({ spanId }) => spanId))
   const below = (parent: string | undefined, indent: string): string[] =>
     own
