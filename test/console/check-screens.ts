@@ -120,11 +120,14 @@ export async function checkScreens(t: Test, { world, url, browser }: Console): P
   // Each answer comes some frames after the one before, so that what it moves is seen to move.
   await page.emulateNetworkConditions({ offline: false, download: -1, upload: -1, latency: 40 })
   for (const { name, path, ready, pills, act } of await screensOf(world)) {
-    await page.goto(`${url}${path}`)
-    await page.waitForSelector(ready)
-    await page.waitForNetworkIdle({ idleTime: 100 })
-    await page.waitForFunction(`!document.querySelector('.skeleton')`)
-    t.same(await page.evaluate('shifts'), [], `${name}: the layout does not shift`)
+    for (const width of [360, 1440]) {
+      await page.setViewport({ width, height: 900 })
+      await page.goto(`${url}${path}`)
+      await page.waitForSelector(ready)
+      await page.waitForNetworkIdle({ idleTime: 100 })
+      await page.waitForFunction(`!document.querySelector('.skeleton')`)
+      t.same(await page.evaluate('shifts'), [], `${name}: the layout does not shift at ${width} px`)
+    }
     for (const [state, text] of Object.entries(pills ?? {})) {
       const shown = await page.$$eval(`tbody .pill.${state}`, (all) => all.map((one) => one.textContent))
       t.ok(shown.includes(text), `${state}: ${text}`)
