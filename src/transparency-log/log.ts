@@ -1,6 +1,6 @@
+import { LRUCache } from 'lru-cache'
 import { type Caller, requirePermission } from '../access/caller.ts'
-import type { LoggedEvent } from '../audit/logged-event.ts'
-import { presentEvent } from '../audit/logged-event.ts'
+import { type LoggedEvent, presentEvent } from '../audit/logged-event.ts'
 import { readableLog } from '../change-log/change-log.ts'
 import { exportAuditEvents } from '../change-log/export.ts'
 import type { Db } from '../db/database.ts'
@@ -114,14 +114,11 @@ export async function exportProofs(
 const tilesKept = 64
 
 function cachedTiles(db: Db): TileReader {
-  const cache = new Map<string, Buffer[]>()
+  const cache = new LRUCache<string, Buffer[]>({ max: tilesKept })
   return async (level, index) => {
     const name = `${level}/${index}`
     const tile = cache.get(name) ?? (await store.selectTile(db, level, index))
-    cache.delete(name)
     cache.set(name, tile)
-    const [oldest] = cache.keys()
-    if (cache.size > tilesKept && oldest !== undefined) cache.delete(oldest)
     return tile
   }
 }
