@@ -7,7 +7,7 @@ import {
   send,
   unreachable,
 } from '../apply/api.ts'
-import { inBatchesOf, type Line, readLines } from '../tokens/import/lines.ts'
+import { inBatchesOf, type Line, readLines } from '../shared/lines.ts'
 import { longestLine, mostLines } from '../tokens/import/schema.ts'
 
 type Options = {

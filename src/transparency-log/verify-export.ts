@@ -1,6 +1,6 @@
 import { ConfigError } from '../shared/config-files.ts'
+import { type Line, readLines } from '../shared/lines.ts'
 import { verifyConsistency, verifyInclusion } from '../shared/merkle-tree.ts'
-import { type Line, readLines } from '../tokens/import/lines.ts'
 import { hashEvent } from './entry.ts'
 import { type Kept, type Mismatch, openKept, type Report, reportMismatches } from './findings.ts'
 import type { ProofHead, ProvenEvent } from './log.ts'

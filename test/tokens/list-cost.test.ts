@@ -1,14 +1,14 @@
 import t, { type Test } from 'tap'
 import { statusOf } from '../../src/shared/status.ts'
 import {
-  chooseReading,
+  chooseAccessPath,
   maxExamined,
   type Position,
   type Sort,
   sorts,
   type TokenFilter,
   type TokenQuery,
-} from '../../src/tokens/list/reading-store.ts'
+} from '../../src/tokens/list/access-path-store.ts'
 import { selectTokens } from '../../src/tokens/list/store.ts'
 import { execute, fill, openDatabase } from '../support/database.ts'
 import { type Cost, costOf } from '../support/plans.ts'
@@ -58,7 +58,7 @@ function query(order: Order, filter: Partial<TokenFilter> = {}, page: Partial<To
 }
 
 async function list(asked: TokenQuery) {
-  return selectTokens(db, organization, asked, await chooseReading(db, organization, asked))
+  return selectTokens(db, organization, asked, await chooseAccessPath(db, organization, asked))
 }
 
 async function positionAfter(count: number, asked: TokenQuery): Promise<Position> {
@@ -70,8 +70,8 @@ async function positionAfter(count: number, asked: TokenQuery): Promise<Position
 const large = ['tokens', 'token_secrets', 'token_uses']
 
 async function costsOfPage(t: Test, asked: TokenQuery): Promise<Cost> {
-  const reading = await chooseReading(db, organization, asked)
-  const cost = await costOf(db, large, (db) => selectTokens(db, organization, asked, reading))
+  const accessPath = await chooseAccessPath(db, organization, asked)
+  const cost = await costOf(db, large, (db) => selectTokens(db, organization, asked, accessPath))
   t.notOk(
     large.some((table) => cost.scanned.includes(table)),
     'no sequential scan',
@@ -184,7 +184,9 @@ t.test('every page examines a bounded number of tokens, whatever the filters and
     for (const [j, sort] of sorts.entries()) {
       const asked = query({ sort, descending: (i + j) % 2 === 0 }, filter)
       const what = `${name(asked)} ${JSON.stringify(filter)}`
-      const choice = await costOf(db, large, (db) => chooseReading(db, organization, asked)).catch(notAsked)
+      const choice = await costOf(db, large, (db) => chooseAccessPath(db, organization, asked)).catch(
+        notAsked,
+      )
       // At most six indexes have an answer to two filters.
       if (choice)
         t.ok(

@@ -8,11 +8,11 @@ import { nullable, orNull, Problem } from '../../http/schemas.ts'
 import { fieldErrors } from '../../http/to-app-error.ts'
 import { violations } from '../../http/validation.ts'
 import { AppError, invalidValue } from '../../shared/errors.ts'
+import type { Line } from '../../shared/lines.ts'
 import { hashText, parseHash, Secret } from '../../shared/secret.ts'
 import { NewToken, parseNewToken } from '../create/schema.ts'
 import type { Warning } from '../schema.ts'
 import type { ForeignToken, ImportResult } from './import.ts'
-import type { Line } from './lines.ts'
 
 /** As long as the body of a create. */
 export const longestLine = 1024 * 1024

@@ -5,7 +5,7 @@ import type { Status } from '../../shared/status.ts'
 import { type StaticSecret, staticToken } from '../static-secret/static-secret.ts'
 import type { Token } from '../store.ts'
 import { onlyOwner } from '../token-owner-scope.ts'
-import { chooseReading, type TokenQuery } from './reading-store.ts'
+import { chooseAccessPath, type TokenQuery } from './access-path-store.ts'
 import { type Count, selectCount, selectTokens, type TokenRows } from './store.ts'
 
 export async function listTokens(
@@ -19,7 +19,7 @@ export async function listTokens(
   if (self !== undefined && asked.owner !== undefined && asked.owner !== self)
     return { rows: [], resume: undefined }
   const query = { ...asked, ...(self !== undefined && { owner: self }), now: caller.now }
-  return selectTokens(db, id, query, await chooseReading(db, id, query))
+  return selectTokens(db, id, query, await chooseAccessPath(db, id, query))
 }
 
 /** AUTH_SECRET, if it belongs to this organization. Undefined for callers who see only their own tokens. */

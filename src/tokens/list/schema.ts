@@ -7,7 +7,7 @@ import { statuses } from '../../shared/status.ts'
 import { plainName } from '../../shared/text.ts'
 import { candidateQuery } from '../create/form-schema.ts'
 import { Metadata } from '../create/schema.ts'
-import { type Position, type TokenQuery as Query, type Range, type Sort, sorts } from './reading-store.ts'
+import { type Position, type TokenQuery as Query, type Range, type Sort, sorts } from './access-path-store.ts'
 import { maxCounted } from './store.ts'
 
 const from = (what: string) => Type.Optional(DateTime({ description: `${what} at this instant or later.` }))

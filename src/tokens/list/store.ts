@@ -3,6 +3,7 @@ import type { Db } from '../../db/database.ts'
 import type { Status } from '../../shared/status.ts'
 import { type Token, tokensWithoutComment } from '../store.ts'
 import {
+  type AccessPath,
   all,
   type Condition,
   createdAt,
@@ -11,9 +12,8 @@ import {
   maxExamined,
   otherConditions,
   type Position,
-  type Reading,
   type TokenQuery,
-} from './reading-store.ts'
+} from './access-path-store.ts'
 
 /** How many characters of a comment a list shows, so that the size of a page is bounded. */
 const listedComment = 10_000
@@ -34,12 +34,12 @@ export async function selectTokens(
   db: Db,
   organizationId: string,
   query: TokenQuery,
-  reading: Reading,
+  accessPath: AccessPath,
 ): Promise<TokenRows> {
   const { limit } = query
   const direction = query.descending ? 'desc' : 'asc'
   const page: AliasedExpression<PageRow, 'page'> = sql<PageRow>`(
-    select organization_id, id, sort_key, is_listed, is_last from (${examined(organizationId, query, reading)}) as examined
+    select organization_id, id, sort_key, is_listed, is_last from (${examined(organizationId, query, accessPath)}) as examined
     where is_listed or is_last
     order by sort_key ${sql.raw(direction)}, id ${sql.raw(direction)} limit ${limit + 1}
   )`.as('page')
@@ -73,13 +73,13 @@ const maxBytes = 4 * 1024 * 1024
  * Tokens in the order of the list, whether they are listed, and whether one is the last that the page may examine although
  * others follow. The sizes of comments are known to PostgreSQL without reading them.
  */
-function examined(organizationId: string, query: TokenQuery, reading: Reading): RawBuilder<unknown> {
-  const conditions = otherConditions(organizationId, query, reading)
+function examined(organizationId: string, query: TokenQuery, accessPath: AccessPath): RawBuilder<unknown> {
+  const conditions = otherConditions(organizationId, query, accessPath)
   const isListed = all(conditions)
-  const tokens = (limit: number) => examinedTokens(organizationId, query, reading, limit)
+  const tokens = (limit: number) => examinedTokens(organizationId, query, accessPath, limit)
   const reads = query.search !== undefined
-  if (!reads && (!reading.inOrder || conditions.length === 0)) {
-    const rows = tokens(reading.inOrder ? query.limit + 1 : maxExamined)
+  if (!reads && (!accessPath.inOrder || conditions.length === 0)) {
+    const rows = tokens(accessPath.inOrder ? query.limit + 1 : maxExamined)
     return sql`select *, ${isListed} as is_listed, false as is_last from (${rows}) as tokens`
   }
   const direction = query.descending ? sql`desc` : sql`asc`

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
-import { parseHash } from '../../../src/shared/secret.ts'
-import { inBatchesOf, type Line, readLines } from '../../../src/tokens/import/lines.ts'
+import { inBatchesOf, type Line, readLines } from '../../src/shared/lines.ts'
+import { parseHash } from '../../src/shared/secret.ts'
 
 async function* of<T>(items: T[]): AsyncGenerator<T> {
   yield* items

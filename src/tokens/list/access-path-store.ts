@@ -92,7 +92,7 @@ const indexes: Index[] = [
  * How a list finds its tokens: `inOrder`, along an index in the order of the list, or all those of another index, which
  * are few and are then sorted.
  */
-export type Reading = { index: Index; inOrder: boolean }
+export type AccessPath = { index: Index; inOrder: boolean }
 
 /** A page examines at most this many tokens. */
 export const maxExamined = 5_000
@@ -104,7 +104,11 @@ const few = 2_000
  * PostgreSQL estimates how many tokens satisfy the conditions, and reads all tokens of an organization if it is wrong.
  * So the choice is made here, by counting the rows in each index, up to `few`.
  */
-export async function chooseReading(db: Db, organizationId: string, query: TokenQuery): Promise<Reading> {
+export async function chooseAccessPath(
+  db: Db,
+  organizationId: string,
+  query: TokenQuery,
+): Promise<AccessPath> {
   const terms = termsOf(organizationId, query)
   const usable = indexes.filter(({ part }) => part === undefined || terms.some(({ about }) => about === part))
   const answers = (index: Index) => terms.filter((term) => isAnswered(term, index)).length
@@ -143,8 +147,12 @@ function keyOf({ order }: Index): RawBuilder<unknown> {
   return typeof order === 'string' ? sortKeys[order].key : order
 }
 
-/** The conditions that no index answers for this reading; they are about the columns of `examinedTokens`. */
-export function otherConditions(organizationId: string, query: TokenQuery, { index }: Reading): Condition[] {
+/** The conditions that no index answers by this access path; they are about the columns of `examinedTokens`. */
+export function otherConditions(
+  organizationId: string,
+  query: TokenQuery,
+  { index }: AccessPath,
+): Condition[] {
   return termsOf(organizationId, query).flatMap((term) => (isAnswered(term, index) ? [] : term.condition))
 }
 
@@ -152,11 +160,11 @@ export function otherConditions(organizationId: string, query: TokenQuery, { ind
 export function examinedTokens(
   organizationId: string,
   query: TokenQuery,
-  reading: Reading,
+  accessPath: AccessPath,
   limit: number,
 ): RawBuilder<unknown> {
   const { sort, descending, after, search } = query
-  const { index, inOrder } = reading
+  const { index, inOrder } = accessPath
   const { key, type } = sortKeys[sort]
   const ofUses = isOfUses(index)
   const id = ofUses ? sql`token_id` : sql`id`
