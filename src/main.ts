@@ -90,9 +90,9 @@ type Flags = ReturnType<typeof parseArgs<{ options: typeof options }>>['values']
 type Environment = Record<string, string | undefined>
 
 /** Where a command runs. */
-type Surroundings = { env: Environment; shutdown: Shutdown; output: NodeJS.WritableStream }
+type CommandContext = { env: Environment; shutdown: Shutdown; output: NodeJS.WritableStream }
 
-type Invocation = Surroundings & {
+type Invocation = CommandContext & {
   flags: Flags
   file: string
   /** Prints a result: as a line of JSON with --json, otherwise as text. */
@@ -172,9 +172,9 @@ function report({ message, code }: Failure): number {
  * Resolves with the exit code, or rejects with the reason why the process ends. Each command imports its own modules, since
  * importing takes time.
  */
-export async function runCommand(args: string[], surroundings: Surroundings): Promise<number> {
+export async function runCommand(args: string[], context: CommandContext): Promise<number> {
   const { values, positionals } = parseArgs({ args, allowPositionals: true, options })
-  const { output } = surroundings
+  const { output } = context
   let exitCode: number = exitCodes.done
   if (values.help || values.version) {
     output.write(values.help ? usage : `${version}\n`)
@@ -192,7 +192,7 @@ export async function runCommand(args: string[], surroundings: Surroundings): Pr
   if (foreign !== undefined)
     throw new UsageError(`--${foreign} is not an option of ${name}; see counterfoil --help.`)
   await run({
-    ...surroundings,
+    ...context,
     flags: values,
     file: file ?? '',
     print: (result, text) => output.write(`${values.json ? JSON.stringify(result) : text}\n`),

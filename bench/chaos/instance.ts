@@ -10,8 +10,14 @@ const { DATABASE_URL: databaseUrl = '', MASTER_KEY = '', STARTED = '0', SPEED = 
 const now = () => new Date(Number(STARTED) + (Date.now() - Number(STARTED)) * Number(SPEED))
 const db = createDb({ url: databaseUrl, poolSize: 10 })
 const { app } = await compose({
-  ...{ db, databaseUrl, now, issuer: 'http://localhost', staticSecret: undefined },
-  ...{ trustProxy: [], corsOrigins: [], verifier: { cacheSize: 1000 } },
+  db,
+  databaseUrl,
+  now,
+  issuer: 'http://localhost',
+  staticSecret: undefined,
+  trustProxy: [],
+  corsOrigins: [],
+  verifier: { cacheSize: 1000 },
   signing: { masterKeys: [parseMasterKey(MASTER_KEY)], alg: 'EdDSA' },
   log: createLogger('silent'),
   onError: () => {},

@@ -37,8 +37,16 @@ export function onDatabase(url: string): Environment[] {
 /** Instances, with clients of all of them that continuously create, revoke and introspect. */
 export async function startLoad(environments: Environment[]) {
   const counts: Counts = {
-    ...{ requests: 0, created: 0, revoked: 0, unavailable: 0, unanswered: 0, slowestMs: 0 },
-    ...{ lost: 0, acceptedAfterTheBound: 0, otherServerErrors: 0, restartsNeeded: 0 },
+    requests: 0,
+    created: 0,
+    revoked: 0,
+    unavailable: 0,
+    unanswered: 0,
+    slowestMs: 0,
+    lost: 0,
+    acceptedAfterTheBound: 0,
+    otherServerErrors: 0,
+    restartsNeeded: 0,
   }
   const admin = `chaos-${randomBytes(24).toString('hex')}`
   const tokens: Token[] = []

@@ -100,20 +100,28 @@ export async function startPatroni() {
 async function settings({ name, api, port, directory }: Node, etcd: number, password: string) {
   const [version = ''] = (await readdir('/usr/lib/postgresql')).sort().reverse()
   return {
-    ...{ scope: 'chaos', name },
+    scope: 'chaos',
+    name,
     restapi: { listen: `127.0.0.1:${api}`, connect_address: `127.0.0.1:${api}` },
     etcd3: { host: `127.0.0.1:${etcd}` },
     bootstrap: {
       dcs: {
-        ...{ ttl: 20, loop_wait: 2, retry_timeout: 5, maximum_lag_on_failover: 1_048_576 },
-        ...{ synchronous_mode: true, primary_start_timeout: 0, master_start_timeout: 0 },
+        ttl: 20,
+        loop_wait: 2,
+        retry_timeout: 5,
+        maximum_lag_on_failover: 1_048_576,
+        synchronous_mode: true,
+        primary_start_timeout: 0,
+        master_start_timeout: 0,
         postgresql: { use_pg_rewind: true, parameters: { wal_log_hints: 'on', max_connections: 200 } },
       },
       initdb: [{ encoding: 'UTF8' }, { locale: 'C.UTF-8' }, 'data-checksums'],
     },
     postgresql: {
-      ...{ listen: `127.0.0.1:${port}`, connect_address: `127.0.0.1:${port}` },
-      ...{ data_dir: join(directory, 'data'), bin_dir: `/usr/lib/postgresql/${version}/bin` },
+      listen: `127.0.0.1:${port}`,
+      connect_address: `127.0.0.1:${port}`,
+      data_dir: join(directory, 'data'),
+      bin_dir: `/usr/lib/postgresql/${version}/bin`,
       pgpass: join(directory, 'pgpass'),
       pg_hba: ['host all all 127.0.0.1/32 scram-sha-256', 'host replication all 127.0.0.1/32 scram-sha-256'],
       parameters: { unix_socket_directories: directory, password_encryption: 'scram-sha-256' },
@@ -160,7 +168,10 @@ function run(program: string, args: string[], cwd: string, name: string): ChildP
   const log = join(cwd, `${name}.log`)
   const env = { PATH: process.env.PATH ?? '', HOME: cwd }
   const child = spawn('/bin/sh', ['-c', `exec "$0" "$@" >>"${log}" 2>&1`, program, ...args], {
-    ...{ ...account, cwd, env, stdio: 'ignore' },
+    ...account,
+    cwd,
+    env,
+    stdio: 'ignore',
   })
   atEnd(() => stop(child))
   return child

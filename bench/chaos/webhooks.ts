@@ -43,8 +43,12 @@ export async function deliverThroughKills(events: number): Promise<Delivered> {
 
   const receiver = await startReceiver()
   const env = {
-    ...{ PATH: process.env.PATH, DATABASE_URL: server.url, NODE_ENV: 'production' },
-    ...{ MASTER_KEY: randomBytes(32).toString('hex'), STARTED: `${Date.now()}`, SPEED: `${speed}` },
+    PATH: process.env.PATH,
+    DATABASE_URL: server.url,
+    NODE_ENV: 'production',
+    MASTER_KEY: randomBytes(32).toString('hex'),
+    STARTED: `${Date.now()}`,
+    SPEED: `${speed}`,
   }
   const instances = [await startInstance(env), await startInstance(env)]
   atEnd(() => instances.map(({ child }) => child.kill('SIGKILL')))

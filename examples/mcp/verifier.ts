@@ -10,7 +10,10 @@ export function counterfoilTokens(verifier: Verifier, resource: URL): OAuthToken
         const found = await verifier.verify(token, { audience: resource.href })
         const { client_id: clientId, scope, exp, sub, organization } = found
         return {
-          ...{ token, clientId, resource, scopes: scope.split(' ') },
+          token,
+          clientId,
+          resource,
+          scopes: scope.split(' '),
           // The SDK rejects tokens that never expire.
           ...(exp !== undefined && { expiresAt: exp }),
           extra: { subject: sub, organization },

@@ -98,8 +98,14 @@ export function createCredentialVerifier(options: CredentialVerifierOptions): Cr
   let lookups = 0
   const cacheHits = { good: 0, bad: 0 }
   const rejections: Record<Rejection, number> = {
-    ...{ malformed: 0, unknown: 0, expired: 0, revoked: 0, not_yet_valid: 0 },
-    ...{ suspended: 0, superseded: 0, lapsed: 0 },
+    malformed: 0,
+    unknown: 0,
+    expired: 0,
+    revoked: 0,
+    not_yet_valid: 0,
+    suspended: 0,
+    superseded: 0,
+    lapsed: 0,
   }
   const rejectDoubtful = async (server: string | null) => {
     const doubt = await lease.doubt(server)

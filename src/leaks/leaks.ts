@@ -65,7 +65,11 @@ async function recordLeak(
     const isFirst = !(await store.wasReported(tx, known))
     const reaction = isFirst ? await reactToLeak(tx, origin, known, issuing) : 'none'
     const report = await store.upsertReport(tx, {
-      ...{ id: uuid(), known, reaction, source, url },
+      id: uuid(),
+      known,
+      reaction,
+      source,
+      url,
       reportedBy: JSON.stringify(origin.actor),
       reportedAt: origin.now,
     })

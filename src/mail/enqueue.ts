@@ -26,7 +26,11 @@ function mailsOf(event: Event, { notifications }: ReturnType<typeof effectivePol
   )
   if (ownerEmail) recipients.set(ownerEmail.toLowerCase(), { address: ownerEmail, toOwner: true })
   return [...recipients.values()].map(({ address, toOwner }) => ({
-    ...{ eventId, organizationId, recipient: address, type, occurredAt },
+    eventId,
+    organizationId,
+    recipient: address,
+    type,
+    occurredAt,
     data: {
       organization,
       toOwner,

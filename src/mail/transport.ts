@@ -42,7 +42,10 @@ export async function createMailer({ url, from }: MailerOptions): Promise<Mailer
     async send({ to, id, subject, text, html }) {
       try {
         const mail = {
-          ...{ from, subject, text, html },
+          from,
+          subject,
+          text,
+          html,
           to: { name: '', address: to },
           messageId: `<${id}@counterfoil>`,
           // RFC 3834: keeps vacation responders from answering.

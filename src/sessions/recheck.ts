@@ -28,7 +28,9 @@ export function createRecheck(db: Db, provider: Provider): Recheck {
     const known: ProviderTokens = JSON.parse(await openWith(secret, 'provider_tokens', providerTokens))
     const sealed = (tokens: ProviderTokens) => sealWith(secret, 'provider_tokens', JSON.stringify(tokens))
     const { claims, tokens } = await provider.confirm(registration, {
-      ...{ claims: before, tokens: known, now },
+      claims: before,
+      tokens: known,
+      now,
       keep: async (tokens) => store.updateSession(db, session.id, { providerTokens: await sealed(tokens) }),
     })
     const permissions = userFrom(before, registration).permissions

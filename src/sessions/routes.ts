@@ -85,7 +85,8 @@ export const sessionRoutes: FastifyPluginAsyncTypebox<SessionDeps> = async (app,
       const before = positionIn(schema.Position, request, cursorKey)
       const rows = await sessions.listSessions(db, caller, { ...(before && { before }), limit: query.limit })
       return page(request, reply, {
-        ...{ cursorKey, rows },
+        cursorKey,
+        rows,
         present: (row) => schema.presentSession(row, sessionId),
         positionOf: ({ createdAt, id }) => ({ created_at: createdAt.toISOString(), id }),
       })

@@ -80,8 +80,12 @@ async function walkLeaves(
   report: Report,
 ): Promise<Walk> {
   const walk: Walk = {
-    ...{ tree: { size: 0, subtrees: [] }, end: 0, hasGap: false },
-    ...{ nodes: [], organizations: new Map(), sequencedAt: 0 },
+    tree: { size: 0, subtrees: [] },
+    end: 0,
+    hasGap: false,
+    nodes: [],
+    organizations: new Map(),
+    sequencedAt: 0,
   }
   const mismatches: Mismatch[] = []
   const compareRoot = rootComparison(checkpoints, report)

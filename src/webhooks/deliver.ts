@@ -152,7 +152,9 @@ async function noteFailure(tx: Db, webhook: Webhook, now: Date, gone: boolean): 
   await updateWebhook(tx, webhook, { failingAnnouncedAt: now })
   await emit(tx, [
     {
-      ...{ type: 'webhook.failing', organizationId: webhook.organizationId, subject: webhook.id },
+      type: 'webhook.failing',
+      organizationId: webhook.organizationId,
+      subject: webhook.id,
       occurredAt: now,
       data: {
         name: new URL(webhook.url).origin,

@@ -108,8 +108,11 @@ const importOrdinary =
 
 const narrow = { organizations: ['acme'], audience: [a], types: ['api'] }
 const server = {
-  ...{ name: 'Server', type: 'management', scopes: ['tokens:introspect'] },
-  ...{ narrowed_to: narrow, allowed_cidrs: ['192.0.2.0/25'] },
+  name: 'Server',
+  type: 'management',
+  scopes: ['tokens:introspect'],
+  narrowed_to: narrow,
+  allowed_cidrs: ['192.0.2.0/25'],
 }
 const makeServer =
   (more: object = {}, organization = 'platform') =>
@@ -143,8 +146,11 @@ const widen = (
   about({ ...ordinary, ...elsewhere, ...token }, organization, (path) => ({ path, body: { allowed_cidrs } }))
 
 const registration = (more: object = {}) => ({
-  ...{ name: 'Sign-in', issuer: `https://login-${++count}.example`, audience: 'counterfoil' },
-  ...{ default_permissions: ['tokens:read'], ...more },
+  name: 'Sign-in',
+  issuer: `https://login-${++count}.example`,
+  audience: 'counterfoil',
+  default_permissions: ['tokens:read'],
+  ...more,
 })
 const register =
   (more: object = {}, organization = 'acme'): Make =>
@@ -219,7 +225,9 @@ const suspendedOwner =
 
 /** For platform:admin only, which a narrowed token cannot have. */
 const administration = (operation: string, what: string, make: Make): Row => ({
-  ...{ operation, what, refusal: /permission platform:admin/ },
+  operation,
+  what,
+  refusal: /permission platform:admin/,
   beyond: { permissions: [make], organizations: [make], audiences: [make], types: [make] },
   within: { networks: make },
   because: {
@@ -257,7 +265,8 @@ const ownTypes = (
       return ask(type, organization)
     }
   return {
-    ...{ operation, what },
+    operation,
+    what,
     beyond: {
       organizations: [make({}, 'other')],
       audiences: [
@@ -281,7 +290,8 @@ const webhook = (operation: string, what: string, ask: (path: string) => Request
     () =>
       ask(`/organizations/${organization}/webhooks`)
   return {
-    ...{ operation, what },
+    operation,
+    what,
     beyond: {
       permissions: [make()],
       organizations: [make('other'), make('platform')],
@@ -305,7 +315,8 @@ const newWebhook = async (path: string) => {
 
 const table: Row[] = [
   {
-    ...{ operation: 'createToken', what: 'a token' },
+    operation: 'createToken',
+    what: 'a token',
     beyond: {
       organizations: [makeOrdinary({}, 'other'), makeOrdinary({}, 'platform')],
       audiences: [
@@ -326,7 +337,8 @@ const table: Row[] = [
     because: { permissions: 'its scopes are permissions on management tokens only' },
   },
   {
-    ...{ operation: 'importTokens', what: 'a token' },
+    operation: 'importTokens',
+    what: 'a token',
     beyond: {
       organizations: [importOrdinary({}, 'other'), importOrdinary({}, 'platform')],
       audiences: [
@@ -344,7 +356,8 @@ const table: Row[] = [
     because: { permissions: 'management tokens cannot be imported' },
   },
   {
-    ...{ operation: 'createToken', what: 'a management token' },
+    operation: 'createToken',
+    what: 'a management token',
     beyond: {
       permissions: [makeServer({ scopes: ['tokens:introspect', 'audit:read'] })],
       organizations: [
@@ -371,7 +384,8 @@ const table: Row[] = [
     within: makeServer(),
   },
   {
-    ...{ operation: 'updateToken', what: 'to let it be used from more networks' },
+    operation: 'updateToken',
+    what: 'to let it be used from more networks',
     beyond: {
       permissions: [
         widen({ ...server, scopes: ['audit:read'], narrowed_to: null, ...elsewhere }, 'platform'),
@@ -393,7 +407,8 @@ const table: Row[] = [
     within: widen(),
   },
   {
-    ...{ operation: 'rotateToken', what: 'a new secret of a token' },
+    operation: 'rotateToken',
+    what: 'a new secret of a token',
     beyond: {
       permissions: [rotateIt({ ...server, scopes: ['audit:read'], narrowed_to: null }, 'platform')],
       organizations: [
@@ -411,7 +426,8 @@ const table: Row[] = [
     within: rotateIt(),
   },
   {
-    ...{ operation: 'replaceClientKeys', what: 'a key of one’s own' },
+    operation: 'replaceClientKeys',
+    what: 'a key of one’s own',
     beyond: {
       permissions: [putKeys({ scopes: ['tokens:introspect', 'audit:read'] })],
       organizations: [putKeys(withoutLimit('organizations')), putKeys(toMake, 'other')],
@@ -426,7 +442,8 @@ const table: Row[] = [
   { operation: 'replacePolicy', what: 'what tokens can be', ...policies },
   { operation: 'updatePolicy', what: 'what tokens can be', ...policies },
   {
-    ...{ operation: 'updateOwner', what: 'where an owner comes from' },
+    operation: 'updateOwner',
+    what: 'where an owner comes from',
     beyond: { organizations: [owner('other')] },
     within: owner(),
     because: {
@@ -437,7 +454,8 @@ const table: Row[] = [
     },
   },
   {
-    ...{ operation: 'resumeOwner', what: 'the tokens of an owner again' },
+    operation: 'resumeOwner',
+    what: 'the tokens of an owner again',
     beyond: {
       permissions: [suspendedOwner({ scopes: ['audit:read'] })],
       organizations: [suspendedOwner({}, 'other')],

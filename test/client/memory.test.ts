@@ -3,13 +3,27 @@ import type { Introspection, Revocation } from '../../client/introspection.ts'
 import { createMemory } from '../../client/memory.ts'
 
 const answer: Introspection = {
-  ...{ active: true, scope: 'read', client_id: 'id', sub: 'id', jti: 'id', iss: 'https://tokens.example' },
-  ...{ iat: 0, organization: 'default', type: 'api', token_name: 'A token' },
+  active: true,
+  scope: 'read',
+  client_id: 'id',
+  sub: 'id',
+  jti: 'id',
+  iss: 'https://tokens.example',
+  iat: 0,
+  organization: 'default',
+  type: 'api',
+  token_name: 'A token',
 }
 const inactive = { active: false } as const
 const about = (what: Partial<Revocation>): Revocation => ({
-  ...{ id: '00000001.1', at: '2026-03-01T12:00:00.000Z', reason: 'changed', token_id: null },
-  ...{ organization: null, type: null, owner: null, hash: null },
+  id: '00000001.1',
+  at: '2026-03-01T12:00:00.000Z',
+  reason: 'changed',
+  token_id: null,
+  organization: null,
+  type: null,
+  owner: null,
+  hash: null,
   ...what,
 })
 

@@ -126,7 +126,9 @@ export async function adminStories(t: Test, { world, url, browser }: Console): P
     t.match(added, [
       {
         audience: 'counterfoil',
-        ...{ client_id: 'console', has_client_secret: true, scope: 'openid email groups' },
+        client_id: 'console',
+        has_client_secret: true,
+        scope: 'openid email groups',
         default_permissions: ['tokens:own', 'audit:read'],
         group_permissions: [{ group: 'auditors', permissions: ['audit:read', 'tokens:read'] }],
       },

@@ -61,14 +61,18 @@ export async function seed(t: Test, world: World): Promise<void> {
     await ask('POST', '/v1/leaks', { body: { sha256: hook, source: 'nightly repository scan', url } })
   await ask('POST', '/v1/organizations/default/token-types', {
     body: {
-      ...{ name: 'user-management', prefix: 'um', description: 'Users and groups' },
+      name: 'user-management',
+      prefix: 'um',
+      description: 'Users and groups',
       allowed_scopes: ['um:read', 'um:write'],
       scope_details: [{ scope: 'um:read', label: 'Read', description: 'See users and groups' }],
     },
   })
   await ask('POST', '/v1/organizations/default/issuers', {
     body: {
-      ...{ name: 'Company login', issuer: 'https://login.example/realms/acme', audience: 'counterfoil' },
+      name: 'Company login',
+      issuer: 'https://login.example/realms/acme',
+      audience: 'counterfoil',
       default_permissions: ['tokens:own'],
     },
   })

@@ -23,7 +23,9 @@ t.test('sign-in at a provider', { skip }, async (t) => {
   const admins = [{ group: 'admins', permissions: ['tokens:read', 'tokens:write', 'policy:read'] }]
   await world.ask('POST', '/v1/organizations', { body: { key: 'acme', name: 'Acme' } })
   await trustForConsole(world, provider, {
-    ...{ organization: 'acme', name: 'Acme single sign-on', group_permissions: admins },
+    organization: 'acme',
+    name: 'Acme single sign-on',
+    group_permissions: admins,
     publicUrl: url,
   })
   await world.issue({ name: 'Okta SCIM connector', type: 'scim' }, 'acme')

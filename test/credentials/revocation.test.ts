@@ -104,12 +104,23 @@ t.test('a token that was cached as unknown is good as soon as it is created', as
     .where('key', '=', 'default')
     .executeTakeFirstOrThrow()
   const input = {
-    ...{ name: 'Given', type: 'api', comment: null, owner: null, scopes: [], audience: undefined },
-    ...{ metadata: {}, allowedCidrs: null, narrowedTo: null, notBefore: null, expiry: undefined },
+    name: 'Given',
+    type: 'api',
+    comment: null,
+    owner: null,
+    scopes: [],
+    audience: undefined,
+    metadata: {},
+    allowedCidrs: null,
+    narrowedTo: null,
+    notBefore: null,
+    expiry: undefined,
   }
   const origin = {
-    ...{ actor: { type: 'system', id: 'test', name: 'Test' } as const, requestId: uuid() },
-    ...{ ip: null, now: world.clock.now },
+    actor: { type: 'system', id: 'test', name: 'Test' } as const,
+    requestId: uuid(),
+    ip: null,
+    now: world.clock.now,
   }
   await world.db
     .transaction()

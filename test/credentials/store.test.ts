@@ -9,7 +9,9 @@ import { createWorld } from '../support/world.ts'
 const world = await createWorld(t)
 const pipeline = openPipeline({
   url: world.databaseUrl,
-  ...{ connectMs: 5_000, queryMs: 5_000, prepares: true },
+  connectMs: 5_000,
+  queryMs: 5_000,
+  prepares: true,
   onError: (error) => t.error(error),
 })
 t.teardown(() => pipeline.end())

@@ -49,8 +49,12 @@ async function told({ ask }: World, token: { id: string; secret: string }) {
 
 async function make({ ask }: World, n: number) {
   const body = {
-    ...{ name: `Set ${n} \\' é`, type: 'api', scopes: ['NULL', 'a'], metadata: { note: 'it’s \\ "x"' } },
-    ...{ expires_at: `2027-02-03T04:05:06.${100 + n}Z`, not_before: '2026-02-03T04:05:06.789Z' },
+    name: `Set ${n} \\' é`,
+    type: 'api',
+    scopes: ['NULL', 'a'],
+    metadata: { note: 'it’s \\ "x"' },
+    expires_at: `2027-02-03T04:05:06.${100 + n}Z`,
+    not_before: '2026-02-03T04:05:06.789Z',
     allowed_cidrs: ['192.0.2.0/24', '127.0.0.1'],
   }
   const made = await ask('POST', tokens, { token: admin, body })

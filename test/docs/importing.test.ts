@@ -29,8 +29,11 @@ async function move(recipe: string, standIns = ''): Promise<string> {
     {
       cwd: folder,
       env: {
-        ...{ PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE },
-        ...{ PUBLIC_URL: url, ADMIN_TOKEN: world.admin, DOCUMENT_ROWS: join(folder, 'rows.ndjson') },
+        PATH: process.env.PATH,
+        NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
+        PUBLIC_URL: url,
+        ADMIN_TOKEN: world.admin,
+        DOCUMENT_ROWS: join(folder, 'rows.ndjson'),
       },
     },
   )
@@ -85,13 +88,26 @@ t.test('the statement for a table in PostgreSQL makes lines that are imported', 
 
 t.test('the filter for Unkey turns its rows into lines that are imported', async (t) => {
   const row = {
-    ...{ id: 'key_1', hash: sha256('unkey_secret-1', 'base64'), start: 'unkey_secr', name: 'From Unkey' },
-    ...{ meta: '{"plan":"pro","limits":[1,2],"none":null}', owner: 'user_7' },
-    ...{ created: 1714550400123, used: 1717228800000, expires: '2100-01-01 00:00:00.000000' },
+    id: 'key_1',
+    hash: sha256('unkey_secret-1', 'base64'),
+    start: 'unkey_secr',
+    name: 'From Unkey',
+    meta: '{"plan":"pro","limits":[1,2],"none":null}',
+    owner: 'user_7',
+    created: 1714550400123,
+    used: 1717228800000,
+    expires: '2100-01-01 00:00:00.000000',
   }
   const bare = {
-    ...{ id: 'key_2', hash: sha256('secret-without-prefix', 'base64'), start: 'secr', name: null },
-    ...{ meta: null, owner: null, created: 1714550400123, used: 0, expires: null },
+    id: 'key_2',
+    hash: sha256('secret-without-prefix', 'base64'),
+    start: 'secr',
+    name: null,
+    meta: null,
+    owner: null,
+    created: 1714550400123,
+    used: 0,
+    expires: null,
   }
   // As MySQL prints JSON objects.
   await writeFile(join(folder, 'rows.ndjson'), `${JSON.stringify(row)}\n${JSON.stringify(bare)}\n`)
@@ -107,7 +123,10 @@ t.test('the filter for Unkey turns its rows into lines that are imported', async
     expires_at: '2100-01-01T00:00:00.000Z',
   })
   t.match((await find('secret-without-prefix')).token, {
-    ...{ name: 'key_2', owner: null, last_used_at: null, expires_at: null },
+    name: 'key_2',
+    owner: null,
+    last_used_at: null,
+    expires_at: null,
   })
 })
 

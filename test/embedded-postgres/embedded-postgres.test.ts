@@ -173,14 +173,13 @@ t.test('the server listens on loopback only', async (t) => {
 
 t.test('the database is durable, in UTF-8 and UTC, and its user is not a superuser', async (t) => {
   const expected = {
-    ...{
-      fsync: 'on',
-      data_checksums: 'on',
-      server_encoding: 'UTF8',
-      max_connections: '200',
-      TimeZone: 'UTC',
-    },
-    ...{ password_encryption: 'scram-sha-256', is_superuser: 'off' },
+    fsync: 'on',
+    data_checksums: 'on',
+    server_encoding: 'UTF8',
+    max_connections: '200',
+    TimeZone: 'UTC',
+    password_encryption: 'scram-sha-256',
+    is_superuser: 'off',
   }
   for (const [name, value] of Object.entries(expected)) {
     t.same(await query(url, `select current_setting('${name}') as value`), [{ value }], name)

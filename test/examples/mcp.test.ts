@@ -41,7 +41,10 @@ t.test('the example compiles', async (t) => {
   for (const name of await readdir(example)) await copyFile(join(example, name), join(folder, name))
   await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
   const compilerOptions = {
-    ...{ target: 'es2024', module: 'nodenext', types: ['node'], skipLibCheck: true },
+    target: 'es2024',
+    module: 'nodenext',
+    types: ['node'],
+    skipLibCheck: true,
     allowImportingTsExtensions: true,
   }
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['server.ts'] }))
@@ -75,7 +78,10 @@ t.test('the commands for a clone start the example and call it', async (t) => {
 t.test('the example admits exactly the right callers', async (t) => {
   const env = {
     PATH: process.env.PATH,
-    ...{ COUNTERFOIL_URL: url, COUNTERFOIL_TOKEN: token, RESOURCE: resource, PORT: `${port}` },
+    COUNTERFOIL_URL: url,
+    COUNTERFOIL_TOKEN: token,
+    RESOURCE: resource,
+    PORT: `${port}`,
   }
   const server = spawn('env', withoutTap([process.execPath, 'server.ts']), { cwd: folder, env })
   const ended = once(server, 'exit')

@@ -15,8 +15,17 @@ export async function appBehindCable(t: Test, { databaseUrl, clock, signing }: W
   const log = createLogger('info', { write: recordLog })
   const onError = (err: Error) => log.warn({ err }, 'database connection lost')
   const { app, close } = await compose({
-    ...{ db, databaseUrl: cable.url, log, onError, now: () => clock.now, issuer, signing },
-    ...{ trustProxy: [], corsOrigins: [], cursorKey: await readCursorKey(db), staticSecret: undefined },
+    db,
+    databaseUrl: cable.url,
+    log,
+    onError,
+    now: () => clock.now,
+    issuer,
+    signing,
+    trustProxy: [],
+    corsOrigins: [],
+    cursorKey: await readCursorKey(db),
+    staticSecret: undefined,
     verifier: { cacheSize: 0 },
     flushEvery: () => () => {},
     outbound: { allow: [] },

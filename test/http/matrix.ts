@@ -74,7 +74,10 @@ export const matrix: Record<string, Row> = {
   introspect: { needs: 'tokens:introspect', ok: 200, lacking: 401, elsewhere: 200, ask: token },
   verify: { needs: 'tokens:introspect', ok: 200, lacking: 401, elsewhere: 401, byGateway: true },
   introspectBatch: {
-    ...{ needs: 'tokens:introspect', ok: 200, lacking: 401, elsewhere: 200 },
+    needs: 'tokens:introspect',
+    ok: 200,
+    lacking: 401,
+    elsewhere: 200,
     ask: ({ token }) => ({ body: { tokens: [token.secret] } }),
   },
   // RFC 7009 §2.2: "invalid tokens do not cause an error response".
@@ -85,11 +88,16 @@ export const matrix: Record<string, Row> = {
   followRevocations: { needs: 'tokens:introspect', ok: 200, elsewhere: 200 },
 
   createToken: {
-    ...{ needs: 'tokens:write', own: { others: 201 }, ok: 201, elsewhere: 404 },
+    needs: 'tokens:write',
+    own: { others: 201 },
+    ok: 201,
+    elsewhere: 404,
     ask: () => ({ body: { name: 'Made', type: 'api' } }),
   },
   importTokens: {
-    ...{ needs: 'tokens:write', ok: 200, elsewhere: 404 },
+    needs: 'tokens:write',
+    ok: 200,
+    elsewhere: 404,
     // One line of NDJSON is a JSON document.
     ask: (_target, n) => ({
       headers: { 'content-type': 'application/x-ndjson' },
@@ -107,7 +115,10 @@ export const matrix: Record<string, Row> = {
   countTokens: { needs: 'tokens:read', own: { others: 200 }, ok: 200, elsewhere: 404 },
   getToken: { needs: 'tokens:read', own, ok: 200, elsewhere: 404 },
   updateToken: {
-    ...{ needs: 'tokens:write', own, ok: 200, elsewhere: 404 },
+    needs: 'tokens:write',
+    own,
+    ok: 200,
+    elsewhere: 404,
     ask: (_target, n) => ({ body: { name: `Changed ${n}` } }),
   },
   revokeToken: { needs: 'tokens:write', own, ok: 200, elsewhere: 404 },
@@ -128,7 +139,9 @@ export const matrix: Record<string, Row> = {
   listOwners: { needs: 'tokens:read', own: { others: 200 }, ok: 200, elsewhere: 404 },
   getOwner: { needs: 'tokens:read', ok: 200, elsewhere: 404 },
   updateOwner: {
-    ...{ needs: 'policy:write', ok: 200, elsewhere: 404 },
+    needs: 'policy:write',
+    ok: 200,
+    elsewhere: 404,
     ask: (_target, n) => ({ body: { external_id: `changed-${n}` } }),
   },
   suspendOwner: { needs: 'tokens:write', ok: 200, elsewhere: 404 },
@@ -144,19 +157,25 @@ export const matrix: Record<string, Row> = {
   getClientKeys: { needs: 'tokens:read', own, ok: 200, elsewhere: 404 },
   // Not with tokens:own: adding keys to a token hands out its access.
   replaceClientKeys: {
-    ...{ needs: 'tokens:write', ok: 200, elsewhere: 404 },
+    needs: 'tokens:write',
+    ok: 200,
+    elsewhere: 404,
     ask: () => ({ body: clientKeys }),
   },
   deleteClientKeys: { needs: 'tokens:write', ok: 204, elsewhere: 404 },
 
   createTokenType: {
-    ...{ needs: 'platform:admin', ok: 201, elsewhere: 403 },
+    needs: 'platform:admin',
+    ok: 201,
+    elsewhere: 403,
     ask: (_target, n) => ({ body: { name: `made-${n}`, prefix: 'made' } }),
   },
   listTokenTypes: { needs: 'credential', ok: 200, elsewhere: 200 },
   getTokenType: { needs: 'credential', ok: 200, elsewhere: 200 },
   updateTokenType: {
-    ...{ needs: 'platform:admin', ok: 200, elsewhere: 403 },
+    needs: 'platform:admin',
+    ok: 200,
+    elsewhere: 403,
     ask: (_target, n) => ({ body: { description: `Changed ${n}` } }),
   },
   suspendTokenType: { needs: 'platform:admin', ok: 200, elsewhere: 403 },
@@ -164,13 +183,17 @@ export const matrix: Record<string, Row> = {
   deleteTokenType: { needs: 'platform:admin', ok: 204, elsewhere: 403 },
 
   createOrganizationTokenType: {
-    ...{ needs: 'policy:write', ok: 201, elsewhere: 404 },
+    needs: 'policy:write',
+    ok: 201,
+    elsewhere: 404,
     ask: (_target, n) => ({ body: { name: `made-${n}`, prefix: 'made' } }),
   },
   listOrganizationTokenTypes: { needs: 'credential', ok: 200, elsewhere: 404 },
   getOrganizationTokenType: { needs: 'credential', ok: 200, elsewhere: 404 },
   updateOrganizationTokenType: {
-    ...{ needs: 'policy:write', ok: 200, elsewhere: 404 },
+    needs: 'policy:write',
+    ok: 200,
+    elsewhere: 404,
     ask: (_target, n) => ({ body: { description: `Changed ${n}` } }),
   },
   suspendOrganizationTokenType: { needs: 'policy:write', ok: 200, elsewhere: 404 },
@@ -178,13 +201,17 @@ export const matrix: Record<string, Row> = {
   deleteOrganizationTokenType: { needs: 'policy:write', ok: 204, elsewhere: 404 },
 
   createOrganization: {
-    ...{ needs: 'platform:admin', ok: 201, elsewhere: 403 },
+    needs: 'platform:admin',
+    ok: 201,
+    elsewhere: 403,
     ask: (_target, n) => ({ body: { key: `made-${n}`, name: 'Made' } }),
   },
   listOrganizations: { needs: 'platform:admin', ok: 200, elsewhere: 403 },
   getOrganization: { needs: 'credential', ok: 200, elsewhere: 404 },
   updateOrganization: {
-    ...{ needs: 'platform:admin', ok: 200, elsewhere: 404 },
+    needs: 'platform:admin',
+    ok: 200,
+    elsewhere: 404,
     ask: (_target, n) => ({ body: { name: `Changed ${n}` } }),
   },
   suspendOrganization: { needs: 'platform:admin', ok: 200, elsewhere: 404 },
@@ -193,16 +220,22 @@ export const matrix: Record<string, Row> = {
 
   getPolicy: { needs: 'policy:read', ok: 200, elsewhere: 404 },
   replacePolicy: {
-    ...{ needs: 'policy:write', ok: 200, elsewhere: 404 },
+    needs: 'policy:write',
+    ok: 200,
+    elsewhere: 404,
     ask: () => ({ body: { expiry_warning: { warning_days: 6 } } }),
   },
   updatePolicy: {
-    ...{ needs: 'policy:write', ok: 200, elsewhere: 404 },
+    needs: 'policy:write',
+    ok: 200,
+    elsewhere: 404,
     ask: (_target, n) => ({ body: { expiry_warning: { warning_days: 6 + (n % 2) } } }),
   },
 
   reportLeak: {
-    ...{ needs: 'leaks:report', ok: 200, elsewhere: 200 },
+    needs: 'leaks:report',
+    ok: 200,
+    elsewhere: 200,
     ask: (_target, n) => ({ body: { secret: `unknown-${n}`, source: 'matrix' } }),
   },
   listLeaks: { needs: 'tokens:read', ok: 200, elsewhere: 404 },
@@ -212,49 +245,66 @@ export const matrix: Record<string, Row> = {
 
   listSigningKeys: { needs: 'platform:admin', ok: 200, elsewhere: 403 },
   rotateSigningKey: {
-    ...{ needs: 'platform:admin', ok: 201, elsewhere: 403 },
+    needs: 'platform:admin',
+    ok: 201,
+    elsewhere: 403,
     ask: () => ({ body: { immediately: true } }),
   },
   retireSigningKey: { needs: 'platform:admin', ok: 200, elsewhere: 403 },
 
-  createTrustedIssuer: { ...{ needs: 'policy:write', ok: 201, elsewhere: 404 }, ask: anIssuer },
+  createTrustedIssuer: { needs: 'policy:write', ok: 201, elsewhere: 404, ask: anIssuer },
   listTrustedIssuers: { needs: 'policy:read', ok: 200, elsewhere: 404 },
   getTrustedIssuer: { needs: 'policy:read', ok: 200, elsewhere: 404 },
-  replaceTrustedIssuer: { ...{ needs: 'policy:write', ok: 200, elsewhere: 404 }, ask: anIssuer },
+  replaceTrustedIssuer: { needs: 'policy:write', ok: 200, elsewhere: 404, ask: anIssuer },
   deleteTrustedIssuer: { needs: 'policy:write', ok: 204, elsewhere: 404 },
 
   createWebhook: {
-    ...{ needs: 'policy:write', and: 'audit:read', ok: 201, elsewhere: 404 },
+    needs: 'policy:write',
+    and: 'audit:read',
+    ok: 201,
+    elsewhere: 404,
     ask: () => ({ body: { url: 'https://hooks.example/made' } }),
   },
   listWebhooks: { needs: 'policy:read', ok: 200, elsewhere: 404 },
   getWebhook: { needs: 'policy:read', ok: 200, elsewhere: 404 },
   updateWebhook: {
-    ...{ needs: 'policy:write', and: 'audit:read', ok: 200, elsewhere: 404 },
+    needs: 'policy:write',
+    and: 'audit:read',
+    ok: 200,
+    elsewhere: 404,
     ask: (_target, n) => ({ body: { description: `Changed ${n}` } }),
   },
   deleteWebhook: { needs: 'policy:write', and: 'audit:read', ok: 204, elsewhere: 404 },
   rotateWebhookSecret: {
-    ...{ needs: 'policy:write', and: 'audit:read', ok: 200, elsewhere: 404 },
+    needs: 'policy:write',
+    and: 'audit:read',
+    ok: 200,
+    elsewhere: 404,
     ask: () => ({ body: {} }),
   },
   testWebhook: { needs: 'policy:write', and: 'audit:read', ok: 202, elsewhere: 404 },
   listWebhookDeliveries: { needs: 'policy:read', ok: 200, elsewhere: 404 },
   replayWebhookDelivery: { needs: 'policy:write', and: 'audit:read', ok: 202, elsewhere: 404 },
   replayWebhookDeliveries: {
-    ...{ needs: 'policy:write', and: 'audit:read', ok: 202, elsewhere: 404 },
+    needs: 'policy:write',
+    and: 'audit:read',
+    ok: 202,
+    elsewhere: 404,
     ask: () => ({ body: { since: '2026-01-01T00:00:00Z' } }),
   },
 
   // SCIM is about the organization of the token.
-  createScimUser: { ...{ needs: 'scim', ok: 201, elsewhere: 201 }, ask: aScimUser },
+  createScimUser: { needs: 'scim', ok: 201, elsewhere: 201, ask: aScimUser },
   listScimUsers: { needs: 'scim', ok: 200, elsewhere: 200 },
-  searchScimUsers: { ...{ needs: 'scim', ok: 200, elsewhere: 200 }, ask: () => ({ body: { count: 1 } }) },
-  searchScim: { ...{ needs: 'scim', ok: 200, elsewhere: 200 }, ask: () => ({ body: { count: 1 } }) },
+  searchScimUsers: { needs: 'scim', ok: 200, elsewhere: 200, ask: () => ({ body: { count: 1 } }) },
+  searchScim: { needs: 'scim', ok: 200, elsewhere: 200, ask: () => ({ body: { count: 1 } }) },
   getScimUser: { needs: 'scim', ok: 200, elsewhere: 404, atHome: true },
-  replaceScimUser: { ...{ needs: 'scim', ok: 200, elsewhere: 404, atHome: true }, ask: aScimUser },
+  replaceScimUser: { needs: 'scim', ok: 200, elsewhere: 404, atHome: true, ask: aScimUser },
   updateScimUser: {
-    ...{ needs: 'scim', ok: 200, elsewhere: 404, atHome: true },
+    needs: 'scim',
+    ok: 200,
+    elsewhere: 404,
+    atHome: true,
     ask: (_target, n) => ({
       body: { Operations: [{ op: 'replace', path: 'displayName', value: `Changed ${n}` }] },
     }),
@@ -269,13 +319,18 @@ export const matrix: Record<string, Row> = {
 
   getSignalStream: { needs: 'policy:read', ok: 200, elsewhere: 404 },
   replaceSignalStream: {
-    ...{ needs: 'policy:write', and: 'tokens:write', ok: 200, elsewhere: 404 },
+    needs: 'policy:write',
+    and: 'tokens:write',
+    ok: 200,
+    elsewhere: 404,
     ask: (_target, n) => ({ body: { audience: `https://tokens.example/${n}` } }),
   },
   deleteSignalStream: { needs: 'policy:write', and: 'tokens:write', ok: 204, elsewhere: 404 },
   // Without a signature, no event is received.
   receiveSecurityEvent: {
-    ...{ needs: 'nothing', ok: 400, elsewhere: 400 },
+    needs: 'nothing',
+    ok: 400,
+    elsewhere: 400,
     ask: () => ({ body: 'not a token', headers: { 'content-type': 'application/secevent+jwt' } }),
   },
 

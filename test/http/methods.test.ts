@@ -16,7 +16,12 @@ const { id: token } = await makeClient(world)
 const list = await someStatusList(world)
 await world.issue({ owner: other })
 const concrete: Record<string, string> = {
-  ...{ organization: 'default', type: 'api', code: 'not_found', token, list, subject: other.subject },
+  organization: 'default',
+  type: 'api',
+  code: 'not_found',
+  token,
+  list,
+  subject: other.subject,
 }
 const userSchema = 'urn:ietf:params:scim:schemas:core:2.0:User'
 const registration = { name: 'Sign-in', issuer: 'https://login.example', audience: 'counterfoil' }

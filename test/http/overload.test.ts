@@ -24,12 +24,15 @@ async function whileWaiting(requests: () => Promise<unknown>[], during: () => Pr
 
 const introspect = () =>
   world.app.inject({
-    ...{ method: 'POST', url: '/introspect', payload: `token=${world.admin}` },
+    method: 'POST',
+    url: '/introspect',
+    payload: `token=${world.admin}`,
     headers: { ...form, authorization: `Bearer ${world.admin}` },
   })
 const list = () =>
   world.app.inject({
-    ...{ method: 'GET', url: '/v1/organizations/default/tokens' },
+    method: 'GET',
+    url: '/v1/organizations/default/tokens',
     headers: { authorization: `Bearer ${world.admin}` },
   })
 

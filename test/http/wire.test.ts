@@ -87,27 +87,39 @@ const form = 'Content-Type: application/x-www-form-urlencoded\r\nContent-Length:
 const unserved: Record<string, { bytes: string; status: number; code: string; reason: string }> = {
   'no Host (RFC 9112 §3.2)': {
     bytes: 'GET /livez HTTP/1.1\r\n\r\n',
-    ...{ status: 400, code: 'invalid_request', reason: 'missing_host' },
+    status: 400,
+    code: 'invalid_request',
+    reason: 'missing_host',
   },
   'no Host, with a body for the fast path': {
     bytes: `POST /introspect HTTP/1.1\r\nAuthorization: Bearer ${world.admin}\r\n${form}\r\ntoken=abc`,
-    ...{ status: 400, code: 'invalid_request', reason: 'missing_host' },
+    status: 400,
+    code: 'invalid_request',
+    reason: 'missing_host',
   },
   'an unknown expectation (RFC 9110 §10.1.1)': {
     bytes: 'GET /livez HTTP/1.1\r\nHost: x\r\nExpect: a-miracle\r\n\r\n',
-    ...{ status: 417, code: 'expectation_failed', reason: 'unknown_expectation' },
+    status: 417,
+    code: 'expectation_failed',
+    reason: 'unknown_expectation',
   },
   'an unknown expectation, with a body': {
     bytes: `POST /introspect HTTP/1.1\r\nHost: x\r\nExpect: a-miracle\r\n${form}\r\ntoken=abc`,
-    ...{ status: 417, code: 'expectation_failed', reason: 'unknown_expectation' },
+    status: 417,
+    code: 'expectation_failed',
+    reason: 'unknown_expectation',
   },
   CONNECT: {
     bytes: 'CONNECT internal.example:443 HTTP/1.1\r\nHost: internal.example:443\r\n\r\n',
-    ...{ status: 400, code: 'invalid_request', reason: 'CONNECT' },
+    status: 400,
+    code: 'invalid_request',
+    reason: 'CONNECT',
   },
   'HTTP/2 without an agreement on it': {
     bytes: 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
-    ...{ status: 400, code: 'invalid_request', reason: 'HPE_' },
+    status: 400,
+    code: 'invalid_request',
+    reason: 'HPE_',
   },
 }
 

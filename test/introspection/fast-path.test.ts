@@ -45,7 +45,9 @@ async function createListening(t: Test, options: Parameters<typeof createWorld>[
   /** Injected, which always bypasses the fast path. */
   async function askFastify({ headers, body, path = '/introspect' }: Asked) {
     const response = await world.app.inject({
-      ...{ method: 'POST', url: path, payload: body },
+      method: 'POST',
+      url: path,
+      payload: body,
       headers: Object.fromEntries(headers),
     })
     return comparable({ status: response.statusCode, headers: response.headers, text: response.payload })

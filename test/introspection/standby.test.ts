@@ -131,7 +131,8 @@ t.test('lookups are not trusted while notifications come from another server', a
   await t.rejects(instance.accepts(secret), { code: 'unavailable' })
   // The same goes for the feed if the server is not the one that notifications come from.
   const service = await createWorld(t, {
-    ...{ databaseUrl: name.url, signing: world.signing },
+    databaseUrl: name.url,
+    signing: world.signing,
     hot: { listenUrl: databaseUrl },
   })
   for (const path of ['/v1/revocations', '/v1/revocations/stream'])

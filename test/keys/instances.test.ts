@@ -15,8 +15,16 @@ const log = createLogger('trace', { write: recordLog })
 const lag = { ms: 0 }
 const onError = (err: Error) => log.warn({ err }, 'database connection lost')
 const { app: other, close } = await compose({
-  ...{ db, databaseUrl: world.databaseUrl, log, onError, issuer, signing: world.signing },
-  ...{ trustProxy: [], corsOrigins: [], cursorKey: await readCursorKey(db), staticSecret: undefined },
+  db,
+  databaseUrl: world.databaseUrl,
+  log,
+  onError,
+  issuer,
+  signing: world.signing,
+  trustProxy: [],
+  corsOrigins: [],
+  cursorKey: await readCursorKey(db),
+  staticSecret: undefined,
   now: () => new Date(world.clock.now.getTime() - lag.ms),
   verifier: { cacheSize: 0 },
   flushEvery: () => () => {},

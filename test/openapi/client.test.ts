@@ -13,9 +13,15 @@ const modules = resolve(import.meta.dirname, '../../node_modules')
 const tsc = join(modules, 'typescript7', 'lib', 'tsc.js')
 const options = {
   compilerOptions: {
-    ...{ strict: true, target: 'es2024', module: 'nodenext', types: ['node'], skipLibCheck: true },
-    ...{ noEmit: true, allowImportingTsExtensions: true },
-    ...{ exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true },
+    strict: true,
+    target: 'es2024',
+    module: 'nodenext',
+    types: ['node'],
+    skipLibCheck: true,
+    noEmit: true,
+    allowImportingTsExtensions: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
   },
 }
 

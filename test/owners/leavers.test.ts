@@ -20,7 +20,8 @@ const proxy = await createProxy(t, world.databaseUrl)
 const leases = new EventEmitter()
 let isHeld = false
 const other = await createWorld(t, {
-  ...{ databaseUrl: world.databaseUrl, signing: world.signing },
+  databaseUrl: world.databaseUrl,
+  signing: world.signing,
   hot: {
     ...time,
     listenUrl: proxy.url,
@@ -41,7 +42,9 @@ await acquireLease()
 
 async function isActive(token: string): Promise<boolean> {
   const response = await other.app.inject({
-    ...{ method: 'POST', url: '/introspect', payload: `token=${token}` },
+    method: 'POST',
+    url: '/introspect',
+    payload: `token=${token}`,
     headers: { authorization: `Bearer ${world.admin}`, 'content-type': 'application/x-www-form-urlencoded' },
   })
   return response.json().active

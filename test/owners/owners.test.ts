@@ -63,8 +63,10 @@ const table: Record<string, { open: Record<string, string>; restricted: Record<s
   sso: {
     open: { undefined: 'sso', internal: 'sso', ldap: 'sso', sso: 'sso' },
     restricted: {
-      ...{ undefined: 'creation_disabled', internal: 'creation_disabled' },
-      ...{ ldap: 'creation_disabled', sso: 'creation_disabled' },
+      undefined: 'creation_disabled',
+      internal: 'creation_disabled',
+      ldap: 'creation_disabled',
+      sso: 'creation_disabled',
     },
   },
 }

@@ -94,8 +94,11 @@ t.test('an AUTH_SECRET without effect is reported at startup, and the service st
   const url = await cloneDatabase()
   const text = 'a-static-secret-that-is-long-enough-to-be-used'
   const started = run(t, [], {
-    ...{ DATABASE_URL: url, ADMIN_TOKEN: 'an-administrator-token-of-this-test' },
-    ...{ PORT: String(await freePort()), AUTH_SECRET: text, AUTH_SECRET_ORGANIZATION: 'nonesuch' },
+    DATABASE_URL: url,
+    ADMIN_TOKEN: 'an-administrator-token-of-this-test',
+    PORT: String(await freePort()),
+    AUTH_SECRET: text,
+    AUTH_SECRET_ORGANIZATION: 'nonesuch',
   })
   await said(started, 'Server listening')
   t.match(started.output(), /AUTH_SECRET_ORGANIZATION is not the key or id of any organization/)

@@ -59,20 +59,16 @@ recordSecret(admin)
 const PORT = String(await freePort())
 const url = `http://127.0.0.1:${PORT}`
 const env = {
-  ...{
-    DATABASE_URL: await cloneDatabase(),
-    ADMIN_TOKEN: admin,
-    PORT,
-    PUBLIC_URL: url,
-    BOOTSTRAP_EXAMPLES: 'true',
-  },
-  ...{
-    SMTP_URL: smtp.url,
-    MAIL_FROM: 'counterfoil@example.com',
-    MASTER_KEY: randomBytes(32).toString('base64'),
-    OUTBOUND_ALLOW: '127.0.0.1',
-    OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
-  },
+  DATABASE_URL: await cloneDatabase(),
+  ADMIN_TOKEN: admin,
+  PORT,
+  PUBLIC_URL: url,
+  BOOTSTRAP_EXAMPLES: 'true',
+  SMTP_URL: smtp.url,
+  MAIL_FROM: 'counterfoil@example.com',
+  MASTER_KEY: randomBytes(32).toString('base64'),
+  OUTBOUND_ALLOW: '127.0.0.1',
+  OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
 }
 const service = run(t, [], env, ['sh', '-c', `cd ${folder}; ${script}`, 'sh'])
 await said(service, 'cache lease acquired')

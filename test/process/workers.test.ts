@@ -18,9 +18,14 @@ async function start(t: Test) {
   const secret = generateSecret('cfm')
   recordSecret(secret.reveal())
   const env = {
-    ...{ PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE },
-    ...{ DATABASE_URL: await cloneDatabase(), ADMIN_TOKEN: secret.reveal() },
-    ...{ PORT: String(port), WORKERS: '2', DATABASE_POOL_SIZE: '2', SHUTDOWN_GRACE_SECONDS: '0' },
+    PATH: process.env.PATH,
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
+    DATABASE_URL: await cloneDatabase(),
+    ADMIN_TOKEN: secret.reveal(),
+    PORT: String(port),
+    WORKERS: '2',
+    DATABASE_POOL_SIZE: '2',
+    SHUTDOWN_GRACE_SECONDS: '0',
   }
   const child = spawn(process.execPath, [program], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => end(child))

@@ -103,7 +103,9 @@ t.test(
 
 t.test('an issuer of the platform signs its users in to the organization that it names', async (t) => {
   const there = await trustForConsole(world, provider, {
-    ...{ organization: 'platform', claims: { organization: 'tenant' }, ...everybody },
+    organization: 'platform',
+    claims: { organization: 'tenant' },
+    ...everybody,
   })
   for (const [tenant, failure] of [
     ['default', null],

@@ -100,7 +100,10 @@ export async function trustForConsole(
   const clientId = provider.register({ redirectUri, signedOutUri: `${publicUrl}/console/`, secret })
   const answer = await world.ask('PUT', `/v1/organizations/${organization}/issuers/${id}`, {
     body: {
-      ...{ name: 'Sign-in', issuer: provider.issuer, client_id: clientId, client_secret: secret },
+      name: 'Sign-in',
+      issuer: provider.issuer,
+      client_id: clientId,
+      client_secret: secret,
       ...registration,
     },
   })

@@ -221,8 +221,12 @@ t.test('the tokens of a provider are never sent to another one', async (t) => {
   const evil = await startProvider(t)
   const url = `/v1/organizations/default/issuers/${there.id}`
   const body = {
-    ...{ name: 'Evil', issuer: evil.issuer, audience: 'x', ...grants },
-    ...{ client_id: there.clientId, client_secret: 'another' },
+    name: 'Evil',
+    issuer: evil.issuer,
+    audience: 'x',
+    ...grants,
+    client_id: there.clientId,
+    client_secret: 'another',
   }
   t.equal((await world.ask('PUT', url, { body })).status, 200)
   pass()

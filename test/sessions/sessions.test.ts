@@ -108,7 +108,9 @@ t.test(
 
 t.test('a session is bound to the networks of its token', async (t) => {
   const elsewhere = await world.issue({
-    ...{ name: 'Elsewhere', type: 'management', scopes: ['tokens:read'] },
+    name: 'Elsewhere',
+    type: 'management',
+    scopes: ['tokens:read'],
     allowed_cidrs: ['127.0.0.1'],
   })
   const { cookie } = await open(elsewhere.secret)

@@ -32,7 +32,11 @@ export async function makeClient(
   const answer = await world.ask('PUT', keysUrl, { body: { jwks: { keys: [publicJwk] } } })
   if (answer.status !== 200) throw new Error(answer.text)
   return {
-    ...{ id, secret, keysUrl, publicJwk, privateKey: pair.privateKey },
+    id,
+    secret,
+    keysUrl,
+    publicJwk,
+    privateKey: pair.privateKey,
     async sign(claims = {}, header = {}, key = pair.privateKey) {
       const now = Math.floor(world.clock.now.getTime() / 1000)
       const payload = { iss: id, sub: id, aud: issuer, iat: now, exp: now + 60, jti: randomUUID(), ...claims }

@@ -69,7 +69,11 @@ export async function createSite(
     GATEWAY_TOKEN: gateway.secret,
   })
   return {
-    ...{ world, gateway, counterfoil, port: listening, folder },
+    world,
+    gateway,
+    counterfoil,
+    port: listening,
+    folder,
     async render(path) {
       const shown = await readFile(new URL(path, docs), 'utf8')
       return places.reduce((file, [place, value]) => file.replaceAll(place, value), shown)

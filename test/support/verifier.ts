@@ -49,7 +49,9 @@ export function watchVerifier(t: Test, url: string, token: string, { feedUrl, ..
     return response
   }
   const verifier = createVerifier({
-    ...{ url, token, fetch: watchedFetch },
+    url,
+    token,
+    fetch: watchedFetch,
     elapsed: () => performance.now() + offset,
     onFeed(state) {
       states.delete(state === 'lost' ? 'followed' : 'lost')

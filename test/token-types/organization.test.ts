@@ -23,7 +23,9 @@ async function organization(key = `org-${++count}`) {
   const base = `/v1/organizations/${key}`
   const types = `${base}/token-types`
   return {
-    ...{ key, base, types },
+    key,
+    base,
+    types,
     make: (body: object, token = world.admin) => ask('POST', types, { token, body }),
     names: async (token = world.admin) =>
       (await ask('GET', types, { token })).body.items.map((type: any) => [type.name, type.organization]),

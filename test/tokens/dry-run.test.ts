@@ -22,7 +22,10 @@ t.test('a dry run tells the expiry and the warnings, and changes nothing at all'
       status: 200,
       headers: { location: undefined, etag: undefined },
       body: {
-        ...{ organization: 'default', type: 'mcp', name: 'Report', comment: null },
+        organization: 'default',
+        type: 'mcp',
+        name: 'Report',
+        comment: null,
         owner: { subject: 'u-1', identity_source: 'internal' },
         expires_at: inDays(365),
         expiry: { state: 'ok', days_left: 365 },

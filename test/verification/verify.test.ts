@@ -192,7 +192,11 @@ t.test('responses are counted by outcome', async (t) => {
     await call(...(request as [string]))
   const { text } = await counted.ask('GET', '/metrics')
   for (const [outcome, times] of Object.entries({
-    ...{ allowed: 2, refused: 2, insufficient_scope: 1, gateway_refused: 1, failed: 1 },
+    allowed: 2,
+    refused: 2,
+    insufficient_scope: 1,
+    gateway_refused: 1,
+    failed: 1,
   }))
     t.match(text, `counterfoil_verifications_total{outcome="${outcome}"} ${times}`)
 })

@@ -47,10 +47,14 @@ t.test('instances that are killed and a receiver that fails half of the time los
       // Its connections end while it delivers, as those of a killed process do: it can store nothing any more.
       const db = createDb({ url: world.databaseUrl, poolSize: 4 })
       const doomed = createDispatcher(db, {
-        ...{ outbound: createOutbound(allowed), signing: world.signing, mail: undefined },
+        outbound: createOutbound(allowed),
+        signing: world.signing,
+        mail: undefined,
         metrics: measureDispatch(new Registry()),
         now: () => world.clock.now,
-        ...{ log: { warn() {} }, every: () => () => {}, onError() {} },
+        log: { warn() {} },
+        every: () => () => {},
+        onError() {},
       })
       const working = doomed.flush().catch(() => {})
       const before = n

@@ -432,7 +432,11 @@ function initial({ types, lifetime }: Options): Values {
   const usual = lifetime.presets.find(({ days }) => days === lifetime.default_days) ?? lifetime.presets[0]
   const first = types[0]
   return {
-    ...{ name: '', owner: '', email: '', networks: '', comment: '' },
+    name: '',
+    owner: '',
+    email: '',
+    networks: '',
+    comment: '',
     type: first?.name ?? '',
     scopes: first?.default_scopes ?? [],
     lifetime: usual ? String(usual.days) : custom,

@@ -148,7 +148,9 @@ function Edit({ organization, issuer, onClose, onDone }: EditProps) {
   const act = async (form: FormData) => {
     const text = (name: string) => String(form.get(name) ?? '').trim()
     const body = {
-      ...{ name: text('name'), issuer: text('issuer'), audience: text('audience') },
+      name: text('name'),
+      issuer: text('issuer'),
+      audience: text('audience'),
       ...(issuer && { jwks_uri: issuer.jwks_uri, algorithms: issuer.algorithms, claims: issuer.claims }),
       ...(!issuer && organization === 'platform' && { claims: { organization: null } }),
       default_permissions: permissions.filter((one) => form.getAll('default').includes(one)),

@@ -39,13 +39,18 @@ type Options = { url: string; token: string; organization: string; dryRun: boole
 /** Imports as the command does; pauses end at once. */
 async function importing(text: string, options: Partial<Options> = {}) {
   const { token, organization, dryRun, json } = {
-    ...{ token: world.admin, organization: 'default', dryRun: false, json: false },
+    token: world.admin,
+    organization: 'default',
+    dryRun: false,
+    json: false,
     ...options,
   }
   const pauses: number[] = []
   let output = ''
   const counts = await importFile(Readable.from([Buffer.from(text)]), {
-    ...{ organization, dryRun, json },
+    organization,
+    dryRun,
+    json,
     service: { url: options.url ?? url, token: new Secret(token) },
     async print(some) {
       output += some
@@ -162,7 +167,9 @@ t.test('the command reads no further ahead of the answers than it can send again
     }
   }
   const counts = await importFile(file(), {
-    ...{ organization: 'default', dryRun: false, json: true },
+    organization: 'default',
+    dryRun: false,
+    json: true,
     service: { url, token: new Secret(world.admin) },
     async print() {
       answered += 1

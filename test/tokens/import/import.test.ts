@@ -119,7 +119,10 @@ t.test(
 t.test('a hundred prefixes are kept apart; past that, any secret may have been imported', async (t) => {
   await world.sql('truncate imported_prefixes')
   const lines = Array.from({ length: 250 }, (_, i) => ({
-    ...{ sha256: sha256(random(40)), type: 'api', name: `Prefix ${i}`, prefix: `p${i}-` },
+    sha256: sha256(random(40)),
+    type: 'api',
+    name: `Prefix ${i}`,
+    prefix: `p${i}-`,
   }))
   t.match((await importInto(world, lines)).summary, { created: 250 })
   const { rows } = await world.sql('select prefix from imported_prefixes')
@@ -132,14 +135,13 @@ const owner = { subject: 'u-4711', identity_source: 'ldap', email: 'ada@example.
 t.test('dates, owner, scopes, hint and the rest are kept', async (t) => {
   const secret = `acme_${random(40)}`
   const line = {
-    ...{
-      name: 'Nightly report',
-      comment: 'From the old table',
-      owner,
-      scopes: ['read'],
-      metadata: { id: 17 },
-    },
-    ...{ audience: ['https://api.example'], not_before: '2019-06-01T00:00:00.000Z' },
+    name: 'Nightly report',
+    comment: 'From the old table',
+    owner,
+    scopes: ['read'],
+    metadata: { id: 17 },
+    audience: ['https://api.example'],
+    not_before: '2019-06-01T00:00:00.000Z',
     created_at: '2019-05-01T08:00:00.000Z',
     last_used_at: '2026-02-27T23:59:59.000Z',
     expires_at: '2027-01-01T00:00:00.000Z',
@@ -159,8 +161,12 @@ t.test('dates, owner, scopes, hint and the rest are kept', async (t) => {
   t.equal(token.updated_at, clock.now.toISOString())
   t.match(token.created_by, { type: 'token', name: 'Bootstrap administrator' })
   t.match(await introspect(secret), {
-    ...{ active: true, scope: 'read', aud: ['https://api.example'], sub: 'u-4711' },
-    ...{ iat: Date.parse(line.created_at) / 1000, exp: Date.parse(line.expires_at) / 1000 },
+    active: true,
+    scope: 'read',
+    aud: ['https://api.example'],
+    sub: 'u-4711',
+    iat: Date.parse(line.created_at) / 1000,
+    exp: Date.parse(line.expires_at) / 1000,
   })
   const listed = (await ask('GET', `${base}/tokens?created_to=2020-01-01T00:00:00Z`)).body.items
   t.same(
@@ -285,7 +291,9 @@ t.test('its holder can use it here as well', async (t) => {
 
 t.test('importing again changes nothing, whatever the lines say', async (t) => {
   const lines = Array.from({ length: 230 }, (_, i) => ({
-    ...{ sha256: sha256(random(40), 'base64'), type: 'api', name: `Again ${i}` },
+    sha256: sha256(random(40), 'base64'),
+    type: 'api',
+    name: `Again ${i}`,
   }))
   const [dry, first, second] = [
     await importInto(world, lines, { dryRun: true }),

@@ -125,7 +125,9 @@ t.test('a line that is malformed is rejected by name, and the others are importe
     ]),
   )
   const answer = await world.app.inject({
-    ...{ method: 'POST', url: path, payload: body },
+    method: 'POST',
+    url: path,
+    payload: body,
     headers: { authorization: `Bearer ${world.admin}`, 'content-type': 'application/x-ndjson' },
   })
   const { results, summary } = readResults(answer.body)
