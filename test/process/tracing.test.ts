@@ -71,7 +71,7 @@ const env = {
   OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
 }
 const service = run(t, [], env, ['sh', '-c', `cd ${folder}; ${script}`, 'sh'])
-await said(service, 'cache lease acquired')
+await Promise.all([said(service, 'Server listening'), said(service, 'cache lease acquired')])
 
 type Answer = { secret: string; id: string; active: boolean }
 type Ask = { method?: string; body?: object; form?: Record<string, string> }
