@@ -14,7 +14,7 @@ t.test(
     const port = await freePort()
     const env = { DATABASE_URL: database.url, ADMIN_TOKEN: admin, PORT: String(port) }
     const service = run(t, [], env)
-    await said(service, 'cache lease acquired; answering from memory')
+    await Promise.all([said(service, 'Server listening'), said(service, 'cache lease acquired')])
     const url = `http://127.0.0.1:${port}`
     const authorization = `Bearer ${admin}`
 
